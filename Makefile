@@ -1,0 +1,194 @@
+# Everything that one types here. `make` alone lists the targets.
+#
+# A machine needs GNU make, a C compiler and CPython 3.11 or later with its headers;
+# the rest is installed into .venv when it is first wanted. Another interpreter:
+#     make test PYTHON=python3.13 VENV=.venv-3.13
+
+VENV  ?= .venv
+BUILD := build/c
+CC    ?= cc
+
+# The first interpreter that is new enough and can build extensions.
+USABLE = import os, sys, venv, ensurepip, sysconfig; sys.exit(not ( \
+    sys.version_info >= (3, 11) and sys.implementation.name == 'cpython' \
+    and os.path.exists(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))))
+CANDIDATES = python3 python3.14 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+    if "$$p" -c "$(USABLE)" >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+
+PY  := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --retries 5
+
+# Networks fail; installing again picks up where it stopped.
+retry = for try in 1 2 3; do $(1) && break; \
+    if [ $$try = 3 ]; then exit 1; fi; echo "trying again in 10 s"; sleep 10; done
+
+.PHONY: help
+help:
+	@echo "make demo    pack the standard library into one message, read it back"
+	@echo "make test    build, install into $(VENV), run the tests"
+	@echo "make check   all of it: format, lint, types, C tests under sanitizers, tests"
+	@echo "make bench   the benchmarks"
+	@echo "make fuzz    fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
+	@echo "make wheel   a wheel in dist/, audited"
+	@echo "make format  rewrite the sources as the formatters want them"
+	@echo "make clean   remove what was built, $(VENV) included"
+
+# ---- the environment ----------------------------------------------------------
+
+SOURCES := pyproject.toml setup.py MANIFEST.in \
+    $(wildcard csrc/core/*.[ch] csrc/capnp/*.[ch] csrc/py/*.[ch]) \
+    $(wildcard src/mmapbuilder/*.py src/mmapbuilder/*.pyi src/mmapbuilder/*/*.py)
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "No CPython 3.11 or later with its headers and venv was found." \
+	    "On Debian: apt-get install python3-dev python3-venv. Or say PYTHON=/path/to/python."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(call retry,$(PIP) --upgrade pip 'setuptools>=77')
+	@touch $@
+
+# What setuptools left of an older tree must not slip into the wheel.
+define install
+	rm -rf build/lib* build/bdist*
+	$(call retry,$(PIP) --no-build-isolation '.[$(1)]')
+	@touch $@
+endef
+
+$(VENV)/.demo: $(VENV)/.made $(SOURCES)
+	$(call install,capnp)
+$(VENV)/.test: $(VENV)/.made $(SOURCES)
+	$(call install,test)
+$(VENV)/.dev: $(VENV)/.made $(SOURCES)
+	$(call install,dev)
+	@touch $(VENV)/.test $(VENV)/.demo
+
+# ---- the two commands of the README -------------------------------------------
+
+.PHONY: demo test
+demo: $(VENV)/.demo
+	$(PY) examples/pack_stdlib.py
+
+test: $(VENV)/.test
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+# ---- checks -------------------------------------------------------------------
+
+C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h)
+
+.PHONY: check format-check format lint types
+check: format-check lint types ctest fuzz-short
+	$(MAKE) test
+
+format-check: $(VENV)/.dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
+
+format: $(VENV)/.dev
+	$(VENV)/bin/ruff check --fix-only --quiet .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(C_FILES)
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(PY) -m pytest -q tests/test_layers.py
+
+types: $(VENV)/.dev
+	$(VENV)/bin/mypy --strict src
+	$(VENV)/bin/stubtest --mypy-config-file pyproject.toml mmapbuilder._core
+
+# ---- C tests: plain, under ASan with UBSan, under TSan -------------------------
+
+CSTD    := -std=c11 -pthread -Icsrc/core -Icsrc/capnp
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion -Werror
+LIB_SRC := $(wildcard csrc/core/*.c csrc/capnp/*.c)
+CTESTS  := $(notdir $(basename $(wildcard csrc/tests/test_*.c)))
+CTEST_SECONDS ?= 300
+
+FLAGS_plain := -O2 -g
+FLAGS_asan  := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+    -fno-sanitize-recover=all
+FLAGS_tsan  := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+
+# The growth faults are ours to answer, not the sanitizer's.
+ENV_plain :=
+ENV_asan  := ASAN_OPTIONS=handle_sigbus=0:detect_stack_use_after_return=1 \
+    UBSAN_OPTIONS=print_stacktrace=1
+ENV_tsan  := TSAN_OPTIONS=handle_sigbus=0:halt_on_error=1:second_deadlock_stack=1
+
+define variant
+$(BUILD)/$(1)/%.o: csrc/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CSTD) $$(WARN) $$(FLAGS_$(1)) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+
+$(BUILD)/$(1)/libmmb.a: $(LIB_SRC:csrc/%.c=$(BUILD)/$(1)/%.o)
+	@rm -f $$@
+	@$$(AR) rcs $$@ $$^
+
+$(BUILD)/$(1)/test_%: $(BUILD)/$(1)/tests/test_%.o $(BUILD)/$(1)/libmmb.a
+	@$$(CC) -pthread $$(FLAGS_$(1)) $$(LDFLAGS) $$^ -o $$@
+
+.PHONY: ctest-$(1)
+ctest-$(1): $(CTESTS:%=$(BUILD)/$(1)/%)
+	@$$(ENV_$(1)) CTEST_SECONDS=$(CTEST_SECONDS) \
+	    sh .ci/run-ctests $(1) "$$(CC) $$(FLAGS_$(1))" $$(sort $$^)
+
+-include $$(wildcard $(BUILD)/$(1)/*/*.d)
+endef
+$(foreach v,plain asan tsan,$(eval $(call variant,$(v))))
+
+.SECONDARY:
+.PHONY: ctest
+ctest: ctest-plain ctest-asan ctest-tsan
+
+# ---- fuzzing ------------------------------------------------------------------
+
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 300
+FUZZERS      := $(notdir $(basename $(wildcard csrc/tests/fuzz_*.c)))
+FUZZ_FLAGS   := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+    -fsanitize=fuzzer,address,undefined
+
+$(BUILD)/fuzz/%: csrc/tests/%.c $(LIB_SRC) $(wildcard csrc/*/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(CSTD) $(FUZZ_FLAGS) $< $(LIB_SRC) -o $@
+
+# What a run finds goes to build/; the corpus of the repository is only read.
+.PHONY: fuzz fuzz-short
+fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%)
+	@for f in $(FUZZERS); do \
+	    mkdir -p $(BUILD)/fuzz/found/$$f; \
+	    seeds=csrc/tests/corpus/$$f; test -d $$seeds || seeds=; \
+	    echo "fuzz $$f: $(FUZZ_SECONDS) s"; \
+	    ASAN_OPTIONS=handle_sigbus=0 $(BUILD)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+	        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$f $$seeds || exit 1; \
+	done
+
+# In `make check`: a few seconds, where there is a clang with libFuzzer.
+fuzz-short:
+	@if [ -z "$(FUZZERS)" ]; then :; \
+	elif echo 'int LLVMFuzzerTestOneInput(void){return 0;}' \
+	    | $(FUZZ_CC) -x c -fsanitize=fuzzer,address - -o /dev/null 2>/dev/null; then \
+	    $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20; \
+	elif [ "$$CI" = true ]; then echo "fuzz: $(FUZZ_CC) with libFuzzer is missing"; exit 1; \
+	else echo "fuzz: skipped, $(FUZZ_CC) with libFuzzer is missing"; fi
+
+# ---- benchmarks, wheels, cleaning ---------------------------------------------
+
+.PHONY: bench wheel clean
+bench: $(VENV)/.test
+	$(PY) benchmarks/run.py $(BENCH_ARGS)
+
+wheel: $(VENV)/.dev
+	rm -rf build/lib* build/bdist* dist
+	$(PY) -m build --no-isolation --sdist --wheel
+	for w in dist/*.whl; do \
+	    if [ "$$(uname)" = Linux ]; then $(VENV)/bin/auditwheel show "$$w" || exit 1; fi; \
+	    case "$$w" in *abi3*) $(VENV)/bin/abi3audit --strict --report "$$w" || exit 1;; esac; \
+	done
+
+clean:
+	rm -rf $(VENV) build dist wheelhouse src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	    .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f src/mmapbuilder/*.so
