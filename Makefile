@@ -137,8 +137,11 @@ endef
 $(foreach v,plain asan tsan,$(eval $(call variant,$(v))))
 
 .SECONDARY:
-.PHONY: ctest
-ctest: ctest-plain ctest-asan ctest-tsan
+.PHONY: ctest ctest-build
+ctest-build: $(foreach v,plain asan tsan,$(CTESTS:%=$(BUILD)/$(v)/%))
+ctest:
+	@$(MAKE) --no-print-directory -j2 ctest-build
+	@$(MAKE) --no-print-directory ctest-plain ctest-asan ctest-tsan
 
 # ---- fuzzing ------------------------------------------------------------------
 
