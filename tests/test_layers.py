@@ -32,8 +32,7 @@ def sources(layer: str) -> list[Path]:
 
 
 def includes(path: Path) -> Iterator[tuple[str, str]]:
-    for bracket, name in INCLUDE.findall(path.read_text()):
-        yield bracket, name
+    yield from INCLUDE.findall(path.read_text())
 
 
 @pytest.mark.parametrize("layer", BELOW)

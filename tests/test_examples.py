@@ -1,0 +1,93 @@
+"""The examples run as a reader would run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("capnp")
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not here")
+
+
+def run(name: str, *args: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *args],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def decode(message: Path, schema: str, struct: str) -> str:
+    """What the capnp tool, which knows nothing of us, makes of a message."""
+    tool = shutil.which("capnp")
+    if tool is None:
+        pytest.skip("the capnp tool is not installed")
+    with message.open("rb") as file:
+        return subprocess.run(
+            [tool, "decode", "--quiet", str(EXAMPLES / schema), struct],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        ).stdout
+
+
+def test_addressbook_prints_what_it_wrote() -> None:
+    shown = run("addressbook.py")
+    assert "1: Ada Lovelace <ada@example.com>\n   home: 555-1815\n" in shown
+    assert "   selfEmployed\n" in shown
+    assert "   employer: Bletchley Park\n" in shown
+
+
+def test_addressbook_is_a_message_for_others(tmp_path: Path) -> None:
+    target = tmp_path / "people.bin"
+    shown = run("addressbook.py", str(target))
+    assert f"{target.stat().st_size} bytes" in shown
+    text = decode(target, "addressbook.capnp", "AddressBook")
+    assert 'name = "Ada Lovelace"' in text
+    assert 'employer = "Bletchley Park"' in text
+
+
+def test_pack_stdlib_packs_every_file(tmp_path: Path) -> None:
+    target = tmp_path / "stdlib.bin"
+    shown = run("pack_stdlib.py", str(target))
+    found = re.search(r"^files +([\d,]+), ", shown, re.MULTILINE)
+    assert found is not None
+    assert int(found[1].replace(",", "")) > 500
+    assert f"{target.stat().st_size:,} bytes" in shown
+    assert re.search(r"^compared +" + found[1] + " files .* all equal", shown, re.MULTILINE)
+
+
+def test_pack_stdlib_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, str(EXAMPLES / "pack_stdlib.py")],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=300,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="private memory is known on Linux only")
+def test_pack_stdlib_needs_little_memory_of_its_own() -> None:
+    shown = run("pack_stdlib.py")
+    found = re.search(r"^private +([\d.,]+) MiB .*?, ([\d.,]+) MiB before", shown, re.MULTILINE)
+    assert found is not None
+    peak, before = (float(number.replace(",", "")) for number in found.groups())
+    assert peak - before < 16
