@@ -1,0 +1,175 @@
+/* internal.h - what the files of the core share with each other, and with nobody else.
+ *
+ * Who may touch a field, and under which memory order, is said at the field. */
+#ifndef MMB_INTERNAL_H
+#define MMB_INTERNAL_H
+
+#include "mmb_core.h"
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+typedef struct mmb__assist mmb__assist;
+
+/* The part of a map that a forked child shares with its parent: it lies in
+ * shared anonymous memory, so that a disk found full by the child reaches the
+ * parent's close, and a map sealed by the parent is not grown by the child. */
+typedef struct {
+    /* EOF as moved by us. Raised (release) after the file was extended, never
+     * lowered: whoever reads it (acquire) *before* fstat must find the file at
+     * least this long, or someone else has cut it. */
+    _Atomic uint64_t backed;
+    /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
+    _Atomic int poison;
+    /* Set by the owner's seal (seq_cst), read by growers (seq_cst) after they
+     * count themselves in `growers`: either the grower sees the seal, or the
+     * seal sees the grower and waits. */
+    _Atomic bool sealed;
+    _Atomic uint32_t growers;
+    /* pid of the process that extends by ftruncate now, 0 when free. Only for
+     * file systems without fallocate. */
+    _Atomic int truncating;
+    /* Counters, relaxed: they order nothing. */
+    _Atomic uint64_t growths;
+    _Atomic uint64_t faults;
+    _Atomic uint64_t prefaulted;
+} mmb__shared;
+
+/* What has become of the memory of a map; only ever moves forward. */
+enum {
+    MMB__SHARED_FILE, /* the file itself, growing */
+    MMB__CONVERTING,  /* one thread is replacing it by a private copy */
+    MMB__PRIVATE,     /* a private copy: stores no longer reach the file */
+};
+
+typedef struct {
+    uint64_t offset; /* in the map, bytes */
+    uint64_t length;
+} mmb__cut;
+
+struct mmb_map {
+    /* Written by mmb_map_open only, read by anyone. */
+    unsigned char *base;
+    uint64_t length;   /* of the mapping: capacity rounded up to a page */
+    uint64_t capacity; /* as asked for */
+    uint64_t max_growth;
+    dev_t dev;
+    ino_t ino;
+    pid_t owner;
+    mmb__shared *shared;
+    uint32_t slot; /* in the registry */
+
+    /* Closed and set to -1 by detach, which runs when no handler is inside. */
+    int fd;
+
+    /* Sealed in this process (a child may seal its own view only). seq_cst, for
+     * the same reason as mmb__shared.sealed. */
+    _Atomic bool sealed;
+    /* One of the enum above; the move to CONVERTING is by compare-and-swap. */
+    _Atomic int memory;
+    /* False once the file system said that it has no fallocate. Relaxed: being
+     * late costs one more refused call. */
+    _Atomic bool can_allocate;
+    /* The largest step worth trying, lowered when the disk runs full. Relaxed. */
+    _Atomic uint64_t step_limit;
+
+    /* [0, solid) is known to have blocks. Raised (relaxed compare-and-swap) by
+     * whoever allocated them, lowered by punching; too low is always safe. */
+    _Atomic uint64_t solid;
+    /* For systems that cannot say whether a page can be had: the offset tried
+     * last, and how often in a row. Relaxed; a heuristic against endless loops. */
+    _Atomic uint64_t retry_offset;
+    _Atomic uint32_t retries;
+
+    /* Owned by the one thread that closes the map. */
+    mmb__cut *cuts; /* what was collapsed, descending offsets */
+    size_t cut_count;
+    mmb__assist *assist; /* NULL without prefault and writeback */
+};
+
+/* ---- registry.c: address -> map, lock-free for readers -------------------- */
+
+/* Add the range of `map`, remember its slot in it. EMFILE when full. Handler: no. */
+int mmb__registry_add(mmb_map *map);
+
+/* Take the map out and wait until no handler is inside. Handler: no. */
+void mmb__registry_remove(mmb_map *map);
+
+/* Wait until no handler that found `map` before this call is still inside. Handler: no. */
+void mmb__registry_drain(const mmb_map *map);
+
+/* The map whose range holds `address`, pinned until mmb__registry_leave, or
+ * NULL. Handler: yes. */
+mmb_map *mmb__registry_enter(uintptr_t address);
+void mmb__registry_leave(mmb_map *map);
+
+/* ---- growth.c: moving EOF up ---------------------------------------------- */
+
+typedef enum { MMB__READ, MMB__WRITE } mmb__access;
+
+typedef enum {
+    MMB__NOT_OURS, /* the fd no longer is our file: not for us to answer */
+    MMB__SERVED,   /* the access will succeed when it is tried again */
+    MMB__FINE,     /* there was nothing to do: it would have succeeded anyway */
+} mmb__verdict;
+
+/* Answer an access at `offset` that the kernel refused. Handler: yes. */
+mmb__verdict mmb__serve(mmb_map *map, uint64_t offset, mmb__access access);
+
+/* Extend the file so that [from, to) is below EOF, by the growth policy; a
+ * store gets blocks, a load only needs EOF beyond it. Returns 0, an errno, or an
+ * MMB_E value; poisons nothing. Handler: yes. */
+int mmb__grow(mmb_map *map, uint64_t from, uint64_t to, mmb__access access);
+
+/* 0 if `map` may grow: not poisoned, not sealed (ESTALE), its fd our file still
+ * (EBADF), the file as long as it must be (MMB_ETRUNCATED). `*size` is EOF.
+ * Handler: yes. */
+int mmb__check(const mmb_map *map, uint64_t *size);
+
+/* Note that [from, to) has blocks now. Handler: yes. */
+void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);
+
+/* ---- snapshot.c: a private copy in place of the file ---------------------- */
+
+/* Let the access at `offset` succeed in private memory, whatever the file's
+ * state: the whole map becomes a private copy first, a page of zeros covers what
+ * even then cannot be had. False if the kernel grants no memory for it.
+ * Handler: yes. */
+bool mmb__cover(mmb_map *map, uint64_t offset);
+
+/* ---- fault.c -------------------------------------------------------------- */
+
+void mmb__fault_after_fork(void); /* in the child, from the registry's fork handler */
+
+/* ---- assist.c: a thread that works ahead of and behind the writer ---------- */
+
+/* Start the thread, all signals blocked in it. Handler: no. */
+int mmb__assist_start(mmb_map *map, bool prefault, bool writeback);
+/* Tell it that EOF has moved. Handler: yes. */
+void mmb__assist_wake(mmb_map *map);
+/* Stop it and wait for its end; in a forked child, where it does not exist,
+ * only free its memory. Handler: no. */
+void mmb__assist_stop(mmb_map *map);
+
+static inline uint64_t mmb__round_down(uint64_t value, uint64_t unit)
+{
+    return value - value % unit;
+}
+
+static inline uint64_t mmb__round_up(uint64_t value, uint64_t unit)
+{
+    return mmb__round_down(value + unit - 1, unit);
+}
+
+static inline uint64_t mmb__min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t mmb__max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+#endif

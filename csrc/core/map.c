@@ -1,0 +1,385 @@
+/* map.c - the life of a map: opened, used by calls, sealed, cut, freed. */
+#include "internal.h"
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* More than any address space has; keeps sums of offsets far from overflow. */
+#define MOST_CAPACITY ((uint64_t)1 << 60)
+
+/* ---- opening -------------------------------------------------------------- */
+
+static int check_file(int fd, struct stat *file)
+{
+    if (fstat(fd, file) != 0) {
+        return errno;
+    }
+    if (S_ISDIR(file->st_mode)) {
+        return EISDIR;
+    }
+    if (!S_ISREG(file->st_mode)) {
+        return ESPIPE;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) {
+        return errno;
+    }
+    if ((flags & O_ACCMODE) != O_RDWR) {
+        return EBADF;
+    }
+    if ((flags & O_APPEND) != 0) {
+        return EINVAL;
+    }
+    return mmb__os_can_grow(fd);
+}
+
+/* Limits that would only be met later, as a signal or in the middle of a fault. */
+static int check_limits(uint64_t length, mmb_limit *limit)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_FSIZE, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
+        now.rlim_cur < length) {
+        *limit = MMB_LIMIT_FSIZE;
+        return EFBIG;
+    }
+#ifdef RLIMIT_AS
+    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
+        now.rlim_cur < length + MMB_GRANULE) {
+        *limit = MMB_LIMIT_AS;
+        return ENOMEM;
+    }
+#endif
+    return 0;
+}
+
+static mmb_limit blame_for_no_memory(void)
+{
+#ifdef RLIMIT_AS
+    struct rlimit now;
+    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY) {
+        return MMB_LIMIT_AS;
+    }
+#endif
+    return MMB_LIMIT_SPACE;
+}
+
+static void release(mmb_map *map)
+{
+    if (map->base != NULL) {
+        munmap(map->base, (size_t)map->length);
+    }
+    if (map->fd >= 0) {
+        close(map->fd);
+    }
+    if (map->shared != NULL) {
+        mmb__os_shared_free(map->shared, sizeof *map->shared);
+    }
+    free(map->cuts);
+    free(map);
+}
+
+/* Everything of mmb_map_open that `release` undoes. */
+static int build(mmb_map *map, int fd, const struct stat *file, mmb_limit *limit)
+{
+    map->shared = mmb__os_shared_alloc(sizeof *map->shared);
+    if (map->shared == NULL) {
+        return ENOMEM;
+    }
+    int error = mmb__os_duplicate(fd, &map->fd);
+    if (error != 0) {
+        return error;
+    }
+    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, &map->base);
+    if (error == ENOMEM) {
+        *limit = blame_for_no_memory();
+    }
+    if (error != 0) {
+        return error;
+    }
+    atomic_store(&map->shared->backed, (uint64_t)file->st_size);
+    return mmb_fault_arm();
+}
+
+int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
+{
+    mmb_limit ignored;
+    limit = limit != NULL ? limit : &ignored;
+    *limit = MMB_LIMIT_NONE;
+    mmb__os_init();
+    struct stat file;
+    int error = check_file(fd, &file);
+    if (error != 0) {
+        return error;
+    }
+    if (options->capacity == 0) {
+        return EINVAL;
+    }
+    if (options->capacity > MOST_CAPACITY) {
+        *limit = MMB_LIMIT_SPACE;
+        return ENOMEM;
+    }
+    uint64_t length = mmb__round_up(options->capacity, mmb__os_page());
+    error = check_limits(length, limit);
+    if (error != 0) {
+        return error;
+    }
+    if ((uint64_t)file.st_size > options->capacity) {
+        return MMB_ECAPACITY;
+    }
+    mmb_map *map = calloc(1, sizeof *map);
+    if (map == NULL) {
+        return ENOMEM;
+    }
+    map->fd = -1;
+    map->length = length;
+    map->capacity = options->capacity;
+    map->max_growth = mmb__round_up(mmb__max(options->max_growth, 1), MMB_GRANULE);
+    map->dev = file.st_dev;
+    map->ino = file.st_ino;
+    map->owner = getpid();
+    atomic_store(&map->can_allocate, true);
+    atomic_store(&map->step_limit, map->max_growth);
+    error = build(map, fd, &file, limit);
+    if (error == 0) {
+        error = mmb__registry_add(map);
+        if (error != 0) {
+            *limit = MMB_LIMIT_MAPS;
+        }
+    }
+    if (error != 0) {
+        release(map);
+        return error;
+    }
+    if (file.st_size > 0) {
+        /* Bytes stored between EOF and the end of its page raise no signal and
+         * are wiped when the file grows: leave no such gap. */
+        error = mmb_map_ensure(
+            map, mmb__min(mmb__round_up((uint64_t)file.st_size, MMB_GRANULE), map->length));
+    }
+    if (error == 0 && (options->prefault || options->writeback)) {
+        error = mmb__assist_start(map, options->prefault, options->writeback);
+    }
+    if (error != 0) {
+        mmb_map_free(map);
+        return error;
+    }
+    *out = map;
+    return 0;
+}
+
+/* ---- closing -------------------------------------------------------------- */
+
+/* Wait for growers of other processes too; not for ever, since one that was
+ * killed inside stays counted. */
+static void wait_for_growers(const mmb__shared *shared)
+{
+    enum { ROUNDS = 1000 };
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+    for (int round = 0; round < ROUNDS && atomic_load(&shared->growers) != 0; round++) {
+        if (round < 100) {
+            sched_yield();
+        } else {
+            nanosleep(&millisecond, NULL);
+        }
+    }
+}
+
+void mmb_map_seal(mmb_map *map)
+{
+    if (atomic_exchange(&map->sealed, true)) {
+        return;
+    }
+    mmb__assist_stop(map);
+    if (mmb_map_is_owner(map)) {
+        atomic_store(&map->shared->sealed, true);
+        wait_for_growers(map->shared);
+    }
+    mmb__registry_drain(map);
+}
+
+int mmb_map_cut(mmb_map *map, uint64_t size)
+{
+    if (!mmb_map_is_owner(map)) {
+        return EPERM;
+    }
+    while (ftruncate(map->fd, (off_t)size) != 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+void mmb_map_free(mmb_map *map)
+{
+    if (map == NULL) {
+        return;
+    }
+    mmb_map_seal(map);
+    mmb__registry_remove(map);
+    release(map);
+}
+
+/* ---- looking -------------------------------------------------------------- */
+
+unsigned char *mmb_map_base(const mmb_map *map)
+{
+    return map->base;
+}
+
+uint64_t mmb_map_capacity(const mmb_map *map)
+{
+    return map->capacity;
+}
+
+int mmb_map_fd(const mmb_map *map)
+{
+    return map->fd;
+}
+
+bool mmb_map_is_owner(const mmb_map *map)
+{
+    return getpid() == map->owner;
+}
+
+int mmb_map_poison(const mmb_map *map)
+{
+    return atomic_load_explicit(&map->shared->poison, memory_order_acquire);
+}
+
+void mmb_map_set_poison(mmb_map *map, int cause)
+{
+    int none = 0;
+    atomic_compare_exchange_strong(&map->shared->poison, &none, cause);
+}
+
+void mmb_map_get_stats(const mmb_map *map, mmb_stats *out)
+{
+    const mmb__shared *shared = map->shared;
+    *out = (mmb_stats){
+        .growths = atomic_load_explicit(&shared->growths, memory_order_relaxed),
+        .faults = atomic_load_explicit(&shared->faults, memory_order_relaxed),
+        .backed = atomic_load_explicit(&shared->backed, memory_order_acquire),
+        .prefaulted = atomic_load_explicit(&shared->prefaulted, memory_order_relaxed),
+        .poison = mmb_map_poison(map),
+    };
+}
+
+/* ---- using ---------------------------------------------------------------- */
+
+static int check_range(const mmb_map *map, uint64_t end)
+{
+    return end > map->capacity ? MMB_ECAPACITY : 0;
+}
+
+int mmb_map_ensure(mmb_map *map, uint64_t end)
+{
+    if (end > map->length) {
+        return MMB_ECAPACITY;
+    }
+    uint64_t eof = 0;
+    int error = mmb__check(map, &eof);
+    return error != 0 || end <= eof ? error : mmb__grow(map, eof, end, MMB__WRITE);
+}
+
+int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end)
+{
+    int error = check_range(map, end);
+    if (error != 0 || from >= end) {
+        return error;
+    }
+    error = mmb__grow(map, from, end, MMB__WRITE);
+    if (error != 0 || end <= atomic_load_explicit(&map->solid, memory_order_relaxed)) {
+        return error;
+    }
+    /* Part of it was below EOF already, and may be holes. */
+    uint64_t start = mmb__round_down(from, mmb__os_page());
+    uint64_t stop = mmb__round_up(end, mmb__os_page());
+    error = mmb__os_allocate(map->fd, start, stop - start);
+    if (error == EOPNOTSUPP) {
+        /* The next best: the pages themselves. */
+        error = mmb__os_populate(map->base + start, stop - start, true);
+        return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
+    }
+    if (error == 0) {
+        mmb__note_solid(map, start, stop);
+    }
+    return error;
+}
+
+int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
+{
+    enum { CHUNK = 1 << 30 };
+    if (offset > map->capacity || length > map->capacity - offset) {
+        return MMB_ECAPACITY;
+    }
+    if (length == 0) {
+        return 0;
+    }
+    int error = mmb__grow(map, offset, offset + length, MMB__WRITE);
+    const unsigned char *from = data;
+    while (error == 0 && length > 0) {
+        ssize_t done =
+            pwrite(map->fd, from, (size_t)mmb__min(length, CHUNK), (off_t)offset);
+        if (done < 0 && errno == EFAULT) {
+            /* The source lies beyond EOF of a map: only a load of our own can
+             * make it grow there, the kernel's cannot. */
+            done = (ssize_t)mmb__min(length, mmb__os_page());
+            memmove(map->base + offset, from, (size_t)done);
+        }
+        if (done < 0) {
+            error = errno == EINTR ? 0 : errno;
+            continue;
+        }
+        from += done;
+        offset += (uint64_t)done;
+        length -= (uint64_t)done;
+    }
+    return error;
+}
+
+int mmb_map_flush(mmb_map *map, bool durable)
+{
+    mmb_stats now;
+    mmb_map_get_stats(map, &now);
+    if (now.backed > 0 && msync(map->base, (size_t)now.backed, MS_ASYNC) != 0) {
+        return errno;
+    }
+    return durable ? mmb__os_datasync(map->fd) : 0;
+}
+
+/* ---- words for errors ----------------------------------------------------- */
+
+const char *mmb_strerror(int error)
+{
+    switch (error) {
+    case MMB_ETRUNCATED:
+        return "file was truncated by someone else while it was being built";
+    case MMB_ECAPACITY:
+        return "capacity exceeded";
+    case ESTALE:
+        return "stored after the process that opened the file had closed it";
+    default:
+        return strerror(error);
+    }
+}
+
+int mmb_errno(int error)
+{
+    switch (error) {
+    case MMB_ETRUNCATED:
+        return EIO;
+    case MMB_ECAPACITY:
+        return EFBIG;
+    default:
+        return error;
+    }
+}

@@ -1,0 +1,166 @@
+/* mmb_core.h - a file mapped over a huge address range, growing as it is written.
+ *
+ * The public header of the core, and all of it that another layer may use.
+ * Words: a *map* is one file mapped over one reserved range; *capacity* is the
+ * length of that range in bytes; *backed* is the file's present end (EOF);
+ * a *growth fault* is an access beyond EOF, which the SIGBUS handler answers by
+ * extending the file. A map that met an error which no store can report is
+ * *poisoned*: its memory stays usable, its file can no longer be trusted.
+ *
+ * Errors are returned as errno values (0 is success) unless said otherwise.
+ * "Handler: yes" marks the functions that may be called from a signal handler.
+ * All offsets and lengths are bytes.
+ */
+#ifndef MMB_CORE_H
+#define MMB_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* EOF stands at multiples of this while a map is open, and the base of a map is
+ * aligned to it: the kernel may map a huge page across EOF, and a store beyond
+ * EOF but inside that page raises no signal. */
+#define MMB_GRANULE ((uint64_t)2 << 20)
+
+/* The most maps (snapshots included) that one process can hold. */
+#define MMB_MAX_MAPS 16384
+
+/* What poisoned a map when the cause is not an errno of the system's own. */
+#define MMB_ETRUNCATED (-1) /* the file became shorter under us: someone else cut it */
+#define MMB_ECAPACITY (-2)  /* more was asked for than the capacity holds */
+
+typedef struct mmb_map mmb_map;
+
+typedef struct {
+    uint64_t capacity;   /* bytes; rounded up to a page for the mapping */
+    uint64_t max_growth; /* bytes; the largest step of one growth, at least MMB_GRANULE */
+    bool prefault;       /* populate ahead of the writer from a thread of the map's own */
+    bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
+} mmb_options;
+
+typedef struct {
+    uint64_t growths;    /* times EOF moved up, for any reason */
+    uint64_t faults;     /* faults that the handler answered for this map */
+    uint64_t backed;     /* EOF, as far as this map knows */
+    uint64_t prefaulted; /* bytes populated ahead by the prefault thread */
+    int poison;          /* 0, or what poisoned the map: an errno or an MMB_E value */
+} mmb_stats;
+
+/* Which limit stopped mmb_map_open, for a message that says what to do. */
+typedef enum {
+    MMB_LIMIT_NONE,
+    MMB_LIMIT_FSIZE, /* RLIMIT_FSIZE is below the capacity (EFBIG) */
+    MMB_LIMIT_AS,    /* RLIMIT_AS has no room for the capacity (ENOMEM) */
+    MMB_LIMIT_SPACE, /* the address space has no room for the capacity (ENOMEM) */
+    MMB_LIMIT_MAPS,  /* MMB_MAX_MAPS maps are open already (EMFILE) */
+} mmb_limit;
+
+/* ---- life of a map -------------------------------------------------------- */
+
+/* Map `fd` (a regular file, tmpfs file or memfd, open for reading and writing,
+ * not O_APPEND) and start to serve its growth faults. The map works on its own
+ * close-on-exec duplicate; the caller keeps `fd`. The content is kept; EOF is
+ * raised to a multiple of MMB_GRANULE if the file is not empty. On failure
+ * `*limit` (may be NULL) says whether a limit was the cause. Errors: EISDIR,
+ * ESPIPE (not a file that can be mapped), EBADF (not open for both), EINVAL
+ * (O_APPEND, or capacity of zero), EFBIG, ENOMEM, EMFILE, ENOSPC and others.
+ * Handler: no. */
+int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit);
+
+/* Stop growing, for good: returns when no handler and no helper thread is still
+ * at work on the map. Stores beyond EOF now land in private memory. Idempotent.
+ * Handler: no. */
+void mmb_map_seal(mmb_map *map);
+
+/* Cut the file of a sealed map to `size` bytes (or extend it, sparsely).
+ * Only the process that opened the map may: EPERM in a child. Handler: no. */
+int mmb_map_cut(mmb_map *map, uint64_t size);
+
+/* Take [offset, offset + length) out of the file of a sealed map, so that what
+ * follows moves down by `length`. Both must be multiples of what
+ * mmb_map_collapse_unit returns. EOPNOTSUPP where the file system cannot.
+ * The map remembers it, so that mmb_map_detach shows each byte where it was.
+ * Must be called with descending offsets. Handler: no. */
+int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length);
+uint64_t mmb_map_collapse_unit(const mmb_map *map); /* 0 where collapsing is not supported */
+
+/* Turn the memory of a sealed map into a private snapshot: what the file holds
+ * can be read at the same addresses, stores stay in memory and never fail, and
+ * the file is no longer held open. Costs no memory until it is written.
+ * Handler: no. */
+int mmb_map_detach(mmb_map *map);
+
+/* Unmap, close, free. The map must not be used by anyone any more. Seals first
+ * if needed; does not cut the file. NULL is ignored. Handler: no. */
+void mmb_map_free(mmb_map *map);
+
+/* ---- use of a map --------------------------------------------------------- */
+
+unsigned char *mmb_map_base(const mmb_map *map); /* Handler: yes. */
+uint64_t mmb_map_capacity(const mmb_map *map);   /* as asked for. Handler: yes. */
+int mmb_map_fd(const mmb_map *map);              /* borrowed; -1 once detached. Handler: yes. */
+
+/* True in the process that opened the map, false in a forked child. Handler: yes. */
+bool mmb_map_is_owner(const mmb_map *map);
+
+/* 0, or what poisoned the map. Handler: yes. */
+int mmb_map_poison(const mmb_map *map);
+
+/* Poison the map by hand; the first cause stays. Handler: yes. */
+void mmb_map_set_poison(mmb_map *map, int cause);
+
+void mmb_map_get_stats(const mmb_map *map, mmb_stats *out); /* Handler: yes. */
+
+/* Back all of [from, end) with blocks now: afterwards kernel I/O into the range
+ * works and no store there can find the disk full. Costs no system call but one
+ * where growth has allocated the range already. On failure nothing is poisoned
+ * and nothing is lost. Errors: MMB_ECAPACITY, ENOSPC, EDQUOT, EFBIG,
+ * MMB_ETRUNCATED, what poisoned the map. Handler: no. */
+int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end);
+
+/* Move EOF to `end` at least, by the growth policy: cheap to call for each of
+ * many small appends. Otherwise as mmb_map_reserve, but holes stay holes.
+ * Handler: no. */
+int mmb_map_ensure(mmb_map *map, uint64_t end);
+
+/* Copy `length` bytes from `data` to `offset`, growing as needed, with errors
+ * returned rather than met by a fault: a full disk is ENOSPC here. `data` may
+ * lie in any map, this one included. Handler: no. */
+int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
+
+/* Make [from, backed) read as zeros again, giving blocks back where the file
+ * system can; EOF stays. Handler: no. */
+int mmb_map_zero_from(mmb_map *map, uint64_t from);
+
+/* End of the last non-zero byte at or beyond `floor`, else `floor`. Holes cost
+ * nothing. Handler: no. */
+int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used);
+
+/* Push stores to the file (msync); `durable` waits until the device has them
+ * (fdatasync). Handler: no. */
+int mmb_map_flush(mmb_map *map, bool durable);
+
+/* ---- the handler ---------------------------------------------------------- */
+
+/* Make sure that growth faults reach us: install the SIGBUS handler, or put it
+ * back on top if someone else has taken SIGBUS since. Cheap (one system call)
+ * when nothing changed; mmb_map_open does it. Handler: no. */
+int mmb_fault_arm(void);
+
+/* Words for an error value of this header, MMB_E values included; static or
+ * thread-local storage. Handler: no. */
+const char *mmb_strerror(int error);
+
+/* The errno that best stands for an error value: itself, EIO for
+ * MMB_ETRUNCATED, EFBIG for MMB_ECAPACITY. Handler: yes. */
+int mmb_errno(int error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

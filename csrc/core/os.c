@@ -1,0 +1,431 @@
+/* os.c - the operating systems: the only file of the core with an #ifdef for one.
+ *
+ * Linux gives the most: allocation that cannot shrink a file, pages populated on
+ * demand, holes that can be found. Elsewhere the core falls back on ftruncate
+ * under a lock and on reading memory; the callers see EOPNOTSUPP or ENOSYS. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#elif defined(__APPLE__)
+#define _DARWIN_C_SOURCE
+#elif defined(__NetBSD__)
+#define _NETBSD_SOURCE
+#endif
+
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <ucontext.h>
+#else
+#include <pthread.h>
+#endif
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0 /* systems that never reserve, or always do */
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+static uint64_t page_size = 4096;
+
+void mmb__os_init(void)
+{
+    long size = sysconf(_SC_PAGESIZE);
+    if (size > 0) {
+        page_size = (uint64_t)size;
+    }
+}
+
+uint64_t mmb__os_page(void)
+{
+    return page_size;
+}
+
+/* ---- memory --------------------------------------------------------------- */
+
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
+{
+    /* Reserve more than is wanted, take the aligned part, give the rest back. */
+    uint64_t reserved = length + alignment;
+    unsigned char *start = mmap(NULL, (size_t)reserved, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        return errno;
+    }
+    uint64_t skip = (alignment - (uintptr_t)start % alignment) % alignment;
+    unsigned char *aligned = start + skip;
+    if (skip > 0) {
+        munmap(start, (size_t)skip);
+    }
+    munmap(aligned + length, (size_t)(alignment - skip));
+    if (mmap(aligned, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+        MAP_FAILED) {
+        int error = errno;
+        munmap(aligned, (size_t)length);
+        return error;
+    }
+#ifdef MADV_HUGEPAGE
+    /* A wish, not a need: kernels without huge pages refuse it. */
+    madvise(aligned, (size_t)length, MADV_HUGEPAGE);
+#endif
+    *base = aligned;
+    return 0;
+}
+
+static int map_over(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
+{
+    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE,
+                    flags | MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
+    return at == MAP_FAILED ? errno : 0;
+}
+
+int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset)
+{
+    return map_over(base, length, 0, fd, offset);
+}
+
+int mmb__os_map_zeros(unsigned char *base, uint64_t length)
+{
+    return map_over(base, length, MAP_ANONYMOUS, -1, 0);
+}
+
+void *mmb__os_shared_alloc(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void mmb__os_shared_free(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
+int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
+{
+#if defined(__linux__)
+    /* Linux 5.14; the numbers stand here because older headers lack the names. */
+    enum { POPULATE_READ = 22, POPULATE_WRITE = 23 };
+    while (madvise(base, (size_t)length, write ? POPULATE_WRITE : POPULATE_READ) != 0) {
+        if (errno == EINVAL) {
+            return ENOSYS;
+        }
+        if (errno != EINTR && errno != EAGAIN) {
+            return errno;
+        }
+    }
+    return 0;
+#else
+    (void)base, (void)length, (void)write;
+    return ENOSYS;
+#endif
+}
+
+/* ---- files ---------------------------------------------------------------- */
+
+#if defined(__linux__)
+
+static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
+{
+    for (;;) {
+#if __SIZEOF_LONG__ == 8
+        /* libc's wrapper is a cancellation point, which a handler must not meet. */
+        long result = syscall(SYS_fallocate, fd, mode, offset, length);
+#else
+        int result = fallocate(fd, mode, (off_t)offset, (off_t)length);
+#endif
+        if (result == 0) {
+            return 0;
+        }
+        if (errno != EINTR) {
+            return errno == ENOSYS ? EOPNOTSUPP : errno;
+        }
+    }
+}
+
+enum {
+    KEEP_SIZE = 1,
+    PUNCH_HOLE = 2,
+    COLLAPSE_RANGE = 8,
+};
+
+enum {
+    EXT4_TYPE = 0xef53,
+    XFS_TYPE = 0x58465342,
+    TMPFS_TYPE = 0x01021994,
+    HUGETLB_TYPE = 0x958458f6,
+    BTRFS_TYPE = 0x9123683e,
+};
+
+static uint32_t file_system(int fd, uint64_t *block)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) != 0) {
+        return 0;
+    }
+    if (block != NULL) {
+        *block = (uint64_t)fs.f_bsize;
+    }
+    return (uint32_t)fs.f_type;
+}
+
+int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
+{
+    return linux_fallocate(fd, 0, offset, length);
+}
+
+int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
+{
+    return linux_fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length);
+}
+
+int mmb__os_collapse(int fd, uint64_t offset, uint64_t length)
+{
+    return linux_fallocate(fd, COLLAPSE_RANGE, offset, length);
+}
+
+uint64_t mmb__os_collapse_unit(int fd)
+{
+    uint64_t block = 0;
+    uint32_t type = file_system(fd, &block);
+    if (type != EXT4_TYPE && type != XFS_TYPE) {
+        return 0;
+    }
+    /* Whole pages as well, so that the snapshot can be mapped at what moved. */
+    return block > page_size ? block : page_size;
+}
+
+int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
+{
+    switch (file_system(fd, NULL)) {
+    case EXT4_TYPE:
+    case XFS_TYPE:
+    case TMPFS_TYPE:
+    case BTRFS_TYPE:
+        break;
+    default:
+        /* Others may answer from their metadata and miss pages that were
+         * dirtied through a mapping and not written back yet. */
+        return EOPNOTSUPP;
+    }
+    off_t at = lseek(fd, (off_t)offset, SEEK_DATA);
+    if (at < 0) {
+        return errno == EINVAL ? EOPNOTSUPP : errno;
+    }
+    *found = (uint64_t)at;
+    return 0;
+}
+
+int mmb__os_can_grow(int fd)
+{
+    if (file_system(fd, NULL) == HUGETLB_TYPE) {
+        return EOPNOTSUPP;
+    }
+#if defined(F_GET_SEALS)
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals >= 0 && (seals & (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE)) != 0) {
+        return EPERM;
+    }
+#endif
+    return 0;
+}
+
+void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
+{
+    /* Advice: what cannot be written now is reported by the sync that follows. */
+    sync_file_range(fd, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE);
+}
+
+int mmb__os_datasync(int fd)
+{
+    return fdatasync(fd) == 0 ? 0 : errno;
+}
+
+#else
+
+int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+    return EOPNOTSUPP;
+}
+
+int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+    return EOPNOTSUPP;
+}
+
+int mmb__os_collapse(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+    return EOPNOTSUPP;
+}
+
+uint64_t mmb__os_collapse_unit(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
+{
+    (void)fd, (void)offset, (void)found;
+    return EOPNOTSUPP;
+}
+
+int mmb__os_can_grow(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+}
+
+int mmb__os_datasync(int fd)
+{
+#if defined(__APPLE__)
+    /* fsync alone leaves the data in the drive's cache. */
+    if (fcntl(fd, F_FULLFSYNC) == 0) {
+        return 0;
+    }
+#endif
+    return fsync(fd) == 0 ? 0 : errno;
+}
+
+#endif
+
+int mmb__os_duplicate(int fd, int *copy)
+{
+    *copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return *copy < 0 ? errno : 0;
+}
+
+/* ---- signals -------------------------------------------------------------- */
+
+#if defined(__linux__) && defined(__x86_64__)
+
+static bool fault_was_store(const ucontext_t *context)
+{
+    return (context->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+}
+
+/* The kernel writes the thread's last fault address into every signal frame,
+ * that of a signal sent by raise() included. */
+static uintptr_t last_fault_address(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_CR2];
+}
+
+#elif defined(__linux__) && defined(__aarch64__)
+
+/* The frame's extra records are chained by (magic, size); the one with the
+ * syndrome register has this magic. */
+static bool fault_was_store(const ucontext_t *context)
+{
+    enum { ESR_MAGIC = 0x45535201, ESR_WRITE = 1 << 6 };
+    const unsigned char *at = (const unsigned char *)context->uc_mcontext.__reserved;
+    const unsigned char *end = at + sizeof context->uc_mcontext.__reserved;
+    while (at + 16 <= end) {
+        const uint32_t *head = (const uint32_t *)(const void *)at;
+        if (head[0] == ESR_MAGIC) {
+            const uint64_t *syndrome = (const uint64_t *)(const void *)(at + 8);
+            return (*syndrome & ESR_WRITE) != 0;
+        }
+        if (head[0] == 0 || head[1] < 8) {
+            break;
+        }
+        at += head[1];
+    }
+    return true;
+}
+
+static uintptr_t last_fault_address(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.fault_address;
+}
+
+#elif defined(__linux__)
+
+static bool fault_was_store(const ucontext_t *context)
+{
+    (void)context;
+    return true; /* not known: what serves a store serves a load */
+}
+
+static uintptr_t last_fault_address(const ucontext_t *context)
+{
+    (void)context;
+    return 0;
+}
+
+#endif
+
+mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context)
+{
+    mmb__signal signal = {
+        .cause = MMB__FAULT, .again = true, .write = true, .address = (uintptr_t)info->si_addr};
+#if defined(__linux__)
+    if (info->si_code <= 0) {
+        bool ours = info->si_code != SI_KERNEL && info->si_pid == getpid();
+        signal.cause = ours ? MMB__SENT_BY_US : MMB__SENT;
+        signal.again = false;
+        signal.address = last_fault_address(context);
+    } else if (info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO) {
+        signal.cause = MMB__BROKEN_PAGE;
+        signal.again = info->si_code == BUS_MCEERR_AR;
+    }
+    signal.write = fault_was_store(context);
+#else
+    (void)context;
+#if defined(SI_USER)
+    if (info->si_code == SI_USER) {
+        signal.cause = MMB__SENT;
+        signal.again = false;
+    }
+#endif
+#endif
+    return signal;
+}
+
+void mmb__os_resend(int number, siginfo_t *info)
+{
+#if defined(__linux__)
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info) == 0) {
+        return;
+    }
+#else
+    (void)info;
+#endif
+    raise(number);
+}
+
+unsigned long mmb__os_thread(void)
+{
+#if defined(__linux__)
+    return (unsigned long)syscall(SYS_gettid);
+#else
+    return (unsigned long)(uintptr_t)pthread_self();
+#endif
+}
+
+const sigset_t *mmb__os_interrupted_mask(const void *context)
+{
+#if defined(__linux__)
+    return &((const ucontext_t *)context)->uc_sigmask;
+#else
+    (void)context;
+    return NULL;
+#endif
+}

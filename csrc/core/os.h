@@ -1,0 +1,95 @@
+/* os.h - everything the core asks of the operating system beyond plain POSIX.
+ *
+ * Every #ifdef for a system stands in os.c. Errors are returned as errno values.
+ * The functions marked "Handler: yes" are single system calls without locks,
+ * allocation or cancellation points of libc's own. */
+#ifndef MMB_OS_H
+#define MMB_OS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- memory --------------------------------------------------------------- */
+
+/* Read once, by mmb__os_init; the handler uses the stored value. */
+void mmb__os_init(void);
+uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
+
+/* An aligned range of `length` bytes with `fd` mapped shared over it. */
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base);
+
+/* Replace a range in place: by private copy-on-write pages of `fd` at `offset`,
+ * or by private zeros. Neither reserves memory. Handler: yes. */
+int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset);
+int mmb__os_map_zeros(unsigned char *base, uint64_t length);
+
+/* Zeroed memory that a forked child shares. */
+void *mmb__os_shared_alloc(size_t size);
+void mmb__os_shared_free(void *memory, size_t size);
+
+/* Bring pages in for reading or writing. EFAULT: the file cannot give them (no
+ * space, bad block, beyond EOF); ENOSYS: this kernel cannot say. Handler: yes. */
+int mmb__os_populate(unsigned char *base, uint64_t length, bool write);
+
+/* ---- files ---------------------------------------------------------------- */
+
+/* Allocate blocks for [offset, offset + length) and raise EOF to its end if it
+ * is below; can never lower it. EOPNOTSUPP where that cannot be had in one
+ * atomic step. Handler: yes. */
+int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
+
+/* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
+int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
+
+/* Remove a range, moving what follows down. EOPNOTSUPP where impossible. */
+int mmb__os_collapse(int fd, uint64_t offset, uint64_t length);
+/* The multiple it wants for offset and length, 0 where it is impossible. */
+uint64_t mmb__os_collapse_unit(int fd);
+
+/* First byte of data at or after `offset`: 0 and *found, or ENXIO when only
+ * holes follow, or EOPNOTSUPP where the answer cannot be trusted to see stores
+ * made through a mapping. */
+int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
+
+/* 0 if a file of this kind can be mapped and grown, else why not. */
+int mmb__os_can_grow(int fd);
+
+/* Start writing dirty pages of the range; waits for nothing. */
+void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length);
+
+/* Wait until the device has the data, and the size needed to read it. */
+int mmb__os_datasync(int fd);
+
+int mmb__os_duplicate(int fd, int *copy); /* close-on-exec */
+
+/* ---- signals -------------------------------------------------------------- */
+
+typedef enum {
+    MMB__FAULT,       /* an access the kernel refused; returning tries it again */
+    MMB__SENT_BY_US,  /* raised by a thread of this process */
+    MMB__SENT,        /* by another process */
+    MMB__BROKEN_PAGE, /* failed hardware below a page: never for us to answer */
+} mmb__cause;
+
+typedef struct {
+    mmb__cause cause;
+    bool again;        /* returning from the handler leads to the same fault again */
+    bool write;        /* the refused access was a store, or it is not known */
+    uintptr_t address; /* MMB__SENT_BY_US: of this thread's last fault, 0 if not known */
+} mmb__signal;
+
+/* What a SIGBUS is about. Handler: yes. */
+mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context);
+
+/* Send the same signal to this thread again. Handler: yes. */
+void mmb__os_resend(int number, siginfo_t *info);
+
+/* A number for this thread, unique while it lives. Handler: yes. */
+unsigned long mmb__os_thread(void);
+
+/* The mask that the interrupted code had. Handler: yes. */
+const sigset_t *mmb__os_interrupted_mask(const void *context);
+
+#endif

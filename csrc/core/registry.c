@@ -1,0 +1,143 @@
+/* registry.c - the table address -> map that the signal handler reads.
+ *
+ * Readers take no lock. A slot in use holds the range and the map; a reader that
+ * finds its address in a range counts itself in, then looks again: either it
+ * still sees the range, and whoever retires the slot sees its count and waits,
+ * or it sees the range gone and leaves. Both sides use seq_cst for that pair.
+ *
+ * Writers (open, close) take a mutex. It is never held while a handler of the
+ * same thread could run into it: the handler does not touch it. */
+#include "internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+typedef struct {
+    _Atomic uintptr_t start; /* 0: free, or being retired */
+    _Atomic uintptr_t end;
+    _Atomic(mmb_map *) map;
+    _Atomic uint32_t users; /* handlers inside, of this process */
+    bool taken;             /* guarded by the mutex */
+} slot;
+
+static slot slots[MMB_MAX_MAPS];
+static _Atomic uint32_t used_slots; /* one past the highest slot in use */
+static uint32_t lowest_free;        /* no free slot below it; guarded by the mutex */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+/* The threads that were inside a handler, or were converting a map, are not here. */
+static void after_fork_in_child(void)
+{
+    uint32_t count = atomic_load(&used_slots);
+    for (uint32_t i = 0; i < count; i++) {
+        atomic_store(&slots[i].users, 0);
+        mmb_map *map = atomic_load(&slots[i].map);
+        if (map != NULL) {
+            int converting = MMB__CONVERTING;
+            atomic_compare_exchange_strong(&map->memory, &converting, MMB__SHARED_FILE);
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    mmb__fault_after_fork();
+}
+
+static void set_up(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+int mmb__registry_add(mmb_map *map)
+{
+    pthread_once(&once, set_up);
+    pthread_mutex_lock(&mutex);
+    uint32_t index = lowest_free;
+    while (index < MMB_MAX_MAPS && slots[index].taken) {
+        index++;
+    }
+    if (index == MMB_MAX_MAPS) {
+        pthread_mutex_unlock(&mutex);
+        return EMFILE;
+    }
+    lowest_free = index + 1;
+    slot *at = &slots[index];
+    at->taken = true;
+    map->slot = index;
+    atomic_store_explicit(&at->map, map, memory_order_relaxed);
+    atomic_store_explicit(&at->end, (uintptr_t)map->base + map->length, memory_order_relaxed);
+    atomic_store(&at->start, (uintptr_t)map->base); /* publishes the two above */
+    if (index >= atomic_load(&used_slots)) {
+        atomic_store(&used_slots, index + 1);
+    }
+    pthread_mutex_unlock(&mutex);
+    return 0;
+}
+
+static void wait_for_users(slot *at)
+{
+    while (atomic_load(&at->users) != 0) {
+        sched_yield();
+    }
+}
+
+void mmb__registry_remove(mmb_map *map)
+{
+    slot *at = &slots[map->slot];
+    atomic_store(&at->start, 0);
+    wait_for_users(at);
+    pthread_mutex_lock(&mutex);
+    atomic_store_explicit(&at->map, NULL, memory_order_relaxed);
+    at->taken = false;
+    if (map->slot < lowest_free) {
+        lowest_free = map->slot;
+    }
+    uint32_t count = atomic_load(&used_slots);
+    while (count > 0 && !slots[count - 1].taken) {
+        count--;
+    }
+    atomic_store(&used_slots, count);
+    pthread_mutex_unlock(&mutex);
+}
+
+void mmb__registry_drain(const mmb_map *map)
+{
+    wait_for_users(&slots[map->slot]);
+}
+
+mmb_map *mmb__registry_enter(uintptr_t address)
+{
+    uint32_t count = atomic_load_explicit(&used_slots, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        slot *at = &slots[i];
+        uintptr_t start = atomic_load_explicit(&at->start, memory_order_acquire);
+        if (start == 0 || address < start ||
+            address >= atomic_load_explicit(&at->end, memory_order_relaxed)) {
+            continue;
+        }
+        atomic_fetch_add(&at->users, 1);
+        /* The slot may have been retired, or given to another map, in between;
+         * what it holds now cannot change while we are counted in. */
+        if (atomic_load(&at->start) != 0 && address >= atomic_load(&at->start) &&
+            address < atomic_load(&at->end)) {
+            return atomic_load_explicit(&at->map, memory_order_relaxed);
+        }
+        atomic_fetch_sub(&at->users, 1);
+    }
+    return NULL;
+}
+
+void mmb__registry_leave(mmb_map *map)
+{
+    atomic_fetch_sub(&slots[map->slot].users, 1);
+}

@@ -1,0 +1,122 @@
+/* snapshot.c - a private copy in place of the file: for poisoned and closed maps.
+ *
+ * A private mapping of the file shows its content at the old addresses, costs
+ * nothing until it is written, and keeps every later store out of the file; zeros
+ * stand where the file has nothing. So a full disk needs no other memory than the
+ * pages that are written after it, and a closed message stays readable. */
+#include "internal.h"
+#include "os.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Map [offset, offset + length) of the map privately on the file at `source`;
+ * what lies beyond EOF becomes zeros. Handler: yes. */
+static int show_file(const mmb_map *map, uint64_t offset, uint64_t length, uint64_t source,
+                     uint64_t eof)
+{
+    uint64_t there = source < eof ? mmb__min(length, eof - source) : 0;
+    there = mmb__min(mmb__round_up(there, mmb__os_page()), length);
+    int error = 0;
+    if (there > 0) {
+        error = mmb__os_map_private(map->base + offset, there, map->fd, source);
+    }
+    if (error == 0 && there < length) {
+        error = mmb__os_map_zeros(map->base + offset + there, length - there);
+    }
+    return error;
+}
+
+/* The whole map, with what was collapsed out of the file as zeros, the rest at
+ * its old place. Handler: yes (without cuts). */
+static int show_all(const mmb_map *map)
+{
+    struct stat now;
+    if (fstat(map->fd, &now) != 0) {
+        return errno;
+    }
+    uint64_t eof = (uint64_t)now.st_size;
+    uint64_t at = 0, gone = 0;
+    for (size_t i = map->cut_count; i-- > 0;) {
+        const mmb__cut *cut = &map->cuts[i];
+        int error = show_file(map, at, cut->offset - at, at - gone, eof);
+        if (error == 0) {
+            error = mmb__os_map_zeros(map->base + cut->offset, cut->length);
+        }
+        if (error != 0) {
+            return error;
+        }
+        at = cut->offset + cut->length;
+        gone += cut->length;
+    }
+    return show_file(map, at, map->length - at, at - gone, eof);
+}
+
+bool mmb__cover(mmb_map *map, uint64_t offset)
+{
+    int state = MMB__SHARED_FILE;
+    if (atomic_compare_exchange_strong(&map->memory, &state, MMB__CONVERTING)) {
+        /* On failure the pages are covered one by one as they fault. */
+        (void)show_all(map);
+        atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
+        return true;
+    }
+    if (state == MMB__CONVERTING) {
+        sched_yield();
+        return true; /* and fault again until it is done */
+    }
+    uint64_t page = mmb__os_page();
+    uint64_t start = mmb__round_down(offset, page);
+    return mmb__os_map_zeros(map->base + start, page) == 0 ||
+           mmb__os_map_zeros(map->base + start, map->length - start) == 0;
+}
+
+int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length)
+{
+    if (!mmb_map_is_owner(map)) {
+        return EPERM;
+    }
+    mmb__cut *cuts = realloc(map->cuts, (map->cut_count + 1) * sizeof *cuts);
+    if (cuts == NULL) {
+        return ENOMEM;
+    }
+    map->cuts = cuts;
+    int error = mmb__os_collapse(map->fd, offset, length);
+    if (error == 0) {
+        cuts[map->cut_count++] = (mmb__cut){.offset = offset, .length = length};
+    }
+    return error;
+}
+
+uint64_t mmb_map_collapse_unit(const mmb_map *map)
+{
+    return mmb__os_collapse_unit(map->fd);
+}
+
+int mmb_map_detach(mmb_map *map)
+{
+    mmb_map_seal(map);
+    if (map->fd < 0) {
+        return 0;
+    }
+    /* No handler grows the file any more. A store that came after the seal may
+     * have made the copy already, but before the file was cut and collapsed: make
+     * it anew. That of a poisoned map stays: its stores are nowhere else. */
+    int error = 0;
+    int state = MMB__SHARED_FILE;
+    while (!atomic_compare_exchange_weak(&map->memory, &state, MMB__CONVERTING) &&
+           state != MMB__PRIVATE) {
+        sched_yield();
+        state = MMB__SHARED_FILE;
+    }
+    if (state != MMB__PRIVATE || mmb_map_poison(map) == 0) {
+        error = show_all(map);
+    }
+    atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
+    mmb__registry_drain(map);
+    close(map->fd);
+    map->fd = -1;
+    return error;
+}
