@@ -126,6 +126,10 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
         *limit = MMB_LIMIT_SPACE;
         return ENOMEM;
     }
+    bool replace = options->replace && file.st_size > 0;
+    if (replace) {
+        file.st_size = 0;
+    }
     uint64_t length = mmb__round_up(options->capacity, mmb__os_page());
     error = check_limits(length, limit);
     if (error != 0) {
@@ -157,6 +161,13 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     if (error != 0) {
         release(map);
         return error;
+    }
+    if (replace) {
+        error = mmb_map_cut(map, 0);
+        if (error != 0) {
+            mmb_map_free(map);
+            return error;
+        }
     }
     if (file.st_size > 0) {
         /* Bytes stored between EOF and the end of its page raise no signal and
