@@ -4,6 +4,12 @@
 #ifndef MMB_INTERNAL_H
 #define MMB_INTERNAL_H
 
+/* POSIX and what systems commonly add to it, which plain C11 hides. Takes effect
+ * because this header comes first in every file but os.c. */
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE
+#endif
+
 #include "mmb_core.h"
 
 #include <stdatomic.h>

@@ -46,13 +46,13 @@ static int check_limits(uint64_t length, mmb_limit *limit)
 {
     struct rlimit now;
     if (getrlimit(RLIMIT_FSIZE, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
-        now.rlim_cur < length) {
+        (uint64_t)now.rlim_cur < length) {
         *limit = MMB_LIMIT_FSIZE;
         return EFBIG;
     }
 #ifdef RLIMIT_AS
     if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
-        now.rlim_cur < length + MMB_GRANULE) {
+        (uint64_t)now.rlim_cur < length + MMB_GRANULE) {
         *limit = MMB_LIMIT_AS;
         return ENOMEM;
     }

@@ -334,14 +334,14 @@ static uintptr_t last_fault_address(const ucontext_t *context)
  * syndrome register has this magic. */
 static bool fault_was_store(const ucontext_t *context)
 {
-    enum { ESR_MAGIC = 0x45535201, ESR_WRITE = 1 << 6 };
+    enum { SYNDROME_MAGIC = 0x45535201, SYNDROME_WRITE = 1 << 6 };
     const unsigned char *at = (const unsigned char *)context->uc_mcontext.__reserved;
     const unsigned char *end = at + sizeof context->uc_mcontext.__reserved;
     while (at + 16 <= end) {
         const uint32_t *head = (const uint32_t *)(const void *)at;
-        if (head[0] == ESR_MAGIC) {
+        if (head[0] == SYNDROME_MAGIC) {
             const uint64_t *syndrome = (const uint64_t *)(const void *)(at + 8);
-            return (*syndrome & ESR_WRITE) != 0;
+            return (*syndrome & SYNDROME_WRITE) != 0;
         }
         if (head[0] == 0 || head[1] < 8) {
             break;
