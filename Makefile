@@ -27,6 +27,7 @@ retry = for try in 1 2 3; do $(1) && break; \
 help:
 	@echo "make demo    pack the standard library into one message, read it back"
 	@echo "make test    build, install into $(VENV), run the tests"
+	@echo "make test-free-threaded   the tests under a Python without the GIL"
 	@echo "make check   all of it: format, lint, types, C tests under sanitizers, tests"
 	@echo "make bench   the benchmarks"
 	@echo "make fuzz    fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
@@ -70,6 +71,24 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+# ---- a Python without the GIL ----------------------------------------------------
+
+# Compiled from Debian's sources the first time, which takes minutes. pycapnp has no
+# wheel for it, so the tests of messages stay out.
+FT_VENV ?= .venv-3.13t
+
+$(FT_VENV)/.test: $(SOURCES)
+	python=$$(sh tools/free-threaded-python) && "$$python" -m venv $(FT_VENV)
+	$(call retry,$(FT_VENV)/bin/python -m pip install -q --retries 5 'setuptools>=77' \
+	    hypothesis numpy pytest)
+	rm -rf build/lib* build/bdist*
+	$(FT_VENV)/bin/python -m pip install -q --no-build-isolation .
+	@touch $@
+
+.PHONY: test-free-threaded
+test-free-threaded: $(FT_VENV)/.test
+	$(FT_VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 # ---- checks -------------------------------------------------------------------
 

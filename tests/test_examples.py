@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.missing import tool
 
 pytest.importorskip("capnp")
 
@@ -32,12 +32,10 @@ def run(name: str, *args: str) -> str:
 
 def decode(message: Path, schema: str, struct: str) -> str:
     """What the capnp tool, which knows nothing of us, makes of a message."""
-    tool = shutil.which("capnp")
-    if tool is None:
-        pytest.skip("the capnp tool is not installed")
+    capnp = tool("capnp", "capnproto")
     with message.open("rb") as file:
         return subprocess.run(
-            [tool, "decode", "--quiet", str(EXAMPLES / schema), struct],
+            [capnp, "decode", "--quiet", str(EXAMPLES / schema), struct],
             stdin=file,
             capture_output=True,
             text=True,
