@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from support.missing import tool
 
 CORE = Path(__file__).resolve().parent.parent / "csrc" / "core"
