@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,7 +20,7 @@
 
 struct mmb__assist {
     pthread_t thread;
-    sem_t moved; /* posted by growers: EOF is higher, or `stop` is set */
+    mmb__os_event *moved; /* posted by growers: EOF is higher, or `stop` is set */
     _Atomic bool stop;
     bool prefault;
     bool writeback;
@@ -64,8 +63,7 @@ static void *work(void *argument)
     uint64_t populated = atomic_load_explicit(&map->shared->backed, memory_order_acquire);
     uint64_t written = populated;
     while (!stopped(self)) {
-        while (sem_wait(&self->moved) != 0 && errno == EINTR) {
-        }
+        mmb__os_event_wait(self->moved);
         uint64_t backed = atomic_load_explicit(&map->shared->backed, memory_order_acquire);
         if (self->prefault) {
             populate(map, &populated, backed);
@@ -86,19 +84,20 @@ int mmb__assist_start(mmb_map *map, bool prefault, bool writeback)
     self->prefault = prefault;
     self->writeback = writeback;
     self->process = getpid();
-    if (sem_init(&self->moved, 0, 0) != 0) {
+    int error = mmb__os_event_new(&self->moved);
+    if (error != 0) {
         free(self);
-        return errno;
+        return error;
     }
     map->assist = self;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&self->thread, NULL, work, map);
+    error = pthread_create(&self->thread, NULL, work, map);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         map->assist = NULL;
-        sem_destroy(&self->moved);
+        mmb__os_event_free(self->moved);
         free(self);
     }
     return error;
@@ -108,7 +107,7 @@ void mmb__assist_wake(mmb_map *map)
 {
     mmb__assist *self = map->assist;
     if (self != NULL) {
-        sem_post(&self->moved);
+        mmb__os_event_post(self->moved);
     }
 }
 
@@ -120,13 +119,13 @@ void mmb__assist_stop(mmb_map *map)
     }
     if (self->process == getpid()) {
         atomic_store_explicit(&self->stop, true, memory_order_release);
-        sem_post(&self->moved);
+        mmb__os_event_post(self->moved);
         pthread_join(self->thread, NULL);
     }
     /* Handlers may still be about to post: wait until those are gone. New ones
      * find the map sealed and do not grow it. */
     mmb__registry_drain(map);
     map->assist = NULL;
-    sem_destroy(&self->moved);
+    mmb__os_event_free(self->moved);
     free(self);
 }

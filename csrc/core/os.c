@@ -15,11 +15,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#if defined(__APPLE__)
+#include <mach/mach.h>
+#else
+#include <semaphore.h>
+#endif
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -310,6 +316,88 @@ int mmb__os_duplicate(int fd, int *copy)
 {
     *copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return *copy < 0 ? errno : 0;
+}
+
+/* ---- waking a thread ------------------------------------------------------ */
+
+#if defined(__APPLE__)
+
+/* There are no unnamed POSIX semaphores; posting to a Mach one is a bare trap. */
+struct mmb__os_event {
+    semaphore_t semaphore;
+};
+
+static int event_init(mmb__os_event *event)
+{
+    kern_return_t result =
+        semaphore_create(mach_task_self(), &event->semaphore, SYNC_POLICY_FIFO, 0);
+    return result == KERN_SUCCESS ? 0 : ENOMEM;
+}
+
+void mmb__os_event_wait(mmb__os_event *event)
+{
+    while (semaphore_wait(event->semaphore) == KERN_ABORTED) {
+    }
+}
+
+void mmb__os_event_post(mmb__os_event *event)
+{
+    semaphore_signal(event->semaphore);
+}
+
+static void event_destroy(mmb__os_event *event)
+{
+    semaphore_destroy(mach_task_self(), event->semaphore);
+}
+
+#else
+
+struct mmb__os_event {
+    sem_t semaphore;
+};
+
+static int event_init(mmb__os_event *event)
+{
+    return sem_init(&event->semaphore, 0, 0) == 0 ? 0 : errno;
+}
+
+void mmb__os_event_wait(mmb__os_event *event)
+{
+    while (sem_wait(&event->semaphore) != 0 && errno == EINTR) {
+    }
+}
+
+void mmb__os_event_post(mmb__os_event *event)
+{
+    sem_post(&event->semaphore);
+}
+
+static void event_destroy(mmb__os_event *event)
+{
+    sem_destroy(&event->semaphore);
+}
+
+#endif
+
+int mmb__os_event_new(mmb__os_event **event)
+{
+    mmb__os_event *made = malloc(sizeof *made);
+    if (made == NULL) {
+        return ENOMEM;
+    }
+    int error = event_init(made);
+    if (error != 0) {
+        free(made);
+        return error;
+    }
+    *event = made;
+    return 0;
+}
+
+void mmb__os_event_free(mmb__os_event *event)
+{
+    event_destroy(event);
+    free(event);
 }
 
 /* ---- signals -------------------------------------------------------------- */

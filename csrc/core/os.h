@@ -64,6 +64,16 @@ int mmb__os_datasync(int fd);
 
 int mmb__os_duplicate(int fd, int *copy); /* close-on-exec */
 
+/* ---- waking a thread ------------------------------------------------------ */
+
+/* Counts posts until they are waited for. */
+typedef struct mmb__os_event mmb__os_event;
+
+int mmb__os_event_new(mmb__os_event **event);
+void mmb__os_event_wait(mmb__os_event *event);
+void mmb__os_event_free(mmb__os_event *event);
+void mmb__os_event_post(mmb__os_event *event); /* Handler: yes. */
+
 /* ---- signals -------------------------------------------------------------- */
 
 typedef enum {
