@@ -29,6 +29,7 @@ help:
 	@echo "make test    build, install into $(VENV), run the tests"
 	@echo "make test-free-threaded   the tests under a Python without the GIL"
 	@echo "make check   all of it: format, lint, types, C tests under sanitizers, tests"
+	@echo "make cross   the C layers for other systems and processors"
 	@echo "make bench   the benchmarks"
 	@echo "make fuzz    fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
 	@echo "make wheel   sdist in dist/, wheel in wheelhouse/, audited"
@@ -134,26 +135,42 @@ ENV_asan  := ASAN_OPTIONS=handle_sigbus=0:detect_stack_use_after_return=1 \
     UBSAN_OPTIONS=print_stacktrace=1
 ENV_tsan  := TSAN_OPTIONS=handle_sigbus=0:halt_on_error=1:second_deadlock_stack=1
 
+# Other C libraries and processors: zig, from PyPI, compiles for them, qemu runs them.
+ZIG          = $(PY) -m ziglang cc -target
+CC_plain    := $(CC)
+CC_asan     := $(CC)
+CC_tsan     := $(CC)
+CC_musl      = $(ZIG) x86_64-linux-musl
+CC_aarch64   = $(ZIG) aarch64-linux-musl
+CC_riscv64   = $(ZIG) riscv64-linux-musl
+FLAGS_musl    := -O2 -g
+FLAGS_aarch64 := -O2 -g
+FLAGS_riscv64 := -O2 -g
+ENV_musl      :=
+ENV_aarch64   := RUNNER=qemu-aarch64-static
+ENV_riscv64   := RUNNER=qemu-riscv64-static
+
 define variant
 $(BUILD)/$(1)/%.o: csrc/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CSTD) $$(WARN) $$(FLAGS_$(1)) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+	$$(CC_$(1)) $$(CSTD) $$(WARN) $$(FLAGS_$(1)) $$(CFLAGS) -MMD -MP -c $$< -o $$@
 
 $(BUILD)/$(1)/libmmb.a: $(LIB_SRC:csrc/%.c=$(BUILD)/$(1)/%.o)
 	@rm -f $$@
 	@$$(AR) rcs $$@ $$^
 
 $(BUILD)/$(1)/test_%: $(BUILD)/$(1)/tests/test_%.o $(BUILD)/$(1)/libmmb.a
-	@$$(CC) -pthread $$(FLAGS_$(1)) $$(LDFLAGS) $$^ -o $$@
+	@$$(CC_$(1)) -pthread $$(FLAGS_$(1)) $$(LDFLAGS) $$^ -o $$@
 
 .PHONY: ctest-$(1)
 ctest-$(1): $(CTESTS:%=$(BUILD)/$(1)/%)
 	@$$(ENV_$(1)) CTEST_SECONDS=$(CTEST_SECONDS) \
-	    sh .ci/run-ctests $(1) "$$(CC) $$(FLAGS_$(1))" $$(sort $$^)
+	    sh .ci/run-ctests $(1) "$$(CC_$(1)) $$(FLAGS_$(1))" $$(sort $$^)
 
 -include $$(wildcard $(BUILD)/$(1)/*/*.d)
 endef
-$(foreach v,plain asan tsan,$(eval $(call variant,$(v))))
+VARIANTS := plain asan tsan musl aarch64 riscv64
+$(foreach v,$(VARIANTS),$(eval $(call variant,$(v))))
 
 .SECONDARY:
 .PHONY: ctest ctest-build
@@ -161,6 +178,23 @@ ctest-build: $(foreach v,plain asan tsan,$(CTESTS:%=$(BUILD)/$(v)/%))
 ctest:
 	@$(MAKE) --no-print-directory -j2 ctest-build
 	@$(MAKE) --no-print-directory ctest-plain ctest-asan ctest-tsan
+
+# What has no machine here must at least compile, and without a warning.
+FOREIGN := aarch64-linux-gnu.2.28 x86_64-macos aarch64-macos x86_64-freebsd x86_64-netbsd \
+    x86_64-openbsd
+
+$(VENV)/.zig: $(VENV)/.made
+	$(call retry,$(PIP) ziglang==0.17.1)
+	@touch $@
+
+.PHONY: cross
+cross: $(VENV)/.zig
+	@for target in $(FOREIGN); do \
+	    for source in $(LIB_SRC); do \
+	        $(ZIG) $$target $(CSTD) $(WARN) -O2 -c $$source -o /dev/null || exit 1; \
+	    done; echo "C sources for $$target: ok"; \
+	done
+	@$(MAKE) --no-print-directory ctest-musl ctest-aarch64 ctest-riscv64
 
 # ---- fuzzing ------------------------------------------------------------------
 
