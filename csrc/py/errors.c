@@ -1,0 +1,144 @@
+/* errors.c - errors of the C layers as Python exceptions. */
+
+#include "state.h"
+
+#include <errno.h>
+
+PyDoc_STRVAR(capacity_error_doc, "More was asked for than the capacity of a builder holds.\n\n"
+                                 "Both an OSError (errno EFBIG) and a ValueError.");
+
+PyDoc_STRVAR(invalid_message_doc,
+             "A file or buffer is no valid Cap'n Proto message.\n\n"
+             "reason says what is wrong, segment and word (counted from 0) where the first\n"
+             "fault stands. If segment is None, the fault is in the table at the start of\n"
+             "the file, and word counts from there.");
+
+int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
+{
+    PyObject *bases = PyTuple_Pack(2, PyExc_OSError, PyExc_ValueError);
+    if (bases == NULL)
+        return -1;
+    state->capacity_error =
+        PyErr_NewExceptionWithDoc("mmapbuilder.CapacityError", capacity_error_doc, bases, NULL);
+    Py_DECREF(bases);
+    if (state->capacity_error == NULL)
+        return -1;
+
+    /* On the class, so that the attributes exist whoever makes an instance. */
+    PyObject *attributes =
+        Py_BuildValue("{s:O,s:O,s:s}", "segment", Py_None, "word", Py_None, "reason", "");
+    if (attributes == NULL)
+        return -1;
+    state->invalid_message = PyErr_NewExceptionWithDoc(
+        "mmapbuilder.InvalidMessage", invalid_message_doc, PyExc_ValueError, attributes);
+    Py_DECREF(attributes);
+    if (state->invalid_message == NULL)
+        return -1;
+
+    if (PyModule_AddObjectRef(module, "CapacityError", state->capacity_error) < 0)
+        return -1;
+    return PyModule_AddObjectRef(module, "InvalidMessage", state->invalid_message);
+}
+
+PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name)
+{
+    PyObject *type = error == MMB_ECAPACITY ? state->capacity_error : PyExc_OSError;
+    return PyObject_CallFunction(type, "isO", mmb_errno(error), mmb_strerror(error),
+                                 name != NULL ? name : Py_None);
+}
+
+/* Raise `exception`, a new reference that may be NULL. Always returns NULL. */
+static PyObject *raise_it(PyObject *exception)
+{
+    /* By its own type: OSError picks a subclass (PermissionError, ...) by errno. */
+    if (exception != NULL)
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
+    return NULL;
+}
+
+PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name)
+{
+    return raise_it(mmbpy_error(state, error, name));
+}
+
+PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name)
+{
+    if (text == NULL)
+        return NULL;
+    PyObject *exception = PyObject_CallFunction(PyExc_OSError, "iOO", mmb_errno(error), text, name);
+    Py_DECREF(text);
+    return raise_it(exception);
+}
+
+PyObject *mmbpy_raise_closed(void)
+{
+    PyErr_SetString(PyExc_ValueError, "I/O operation on closed builder");
+    return NULL;
+}
+
+static int set_number(PyObject *object, const char *attribute, long long value)
+{
+    if (value < 0)
+        return 0; /* None, as the class says */
+    PyObject *number = PyLong_FromLongLong(value);
+    if (number == NULL)
+        return -1;
+    int result = PyObject_SetAttrString(object, attribute, number);
+    Py_DECREF(number);
+    return result;
+}
+
+PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw)
+{
+    PyObject *text;
+    long long segment = -1, word = (long long)flaw->word;
+    if (flaw->segment == MMB_IN_TABLE) {
+        text = PyUnicode_FromFormat("%s (word %lld of the file)", flaw->reason, word);
+    } else {
+        segment = (long long)flaw->segment;
+        text = PyUnicode_FromFormat("%s (segment %lld, word %lld)", flaw->reason, segment, word);
+    }
+    if (text == NULL)
+        return NULL;
+    PyObject *exception = PyObject_CallFunctionObjArgs(state->invalid_message, text, NULL);
+    Py_DECREF(text);
+    PyObject *reason = PyUnicode_FromString(flaw->reason);
+    if (exception == NULL || reason == NULL ||
+        PyObject_SetAttrString(exception, "reason", reason) < 0 ||
+        set_number(exception, "segment", segment) < 0 || set_number(exception, "word", word) < 0)
+        Py_CLEAR(exception);
+    Py_XDECREF(reason);
+    return exception;
+}
+
+PyObject *mmbpy_raise_invalid(mmbpy_state *state, const mmb_flaw *flaw)
+{
+    return raise_it(mmbpy_invalid(state, flaw));
+}
+
+bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out)
+{
+    if (PyBool_Check(object) || !PyIndex_Check(object)) {
+        PyObject *type_name = PyType_GetName(Py_TYPE(object));
+        if (type_name != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s must be an int, not %U", what, type_name);
+            Py_DECREF(type_name);
+        }
+        return false;
+    }
+    PyObject *number = PyNumber_Index(object);
+    if (number == NULL)
+        return false;
+    int overflow = 0;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    Py_DECREF(number);
+    if (value == -1 && overflow == 0 && PyErr_Occurred())
+        return false;
+    if (overflow < 0 || (overflow == 0 && value < 0)) {
+        PyErr_Format(PyExc_ValueError, "%s must not be negative", what);
+        return false;
+    }
+    *out = overflow > 0 ? UINT64_MAX : (uint64_t)value;
+    return true;
+}

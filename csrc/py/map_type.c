@@ -1,0 +1,423 @@
+/* map_type.c - `_core.Map`: one growing file as a Python object.
+ *
+ * Opening, the buffer protocol, properties, and the type itself. Closing stands
+ * in map_close.c, the methods that use the map in map_methods.c and map_items.c. */
+
+#include "state.h"
+
+#include <errno.h>
+
+#define DEFAULT_MAX_GROWTH ((uint64_t)64 << 20)
+
+mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object)
+{
+    if (PyObject_TypeCheck(object, state->map_type))
+        return (mmbpy_map *)object;
+    PyErr_SetString(PyExc_TypeError, "a Map is required");
+    return NULL;
+}
+
+/* ---- use ------------------------------------------------------------------ */
+
+mmb_map *mmbpy_map_enter(mmbpy_map *self)
+{
+    atomic_fetch_add(&self->busy, 1);
+    if (atomic_load(&self->phase) != MMBPY_OPEN) {
+        atomic_fetch_sub(&self->busy, 1);
+        mmbpy_raise_closed();
+        return NULL;
+    }
+    mmb_map *map = atomic_load(&self->map);
+    int error = mmb_fault_arm();
+    if (error == 0)
+        error = mmb_map_poison(map);
+    if (error == 0)
+        return map;
+    atomic_fetch_sub(&self->busy, 1);
+    mmbpy_raise(self->state, error, self->name);
+    return NULL;
+}
+
+void mmbpy_map_leave(mmbpy_map *self)
+{
+    atomic_fetch_sub(&self->busy, 1);
+}
+
+void mmbpy_map_say(mmbpy_map *self, uint64_t end)
+{
+    uint64_t said = atomic_load(&self->said);
+    while (said < end && !atomic_compare_exchange_weak(&self->said, &said, end)) {
+    }
+}
+
+/* ---- opening -------------------------------------------------------------- */
+
+static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    if (state == NULL)
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_map *self = (mmbpy_map *)alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->state = state;
+    self->name = Py_NewRef(Py_None);
+    return (PyObject *)self;
+}
+
+static void raise_open_error(mmbpy_map *self, int error, mmb_limit limit, unsigned long long bytes)
+{
+    PyObject *text;
+    switch (limit) {
+    case MMB_LIMIT_FSIZE:
+        text = PyUnicode_FromFormat("RLIMIT_FSIZE (ulimit -f) is below the capacity of %llu bytes",
+                                    bytes);
+        break;
+    case MMB_LIMIT_AS:
+        text = PyUnicode_FromFormat(
+            "RLIMIT_AS (ulimit -v) leaves no room for the capacity of %llu bytes", bytes);
+        break;
+    case MMB_LIMIT_SPACE:
+        text = PyUnicode_FromFormat("the address space has no room for a capacity of %llu bytes",
+                                    bytes);
+        break;
+    case MMB_LIMIT_MAPS:
+        text = PyUnicode_FromFormat("this process holds %d maps already, the most it can",
+                                    MMB_MAX_MAPS);
+        break;
+    default:
+        if (error == MMB_ECAPACITY) {
+            text = PyUnicode_FromFormat(
+                "the file is larger already than the capacity of %llu bytes", bytes);
+            if (text == NULL)
+                return;
+            PyObject *exception = PyObject_CallFunction(self->state->capacity_error, "iOO",
+                                                        mmb_errno(error), text, self->name);
+            Py_DECREF(text);
+            if (exception == NULL)
+                return;
+            PyErr_SetObject(self->state->capacity_error, exception);
+            Py_DECREF(exception);
+            return;
+        }
+        if (error == EOPNOTSUPP) {
+            text = PyUnicode_FromString("a file of huge pages (hugetlbfs) cannot grow");
+        } else if (error == EPERM) {
+            text = PyUnicode_FromString("the file is sealed against writing or resizing");
+        } else {
+            mmbpy_raise(self->state, error, self->name);
+            return;
+        }
+    }
+    mmbpy_raise_text(error, text, self->name);
+}
+
+static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
+{
+    mmb_map *map = NULL;
+    mmb_limit limit = MMB_LIMIT_NONE;
+    int error;
+    if (options->capacity > (uint64_t)PY_SSIZE_T_MAX - MMB_GRANULE) {
+        error = ENOMEM;
+        limit = MMB_LIMIT_SPACE;
+    } else {
+        Py_BEGIN_ALLOW_THREADS error = mmb_map_open(fd, options, &map, &limit);
+        Py_END_ALLOW_THREADS
+    }
+    if (error != 0) {
+        raise_open_error(self, error, limit, options->capacity);
+        return -1;
+    }
+    self->capacity = options->capacity;
+    atomic_store(&self->map, map);
+    return 0;
+}
+
+static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd",      "capacity", "max_growth", "prefault", "writeback",
+                            "replace", "name",     "said",       NULL};
+    mmbpy_map *self = (mmbpy_map *)object;
+    PyObject *capacity, *max_growth = NULL, *name = Py_None, *said = NULL;
+    int fd, prefault = 0, writeback = 0, replace = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OpppOO:Map", names, &fd, &capacity,
+                                     &max_growth, &prefault, &writeback, &replace, &name, &said))
+        return -1;
+    mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
+                           .prefault = prefault != 0,
+                           .writeback = writeback != 0,
+                           .replace = replace != 0};
+    uint64_t said_bytes = 0;
+    if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity))
+        return -1;
+    if (max_growth && !mmbpy_as_uint64(max_growth, "max_growth", &options.max_growth))
+        return -1;
+    if (said && !mmbpy_as_uint64(said, "said", &said_bytes))
+        return -1;
+    if (options.capacity == 0 || options.max_growth == 0) {
+        PyErr_Format(PyExc_ValueError, "%s must not be zero",
+                     options.capacity == 0 ? "capacity" : "max_growth");
+        return -1;
+    }
+    int expected = MMBPY_NEW;
+    if (!atomic_compare_exchange_strong(&self->phase, &expected, MMBPY_CLOSING)) {
+        PyErr_SetString(PyExc_RuntimeError, "the map has been opened before");
+        return -1;
+    }
+    PyObject *old_name = self->name;
+    self->name = Py_NewRef(name);
+    Py_DECREF(old_name);
+    int result = open_map(self, fd, &options);
+    atomic_store(&self->said, said_bytes);
+    atomic_store(&self->phase, result == 0 ? MMBPY_OPEN : MMBPY_CLOSED);
+    return result;
+}
+
+/* ---- the buffer protocol -------------------------------------------------- */
+
+static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
+{
+    mmbpy_map *self = (mmbpy_map *)object;
+    mmb_map *map = mmbpy_map_enter(self);
+    if (map == NULL) {
+        view->obj = NULL;
+        return -1;
+    }
+    /* Counted before leaving: a closer that waits for us must see it. */
+    atomic_fetch_add(&self->exports, 1);
+    mmbpy_map_leave(self);
+    int result =
+        PyBuffer_FillInfo(view, object, mmb_map_base(map), (Py_ssize_t)self->capacity, 0, flags);
+    if (result < 0)
+        atomic_fetch_sub(&self->exports, 1);
+    return result;
+}
+
+static void map_releasebuffer(PyObject *object, Py_buffer *Py_UNUSED(view))
+{
+    mmbpy_map *self = (mmbpy_map *)object;
+    atomic_fetch_sub(&self->exports, 1);
+}
+
+/* ---- properties ----------------------------------------------------------- */
+
+PyDoc_STRVAR(is_owner_doc, "_is_owner($self, /)\n--\n\n"
+                           "False in a forked child, which must not finish the file.");
+
+static PyObject *map_is_owner(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_map *self = (mmbpy_map *)object;
+    atomic_fetch_add(&self->busy, 1);
+    bool open = atomic_load(&self->phase) == MMBPY_OPEN;
+    bool owner = !open || mmb_map_is_owner(atomic_load(&self->map));
+    atomic_fetch_sub(&self->busy, 1);
+    return PyBool_FromLong(owner);
+}
+
+PyDoc_STRVAR(stats_doc,
+             "_stats($self, /)\n--\n\n"
+             "(growths, faults, backed, prefaulted, used) so far, or as they were at close.");
+
+static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_map *self = (mmbpy_map *)object;
+    mmb_stats stats;
+    uint64_t used = 0;
+    int error = 0;
+    atomic_fetch_add(&self->busy, 1);
+    bool open = atomic_load(&self->phase) == MMBPY_OPEN;
+    if (open) {
+        mmb_map *map = atomic_load(&self->map);
+        Py_BEGIN_ALLOW_THREADS error = mmb_map_find_used(map, atomic_load(&self->said), &used);
+        Py_END_ALLOW_THREADS mmb_map_get_stats(map, &stats);
+    }
+    atomic_fetch_sub(&self->busy, 1);
+    if (error != 0)
+        return mmbpy_raise(self->state, error, self->name);
+    if (!open) {
+        stats = self->last_stats;
+        used = self->last_used;
+    }
+    return Py_BuildValue("KKKKK", (unsigned long long)stats.growths,
+                         (unsigned long long)stats.faults, (unsigned long long)stats.backed,
+                         (unsigned long long)stats.prefaulted, (unsigned long long)used);
+}
+
+static PyObject *map_get_capacity(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(((mmbpy_map *)object)->capacity);
+}
+
+static PyObject *map_get_closed(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(atomic_load(&((mmbpy_map *)object)->phase) != MMBPY_OPEN);
+}
+
+static PyObject *map_get_name(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(((mmbpy_map *)object)->name);
+}
+
+static PyObject *map_reduce(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    PyObject *name = PyType_GetName(Py_TYPE(object));
+    if (name != NULL)
+        PyErr_Format(PyExc_TypeError, "cannot pickle '%U' object", name);
+    Py_XDECREF(name);
+    return NULL;
+}
+
+/* ---- the type ------------------------------------------------------------- */
+
+static int map_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((mmbpy_map *)object)->name);
+    return 0;
+}
+
+static int map_clear(PyObject *object)
+{
+    Py_CLEAR(((mmbpy_map *)object)->name);
+    return 0;
+}
+
+/* Nobody refers to the map any more, so nobody writes through it: what was not
+ * closed is let go of, and its file stays as it is. */
+static void map_dealloc(PyObject *object)
+{
+    mmbpy_map *self = (mmbpy_map *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL)
+        PyObject_ClearWeakRefs(object);
+    mmbpy_map_free(self);
+    map_clear(object);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+static PyObject *answer_true(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    if (mmbpy_map_enter((mmbpy_map *)object) == NULL)
+        return NULL;
+    mmbpy_map_leave((mmbpy_map *)object);
+    Py_RETURN_TRUE;
+}
+
+static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    if (mmbpy_map_enter((mmbpy_map *)object) == NULL)
+        return NULL;
+    mmbpy_map_leave((mmbpy_map *)object);
+    Py_RETURN_FALSE;
+}
+
+PyDoc_STRVAR(map_doc,
+             "Map(fd, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
+             "    replace=False, name=None, said=0)\n--\n\n"
+             "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
+             "fd is duplicated; said is what its content counts at least. With replace the\n"
+             "file is emptied, once nothing else can fail.");
+
+PyDoc_STRVAR(write_doc,
+             "write($self, data, /)\n--\n\n"
+             "Write bytes at the cursor, grow the file as needed, return how many.\n\n"
+             "All or nothing: OSError (ENOSPC) or CapacityError mean that no byte was taken.\n"
+             "Writes of several threads never overlap.");
+PyDoc_STRVAR(tell_doc, "tell($self, /)\n--\n\nThe cursor, in bytes from the start.");
+PyDoc_STRVAR(seek_doc,
+             "seek($self, offset, whence=0, /)\n--\n\n"
+             "Move the cursor: from the start (0), from where it is (1), from size (2).\n\n"
+             "Returns the new position. ValueError if it is before the start; a position\n"
+             "beyond the capacity is an error only for what then writes there.");
+PyDoc_STRVAR(truncate_doc,
+             "truncate($self, size=None, /)\n--\n\n"
+             "Say that the content ends at size bytes (None: at the cursor).\n\n"
+             "What lies beyond reads as zeros afterwards. The file itself is cut at close.\n"
+             "Trailing zero bytes stored through a view count if this says so.\n"
+             "CapacityError if size is more than the capacity.");
+PyDoc_STRVAR(reserve_doc,
+             "reserve($self, end, /)\n--\n\n"
+             "Back bytes 0 to end with disk blocks now.\n\n"
+             "Afterwards the kernel can read into a view of them (readinto, recv_into,\n"
+             "preadv), which cannot grow the file by itself, and no store there finds the\n"
+             "disk full. OSError (ENOSPC) or CapacityError; nothing is lost then.");
+PyDoc_STRVAR(allocate_doc,
+             "allocate($self, /, n, align=8)\n--\n\n"
+             "Reserve the next n bytes at the cursor and return a memoryview of them.\n\n"
+             "They start at a multiple of align, a power of two, and count as used. The\n"
+             "view is an export: close needs it released.");
+PyDoc_STRVAR(flush_doc, "flush($self, /, durable=False)\n--\n\n"
+                        "Push what was stored to the file; with durable wait for the device.\n\n"
+                        "Raises the OSError that a store could not.");
+PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\nThe map's own file descriptor.");
+PyDoc_STRVAR(readable_doc, "readable($self, /)\n--\n\nFalse: there is no read().");
+PyDoc_STRVAR(writable_doc, "writable($self, /)\n--\n\nTrue.");
+PyDoc_STRVAR(seekable_doc, "seekable($self, /)\n--\n\nTrue.");
+PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nRaise TypeError: a map is of one process.");
+
+#define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))(function)
+
+static PyMethodDef map_methods[] = {
+    {"write", mmbpy_map_write, METH_O, write_doc},
+    {"tell", mmbpy_map_tell, METH_NOARGS, tell_doc},
+    {"seek", mmbpy_map_seek, METH_VARARGS, seek_doc},
+    {"truncate", mmbpy_map_truncate, METH_VARARGS, truncate_doc},
+    {"reserve", mmbpy_map_reserve, METH_O, reserve_doc},
+    {"allocate", WITH_KEYWORDS(mmbpy_map_allocate), METH_VARARGS | METH_KEYWORDS, allocate_doc},
+    {"flush", WITH_KEYWORDS(mmbpy_map_flush), METH_VARARGS | METH_KEYWORDS, flush_doc},
+    {"fileno", mmbpy_map_fileno, METH_NOARGS, fileno_doc},
+    {"readable", answer_false, METH_NOARGS, readable_doc},
+    {"writable", answer_true, METH_NOARGS, writable_doc},
+    {"seekable", answer_true, METH_NOARGS, seekable_doc},
+    {"_finish", WITH_KEYWORDS(mmbpy_map_finish), METH_VARARGS | METH_KEYWORDS, mmbpy_finish_doc},
+    {"_is_owner", map_is_owner, METH_NOARGS, is_owner_doc},
+    {"_stats", map_stats, METH_NOARGS, stats_doc},
+    {"__reduce__", map_reduce, METH_NOARGS, reduce_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef map_properties[] = {
+    {"size", mmbpy_map_get_size, NULL,
+     "Bytes that belong to the content: the largest of what write, allocate and truncate\n"
+     "said, and the end of the last non-zero byte stored through a view.",
+     NULL},
+    {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
+    {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},
+    {"name", map_get_name, NULL, "The file as it was given.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef map_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(mmbpy_map, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot map_slots[] = {
+    {Py_tp_doc, (void *)map_doc},
+    {Py_tp_new, map_new},
+    {Py_tp_init, map_init},
+    {Py_tp_traverse, map_traverse},
+    {Py_tp_clear, map_clear},
+    {Py_tp_dealloc, map_dealloc},
+    {Py_tp_methods, map_methods},
+    {Py_tp_getset, map_properties},
+    {Py_tp_members, map_members},
+    {Py_bf_getbuffer, map_getbuffer},
+    {Py_bf_releasebuffer, map_releasebuffer},
+    {Py_mp_length, mmbpy_map_length},
+    {Py_mp_subscript, mmbpy_map_subscript},
+    {Py_mp_ass_subscript, mmbpy_map_ass_subscript},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_map_spec = {
+    .name = "mmapbuilder._core.Map",
+    .basicsize = sizeof(mmbpy_map),
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = map_slots,
+};

@@ -1,0 +1,154 @@
+/* message.c - functions on message files: their table, verify, recover. */
+
+#include "state.h"
+
+#include <string.h>
+
+PyDoc_STRVAR(table_entries_doc,
+             "table_entries($module, capacity, segment_words, /)\n--\n\n"
+             "Entries that the segment table of capacity bytes needs.\n\n"
+             "ValueError if that is more than stream readers accept, or if the capacity\n"
+             "does not even hold the table and a root.");
+
+static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *capacity_object, *words_object;
+    uint64_t capacity, words;
+    if (!PyArg_ParseTuple(args, "OO:table_entries", &capacity_object, &words_object))
+        return NULL;
+    if (!mmbpy_as_uint64(capacity_object, "capacity", &capacity))
+        return NULL;
+    if (!mmbpy_as_uint64(words_object, "segment_words", &words))
+        return NULL;
+    if (capacity == 0) {
+        PyErr_SetString(PyExc_ValueError, "capacity must not be zero");
+        return NULL;
+    }
+    if (words < 1 || words > MMB_MAX_SEGMENT_WORDS) {
+        PyErr_Format(PyExc_ValueError, "segment_words must be from 1 to %d",
+                     (int)MMB_MAX_SEGMENT_WORDS);
+        return NULL;
+    }
+    uint64_t entries;
+    if (words == MMB_MAX_SEGMENT_WORDS) {
+        entries = mmb_table_entries(capacity);
+    } else {
+        uint64_t bytes = words * MMB_WORD;
+        entries = capacity / bytes + (capacity % bytes != 0);
+        if (entries > MMB_MAX_SEGMENTS)
+            entries = 0;
+    }
+    if (entries == 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "a message of %llu bytes in segments of %llu words would need more than "
+                     "%d segments, the most that readers accept",
+                     (unsigned long long)capacity, (unsigned long long)words,
+                     (int)MMB_MAX_SEGMENTS);
+        return NULL;
+    }
+    if (capacity < mmb_table_bytes((uint32_t)entries) + MMB_WORD) {
+        PyErr_Format(PyExc_ValueError, "a capacity of %llu bytes has no room for a message",
+                     (unsigned long long)capacity);
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(entries);
+}
+
+PyDoc_STRVAR(framing_doc,
+             "framing($module, head, file_bytes, /)\n--\n\n"
+             "Where the segments of a finished message file lie: a list of (start, length)\n"
+             "in bytes, without empty segments at the end.\n\n"
+             "head is the file, or its first HEAD_BYTES at least. InvalidMessage if it is\n"
+             "no message file.");
+
+static PyObject *framing(PyObject *module, PyObject *args)
+{
+    mmbpy_state *state = PyModule_GetState(module);
+    Py_buffer head;
+    PyObject *bytes_object;
+    uint64_t file_bytes;
+    mmb_framing found;
+    mmb_flaw flaw = {.reason = NULL};
+    if (!PyArg_ParseTuple(args, "y*O:framing", &head, &bytes_object))
+        return NULL;
+    if (!mmbpy_as_uint64(bytes_object, "file_bytes", &file_bytes)) {
+        PyBuffer_Release(&head);
+        return NULL;
+    }
+    uint64_t needed = file_bytes < MMB_HEAD_BYTES ? file_bytes : MMB_HEAD_BYTES;
+    if ((uint64_t)head.len < needed) {
+        PyBuffer_Release(&head);
+        PyErr_SetString(PyExc_ValueError, "head is too short");
+        return NULL;
+    }
+    int error = mmb_framing_parse(head.buf, file_bytes, &found, &flaw);
+    PyBuffer_Release(&head);
+    if (error != 0)
+        return mmbpy_raise_invalid(state, &flaw);
+    while (found.count > 0 && found.words[found.count - 1] == 0)
+        found.count--;
+    PyObject *list = PyList_New((Py_ssize_t)found.count);
+    for (uint32_t i = 0; list != NULL && i < found.count; i++) {
+        PyObject *pair = Py_BuildValue("KK", (unsigned long long)found.start[i],
+                                       (unsigned long long)found.words[i] * MMB_WORD);
+        if (pair == NULL || PyList_SetItem(list, (Py_ssize_t)i, pair) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report *report,
+                                 PyObject *name)
+{
+    if (error == MMB_EMESSAGE)
+        return mmbpy_raise_invalid(state, &report->flaw);
+    if (error != 0)
+        return mmbpy_raise(state, error, name);
+    return Py_BuildValue(
+        "KKKKKIIIN", (unsigned long long)report->file_bytes, (unsigned long long)report->trailing,
+        (unsigned long long)report->totals.words, (unsigned long long)report->totals.objects,
+        (unsigned long long)report->totals.pointers, report->totals.depth, report->segments,
+        report->entries, PyBool_FromLong(report->unfinished));
+}
+
+PyDoc_STRVAR(verify_doc,
+             "verify($module, fd, name, /)\n--\n\n"
+             "Check every pointer of the message in fd.\n\n"
+             "Returns (file_bytes, trailing, words, objects, pointers, depth, segments,\n"
+             "entries, unfinished). InvalidMessage, or OSError with name.");
+
+static PyObject *verify(PyObject *module, PyObject *args)
+{
+    int fd, error;
+    PyObject *name;
+    mmb_report report;
+    if (!PyArg_ParseTuple(args, "iO:verify", &fd, &name))
+        return NULL;
+    memset(&report, 0, sizeof report);
+    Py_BEGIN_ALLOW_THREADS error = mmb_verify(fd, &report);
+    Py_END_ALLOW_THREADS return report_or_raise(PyModule_GetState(module), error, &report, name);
+}
+
+PyDoc_STRVAR(recover_doc,
+             "recover($module, fd, name, durable, /)\n--\n\n"
+             "Finish the message in fd, whose builder is gone. Returns what verify does.");
+
+static PyObject *recover(PyObject *module, PyObject *args)
+{
+    int fd, durable, error;
+    PyObject *name;
+    mmb_report report;
+    if (!PyArg_ParseTuple(args, "iOp:recover", &fd, &name, &durable))
+        return NULL;
+    memset(&report, 0, sizeof report);
+    Py_BEGIN_ALLOW_THREADS error = mmb_recover(fd, durable != 0, &report);
+    Py_END_ALLOW_THREADS return report_or_raise(PyModule_GetState(module), error, &report, name);
+}
+
+PyMethodDef mmbpy_message_functions[] = {
+    {"table_entries", table_entries, METH_VARARGS, table_entries_doc},
+    {"framing", framing, METH_VARARGS, framing_doc},
+    {"verify", verify, METH_VARARGS, verify_doc},
+    {"recover", recover, METH_VARARGS, recover_doc},
+    {NULL, NULL, 0, NULL},
+};

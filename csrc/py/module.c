@@ -1,0 +1,110 @@
+/* module.c - the extension module `mmapbuilder._core`. */
+
+#include "state.h"
+
+PyDoc_STRVAR(module_doc, "Files mapped over a huge address range, growing as they are written.\n\n"
+                         "Private: use the names that mmapbuilder itself offers.");
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0)
+        Py_CLEAR(type);
+    return type;
+}
+
+static int module_exec(PyObject *module)
+{
+    mmbpy_state *state = PyModule_GetState(module);
+    if ((state->map_type = add_type(module, &mmbpy_map_spec)) == NULL)
+        return -1;
+    if ((state->window_type = add_type(module, &mmbpy_window_spec)) == NULL)
+        return -1;
+    if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL)
+        return -1;
+    if (mmbpy_add_errors(module, state) < 0)
+        return -1;
+    if (PyModule_AddIntConstant(module, "MAX_SEGMENTS", (long)MMB_MAX_SEGMENTS) < 0)
+        return -1;
+    if (PyModule_AddIntConstant(module, "MAX_SEGMENT_WORDS", (long)MMB_MAX_SEGMENT_WORDS) < 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "HEAD_BYTES", (long)MMB_HEAD_BYTES);
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    mmbpy_state *state = PyModule_GetState(module);
+    if (state == NULL)
+        return 0;
+    Py_VISIT(state->map_type);
+    Py_VISIT(state->window_type);
+    Py_VISIT(state->segments_type);
+    Py_VISIT(state->capacity_error);
+    Py_VISIT(state->invalid_message);
+    return 0;
+}
+
+static int module_clear(PyObject *module)
+{
+    mmbpy_state *state = PyModule_GetState(module);
+    if (state == NULL)
+        return 0;
+    Py_CLEAR(state->map_type);
+    Py_CLEAR(state->window_type);
+    Py_CLEAR(state->segments_type);
+    Py_CLEAR(state->capacity_error);
+    Py_CLEAR(state->invalid_message);
+    return 0;
+}
+
+static void module_free(void *module)
+{
+    module_clear(module);
+}
+
+mmbpy_state *mmbpy_state_of_type(PyTypeObject *type)
+{
+    /* A class made in Python has no module of ours; one of its bases has. */
+    while (type != NULL) {
+        PyObject *module = PyType_GetModule(type);
+        if (module != NULL)
+            return PyModule_GetState(module);
+        PyErr_Clear();
+        type = PyType_GetSlot(type, Py_tp_base);
+    }
+    PyErr_SetString(PyExc_TypeError, "not a type of mmapbuilder._core");
+    return NULL;
+}
+
+/* Two definitions that differ in one slot, since a slot that the running
+ * version does not know is an error, and changing a table in place would be a
+ * race between interpreters. */
+static PyModuleDef_Slot plain_slots[] = {
+    {Py_mod_exec, module_exec},
+    MMBPY_SLOT_GIL{0, NULL},
+};
+
+static PyModuleDef_Slot interpreter_slots[] = {
+    {Py_mod_exec, module_exec},
+    {MMBPY_SLOT_MULTIPLE_INTERPRETERS, MMBPY_PER_INTERPRETER_GIL_SUPPORTED},
+    MMBPY_SLOT_GIL{0, NULL},
+};
+
+#define MODULE_WITH(slots)    \
+    {PyModuleDef_HEAD_INIT,   \
+     "_core",                 \
+     module_doc,              \
+     sizeof(mmbpy_state),     \
+     mmbpy_message_functions, \
+     slots,                   \
+     module_traverse,         \
+     module_clear,            \
+     module_free}
+
+static PyModuleDef plain_module = MODULE_WITH(plain_slots);
+static PyModuleDef interpreter_module = MODULE_WITH(interpreter_slots);
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(MMBPY_HAS_INTERPRETER_SLOT ? &interpreter_module : &plain_module);
+}

@@ -1,0 +1,321 @@
+/* segments_type.c - `_core.Segments`: the segments of one message being built.
+ *
+ * Lays the message out in a map, hands its segments out and finishes the file.
+ * It refers to the map but to nothing of pycapnp: pycapnp's message owns a
+ * reference to its allocator that the cycle collector cannot see, so a way back
+ * from here to the message would keep both alive for ever. */
+
+#include "state.h"
+
+/* What is handed out when the file has no room: enough that a program which goes
+ * on building for a while does not come back for every object. */
+#define SPARE_WORDS ((uint64_t)1 << 17)
+
+typedef struct {
+    PyObject_HEAD mmbpy_map *map; /* set once by __new__ */
+    uint32_t *full;               /* words of each segment handed out; `entries` of them */
+    uint32_t entries;             /* of the table; set once by __new__ */
+    uint64_t segment_words;       /* the most words of one segment, unless more are needed */
+
+    /* Under the lock of the object: */
+    uint32_t count;     /* segments handed out */
+    uint64_t end_words; /* of the file, where the next segment starts */
+} mmbpy_segments;
+
+static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"map", "entries", "segment_words", "durable", NULL};
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    if (state == NULL)
+        return NULL;
+    PyObject *map_object;
+    unsigned int entries, segment_words;
+    int durable = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!II|p:Segments", names, state->map_type,
+                                     &map_object, &entries, &segment_words, &durable))
+        return NULL;
+    if (entries < 1 || entries > MMB_MAX_SEGMENTS || segment_words < 1 ||
+        segment_words > MMB_MAX_SEGMENT_WORDS) {
+        PyErr_SetString(PyExc_ValueError, "entries or segment_words out of range");
+        return NULL;
+    }
+    mmbpy_map *map = (mmbpy_map *)map_object;
+    if (mmb_table_bytes(entries) + MMB_WORD > map->capacity)
+        return mmbpy_raise(state, MMB_ECAPACITY, map->name);
+
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_segments *self = (mmbpy_segments *)alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->map = (mmbpy_map *)Py_NewRef(map_object);
+    self->entries = entries;
+    self->segment_words = segment_words;
+    self->end_words = mmb_table_bytes(entries) / MMB_WORD;
+    self->full = PyMem_Calloc(entries, sizeof *self->full);
+    if (self->full == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    atomic_store(&map->segmented, true);
+    mmb_map *core = mmbpy_map_enter(map);
+    if (core == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS error = mmb_message_begin(core, entries, durable != 0);
+    Py_END_ALLOW_THREADS mmbpy_map_leave(map);
+    if (error != 0) {
+        Py_DECREF(self);
+        return mmbpy_raise(state, error, map->name);
+    }
+    return (PyObject *)self;
+}
+
+/* ---- handing out ---------------------------------------------------------- */
+
+/* The next segment of the file, or NULL if it must come from elsewhere, because
+ * the map is closed, poisoned, or has no room (which poisons it). */
+static unsigned char *next_segment(mmbpy_segments *self, uint64_t min_words, uint64_t *words)
+{
+    mmbpy_map *map = self->map;
+    unsigned char *start = NULL;
+    atomic_fetch_add(&map->busy, 1);
+    if (atomic_load(&map->phase) == MMBPY_OPEN) {
+        mmb_map *core = atomic_load(&map->map);
+        uint64_t room = map->capacity / MMB_WORD - self->end_words;
+        *words = min_words > self->segment_words ? min_words : self->segment_words;
+        if (*words > room)
+            *words = room;
+        if (mmb_fault_arm() != 0 || mmb_map_poison(core) != 0) {
+            start = NULL;
+        } else if (self->count == self->entries || *words < min_words) {
+            mmb_map_set_poison(core, MMB_ECAPACITY);
+        } else {
+            mmb_message_note_segment(core, self->entries, self->count, (uint32_t)*words);
+            start = mmb_map_base(core) + self->end_words * MMB_WORD;
+            self->full[self->count++] = (uint32_t)*words;
+            self->end_words += *words;
+        }
+    }
+    atomic_fetch_sub(&map->busy, 1);
+    return start;
+}
+
+PyDoc_STRVAR(allocate_doc,
+             "allocate($self, min_words, /)\n--\n\n"
+             "The next segment, zeroed, at its full size: a memoryview of at least\n"
+             "min_words * 8 bytes.\n\n"
+             "pycapnp dies of exceptions here. So when the file cannot give a segment, it\n"
+             "is memory in no file, and closing the builder raises.");
+
+static PyObject *segments_allocate(PyObject *object, PyObject *min_words_object)
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    mmbpy_state *state = self->map->state;
+    uint64_t min_words, words = 0;
+    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words))
+        return NULL;
+    if (min_words > MMB_MAX_SEGMENT_WORDS) {
+        PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
+                     (int)MMB_MAX_SEGMENT_WORDS);
+        return NULL;
+    }
+    if (min_words == 0)
+        min_words = 1;
+    unsigned char *start;
+    MMBPY_LOCK(object);
+    start = next_segment(self, min_words, &words);
+    MMBPY_UNLOCK();
+    if (start != NULL)
+        return mmbpy_window_of_map(state, self->map, start, (Py_ssize_t)(words * MMB_WORD));
+    words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
+    return mmbpy_window_of_memory(state, (Py_ssize_t)(words * MMB_WORD));
+}
+
+PyDoc_STRVAR(make_readable_doc,
+             "make_readable($self, /)\n--\n\n"
+             "Let the file reach into the last segment, so that the kernel can read the\n"
+             "start of each of them.");
+
+static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    enum {
+        ENOUGH_WORDS = 512
+    }; /* a page: what the kernel takes at once */
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    uint64_t reach = 0;
+    MMBPY_LOCK(object);
+    if (self->count > 0) {
+        uint64_t last = self->full[self->count - 1];
+        reach = self->end_words - last + (last < ENOUGH_WORDS ? last : ENOUGH_WORDS);
+    }
+    MMBPY_UNLOCK();
+    mmb_map *map = mmbpy_map_enter(self->map);
+    if (map == NULL)
+        return NULL;
+    int error;
+    Py_BEGIN_ALLOW_THREADS error = mmb_map_ensure(map, reach * MMB_WORD);
+    Py_END_ALLOW_THREADS mmbpy_map_leave(self->map);
+    if (error != 0)
+        return mmbpy_raise(self->map->state, error, self->map->name);
+    Py_RETURN_NONE;
+}
+
+/* ---- finishing ------------------------------------------------------------ */
+
+/* Used words as given by the caller. */
+static int used_from_sequence(mmbpy_segments *self, PyObject *sequence, uint32_t *used)
+{
+    Py_ssize_t given = PySequence_Size(sequence);
+    if (given < 0)
+        return -1;
+    if (given != (Py_ssize_t)self->count) {
+        PyErr_Format(PyExc_ValueError, "%zd used sizes for %u segments", given, self->count);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < given; i++) {
+        PyObject *item = PySequence_GetItem(sequence, i);
+        uint64_t words;
+        bool good = item != NULL && mmbpy_as_uint64(item, "a used size", &words);
+        Py_XDECREF(item);
+        if (!good)
+            return -1;
+        if (words > self->full[i]) {
+            PyErr_Format(PyExc_ValueError, "segment %zd has only %u words", i, self->full[i]);
+            return -1;
+        }
+        used[i] = (uint32_t)words;
+    }
+    return 0;
+}
+
+/* Used words as found by following the pointers from the root. */
+static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, mmb_flaw *flaw)
+{
+    mmb_segment segments[MMB_MAX_SEGMENTS];
+    const unsigned char *at = mmb_map_base(map) + mmb_table_bytes(self->entries);
+    for (uint32_t i = 0; i < self->count; i++) {
+        segments[i] = (mmb_segment){.base = at, .words = self->full[i]};
+        at += (uint64_t)self->full[i] * MMB_WORD;
+    }
+    if (self->count == 0)
+        return 0;
+    return mmb_walk(segments, self->count, used, NULL, flaw);
+}
+
+PyDoc_STRVAR(finish_doc,
+             "finish($self, used, /, durable=False)\n--\n\n"
+             "Make the file a finished message and close the map; views stay as a snapshot.\n\n"
+             "used holds the used words of each segment; None has them found from the root.\n"
+             "Returns True when done, False if the map was closed already, or the OSError or\n"
+             "InvalidMessage that finishing met: the map is closed then as well, and the\n"
+             "file unfinished.");
+
+static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"", "durable", NULL};
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    mmbpy_state *state = self->map->state;
+    PyObject *sequence;
+    int durable = 0;
+    uint32_t used[MMB_MAX_SEGMENTS];
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:finish", names, &sequence, &durable))
+        return NULL;
+    if (sequence != Py_None && used_from_sequence(self, sequence, used) < 0)
+        return NULL;
+
+    mmb_map *map = NULL;
+    int begun = mmbpy_map_begin_close(self->map, true, &map);
+    if (begun < 0)
+        return NULL;
+    if (begun == 0)
+        Py_RETURN_FALSE;
+    /* From here on next_segment refuses, and `count` and `full` stay. */
+    mmb_flaw flaw = {.reason = NULL};
+    uint64_t file_bytes = 0;
+    int error = 0;
+    Py_BEGIN_ALLOW_THREADS error = mmb_map_poison(map);
+    if (error == 0 && sequence == Py_None)
+        error = used_from_walk(self, map, used, &flaw);
+    if (error == 0)
+        error = mmb_message_finish(map, self->entries, self->full, used, self->count, durable != 0,
+                                   &file_bytes);
+    Py_END_ALLOW_THREADS mmbpy_map_end_close(self->map, file_bytes);
+    if (error == MMB_EMESSAGE)
+        return mmbpy_invalid(state, &flaw);
+    if (error != 0)
+        return mmbpy_error(state, error, self->map->name);
+    Py_RETURN_TRUE;
+}
+
+/* ---- the type ------------------------------------------------------------- */
+
+static PyObject *segments_get_sizes(PyObject *object, void *Py_UNUSED(closure))
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    PyObject *sizes = NULL;
+    MMBPY_LOCK(object);
+    sizes = PyTuple_New((Py_ssize_t)self->count);
+    for (uint32_t i = 0; sizes != NULL && i < self->count; i++) {
+        PyObject *words = PyLong_FromUnsignedLong(self->full[i]);
+        if (words == NULL || PyTuple_SetItem(sizes, (Py_ssize_t)i, words) < 0)
+            Py_CLEAR(sizes);
+    }
+    MMBPY_UNLOCK();
+    return sizes;
+}
+
+static int segments_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT((PyObject *)((mmbpy_segments *)object)->map);
+    return 0;
+}
+
+/* No clear: the map is used without looking whether it is there, and every
+ * cycle through it passes through something else that can be cleared. */
+static void segments_dealloc(PyObject *object)
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    PyMem_Free(self->full);
+    Py_XDECREF((PyObject *)self->map);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(segments_doc, "Segments(map, entries, segment_words, durable=False)\n--\n\n"
+                           "The segments of one message in an empty, just opened map.");
+
+static PyMethodDef segments_methods[] = {
+    {"allocate", segments_allocate, METH_O, allocate_doc},
+    {"make_readable", segments_make_readable, METH_NOARGS, make_readable_doc},
+    {"finish", (PyCFunction)(void (*)(void))segments_finish, METH_VARARGS | METH_KEYWORDS,
+     finish_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef segments_properties[] = {
+    {"sizes", segments_get_sizes, NULL, "Full words of each segment handed out.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot segments_slots[] = {
+    {Py_tp_doc, (void *)segments_doc},
+    {Py_tp_new, segments_new},
+    {Py_tp_traverse, segments_traverse},
+    {Py_tp_dealloc, segments_dealloc},
+    {Py_tp_methods, segments_methods},
+    {Py_tp_getset, segments_properties},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_segments_spec = {
+    .name = "mmapbuilder._core.Segments",
+    .basicsize = sizeof(mmbpy_segments),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = segments_slots,
+};

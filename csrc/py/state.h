@@ -1,0 +1,158 @@
+/* state.h - what the files of the glue share: module state, objects, helpers.
+ *
+ * Nothing here is process-wide: each interpreter has a module of its own, and
+ * each object points to the state of the module that made its type.
+ */
+#ifndef MMBPY_STATE_H
+#define MMBPY_STATE_H
+
+#include "compat.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "mmb_capnp.h"
+#include "mmb_core.h"
+
+typedef struct {
+    PyTypeObject *map_type;
+    PyTypeObject *window_type;
+    PyTypeObject *segments_type;
+    PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
+    PyObject *invalid_message; /* InvalidMessage(ValueError) */
+} mmbpy_state;
+
+/* ---- Map ------------------------------------------------------------------ */
+
+typedef enum {
+    MMBPY_NEW,     /* made, not opened: behaves as closed */
+    MMBPY_OPEN,    /* in use */
+    MMBPY_CLOSING, /* one thread is closing it; everyone else finds it closed */
+    MMBPY_CLOSED,  /* for good */
+} mmbpy_phase;
+
+/* One map as a Python object.
+ *
+ * Any thread may call any method at any time, with or without a GIL. What keeps
+ * the mmb_map alive under a method is `phase` and `busy`, used like this:
+ *
+ *   a method    adds to `busy`, then looks whether `phase` is OPEN; if not it
+ *               takes itself off again and reports a closed builder;
+ *   a closer    moves `phase` from OPEN to CLOSING, which one thread only can
+ *               do, then waits until `busy` is zero.
+ *
+ * Both are sequentially consistent, so either the method sees CLOSING or the
+ * closer sees the method. No Python code may run between enter and leave: it
+ * could call close, which would wait for itself for ever. */
+typedef struct {
+    PyObject_HEAD PyObject *weakrefs;
+    PyObject *name;     /* for error texts; set once by __init__ */
+    mmbpy_state *state; /* of the module that made the type; set once by __new__ */
+
+    /* Set by __init__ before `phase` becomes OPEN; taken out with an atomic
+     * exchange by whoever frees it, so that this happens once. */
+    _Atomic(mmb_map *) map;
+    uint64_t capacity; /* bytes; set once by __init__ */
+
+    /* Segments of it are handed out as windows, which nobody counts: its memory
+     * must live as long as the object. Set before the first one exists. */
+    _Atomic bool segmented;
+
+    _Atomic int phase;    /* an mmbpy_phase */
+    _Atomic long busy;    /* methods at work on `map` right now */
+    _Atomic long exports; /* buffers handed out and not released; they block close */
+
+    _Atomic uint64_t cursor; /* where the next write goes */
+    _Atomic uint64_t said;   /* the least that `size` is: what calls, not stores, have declared */
+
+    /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
+    mmb_stats last_stats;
+    uint64_t last_used;
+} mmbpy_map;
+
+/* Start to use the map: arms the fault handler and raises what poisoned the
+ * map. NULL with an exception set if the map is closed or poisoned. */
+mmb_map *mmbpy_map_enter(mmbpy_map *self);
+void mmbpy_map_leave(mmbpy_map *self);
+
+/* Raise the size that calls have declared to `end`, never lower it. */
+void mmbpy_map_say(mmbpy_map *self, uint64_t end);
+
+/* The map that `object` is, or NULL with a TypeError. Borrowed. */
+mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object);
+
+/* Take the right to close: 1 with the map for this caller alone; 0 if it is
+ * closed already; -1 with a BufferError if `force` is false and there are
+ * exports. After 1, exactly one of the two calls below must follow. */
+int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
+
+/* Done: free the map or, if there are exports or windows, turn its memory into
+ * a private snapshot that lives as long as the object. `used` is for stats. */
+void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);
+
+/* Not done after all: the map is open again. */
+void mmbpy_map_cancel_close(mmbpy_map *self);
+
+/* Unmap and free what is left, when nobody can refer to it any more. */
+void mmbpy_map_free(mmbpy_map *self);
+
+/* The method `_finish`: all of closing but the renaming of files. */
+extern const char mmbpy_finish_doc[];
+PyObject *mmbpy_map_finish(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* Methods of Map that are plain use: write, seek, reserve, ... (map_methods.c) */
+PyObject *mmbpy_map_write(PyObject *self, PyObject *data);
+PyObject *mmbpy_map_tell(PyObject *self, PyObject *unused);
+PyObject *mmbpy_map_seek(PyObject *self, PyObject *args);
+PyObject *mmbpy_map_truncate(PyObject *self, PyObject *args);
+PyObject *mmbpy_map_reserve(PyObject *self, PyObject *end);
+PyObject *mmbpy_map_allocate(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *mmbpy_map_flush(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *mmbpy_map_fileno(PyObject *self, PyObject *unused);
+PyObject *mmbpy_map_get_size(PyObject *self, void *unused);
+
+/* Indexing, as memoryview does it. (map_items.c) */
+Py_ssize_t mmbpy_map_length(PyObject *self);
+PyObject *mmbpy_map_subscript(PyObject *self, PyObject *key);
+int mmbpy_map_ass_subscript(PyObject *self, PyObject *key, PyObject *value);
+
+/* ---- Window --------------------------------------------------------------- */
+
+/* A writable memoryview of `length` bytes at `start` that keeps `map` alive but
+ * does not count as one of its exports. */
+PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
+                              Py_ssize_t length);
+
+/* The same over zeroed memory of its own, in no file. */
+PyObject *mmbpy_window_of_memory(mmbpy_state *state, Py_ssize_t length);
+
+/* ---- errors --------------------------------------------------------------- */
+
+/* An error of the C layers (an errno or an MMB_E value) as an OSError with the
+ * file's name, and a flaw as an InvalidMessage: new references. */
+PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name);
+PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw);
+
+/* The same, raised. All of these return NULL. */
+PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name);
+PyObject *mmbpy_raise_invalid(mmbpy_state *state, const mmb_flaw *flaw);
+PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* steals `text` */
+PyObject *mmbpy_raise_closed(void);
+
+int mmbpy_add_errors(PyObject *module, mmbpy_state *state);
+
+/* An int (or an object with __index__, but no bool) that is not negative.
+ * False with TypeError or ValueError set; what is too large becomes UINT64_MAX. */
+bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
+
+/* ---- what each file adds to the module ------------------------------------ */
+
+extern PyType_Spec mmbpy_map_spec;
+extern PyType_Spec mmbpy_window_spec;
+extern PyType_Spec mmbpy_segments_spec;
+extern PyMethodDef mmbpy_message_functions[];
+
+/* The state of the module that made `type` or a base of it. */
+mmbpy_state *mmbpy_state_of_type(PyTypeObject *type);
+
+#endif

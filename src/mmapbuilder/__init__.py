@@ -1,0 +1,29 @@
+"""Write into memory, and the file grows.
+
+`Builder` maps a file over a huge range of address space: what is stored there
+extends the file. `MessageBuilder` builds a Cap'n Proto message in such a file, in
+place. `open_message` reads one, `verify` checks one, `recover` finishes one whose
+builder died.
+"""
+
+from ._core import CapacityError, InvalidMessage
+from ._stats import Stats
+from .builder import Builder
+from .check import Report, recover, verify
+from .message import MessageBuilder
+from .reader import Message, open_message
+
+__all__ = [
+    "Builder",
+    "CapacityError",
+    "InvalidMessage",
+    "Message",
+    "MessageBuilder",
+    "Report",
+    "Stats",
+    "open_message",
+    "recover",
+    "verify",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,202 @@
+"""Bytes into a growing file."""
+
+import warnings
+
+from . import _core
+from ._file import open_file
+from ._stats import Stats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ._file import FileLike
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+class Builder(_core.Map):
+    """A file that grows as it is written, through memory or through calls.
+
+    `capacity` bytes of address space are mapped over the file, which starts empty
+    (or with its content, in mode ``"r+"``). Whatever is stored there, from any
+    thread and by any library that takes a buffer, extends the file; there is no
+    second copy. On close the file is cut to what was used.
+
+    >>> with Builder("numbers.bin") as b:
+    ...     b[0:5] = b"hello"
+    ...     memoryview(b)[6:11] = b"world"
+    >>> open("numbers.bin", "rb").read()
+    b'hello\\x00world'
+
+    Parameters:
+        file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
+            ``fileno()``; descriptors are duplicated and stay the caller's. A regular
+            file, also on tmpfs, or a memfd, open for reading and writing.
+        mode: ``"w"`` replaces the content, ``"x"`` refuses an existing file,
+            ``"r+"`` keeps the content and goes on (the cursor starts at 0, as with
+            `open`).
+        capacity: the most bytes that the file can get. Address space costs nothing.
+        max_growth: the most bytes by which the file grows in one step.
+        prefault: let a thread prepare memory ahead of the writer: faster where a
+            second processor is idle.
+        writeback: start writing to the device behind the writer, so that a later
+            ``flush(durable=True)`` or durable close has less to wait for.
+        atomic: write a temporary file beside the target, which takes its place at
+            close, complete, or never. Needs a path.
+        durable: close returns when the content is on the device.
+
+    Raises:
+        BlockingIOError: another builder is at work on the file.
+        OSError: the file cannot be opened, mapped or grown. ENOMEM or EFBIG say that
+            the capacity is more than the address space or a limit of the process
+            allows, and which.
+        TypeError, ValueError: an argument is wrong.
+
+    The buffer is writable, one-dimensional, of format ``B``, and `capacity` bytes
+    long: ``memoryview(b)``, ``numpy.frombuffer(b)``, ``struct.pack_into(..., b)``. A
+    store that finds the disk full cannot raise: it goes to memory instead, and the
+    next call or `close` raises OSError. `reserve` makes sure beforehand.
+
+    Dropped without being closed, a builder keeps its content and warns
+    (ResourceWarning). In a forked child it can be filled, but only the process that
+    opened it finishes the file.
+    """
+
+    mode: str
+    """The mode that the builder was opened with."""
+
+    def __init__(
+        self,
+        file: "FileLike",
+        mode: str = "w",
+        *,
+        capacity: int = 64 * GIB,
+        max_growth: int = 64 * MIB,
+        prefault: bool = False,
+        writeback: bool = False,
+        atomic: bool = False,
+        durable: bool = False,
+    ) -> None:
+        opened = open_file(file, mode, atomic)
+        try:
+            super().__init__(
+                opened.fd,
+                capacity,
+                max_growth=max_growth,
+                prefault=prefault,
+                writeback=writeback,
+                replace=mode == "w",
+                name=opened.name,
+                said=opened.size if mode == "r+" else 0,
+            )
+        except BaseException:
+            opened.undo()
+            raise
+        self.mode = mode
+        self._file = opened
+        self._durable = durable
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of this builder; after close, as they were then."""
+        return Stats(*self._stats())
+
+    def close(self, size: int | None = None) -> None:
+        """Cut the file to `size` bytes (by default to what is used) and close it.
+
+        Closing again does nothing. After an error (OSError) everything is released
+        as well; the file is kept, but the target of an atomic builder is untouched.
+
+        Raises:
+            BufferError: views of the builder are alive; nothing has changed.
+            OSError: what poisoned the map, or a failure of the last steps.
+            ValueError: `size` is negative or, as CapacityError, too large.
+
+        >>> b = Builder("padded.bin")
+        >>> b.write(b"abc")
+        3
+        >>> b.close(size=8)
+        >>> open("padded.bin", "rb").read()
+        b'abc\\x00\\x00\\x00\\x00\\x00'
+        """
+        owner = self._is_owner()
+        result = self._finish(size, force=not owner)
+        if result is False:
+            return
+        if not owner:
+            self._file.release()
+        elif result is not True:
+            self._file.abandon()
+            raise result
+        else:
+            try:
+                self._file.publish(self._durable)
+            finally:
+                self._file.abandon()
+
+    def discard(self) -> None:
+        """Give the file up and close, whether or not views are alive.
+
+        A file made by its path is removed, one that was given as a descriptor is
+        emptied. The target of an atomic builder is untouched. In mode ``"r+"`` the
+        file is kept, with what was written so far.
+
+        >>> b = Builder("scratch.bin")
+        >>> b.write(b"never mind")
+        10
+        >>> b.discard()
+        >>> import os
+        >>> os.path.exists("scratch.bin")
+        False
+        """
+        owner = self._is_owner()
+        keep = self.mode == "r+" and not self._file.atomic
+        if self._finish(force=True, cut=keep) is False:
+            return
+        try:
+            if owner:
+                self._file.discard()
+        finally:
+            self._file.release()
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Close because of an error elsewhere, or of being dropped; never raise."""
+        try:
+            if self._file.atomic:
+                self.discard()
+                return
+            result = self._finish(force=True)
+            self._file.abandon()
+            if isinstance(result, BaseException):
+                raise result
+        except Exception as problem:
+            if error is not None:
+                error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
+
+    def __enter__(self) -> "Self":
+        self.tell()  # raises if the builder is closed or poisoned
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        if error is None:
+            self.close()
+        elif not self.closed:
+            self._leave(error)
+
+    def __del__(self) -> None:
+        if not self.closed:
+            warnings.warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
+            self._leave(None)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        mode = getattr(self, "mode", None)
+        return f"<{type(self).__name__} {self.name!r} mode={mode!r} {state}>"

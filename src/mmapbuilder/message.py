@@ -1,0 +1,331 @@
+"""One Cap'n Proto message, built in place in its file."""
+
+import warnings
+
+from . import _core, _pycapnp
+from ._file import open_file
+from ._stats import Stats
+from .builder import GIB, MIB
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Self
+
+    from ._file import FileLike, Name
+
+
+class MessageBuilder:
+    """A Cap'n Proto message that lives in its file from the first byte.
+
+    pycapnp builds in memory that is the mapped file, which grows as objects are
+    made. On close the segment table is filled in and the file is cut to the last
+    used word: then it is a message in the standard stream framing, for any reader.
+    Until then its first word says to every reader that it is none.
+
+    >>> with MessageBuilder("people.bin") as b:
+    ...     book = b.init_root(addressbook_capnp.AddressBook)
+    ...     book.init("people", 1)[0].name = "Alice"
+    >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
+    ...     print(m.root.people[0].name)
+    Alice
+
+    Parameters:
+        file, capacity, max_growth, prefault, writeback, atomic, durable: as for
+            `Builder`.
+        mode: ``"w"`` or ``"x"``. A message cannot be gone on with.
+        segment_words: the most words of one segment, unless a single object needs
+            more. The default is the most that the format allows, 4 GiB, and the
+            right choice: a message of one segment has no far pointers. The table at
+            the start of the file gets an entry for every `segment_words` of
+            `capacity`.
+
+    Raises:
+        BlockingIOError, OSError, TypeError: as for `Builder`.
+        ValueError: an argument is wrong, or the message could need more than the
+            511 segments that readers accept.
+
+    After close, pycapnp's objects of this message stay valid: they become a private
+    snapshot. Reading them works, writing to them never reaches the file.
+
+    If the disk gets full, or the capacity is used up, pycapnp cannot be told, since
+    it dies of exceptions: it builds on in memory, and `close` raises the error. The
+    file then stays marked as unfinished. So it does if the ``with`` body raises,
+    or the builder is dropped without being closed; `recover` can finish it.
+    """
+
+    def __init__(
+        self,
+        file: "FileLike",
+        mode: str = "w",
+        *,
+        capacity: int = 64 * GIB,
+        segment_words: int = _core.MAX_SEGMENT_WORDS,
+        max_growth: int = 64 * MIB,
+        prefault: bool = False,
+        writeback: bool = False,
+        atomic: bool = False,
+        durable: bool = False,
+    ) -> None:
+        self._map: _core.Map | None = None
+        if mode == "r+":
+            raise ValueError(
+                "a message cannot be gone on with, so mode 'r+' makes no sense: "
+                "read it with open_message() and build a new one, or recover() an unfinished one"
+            )
+        entries = _core.table_entries(capacity, segment_words)
+        opened = open_file(file, mode, atomic)
+        try:
+            core = _core.Map(
+                opened.fd,
+                capacity,
+                max_growth=max_growth,
+                prefault=prefault,
+                writeback=writeback,
+                replace=mode == "w",
+                name=opened.name,
+            )
+            self._segments = _core.Segments(core, entries, segment_words, durable)
+        except BaseException:
+            opened.undo()
+            raise
+        self._file = opened
+        self._durable = durable
+        self._capacity = capacity
+        self._message: Any = None
+        self._root: Any = None
+        self._mixed = False
+        self._final: Stats | None = None
+        self._map = core
+
+    # ---- building ----
+
+    @property
+    def message(self) -> "Any":
+        """pycapnp's message builder over this file: new_orphan, set_root, get_root.
+
+        Raises:
+            ValueError: the builder is closed, or segments were handed out by hand.
+            ImportError: pycapnp is not installed.
+        """
+        self._open_map().tell()  # raises what poisoned the map
+        if self._message is None:
+            if self._segments.sizes:
+                raise ValueError(
+                    "segments were handed out by allocate_segment() already: "
+                    "one builder holds one message"
+                )
+            self._message = _pycapnp.message_builder(self._segments.allocate)
+        return self._message
+
+    def init_root(self, schema: "Any", **fields: "Any") -> "Any":
+        """Make the root struct and return pycapnp's builder of it.
+
+        `fields` are set as pycapnp's ``new_message`` does.
+
+        >>> with MessageBuilder("alice.bin") as b:
+        ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
+        ...     alice.email = "alice@example.com"
+        """
+        root = self.message.init_root(schema)
+        if fields:
+            root.from_dict(fields)
+        self._root = root
+        return root
+
+    def allocate_segment(self, min_words: int) -> memoryview:
+        """Hand out the next segment: at least `min_words` words of the file, zeroed.
+
+        pycapnp calls this where it is passed by hand. Then close finds out what is
+        used by following the pointers from the root.
+
+        When the file cannot give a segment, the memory is in no file, and `close`
+        raises: an exception here would end the process.
+
+        >>> b = MessageBuilder("carol.bin")
+        >>> carol = addressbook_capnp.Person.new_message(
+        ...     allocate_seg_callable=b.allocate_segment
+        ... )
+        >>> carol.name = "Carol"
+        >>> b.close()
+        """
+        if self._message is not None:
+            self._mixed = True
+            return memoryview(bytearray(8 * max(min_words, 1)))
+        return self._segments.allocate(min_words)
+
+    def flush(self, durable: bool = False) -> None:
+        """Push what was built to the file; with `durable` wait for the device.
+
+        The message stays unfinished. Raises OSError for what a store met.
+        """
+        self._open_map().flush(durable)
+
+    def reserve(self, end: int) -> None:
+        """Back the first `end` bytes of the file with disk blocks now.
+
+        Raises OSError (ENOSPC) or CapacityError; nothing is lost then.
+        """
+        self._open_map().reserve(end)
+
+    # ---- properties ----
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that the file can get, its table included."""
+        return self._capacity
+
+    @property
+    def name(self) -> "Name":
+        """The file as it was given."""
+        return self._file.name
+
+    @property
+    def mode(self) -> str:
+        """The mode that the builder was opened with."""
+        return self._file.mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether close or discard was called."""
+        core = self._map
+        return core is None or core.closed
+
+    @property
+    def size(self) -> int:
+        """Bytes from the start of the file to the last word that is not zero."""
+        return -(-self._open_map().size // 8) * 8
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of this builder; after close, as they were then."""
+        core = self._map
+        if core is None:
+            if self._final is None:
+                raise ValueError("I/O operation on closed builder")
+            return self._final
+        return Stats(*core._stats())
+
+    def fileno(self) -> int:
+        """Return the builder's own file descriptor."""
+        return self._open_map().fileno()
+
+    def _open_map(self) -> _core.Map:
+        core = self._map
+        if core is None:
+            raise ValueError("I/O operation on closed builder")
+        return core
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Finish the message: write the table, cut the file, close it.
+
+        Closing again does nothing.
+
+        Raises:
+            OSError: a store or one of the last steps failed, or (CapacityError) the
+                capacity was used up. Everything is released; the file stays marked
+                as unfinished, the target of an atomic builder untouched.
+        """
+        core = self._map
+        if core is None:
+            return
+        if not core._is_owner():
+            self._release(core)
+            return
+        try:
+            result: bool | Exception = self._segments.finish(self._used_words(), self._durable)
+        except Exception as error:
+            result = error
+            if core._finish(force=True, cut=False) is False:
+                return
+        if result is False:
+            return
+        self._forget(core)
+        try:
+            if result is not True:
+                raise result
+            self._file.publish(self._durable)
+        finally:
+            self._file.abandon()
+
+    def _used_words(self) -> list[int] | None:
+        if self._mixed:
+            raise ValueError("allocate_segment() was called on a builder whose message was in use")
+        if self._message is None:
+            return None
+        if not self._segments.sizes:
+            return []
+        self._segments.make_readable()
+        return _pycapnp.used_words(self._message, self._root)
+
+    def discard(self) -> None:
+        """Give the message up and close.
+
+        A file made by its path is removed, one that was given as a descriptor is
+        emptied; the target of an atomic builder is untouched.
+        """
+        core = self._map
+        if core is None:
+            return
+        owner = core._is_owner()
+        if core._finish(force=True, cut=False) is False:
+            return
+        self._forget(core)
+        try:
+            if owner:
+                self._file.discard()
+        finally:
+            self._file.release()
+
+    def _forget(self, core: _core.Map) -> None:
+        """Drop the memory, which lives on under pycapnp's objects if there are any."""
+        self._final = Stats(*core._stats())
+        self._map = self._message = self._root = None
+
+    def _release(self, core: _core.Map) -> None:
+        """Close, but leave the file unfinished, as if the process had ended."""
+        if core._finish(force=True, cut=False) is False:
+            return
+        self._forget(core)
+        self._file.abandon()
+
+    def __enter__(self) -> "Self":
+        self._open_map().tell()  # raises if the builder is poisoned
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        core = self._map
+        if core is None:
+            return
+        try:
+            self._release(core)
+        except Exception as problem:
+            error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
+
+    def __del__(self) -> None:
+        core = self._map
+        if core is not None and not core.closed:
+            warnings.warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
+            try:
+                self._release(core)
+            except Exception:
+                pass
+
+    def __reduce__(self) -> "str | tuple[Any, ...]":
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    def __repr__(self) -> str:
+        opened = getattr(self, "_file", None)
+        state = "closed" if self.closed else "unfinished"
+        name, mode = (opened.name, opened.mode) if opened is not None else (None, None)
+        return f"<{type(self).__name__} {name!r} mode={mode!r} {state}>"
