@@ -1,0 +1,86 @@
+/* source.c - words from a file through a small cache of blocks. See source.h. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include "source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int mmb__pread_all(int fd, void *to, size_t length, uint64_t offset, size_t *got)
+{
+    size_t done = 0;
+    while (done < length) {
+        ssize_t n = pread(fd, (char *)to + done, length - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return errno;
+        }
+        if (n == 0) {
+            break;
+        }
+        done += (size_t)n;
+    }
+    *got = done;
+    return 0;
+}
+
+void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count)
+{
+    *source = (mmb__source){.memory = segments, .count = count, .fd = -1};
+}
+
+int mmb__source_file(mmb__source *source, int fd, const mmb_framing *framing)
+{
+    *source = (mmb__source){.framing = framing, .count = framing->count, .fd = fd};
+    source->cache = malloc(sizeof *source->cache);
+    if (source->cache == NULL) {
+        return ENOMEM;
+    }
+    memset(source->cache->number, 0, sizeof source->cache->number);
+    return 0;
+}
+
+void mmb__source_close(mmb__source *source)
+{
+    free(source->cache);
+    source->cache = NULL;
+}
+
+/* Where a block of the file may be kept: one place only. Multiplying spreads runs
+ * that are a power of two apart, as columns of equal length are. */
+static uint32_t place_of(uint64_t block)
+{
+    return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 56) % MMB__BLOCKS;
+}
+
+int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
+{
+    uint64_t offset = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
+    uint64_t block = offset / MMB__BLOCK_BYTES;
+    mmb__cache *cache = source->cache;
+    uint32_t place = place_of(block);
+    unsigned char *bytes = cache->bytes[place];
+
+    if (cache->number[place] != block + 1) {
+        size_t got = 0;
+        cache->number[place] = 0;
+        int error =
+            mmb__pread_all(source->fd, bytes, MMB__BLOCK_BYTES, block * MMB__BLOCK_BYTES, &got);
+        if (error != 0) {
+            return error;
+        }
+        cache->length[place] = (uint32_t)got;
+        cache->number[place] = block + 1;
+    }
+    if (offset % MMB__BLOCK_BYTES + MMB_WORD > cache->length[place]) {
+        return MMB_ETRUNCATED;
+    }
+    /* Segments start at multiples of a word in files, so no word straddles blocks. */
+    *out = mmb__load64(bytes + offset % MMB__BLOCK_BYTES);
+    return 0;
+}

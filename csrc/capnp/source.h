@@ -1,0 +1,69 @@
+/* source.h - where the walk reads words from: memory, or a file through a cache.
+ *
+ * Private to csrc/capnp. Files are read with pread, never mapped: a mapping of a
+ * file that somebody cuts kills the process by SIGBUS, and a word that is read
+ * twice can change in between. Here a word is read once, into a local copy.
+ */
+#ifndef MMB_SOURCE_H
+#define MMB_SOURCE_H
+
+#include "mmb_capnp.h"
+#include "wire.h"
+
+/* A walk reads pointers, in runs, and skips the data between them; a page for
+ * each block and enough blocks for the runs that are under way do well. */
+enum {
+    MMB__BLOCK_BYTES = 4096,
+    MMB__BLOCKS = 256,
+};
+
+typedef struct {
+    uint64_t number[MMB__BLOCKS]; /* which block of the file this is, plus 1; 0 for none */
+    uint32_t length[MMB__BLOCKS]; /* bytes that the file had of it; the last block is short */
+    unsigned char bytes[MMB__BLOCKS][MMB__BLOCK_BYTES];
+} mmb__cache;
+
+/* Belongs to one walk in one thread. */
+typedef struct {
+    const mmb_segment *memory;  /* segments in memory, or NULL: */
+    const mmb_framing *framing; /* where they lie in the file `fd` */
+    mmb__cache *cache;          /* owned; only for files */
+    uint32_t count;             /* segments */
+    int fd;                     /* borrowed */
+} mmb__source;
+
+/* Over segments in memory. Owns nothing, need not be closed. */
+void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count);
+
+/* Over the segments of a file, as far as `framing` says. Borrows both. Errors:
+ * ENOMEM. To be closed with mmb__source_close. */
+int mmb__source_file(mmb__source *source, int fd, const mmb_framing *framing);
+void mmb__source_close(mmb__source *source);
+
+/* The slow path of mmb__source_word. */
+int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out);
+
+/* Words in a segment; `segment` is below source->count. */
+static inline uint64_t mmb__source_words(const mmb__source *source, uint32_t segment)
+{
+    return source->memory != NULL ? source->memory[segment].words : source->framing->words[segment];
+}
+
+/* Read one word, which the caller knows to be in bounds. Returns 0 or the error
+ * of reading; MMB_ETRUNCATED if the file has become too short for the word. */
+static inline int mmb__source_word(const mmb__source *source, uint32_t segment, uint32_t word,
+                                   uint64_t *out)
+{
+    if (source->memory == NULL) {
+        return mmb__source_pread(source, segment, word, out);
+    }
+    const unsigned char *base = source->memory[segment].base;
+    *out = mmb__load64(base + (size_t)word * MMB_WORD);
+    return 0;
+}
+
+/* Read up to `length` bytes at `offset`, going on after interruptions and short
+ * reads; `*got` is less than `length` at the end of the file only. */
+int mmb__pread_all(int fd, void *to, size_t length, uint64_t offset, size_t *got);
+
+#endif

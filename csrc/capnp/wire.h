@@ -1,0 +1,104 @@
+/* wire.h - bytes of the wire format: little-endian numbers and the fields of pointers.
+ *
+ * Private to csrc/capnp. Everything here is pure: no bounds are checked, no memory
+ * is kept. Numbers are put together byte by byte, which works for any alignment
+ * and byte order and which compilers turn into a single load or store.
+ */
+#ifndef MMB_WIRE_H
+#define MMB_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline uint32_t mmb__load32(const unsigned char *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline uint64_t mmb__load64(const unsigned char *at)
+{
+    return (uint64_t)mmb__load32(at) | (uint64_t)mmb__load32(at + 4) << 32;
+}
+
+static inline void mmb__store32(unsigned char *at, uint32_t value)
+{
+    at[0] = (unsigned char)value;
+    at[1] = (unsigned char)(value >> 8);
+    at[2] = (unsigned char)(value >> 16);
+    at[3] = (unsigned char)(value >> 24);
+}
+
+static inline void mmb__store64(unsigned char *at, uint64_t value)
+{
+    mmb__store32(at, (uint32_t)value);
+    mmb__store32(at + 4, (uint32_t)(value >> 32));
+}
+
+/* A pointer is one word. Its lowest two bits say what it is. */
+enum {
+    MMB__STRUCT = 0, /* 30 offset | 16 data words | 16 pointers */
+    MMB__LIST = 1,   /* 30 offset | 3 element size | 29 elements (composite: words) */
+    MMB__FAR = 2,    /* 1 double | 29 place of the landing pad | 32 segment */
+    MMB__OTHER = 3,  /* 30 zero bits: a capability; anything else is undefined */
+};
+
+/* Element sizes of lists; the others are bits, bytes or words of plain data. */
+enum {
+    MMB__POINTERS = 6,
+    MMB__COMPOSITE = 7, /* a tag word, then structs */
+};
+
+static inline unsigned mmb__kind(uint64_t pointer)
+{
+    return (unsigned)(pointer & 3);
+}
+
+/* Words from the word after the pointer to the object: signed, 30 bits. */
+static inline int64_t mmb__offset(uint64_t pointer)
+{
+    int64_t raw = (int64_t)(pointer >> 2 & 0x3FFFFFFF);
+    return raw < 0x20000000 ? raw : raw - 0x40000000;
+}
+
+static inline uint16_t mmb__data_words(uint64_t pointer)
+{
+    return (uint16_t)(pointer >> 32);
+}
+
+static inline uint16_t mmb__pointer_words(uint64_t pointer)
+{
+    return (uint16_t)(pointer >> 48);
+}
+
+static inline unsigned mmb__element_size(uint64_t pointer)
+{
+    return (unsigned)(pointer >> 32 & 7);
+}
+
+static inline uint32_t mmb__list_count(uint64_t pointer)
+{
+    return (uint32_t)(pointer >> 35);
+}
+
+static inline bool mmb__is_double_far(uint64_t pointer)
+{
+    return (pointer & 4) != 0;
+}
+
+static inline uint32_t mmb__far_word(uint64_t pointer)
+{
+    return (uint32_t)pointer >> 3;
+}
+
+static inline uint32_t mmb__far_segment(uint64_t pointer)
+{
+    return (uint32_t)(pointer >> 32);
+}
+
+/* True for the one pointer of kind MMB__OTHER that the format defines. */
+static inline bool mmb__is_capability(uint64_t pointer)
+{
+    return (uint32_t)pointer == MMB__OTHER;
+}
+
+#endif
