@@ -24,7 +24,7 @@ typedef struct {
 
 static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"map", "entries", "segment_words", "durable", NULL};
+    static char *names[] = {"", "entries", "segment_words", "durable", NULL};
     mmbpy_state *state = mmbpy_state_of_type(type);
     if (state == NULL)
         return NULL;
@@ -287,8 +287,8 @@ static void segments_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(segments_doc, "Segments(map, entries, segment_words, durable=False)\n--\n\n"
-                           "The segments of one message in an empty, just opened map.");
+PyDoc_STRVAR(segments_doc, "Segments(core, /, entries, segment_words, durable=False)\n--\n\n"
+                           "The segments of one message in core, an empty, just opened map.");
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},

@@ -1,8 +1,7 @@
-"""The extension module. Private: use the names that mmapbuilder itself offers."""
+# Private: use the names that mmapbuilder itself offers.
 
-import os
 from collections.abc import Sequence
-from typing import Any, Literal, SupportsIndex, final, overload
+from typing import Any, SupportsIndex, final, overload, type_check_only
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -12,13 +11,18 @@ HEAD_BYTES: int
 
 class CapacityError(OSError, ValueError): ...
 
-class InvalidMessage(ValueError):
+class InvalidMessage(ValueError):  # noqa: N818
     segment: int | None
     word: int | None
     reason: str
 
+# Before 3.12 exporters have these methods for type checkers only.
+@type_check_only
+class _Exporter:
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
 @disjoint_base
-class Map:
+class Map(_Exporter):
     def __init__(
         self,
         fd: int,
@@ -65,18 +69,15 @@ class Map:
     @overload
     def __setitem__(self, key: slice, value: Buffer, /) -> None: ...
     def __delitem__(self, key: SupportsIndex | slice, /) -> None: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
     def __reduce__(self) -> str | tuple[Any, ...]: ...
 
 @final
-class Window:
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+class Window(_Exporter): ...
 
 @final
 class Segments:
     def __new__(
-        cls, map: Map, entries: int, segment_words: int, durable: bool = False
+        cls, core: Map, /, entries: int, segment_words: int, durable: bool = False
     ) -> Segments: ...
     @property
     def sizes(self) -> tuple[int, ...]: ...

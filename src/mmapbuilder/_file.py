@@ -8,7 +8,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol, SupportsIndex, TypeAlias
+    from typing import Protocol, TypeAlias
 
     class HasFileno(Protocol):
         """What sockets, files and their like have in common."""
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     FileLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno"
     Name: TypeAlias = "str | bytes | int"
-    __all__ = ["FileLike", "HasFileno", "Name", "OpenFile", "SupportsIndex", "open_file"]
 
 _MODES = ("w", "x", "r+")
 _SUFFIX = ".mmapbuilder"
@@ -335,8 +334,8 @@ def _fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
         return None, file
     if isinstance(file, int) and not isinstance(file, bool):
         return file, file
-    if hasattr(type(file), "__fspath__"):
-        return None, os.fspath(file)  # type: ignore[arg-type]
+    if isinstance(file, os.PathLike):
+        return None, os.fspath(file)
     fileno = getattr(file, "fileno", None)
     if fileno is None:
         raise TypeError(

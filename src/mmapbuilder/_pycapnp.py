@@ -56,12 +56,11 @@ def _used_words_from_pipe(write: "Callable[[int, Any], None]", message: "Any") -
     try:
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
+        failure: Exception | None = None
         try:
             write(writing, message)
         except Exception as error:
-            failure = error  # as it should: the pipe is full
-        else:
-            failure = None
+            failure = error  # as it should be: the pipe is full
         try:
             head = os.read(reading, 4096)
         except BlockingIOError:

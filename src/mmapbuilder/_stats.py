@@ -16,7 +16,9 @@ else:
     # The same at run time, without the cost of importing typing.
     from collections import namedtuple
 
-    Stats = namedtuple("Stats", "growths faults backed prefaulted used", module=__package__)
+    Stats = namedtuple(  # noqa: PYI024
+        "Stats", "growths faults backed prefaulted used", module=__package__
+    )
     Stats.__doc__ = "What a builder has done so far; bytes unless said otherwise."
     Stats.growths.__doc__ = "Times that the file was extended."
     Stats.faults.__doc__ = "Stores beyond the end of the file that extended it."

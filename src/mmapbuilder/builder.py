@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 class Builder(_core.Map):
-    """A file that grows as it is written, through memory or through calls.
+    r"""A file that grows as it is written, through memory or through calls.
 
     `capacity` bytes of address space are mapped over the file, which starts empty
     (or with its content, in mode ``"r+"``). Whatever is stored there, from any
@@ -29,9 +29,9 @@ class Builder(_core.Map):
     ...     b[0:5] = b"hello"
     ...     memoryview(b)[6:11] = b"world"
     >>> open("numbers.bin", "rb").read()
-    b'hello\\x00world'
+    b'hello\x00world'
 
-    Parameters:
+    Args:
         file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
             ``fileno()``; descriptors are duplicated and stay the caller's. A regular
             file, also on tmpfs, or a memfd, open for reading and writing.
@@ -105,7 +105,7 @@ class Builder(_core.Map):
         return Stats(*self._stats())
 
     def close(self, size: int | None = None) -> None:
-        """Cut the file to `size` bytes (by default to what is used) and close it.
+        r"""Cut the file to `size` bytes (by default to what is used) and close it.
 
         Closing again does nothing. After an error (OSError) everything is released
         as well; the file is kept, but the target of an atomic builder is untouched.
@@ -120,7 +120,7 @@ class Builder(_core.Map):
         3
         >>> b.close(size=8)
         >>> open("padded.bin", "rb").read()
-        b'abc\\x00\\x00\\x00\\x00\\x00'
+        b'abc\x00\x00\x00\x00\x00'
         """
         owner = self._is_owner()
         result = self._finish(size, force=not owner)

@@ -28,7 +28,7 @@ else:
     # The same at run time, without the cost of importing typing.
     from collections import namedtuple
 
-    Report = namedtuple(
+    Report = namedtuple(  # noqa: PYI024
         "Report",
         "size trailing words objects pointers depth segments entries unfinished",
         module=__package__,

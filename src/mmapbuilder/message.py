@@ -30,7 +30,7 @@ class MessageBuilder:
     ...     print(m.root.people[0].name)
     Alice
 
-    Parameters:
+    Args:
         file, capacity, max_growth, prefault, writeback, atomic, durable: as for
             `Builder`.
         mode: ``"w"`` or ``"x"``. A message cannot be gone on with.
@@ -102,7 +102,7 @@ class MessageBuilder:
 
     @property
     def message(self) -> "Any":
-        """pycapnp's message builder over this file: new_orphan, set_root, get_root.
+        """Return pycapnp's message builder over this file: new_orphan, set_root, get_root.
 
         Raises:
             ValueError: the builder is closed, or segments were handed out by hand.

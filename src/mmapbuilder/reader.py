@@ -40,7 +40,7 @@ class Message:
 
     @property
     def root(self) -> "Any":
-        """pycapnp's reader of the root struct.
+        """Return pycapnp's reader of the root struct.
 
         Raises:
             ValueError: the message is closed.
@@ -103,7 +103,7 @@ def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> M
     message may be read is lifted. Pointers are checked as they are followed; for
     files from strangers, `verify` checks them all first.
 
-    Parameters:
+    Args:
         path: str, bytes or os.PathLike.
         schema: a struct of a schema that pycapnp has loaded.
         nesting_limit: how deep structs and lists may nest.
