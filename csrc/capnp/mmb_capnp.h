@@ -110,6 +110,30 @@ typedef struct {
     uint64_t words; /* at most MMB_MAX_SEGMENT_WORDS */
 } mmb_segment;
 
+/* What one pointer leads to. */
+typedef enum {
+    MMB_TO_NOTHING, /* null */
+    MMB_TO_STRUCT,
+    MMB_TO_LIST,
+    MMB_TO_CAPABILITY,
+} mmb_kind;
+
+typedef struct {
+    mmb_kind kind;
+    uint32_t segment;       /* of the object; not of the pointer, which may be far */
+    uint32_t word;          /* of the struct, or of the first element */
+    uint32_t elements;      /* of a list */
+    uint16_t data_words;    /* of the struct or of each struct of a list */
+    uint16_t pointer_words; /* likewise; 1 for lists of pointers */
+    uint8_t element_size;   /* of a list, as pointers say it: 0 to 7 for nothing, a bit, 1, 2,
+                             * 4 and 8 bytes, pointers, structs */
+} mmb_object;
+
+/* Follow the pointer at `word` of `segment`, whatever bytes these are: what `*out`
+ * describes lies within its segment. Returns 0 or MMB_EMESSAGE. */
+int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
+                mmb_object *out, mmb_flaw *flaw);
+
 /* What a walk met. */
 typedef struct {
     uint64_t words;    /* that belong to the message: root, objects and landing pads */

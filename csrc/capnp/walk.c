@@ -1,8 +1,8 @@
 /* walk.c - every pointer of a message, from the root, checked once.
  *
  * What keeps hostile bytes at bay:
- *  - Bounds. Places are computed in 64 bits from fields of at most 30, and each
- *    object must lie in its segment before anything in it is read.
+ *  - Bounds. Each object must lie in its segment before anything in it is read (see
+ *    resolve.c).
  *  - Time. Cap'n Proto messages are trees: each word belongs to one object. Every
  *    object (and landing pad) is charged by its words against those the message
  *    has, before its pointers are looked at. No slack is needed, so a loop, or an
@@ -20,6 +20,8 @@
  * in the second pass, and descents are charged when they are made.
  */
 #include "walk.h"
+
+#include "resolve.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,239 +42,27 @@ typedef struct {
     uint16_t gap;         /* data words between the pointers of neighbours */
 } frame;
 
-/* What a pointer leads to. */
 typedef struct {
-    uint32_t segment;
-    uint32_t start; /* word; of a composite list its tag */
-    uint32_t words; /* the tag included */
-    uint32_t elements;
-    uint32_t first;    /* words from the start to the first pointer, if there is one */
-    uint16_t data;     /* words of data in an element */
-    uint16_t pointers; /* in an element */
-    uint8_t pads;      /* words of landing pad on the way */
-    bool is_null;
-    bool is_object; /* a struct or list: neither null nor a capability */
-} object;
-
-typedef struct {
-    const mmb__source *source;
-    uint32_t *used;
+    mmb__reader reader;
     mmb_totals *totals;
-    mmb_flaw *flaw;
     uint64_t budget; /* words not yet charged */
     frame *frames;   /* owned; NULL until one is needed */
     uint32_t count;  /* of frames */
     frame current;   /* the object that is looked at; not among `frames` */
 } walk;
 
-static int fault(walk *w, uint32_t segment, uint64_t word, const char *reason)
+static int fault(const walk *w, uint32_t segment, uint64_t word, const char *reason)
 {
-    *w->flaw = (mmb_flaw){.segment = segment, .word = word, .reason = reason};
-    return MMB_EMESSAGE;
+    return mmb__fault(&w->reader, segment, word, reason);
 }
 
-static void note_used(walk *w, uint32_t segment, uint64_t end)
-{
-    if (end > w->used[segment]) {
-        w->used[segment] = (uint32_t)end;
-    }
-}
-
-static bool is_heavy(const object *o)
+static bool is_heavy(const mmb__object *o)
 {
     return o->pointers != 0 && o->elements != 0;
 }
 
-/* Complete `o` for a struct pointer; o->segment and o->start are known. */
-static void size_struct(uint64_t pointer, object *o)
-{
-    o->data = mmb__data_words(pointer);
-    o->pointers = mmb__pointer_words(pointer);
-    o->words = (uint32_t)o->data + o->pointers;
-    o->elements = 1;
-    o->first = o->data;
-}
-
-/* Complete `o` for a composite list: its tag must be in bounds to be read, and its
- * elements must fit into the words that the pointer gives. */
-static int size_composite(walk *w, uint64_t pointer, uint64_t limit, object *o, const char **reason)
-{
-    uint64_t words = (uint64_t)mmb__list_count(pointer) + 1;
-    if (o->start + words > limit) {
-        *reason = "the list reaches beyond its segment";
-        return MMB_EMESSAGE;
-    }
-    uint64_t tag;
-    int error = mmb__source_word(w->source, o->segment, o->start, &tag);
-    if (error != 0) {
-        return error;
-    }
-    o->words = (uint32_t)words;
-    o->elements = (uint32_t)tag >> 2;
-    o->data = mmb__data_words(tag);
-    o->pointers = mmb__pointer_words(tag);
-    o->first = 1u + o->data;
-    if (mmb__kind(tag) != MMB__STRUCT) {
-        *reason = "the tag of the list is not that of structs";
-        return MMB_EMESSAGE;
-    }
-    if (o->elements > MMB_MAX_SEGMENT_WORDS) {
-        *reason = "the tag of the list has a negative count";
-        return MMB_EMESSAGE;
-    }
-    if ((uint64_t)o->elements * ((uint32_t)o->data + o->pointers) > words - 1) {
-        *reason = "the elements of the list need more words than it has";
-        return MMB_EMESSAGE;
-    }
-    return 0;
-}
-
-/* Complete `o` for a list pointer. */
-static int size_list(walk *w, uint64_t pointer, uint64_t limit, object *o, const char **reason)
-{
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
-    unsigned size = mmb__element_size(pointer);
-
-    if (size == MMB__COMPOSITE) {
-        return size_composite(w, pointer, limit, o, reason);
-    }
-    o->elements = mmb__list_count(pointer);
-    o->pointers = size == MMB__POINTERS ? 1 : 0;
-    o->words = (uint32_t)(((uint64_t)o->elements * bits[size] + 63) / 64);
-    return 0;
-}
-
-/* Check the struct or list of `pointer`, which starts at word `start` (it may be
- * anything) of the segment `o->segment`. The place is for the flaw. */
-static int resolve_object(walk *w, uint32_t segment, uint32_t word, uint64_t pointer, int64_t start,
-                          object *o)
-{
-    uint64_t limit = mmb__source_words(w->source, o->segment);
-    bool is_list = mmb__kind(pointer) == MMB__LIST;
-    if (start < 0 || (uint64_t)start > limit) {
-        return fault(w, segment, word,
-                     is_list ? "the list lies outside its segment"
-                             : "the struct lies outside its segment");
-    }
-
-    const char *reason = NULL;
-    o->start = (uint32_t)start;
-    o->is_object = true;
-    if (is_list) {
-        int error = size_list(w, pointer, limit, o, &reason);
-        if (error != 0) {
-            return reason != NULL ? fault(w, segment, word, reason) : error;
-        }
-    } else {
-        size_struct(pointer, o);
-    }
-    uint64_t end = (uint64_t)o->start + o->words;
-    if (end > limit) {
-        return fault(w, segment, word,
-                     is_list ? "the list reaches beyond its segment"
-                             : "the struct reaches beyond its segment");
-    }
-    /* Objects without words count as well: where they lie must stay in bounds. */
-    note_used(w, o->segment, end);
-    return 0;
-}
-
-/* Read a landing pad of `words` words that the far pointer `far` leads to. */
-static int read_pad(walk *w, uint32_t segment, uint32_t word, uint64_t far, uint32_t words,
-                    uint64_t *pad)
-{
-    uint32_t pad_segment = mmb__far_segment(far);
-    uint32_t pad_word = mmb__far_word(far);
-    if (pad_segment >= w->source->count) {
-        return fault(w, segment, word, "the far pointer names a segment that is not there");
-    }
-    if ((uint64_t)pad_word + words > mmb__source_words(w->source, pad_segment)) {
-        return fault(w, segment, word, "the landing pad of the far pointer is out of bounds");
-    }
-    for (uint32_t i = 0; i < words; i++) {
-        int error = mmb__source_word(w->source, pad_segment, pad_word + i, &pad[i]);
-        if (error != 0) {
-            return error;
-        }
-    }
-    note_used(w, pad_segment, (uint64_t)pad_word + words);
-    return 0;
-}
-
-/* A far pointer: the pad is a plain pointer that lies in the object's segment. */
-static int resolve_far(walk *w, uint32_t segment, uint32_t word, uint64_t far, object *o)
-{
-    uint64_t pad;
-    int error = read_pad(w, segment, word, far, 1, &pad);
-    if (error != 0) {
-        return error;
-    }
-    uint32_t pad_segment = mmb__far_segment(far);
-    uint32_t pad_word = mmb__far_word(far);
-    if (mmb__kind(pad) != MMB__STRUCT && mmb__kind(pad) != MMB__LIST) {
-        return fault(w, pad_segment, pad_word, "the landing pad is not a struct or list pointer");
-    }
-    o->segment = pad_segment;
-    o->pads = 1;
-    return resolve_object(w, pad_segment, pad_word, pad, (int64_t)pad_word + 1 + mmb__offset(pad),
-                          o);
-}
-
-/* A double-far pointer: the pad is a far pointer to the object's first word, and
- * then a tag, which is the object's pointer without the offset. */
-static int resolve_double_far(walk *w, uint32_t segment, uint32_t word, uint64_t far, object *o)
-{
-    uint64_t pad[2];
-    int error = read_pad(w, segment, word, far, 2, pad);
-    if (error != 0) {
-        return error;
-    }
-    uint32_t pad_segment = mmb__far_segment(far);
-    uint32_t pad_word = mmb__far_word(far);
-    if (mmb__kind(pad[0]) != MMB__FAR || mmb__is_double_far(pad[0])) {
-        return fault(w, pad_segment, pad_word, "the double landing pad holds no far pointer");
-    }
-    if ((mmb__kind(pad[1]) != MMB__STRUCT && mmb__kind(pad[1]) != MMB__LIST) ||
-        mmb__offset(pad[1]) != 0) {
-        return fault(w, pad_segment, (uint64_t)pad_word + 1, "the landing pad has no valid tag");
-    }
-    if (mmb__far_segment(pad[0]) >= w->source->count) {
-        return fault(w, pad_segment, pad_word, "the landing pad names a segment that is not there");
-    }
-    o->segment = mmb__far_segment(pad[0]);
-    o->pads = 2;
-    return resolve_object(w, pad_segment, pad_word, pad[1], mmb__far_word(pad[0]), o);
-}
-
-/* Find and check what the pointer at a place (known to be in bounds) leads to. */
-static int resolve(walk *w, uint32_t segment, uint32_t word, object *o)
-{
-    uint64_t pointer;
-    int error = mmb__source_word(w->source, segment, word, &pointer);
-    if (error != 0) {
-        return error;
-    }
-    *o = (object){.segment = segment};
-    switch (mmb__kind(pointer)) {
-    case MMB__FAR:
-        return mmb__is_double_far(pointer) ? resolve_double_far(w, segment, word, pointer, o)
-                                           : resolve_far(w, segment, word, pointer, o);
-    case MMB__OTHER:
-        return mmb__is_capability(pointer)
-                   ? 0
-                   : fault(w, segment, word, "the pointer is of no known kind");
-    default:
-        if (pointer == 0) {
-            o->is_null = true;
-            return 0;
-        }
-        return resolve_object(w, segment, word, pointer, (int64_t)word + 1 + mmb__offset(pointer),
-                              o);
-    }
-}
-
 /* Account for an object: once for each pointer, before what is in it is read. */
-static int charge(walk *w, uint32_t segment, uint32_t word, const object *o, uint32_t depth)
+static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o, uint32_t depth)
 {
     uint64_t cost = (uint64_t)o->words + o->pads;
     if (cost > w->budget) {
@@ -303,7 +93,7 @@ static inline uint32_t take(frame *f)
 }
 
 /* Make `f` the pointers of a heavy object, of which none was looked at. */
-static void enter(const object *o, uint32_t depth, frame *f)
+static void enter(const mmb__object *o, uint32_t depth, frame *f)
 {
     *f = (frame){
         .next = o->start + o->first,
@@ -321,9 +111,9 @@ static int scan(walk *w, frame *f)
 {
     frame at = *f;
     while (at.elements != 0) {
-        object o;
+        mmb__object o;
         uint32_t word = take(&at);
-        int error = resolve(w, at.segment, word, &o);
+        int error = mmb__resolve(&w->reader, at.segment, word, &o);
         if (error == 0 && is_heavy(&o)) {
             f->heavy++;
         } else if (error == 0) {
@@ -361,7 +151,7 @@ static int advance(walk *w)
 {
     frame parent = w->current;
     frame child;
-    object o;
+    mmb__object o;
     uint32_t word;
 
     do {
@@ -370,7 +160,7 @@ static int advance(walk *w)
             return 0;
         }
         word = take(&parent);
-        int error = resolve(w, parent.segment, word, &o);
+        int error = mmb__resolve(&w->reader, parent.segment, word, &o);
         if (error != 0) {
             return error;
         }
@@ -414,15 +204,15 @@ static int walk_all(walk *w)
 static int check_sum(walk *w)
 {
     uint64_t room = 0;
-    for (uint32_t i = 0; i < w->source->count; i++) {
-        room += w->used[i];
+    for (uint32_t i = 0; i < w->reader.source->count; i++) {
+        room += w->reader.used[i];
     }
     return w->totals->words <= room ? 0 : fault(w, 0, 0, "objects overlap");
 }
 
 int mmb__walk(const mmb__source *source, uint32_t *used, mmb_totals *totals, mmb_flaw *flaw)
 {
-    walk w = {.source = source, .used = used, .totals = totals, .flaw = flaw};
+    walk w = {.reader = {source, used, flaw}, .totals = totals};
 
     *flaw = (mmb_flaw){0};
     *totals = (mmb_totals){0};
@@ -435,8 +225,8 @@ int mmb__walk(const mmb__source *source, uint32_t *used, mmb_totals *totals, mmb
     }
 
     /* The root pointer is the one pointer of an object that nothing points at. */
-    object root = {.words = 1, .elements = 1, .pointers = 1};
-    note_used(&w, 0, 1);
+    mmb__object root = {.words = 1, .elements = 1, .pointers = 1};
+    used[0] = 1;
     w.budget -= 1;
     totals->words = 1;
     enter(&root, 0, &w.current);

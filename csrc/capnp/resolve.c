@@ -1,0 +1,244 @@
+/* resolve.c - what one pointer leads to, checked. See resolve.h.
+ *
+ * Places are computed in 64 bits from fields of at most 30, and an object must lie in
+ * its segment before anything in it is read. */
+#include "resolve.h"
+
+int mmb__fault(const mmb__reader *r, uint32_t segment, uint64_t word, const char *reason)
+{
+    *r->flaw = (mmb_flaw){.segment = segment, .word = word, .reason = reason};
+    return MMB_EMESSAGE;
+}
+
+static void note_used(const mmb__reader *r, uint32_t segment, uint64_t end)
+{
+    if (r->used != NULL && end > r->used[segment]) {
+        r->used[segment] = (uint32_t)end;
+    }
+}
+
+/* Complete `o` for a struct pointer; o->segment and o->start are known. */
+static void size_struct(uint64_t pointer, mmb__object *o)
+{
+    o->data = mmb__data_words(pointer);
+    o->pointers = mmb__pointer_words(pointer);
+    o->words = (uint32_t)o->data + o->pointers;
+    o->elements = 1;
+    o->first = o->data;
+}
+
+/* Complete `o` for a composite list: its tag must be in bounds to be read, and its
+ * elements must fit into the words that the pointer gives. */
+static int size_composite(const mmb__reader *r, uint64_t pointer, uint64_t limit, mmb__object *o,
+                          const char **reason)
+{
+    uint64_t words = (uint64_t)mmb__list_count(pointer) + 1;
+    if (o->start + words > limit) {
+        *reason = "the list reaches beyond its segment";
+        return MMB_EMESSAGE;
+    }
+    uint64_t tag;
+    int error = mmb__source_word(r->source, o->segment, o->start, &tag);
+    if (error != 0) {
+        return error;
+    }
+    o->words = (uint32_t)words;
+    o->elements = (uint32_t)tag >> 2;
+    o->data = mmb__data_words(tag);
+    o->pointers = mmb__pointer_words(tag);
+    o->first = 1u + o->data;
+    if (mmb__kind(tag) != MMB__STRUCT) {
+        *reason = "the tag of the list is not that of structs";
+        return MMB_EMESSAGE;
+    }
+    if (o->elements > MMB_MAX_SEGMENT_WORDS) {
+        *reason = "the tag of the list has a negative count";
+        return MMB_EMESSAGE;
+    }
+    if ((uint64_t)o->elements * ((uint32_t)o->data + o->pointers) > words - 1) {
+        *reason = "the elements of the list need more words than it has";
+        return MMB_EMESSAGE;
+    }
+    return 0;
+}
+
+/* Complete `o` for a list pointer. */
+static int size_list(const mmb__reader *r, uint64_t pointer, uint64_t limit, mmb__object *o,
+                     const char **reason)
+{
+    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
+    unsigned size = mmb__element_size(pointer);
+
+    o->size = (uint8_t)size;
+    if (size == MMB__COMPOSITE) {
+        return size_composite(r, pointer, limit, o, reason);
+    }
+    o->elements = mmb__list_count(pointer);
+    o->pointers = size == MMB__POINTERS ? 1 : 0;
+    o->words = (uint32_t)(((uint64_t)o->elements * bits[size] + 63) / 64);
+    return 0;
+}
+
+/* Check the struct or list of `pointer`, which starts at word `start` (it may be
+ * anything) of the segment `o->segment`. The place is for the flaw. */
+static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t pointer,
+                          int64_t start, mmb__object *o)
+{
+    uint64_t limit = mmb__source_words(r->source, o->segment);
+    bool is_list = mmb__kind(pointer) == MMB__LIST;
+    if (start < 0 || (uint64_t)start > limit) {
+        return mmb__fault(r, segment, word,
+                          is_list ? "the list lies outside its segment"
+                                  : "the struct lies outside its segment");
+    }
+
+    const char *reason = NULL;
+    o->start = (uint32_t)start;
+    o->is_object = true;
+    o->is_list = is_list;
+    if (is_list) {
+        int error = size_list(r, pointer, limit, o, &reason);
+        if (error != 0) {
+            return reason != NULL ? mmb__fault(r, segment, word, reason) : error;
+        }
+    } else {
+        size_struct(pointer, o);
+    }
+    uint64_t end = (uint64_t)o->start + o->words;
+    if (end > limit) {
+        return mmb__fault(r, segment, word,
+                          is_list ? "the list reaches beyond its segment"
+                                  : "the struct reaches beyond its segment");
+    }
+    /* Objects without words count as well: where they lie must stay in bounds. */
+    note_used(r, o->segment, end);
+    return 0;
+}
+
+/* Read a landing pad of `words` words that the far pointer `far` leads to. */
+static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
+                    uint32_t words, uint64_t *pad)
+{
+    uint32_t pad_segment = mmb__far_segment(far);
+    uint32_t pad_word = mmb__far_word(far);
+    if (pad_segment >= r->source->count) {
+        return mmb__fault(r, segment, word, "the far pointer names a segment that is not there");
+    }
+    if ((uint64_t)pad_word + words > mmb__source_words(r->source, pad_segment)) {
+        return mmb__fault(r, segment, word, "the landing pad of the far pointer is out of bounds");
+    }
+    for (uint32_t i = 0; i < words; i++) {
+        int error = mmb__source_word(r->source, pad_segment, pad_word + i, &pad[i]);
+        if (error != 0) {
+            return error;
+        }
+    }
+    note_used(r, pad_segment, (uint64_t)pad_word + words);
+    return 0;
+}
+
+/* A far pointer: the pad is a plain pointer that lies in the object's segment. */
+static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
+                       mmb__object *o)
+{
+    uint64_t pad;
+    int error = read_pad(r, segment, word, far, 1, &pad);
+    if (error != 0) {
+        return error;
+    }
+    uint32_t pad_segment = mmb__far_segment(far);
+    uint32_t pad_word = mmb__far_word(far);
+    if (mmb__kind(pad) != MMB__STRUCT && mmb__kind(pad) != MMB__LIST) {
+        return mmb__fault(r, pad_segment, pad_word,
+                          "the landing pad is not a struct or list pointer");
+    }
+    o->segment = pad_segment;
+    o->pads = 1;
+    return resolve_object(r, pad_segment, pad_word, pad, (int64_t)pad_word + 1 + mmb__offset(pad),
+                          o);
+}
+
+/* A double-far pointer: the pad is a far pointer to the object's first word, and
+ * then a tag, which is the object's pointer without the offset. */
+static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
+                              mmb__object *o)
+{
+    uint64_t pad[2];
+    int error = read_pad(r, segment, word, far, 2, pad);
+    if (error != 0) {
+        return error;
+    }
+    uint32_t pad_segment = mmb__far_segment(far);
+    uint32_t pad_word = mmb__far_word(far);
+    if (mmb__kind(pad[0]) != MMB__FAR || mmb__is_double_far(pad[0])) {
+        return mmb__fault(r, pad_segment, pad_word, "the double landing pad holds no far pointer");
+    }
+    if ((mmb__kind(pad[1]) != MMB__STRUCT && mmb__kind(pad[1]) != MMB__LIST) ||
+        mmb__offset(pad[1]) != 0) {
+        return mmb__fault(r, pad_segment, (uint64_t)pad_word + 1,
+                          "the landing pad has no valid tag");
+    }
+    if (mmb__far_segment(pad[0]) >= r->source->count) {
+        return mmb__fault(r, pad_segment, pad_word,
+                          "the landing pad names a segment that is not there");
+    }
+    o->segment = mmb__far_segment(pad[0]);
+    o->pads = 2;
+    return resolve_object(r, pad_segment, pad_word, pad[1], mmb__far_word(pad[0]), o);
+}
+
+int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__object *o)
+{
+    uint64_t pointer;
+    int error = mmb__source_word(r->source, segment, word, &pointer);
+    if (error != 0) {
+        return error;
+    }
+    *o = (mmb__object){.segment = segment};
+    switch (mmb__kind(pointer)) {
+    case MMB__FAR:
+        return mmb__is_double_far(pointer) ? resolve_double_far(r, segment, word, pointer, o)
+                                           : resolve_far(r, segment, word, pointer, o);
+    case MMB__OTHER:
+        return mmb__is_capability(pointer)
+                   ? 0
+                   : mmb__fault(r, segment, word, "the pointer is of no known kind");
+    default:
+        if (pointer == 0) {
+            o->is_null = true;
+            return 0;
+        }
+        return resolve_object(r, segment, word, pointer, (int64_t)word + 1 + mmb__offset(pointer),
+                              o);
+    }
+}
+
+int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
+                mmb_object *out, mmb_flaw *flaw)
+{
+    mmb__source source;
+    mmb__object o;
+
+    mmb__source_memory(&source, segments, count);
+    mmb__reader reader = {.source = &source, .flaw = flaw};
+    *out = (mmb_object){.kind = MMB_TO_NOTHING};
+    if (segment >= count || word >= segments[segment].words) {
+        return mmb__fault(&reader, segment, word, "there is no pointer: the message ends before");
+    }
+    int error = mmb__resolve(&reader, segment, (uint32_t)word, &o);
+    if (error != 0 || o.is_null) {
+        return error;
+    }
+    if (!o.is_object) {
+        out->kind = MMB_TO_CAPABILITY;
+        return 0;
+    }
+    out->kind = o.is_list ? MMB_TO_LIST : MMB_TO_STRUCT;
+    out->segment = o.segment;
+    out->word = o.start + (o.is_list && o.size == MMB__COMPOSITE ? 1 : 0);
+    out->elements = o.elements;
+    out->data_words = o.data;
+    out->pointer_words = o.pointers;
+    out->element_size = o.size;
+    return 0;
+}
