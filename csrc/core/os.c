@@ -223,9 +223,16 @@ int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
          * dirtied through a mapping and not written back yet. */
         return EOPNOTSUPP;
     }
+    /* The file offset belongs to the caller's fd as well, of which ours is a
+     * duplicate: leave it where it was. */
+    off_t before = lseek(fd, 0, SEEK_CUR);
     off_t at = lseek(fd, (off_t)offset, SEEK_DATA);
-    if (at < 0) {
-        return errno == EINVAL ? EOPNOTSUPP : errno;
+    int error = at < 0 ? errno : 0;
+    if (before >= 0) {
+        lseek(fd, before, SEEK_SET);
+    }
+    if (error != 0) {
+        return error == EINVAL ? EOPNOTSUPP : error;
     }
     *found = (uint64_t)at;
     return 0;

@@ -217,7 +217,7 @@ static PyObject *map_is_owner(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(stats_doc,
              "_stats($self, /)\n--\n\n"
-             "(growths, faults, backed, prefaulted, used) so far, or as they were at close.");
+             "(growths, faults, backed, used, prefaulted) so far, or as they were at close.");
 
 static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -241,7 +241,7 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
     }
     return Py_BuildValue("KKKKK", (unsigned long long)stats.growths,
                          (unsigned long long)stats.faults, (unsigned long long)stats.backed,
-                         (unsigned long long)stats.prefaulted, (unsigned long long)used);
+                         (unsigned long long)used, (unsigned long long)stats.prefaulted);
 }
 
 static PyObject *map_get_capacity(PyObject *object, void *Py_UNUSED(closure))

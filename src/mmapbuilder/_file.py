@@ -67,7 +67,7 @@ class OpenFile:
         if flags & os.O_ACCMODE != os.O_RDWR:
             self._refuse(errno.EBADF, "the file must be open for both reading and writing")
         if flags & os.O_APPEND:
-            self._refuse(errno.EINVAL, "a file that is open for appending cannot be mapped")
+            self._refuse(errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped")
         self._lock()
 
     def open_path(self, path: str) -> None:
@@ -323,8 +323,8 @@ def open_file(file: "FileLike", mode: str, atomic: bool) -> OpenFile:
             opened.open_path(os.fsdecode(name))  # type: ignore[arg-type]
     except BaseException as error:
         opened.undo()
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = name
+        if isinstance(error, OSError) and type(name) is not type(error.filename):
+            error.filename = name  # as it was given, not as it was decoded
         raise
     return opened
 

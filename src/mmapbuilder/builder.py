@@ -65,9 +65,6 @@ class Builder(_core.Map):
     opened it finishes the file.
     """
 
-    mode: str
-    """The mode that the builder was opened with."""
-
     def __init__(
         self,
         file: "FileLike",
@@ -95,9 +92,13 @@ class Builder(_core.Map):
         except BaseException:
             opened.undo()
             raise
-        self.mode = mode
         self._file = opened
         self._durable = durable
+
+    @property
+    def mode(self) -> str:
+        """The mode that the builder was opened with."""
+        return self._file.mode
 
     @property
     def stats(self) -> Stats:
@@ -198,5 +199,6 @@ class Builder(_core.Map):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        mode = getattr(self, "mode", None)
+        opened = getattr(self, "_file", None)  # None if it could not be opened
+        mode = opened.mode if opened is not None else None
         return f"<{type(self).__name__} {self.name!r} mode={mode!r} {state}>"
