@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHUNK ((uint64_t)4 << 20)         /* populated at once */
-#define BEHIND ((uint64_t)64 << 20)       /* kept out of write-back: still being written */
+#define CHUNK ((uint64_t)4 << 20)          /* populated at once */
+#define BEHIND ((uint64_t)64 << 20)        /* kept out of write-back: still being written */
 #define WRITEBACK_STEP ((uint64_t)8 << 20) /* started at once */
 
 struct mmb__assist {
@@ -38,8 +38,7 @@ static void populate(mmb_map *map, uint64_t *done, uint64_t backed)
 {
     while (*done < backed && !stopped(map->assist)) {
         uint64_t length = mmb__min(CHUNK, backed - *done);
-        if (mmb_map_poison(map) != 0 ||
-            mmb__os_populate(map->base + *done, length, true) != 0) {
+        if (mmb_map_poison(map) != 0 || mmb__os_populate(map->base + *done, length, true) != 0) {
             *done = backed;
             return;
         }

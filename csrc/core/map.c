@@ -338,8 +338,7 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     int error = mmb__grow(map, offset, offset + length, MMB__WRITE);
     const unsigned char *from = data;
     while (error == 0 && length > 0) {
-        ssize_t done =
-            pwrite(map->fd, from, (size_t)mmb__min(length, CHUNK), (off_t)offset);
+        ssize_t done = pwrite(map->fd, from, (size_t)mmb__min(length, CHUNK), (off_t)offset);
         if (done < 0 && errno == EFAULT) {
             /* The source lies beyond EOF of a map: only a load of our own can
              * make it grow there, the kernel's cannot. */

@@ -62,8 +62,8 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char 
 {
     /* Reserve more than is wanted, take the aligned part, give the rest back. */
     uint64_t reserved = length + alignment;
-    unsigned char *start = mmap(NULL, (size_t)reserved, PROT_NONE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *start =
+        mmap(NULL, (size_t)reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) {
         return errno;
     }
@@ -106,8 +106,7 @@ int mmb__os_map_zeros(unsigned char *base, uint64_t length)
 
 void *mmb__os_shared_alloc(size_t size)
 {
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 

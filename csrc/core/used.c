@@ -95,8 +95,8 @@ static int write_zeros(const mmb_map *map, uint64_t from, uint64_t to)
 {
     static const unsigned char zeros[1 << 16];
     while (from < to) {
-        ssize_t done = pwrite(map->fd, zeros, (size_t)mmb__min(to - from, sizeof zeros),
-                              (off_t)from);
+        ssize_t done =
+            pwrite(map->fd, zeros, (size_t)mmb__min(to - from, sizeof zeros), (off_t)from);
         if (done < 0 && errno != EINTR) {
             return errno;
         }
