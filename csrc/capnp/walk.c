@@ -26,9 +26,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum {
-    MAX_FRAMES = 1 << 18
-};
+enum { MAX_FRAMES = 1 << 18 };
 
 /* Pointers of an object that are still to be looked at. */
 typedef struct {

@@ -90,15 +90,15 @@ static PyModuleDef_Slot interpreter_slots[] = {
     MMBPY_SLOT_GIL{0, NULL},
 };
 
-#define MODULE_WITH(slots)    \
-    {PyModuleDef_HEAD_INIT,   \
-     "_core",                 \
-     module_doc,              \
-     sizeof(mmbpy_state),     \
-     mmbpy_message_functions, \
-     slots,                   \
-     module_traverse,         \
-     module_clear,            \
+#define MODULE_WITH(slots)                                                                         \
+    {PyModuleDef_HEAD_INIT,                                                                        \
+     "_core",                                                                                      \
+     module_doc,                                                                                   \
+     sizeof(mmbpy_state),                                                                          \
+     mmbpy_message_functions,                                                                      \
+     slots,                                                                                        \
+     module_traverse,                                                                              \
+     module_clear,                                                                                 \
      module_free}
 
 static PyModuleDef plain_module = MODULE_WITH(plain_slots);
