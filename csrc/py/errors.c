@@ -16,27 +16,32 @@ PyDoc_STRVAR(invalid_message_doc,
 int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
 {
     PyObject *bases = PyTuple_Pack(2, PyExc_OSError, PyExc_ValueError);
-    if (bases == NULL)
+    if (bases == NULL) {
         return -1;
+    }
     state->capacity_error =
         PyErr_NewExceptionWithDoc("mmapbuilder.CapacityError", capacity_error_doc, bases, NULL);
     Py_DECREF(bases);
-    if (state->capacity_error == NULL)
+    if (state->capacity_error == NULL) {
         return -1;
+    }
 
     /* On the class, so that the attributes exist whoever makes an instance. */
     PyObject *attributes =
         Py_BuildValue("{s:O,s:O,s:s}", "segment", Py_None, "word", Py_None, "reason", "");
-    if (attributes == NULL)
+    if (attributes == NULL) {
         return -1;
+    }
     state->invalid_message = PyErr_NewExceptionWithDoc(
         "mmapbuilder.InvalidMessage", invalid_message_doc, PyExc_ValueError, attributes);
     Py_DECREF(attributes);
-    if (state->invalid_message == NULL)
+    if (state->invalid_message == NULL) {
         return -1;
+    }
 
-    if (PyModule_AddObjectRef(module, "CapacityError", state->capacity_error) < 0)
+    if (PyModule_AddObjectRef(module, "CapacityError", state->capacity_error) < 0) {
         return -1;
+    }
     return PyModule_AddObjectRef(module, "InvalidMessage", state->invalid_message);
 }
 
@@ -51,8 +56,9 @@ PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name)
 static PyObject *raise_it(PyObject *exception)
 {
     /* By its own type: OSError picks a subclass (PermissionError, ...) by errno. */
-    if (exception != NULL)
+    if (exception != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    }
     Py_XDECREF(exception);
     return NULL;
 }
@@ -64,8 +70,9 @@ PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name)
 
 PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name)
 {
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
+    }
     PyObject *exception = PyObject_CallFunction(PyExc_OSError, "iOO", mmb_errno(error), text, name);
     Py_DECREF(text);
     return raise_it(exception);
@@ -79,11 +86,13 @@ PyObject *mmbpy_raise_closed(void)
 
 static int set_number(PyObject *object, const char *attribute, long long value)
 {
-    if (value < 0)
+    if (value < 0) {
         return 0; /* None, as the class says */
+    }
     PyObject *number = PyLong_FromLongLong(value);
-    if (number == NULL)
+    if (number == NULL) {
         return -1;
+    }
     int result = PyObject_SetAttrString(object, attribute, number);
     Py_DECREF(number);
     return result;
@@ -99,15 +108,17 @@ PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw)
         segment = (long long)flaw->segment;
         text = PyUnicode_FromFormat("%s (segment %lld, word %lld)", flaw->reason, segment, word);
     }
-    if (text == NULL)
+    if (text == NULL) {
         return NULL;
+    }
     PyObject *exception = PyObject_CallFunctionObjArgs(state->invalid_message, text, NULL);
     Py_DECREF(text);
     PyObject *reason = PyUnicode_FromString(flaw->reason);
     if (exception == NULL || reason == NULL ||
         PyObject_SetAttrString(exception, "reason", reason) < 0 ||
-        set_number(exception, "segment", segment) < 0 || set_number(exception, "word", word) < 0)
+        set_number(exception, "segment", segment) < 0 || set_number(exception, "word", word) < 0) {
         Py_CLEAR(exception);
+    }
     Py_XDECREF(reason);
     return exception;
 }
@@ -128,13 +139,15 @@ bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out)
         return false;
     }
     PyObject *number = PyNumber_Index(object);
-    if (number == NULL)
+    if (number == NULL) {
         return false;
+    }
     int overflow = 0;
     long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
     Py_DECREF(number);
-    if (value == -1 && overflow == 0 && PyErr_Occurred())
+    if (value == -1 && overflow == 0 && PyErr_Occurred()) {
         return false;
+    }
     if (overflow < 0 || (overflow == 0 && value < 0)) {
         PyErr_Format(PyExc_ValueError, "%s must not be negative", what);
         return false;

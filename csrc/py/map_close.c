@@ -10,9 +10,11 @@
 void mmbpy_map_free(mmbpy_map *self)
 {
     mmb_map *map = atomic_exchange(&self->map, NULL);
-    if (map == NULL)
+    if (map == NULL) {
         return;
-    Py_BEGIN_ALLOW_THREADS mmb_map_free(map);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mmb_map_free(map);
     Py_END_ALLOW_THREADS
 }
 
@@ -25,13 +27,17 @@ static void pause_briefly(void)
 int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
 {
     int expected = MMBPY_OPEN;
-    if (!atomic_compare_exchange_strong(&self->phase, &expected, MMBPY_CLOSING))
+    if (!atomic_compare_exchange_strong(&self->phase, &expected, MMBPY_CLOSING)) {
         return 0;
+    }
     mmb_map *map = atomic_load(&self->map);
     /* In a forked child the threads that were at work do not exist, and their
      * count would never fall. There the memory is kept until dealloc. */
     if (atomic_load(&self->busy) != 0 && mmb_map_is_owner(map)) {
-        Py_BEGIN_ALLOW_THREADS while (atomic_load(&self->busy) != 0) pause_briefly();
+        Py_BEGIN_ALLOW_THREADS
+        while (atomic_load(&self->busy) != 0) {
+            pause_briefly();
+        }
         Py_END_ALLOW_THREADS
     }
     if (!force && atomic_load(&self->exports) != 0) {
@@ -48,19 +54,38 @@ void mmbpy_map_cancel_close(mmbpy_map *self)
     atomic_store(&self->phase, MMBPY_OPEN);
 }
 
+/* Freed when the last of closing and the exports is over: CLOSED is stored before
+ * `exports` is looked at here, and `exports` is lowered before the phase is looked
+ * at in mmbpy_map_release_export, so one of the two frees, or both try to, of
+ * which only the first finds a map. */
+static void free_if_unused(mmbpy_map *self)
+{
+    if (self->early_free && atomic_load(&self->exports) == 0) {
+        mmbpy_map_free(self);
+    }
+}
+
+void mmbpy_map_release_export(mmbpy_map *self)
+{
+    atomic_fetch_sub(&self->exports, 1);
+    if (atomic_load(&self->phase) == MMBPY_CLOSED) {
+        free_if_unused(self);
+    }
+}
+
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
 {
     mmb_map *map = atomic_load(&self->map);
-    bool owner = mmb_map_is_owner(map);
     mmb_map_get_stats(map, &self->last_stats);
     self->last_used = used;
-    atomic_store(&self->phase, MMBPY_CLOSED);
-    if (!self->segmented && owner && atomic_load(&self->exports) == 0) {
-        mmbpy_map_free(self);
-        return;
+    self->early_free = !atomic_load(&self->segmented) && mmb_map_is_owner(map);
+    if (!self->early_free || atomic_load(&self->exports) != 0) {
+        Py_BEGIN_ALLOW_THREADS
+        mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
+        Py_END_ALLOW_THREADS
     }
-    Py_BEGIN_ALLOW_THREADS mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
-    Py_END_ALLOW_THREADS
+    atomic_store(&self->phase, MMBPY_CLOSED);
+    free_if_unused(self);
 }
 
 /* What cutting does to a file whose map is poisoned: never make it longer, and
@@ -68,13 +93,15 @@ void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
 static int cut_file(mmb_map *map, uint64_t used)
 {
     int poison = mmb_map_poison(map);
-    if (poison == MMB_ETRUNCATED)
+    if (poison == MMB_ETRUNCATED) {
         return poison;
+    }
     mmb_stats stats;
     mmb_map_get_stats(map, &stats);
     int error = 0;
-    if (poison == 0 || used < stats.backed)
+    if (poison == 0 || used < stats.backed) {
         error = mmb_map_cut(map, used);
+    }
     return poison != 0 ? poison : error;
 }
 
@@ -93,36 +120,47 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
     mmbpy_map *self = (mmbpy_map *)object;
     PyObject *size = Py_None;
     int force = 0, cut = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pp:_finish", names, &size, &force, &cut))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pp:_finish", names, &size, &force, &cut)) {
         return NULL;
+    }
     uint64_t used = 0;
     if (size != Py_None) {
-        if (!mmbpy_as_uint64(size, "size", &used))
+        if (!mmbpy_as_uint64(size, "size", &used)) {
             return NULL;
-        if (used > self->capacity && atomic_load(&self->phase) == MMBPY_OPEN)
+        }
+        if (used > self->capacity && atomic_load(&self->phase) == MMBPY_OPEN) {
             return mmbpy_raise(self->state, MMB_ECAPACITY, self->name);
+        }
     }
     mmb_map *map = NULL;
     int begun = mmbpy_map_begin_close(self, force != 0, &map);
-    if (begun < 0)
+    if (begun < 0) {
         return NULL;
-    if (begun == 0)
+    }
+    if (begun == 0) {
         Py_RETURN_FALSE;
+    }
 
     int error = 0;
     bool owner = mmb_map_is_owner(map);
-    Py_BEGIN_ALLOW_THREADS mmb_map_seal(map);
+    Py_BEGIN_ALLOW_THREADS
+    mmb_map_seal(map);
     if (owner) {
         int find_error = 0;
-        if (size == Py_None)
+        if (size == Py_None) {
             find_error = mmb_map_find_used(map, atomic_load(&self->said), &used);
-        if (find_error == 0 && cut)
+        }
+        if (find_error == 0 && cut) {
             error = cut_file(map, used);
-        if (error == 0)
+        }
+        if (error == 0) {
             error = mmb_map_poison(map) != 0 ? mmb_map_poison(map) : find_error;
+        }
     }
-    Py_END_ALLOW_THREADS mmbpy_map_end_close(self, used);
-    if (error != 0)
+    Py_END_ALLOW_THREADS
+    mmbpy_map_end_close(self, used);
+    if (error != 0) {
         return mmbpy_error(self->state, error, self->name);
+    }
     Py_RETURN_TRUE;
 }

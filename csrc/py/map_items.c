@@ -19,8 +19,9 @@ Py_ssize_t mmbpy_map_length(PyObject *object)
 PyObject *mmbpy_map_subscript(PyObject *object, PyObject *key)
 {
     PyObject *view = PyMemoryView_FromObject(object);
-    if (view == NULL)
+    if (view == NULL) {
         return NULL;
+    }
     PyObject *result = PyObject_GetItem(view, key);
     Py_DECREF(view);
     return result;
@@ -29,15 +30,17 @@ PyObject *mmbpy_map_subscript(PyObject *object, PyObject *key)
 static int assign_run(mmbpy_map *self, Py_ssize_t start, Py_ssize_t length, PyObject *value)
 {
     Py_buffer source;
-    if (PyObject_GetBuffer(value, &source, PyBUF_SIMPLE) < 0)
+    if (PyObject_GetBuffer(value, &source, PyBUF_SIMPLE) < 0) {
         return -1;
+    }
     int error = 0;
     bool fits = source.len == length;
     mmb_map *map = fits ? mmbpy_map_enter(self) : NULL;
     if (map != NULL) {
-        Py_BEGIN_ALLOW_THREADS error =
-            mmb_map_write(map, (uint64_t)start, source.buf, (uint64_t)length);
-        Py_END_ALLOW_THREADS mmbpy_map_leave(self);
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_map_write(map, (uint64_t)start, source.buf, (uint64_t)length);
+        Py_END_ALLOW_THREADS
+        mmbpy_map_leave(self);
     }
     Py_ssize_t given = source.len;
     PyBuffer_Release(&source);
@@ -46,8 +49,9 @@ static int assign_run(mmbpy_map *self, Py_ssize_t start, Py_ssize_t length, PyOb
                      length);
         return -1;
     }
-    if (error != 0)
+    if (error != 0) {
         mmbpy_raise(self->state, error, self->name);
+    }
     return map == NULL || error != 0 ? -1 : 0;
 }
 
@@ -60,15 +64,18 @@ int mmbpy_map_ass_subscript(PyObject *object, PyObject *key, PyObject *value)
     if (PySlice_Check(key)) {
         Py_ssize_t length = mmbpy_map_length(object);
         Py_ssize_t start, stop, step;
-        if (length < 0 || PySlice_Unpack(key, &start, &stop, &step) < 0)
+        if (length < 0 || PySlice_Unpack(key, &start, &stop, &step) < 0) {
             return -1;
+        }
         Py_ssize_t count = PySlice_AdjustIndices(length, &start, &stop, step);
-        if (step == 1)
+        if (step == 1) {
             return assign_run((mmbpy_map *)object, start, count, value);
+        }
     }
     PyObject *view = PyMemoryView_FromObject(object);
-    if (view == NULL)
+    if (view == NULL) {
         return -1;
+    }
     int result = PyObject_SetItem(view, key, value);
     Py_DECREF(view);
     return result;

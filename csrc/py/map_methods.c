@@ -20,8 +20,9 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
         return NULL;
     }
     /* Before entering: the exporter may be Python code. */
-    if (PyObject_GetBuffer(data, &source, PyBUF_SIMPLE) < 0)
+    if (PyObject_GetBuffer(data, &source, PyBUF_SIMPLE) < 0) {
         return NULL;
+    }
     uint64_t length = (uint64_t)source.len;
     int error = 0;
     mmb_map *map = mmbpy_map_enter(self);
@@ -34,13 +35,12 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
             }
         } while (!atomic_compare_exchange_weak(&self->cursor, &start, start + length));
         if (error == 0 && length != 0) {
-            Py_BEGIN_ALLOW_THREADS error = mmb_map_write(map, start, source.buf, length);
-            Py_END_ALLOW_THREADS if (error == 0)
-            {
+            Py_BEGIN_ALLOW_THREADS
+            error = mmb_map_write(map, start, source.buf, length);
+            Py_END_ALLOW_THREADS
+            if (error == 0) {
                 mmbpy_map_say(self, start + length);
-            }
-            else
-            {
+            } else {
                 /* Nothing was written; give the range back if nobody has moved on. */
                 uint64_t end = start + length;
                 atomic_compare_exchange_strong(&self->cursor, &end, start);
@@ -49,16 +49,18 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
         mmbpy_map_leave(self);
     }
     PyBuffer_Release(&source);
-    if (error != 0)
+    if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
+    }
     return map == NULL ? NULL : from_uint64(length);
 }
 
 PyObject *mmbpy_map_tell(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_map *self = (mmbpy_map *)object;
-    if (mmbpy_map_enter(self) == NULL)
+    if (mmbpy_map_enter(self) == NULL) {
         return NULL;
+    }
     uint64_t cursor = atomic_load(&self->cursor);
     mmbpy_map_leave(self);
     return from_uint64(cursor);
@@ -68,13 +70,17 @@ PyObject *mmbpy_map_tell(PyObject *object, PyObject *Py_UNUSED(unused))
 static int find_size(mmbpy_map *self, uint64_t *size)
 {
     mmb_map *map = mmbpy_map_enter(self);
-    if (map == NULL)
+    if (map == NULL) {
         return -1;
+    }
     int error;
-    Py_BEGIN_ALLOW_THREADS error = mmb_map_find_used(map, atomic_load(&self->said), size);
-    Py_END_ALLOW_THREADS mmbpy_map_leave(self);
-    if (error == 0)
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_map_find_used(map, atomic_load(&self->said), size);
+    Py_END_ALLOW_THREADS
+    mmbpy_map_leave(self);
+    if (error == 0) {
         return 0;
+    }
     mmbpy_raise(self->state, error, self->name);
     return -1;
 }
@@ -82,8 +88,9 @@ static int find_size(mmbpy_map *self, uint64_t *size)
 PyObject *mmbpy_map_get_size(PyObject *object, void *Py_UNUSED(closure))
 {
     uint64_t size;
-    if (find_size((mmbpy_map *)object, &size) < 0)
+    if (find_size((mmbpy_map *)object, &size) < 0) {
         return NULL;
+    }
     return from_uint64(size);
 }
 
@@ -92,15 +99,18 @@ PyObject *mmbpy_map_seek(PyObject *object, PyObject *args)
     mmbpy_map *self = (mmbpy_map *)object;
     Py_ssize_t offset;
     int whence = 0;
-    if (!PyArg_ParseTuple(args, "n|i:seek", &offset, &whence))
+    if (!PyArg_ParseTuple(args, "n|i:seek", &offset, &whence)) {
         return NULL;
+    }
     uint64_t base = 0;
     if (whence == 2) {
-        if (find_size(self, &base) < 0)
+        if (find_size(self, &base) < 0) {
             return NULL;
+        }
     } else {
-        if (mmbpy_map_enter(self) == NULL)
+        if (mmbpy_map_enter(self) == NULL) {
             return NULL;
+        }
         base = whence == 1 ? atomic_load(&self->cursor) : 0;
         mmbpy_map_leave(self);
     }
@@ -113,8 +123,9 @@ PyObject *mmbpy_map_seek(PyObject *object, PyObject *args)
         return NULL;
     }
     uint64_t target = base + (uint64_t)offset; /* wraps to a subtraction if negative */
-    if (target > (uint64_t)PY_SSIZE_T_MAX)
+    if (target > (uint64_t)PY_SSIZE_T_MAX) {
         target = (uint64_t)PY_SSIZE_T_MAX;
+    }
     atomic_store(&self->cursor, target);
     return from_uint64(target);
 }
@@ -123,24 +134,32 @@ PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
 {
     mmbpy_map *self = (mmbpy_map *)object;
     PyObject *size = Py_None;
-    if (!PyArg_ParseTuple(args, "|O:truncate", &size))
+    if (!PyArg_ParseTuple(args, "|O:truncate", &size)) {
         return NULL;
+    }
     uint64_t end = atomic_load(&self->cursor);
-    if (size != Py_None && !mmbpy_as_uint64(size, "size", &end))
+    if (size != Py_None && !mmbpy_as_uint64(size, "size", &end)) {
         return NULL;
+    }
     mmb_map *map = mmbpy_map_enter(self);
-    if (map == NULL)
+    if (map == NULL) {
         return NULL;
+    }
     int error = MMB_ECAPACITY;
     if (end <= self->capacity) {
         /* EOF itself stays, it moves down at close only; what lies beyond the new
          * size must not count as content, so it becomes zeros. */
-        Py_BEGIN_ALLOW_THREADS error = mmb_map_zero_from(map, end);
-        Py_END_ALLOW_THREADS if (error == 0) atomic_store(&self->said, end);
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_map_zero_from(map, end);
+        Py_END_ALLOW_THREADS
+        if (error == 0) {
+            atomic_store(&self->said, end);
+        }
     }
     mmbpy_map_leave(self);
-    if (error != 0)
+    if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
+    }
     return from_uint64(end);
 }
 
@@ -148,17 +167,21 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *end_object)
 {
     mmbpy_map *self = (mmbpy_map *)object;
     uint64_t end;
-    if (!mmbpy_as_uint64(end_object, "end", &end))
+    if (!mmbpy_as_uint64(end_object, "end", &end)) {
         return NULL;
+    }
     mmb_map *map = mmbpy_map_enter(self);
-    if (map == NULL)
+    if (map == NULL) {
         return NULL;
+    }
     int error;
-    Py_BEGIN_ALLOW_THREADS error =
-        end > self->capacity ? MMB_ECAPACITY : mmb_map_reserve(map, 0, end);
-    Py_END_ALLOW_THREADS mmbpy_map_leave(self);
-    if (error != 0)
+    Py_BEGIN_ALLOW_THREADS
+    error = end > self->capacity ? MMB_ECAPACITY : mmb_map_reserve(map, 0, end);
+    Py_END_ALLOW_THREADS
+    mmbpy_map_leave(self);
+    if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
+    }
     Py_RETURN_NONE;
 }
 
@@ -166,8 +189,9 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *end_object)
 static int take_range(mmbpy_map *self, uint64_t length, uint64_t align, uint64_t *start)
 {
     mmb_map *map = mmbpy_map_enter(self);
-    if (map == NULL)
+    if (map == NULL) {
         return -1;
+    }
     int error = 0;
     uint64_t cursor = atomic_load(&self->cursor);
     do {
@@ -176,15 +200,18 @@ static int take_range(mmbpy_map *self, uint64_t length, uint64_t align, uint64_t
             error = MMB_ECAPACITY;
             break;
         }
-        Py_BEGIN_ALLOW_THREADS error = mmb_map_reserve(map, *start, *start + length);
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_map_reserve(map, *start, *start + length);
         Py_END_ALLOW_THREADS
     } while (error == 0 &&
              !atomic_compare_exchange_strong(&self->cursor, &cursor, *start + length));
-    if (error == 0)
+    if (error == 0) {
         mmbpy_map_say(self, *start + length);
+    }
     mmbpy_map_leave(self);
-    if (error == 0)
+    if (error == 0) {
         return 0;
+    }
     mmbpy_raise(self->state, error, self->name);
     return -1;
 }
@@ -196,26 +223,31 @@ PyObject *mmbpy_map_allocate(PyObject *object, PyObject *args, PyObject *kwargs)
     PyObject *length_object, *align_object = NULL;
     uint64_t length, align = 8, start;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:allocate", names, &length_object,
-                                     &align_object))
+                                     &align_object)) {
         return NULL;
-    if (!mmbpy_as_uint64(length_object, "n", &length))
+    }
+    if (!mmbpy_as_uint64(length_object, "n", &length)) {
         return NULL;
-    if (align_object && !mmbpy_as_uint64(align_object, "align", &align))
+    }
+    if (align_object && !mmbpy_as_uint64(align_object, "align", &align)) {
         return NULL;
+    }
     if (align == 0 || (align & (align - 1)) != 0 || align > MMB_GRANULE) {
         PyErr_Format(PyExc_ValueError, "align must be a power of two, %d at most",
                      (int)MMB_GRANULE);
         return NULL;
     }
     PyObject *view = PyMemoryView_FromObject(object);
-    if (view == NULL)
+    if (view == NULL) {
         return NULL;
+    }
     PyObject *result = NULL;
     if (take_range(self, length, align, &start) == 0) {
         PyObject *from = from_uint64(start), *to = from_uint64(start + length);
         PyObject *slice = from != NULL && to != NULL ? PySlice_New(from, to, NULL) : NULL;
-        if (slice != NULL)
+        if (slice != NULL) {
             result = PyObject_GetItem(view, slice);
+        }
         Py_XDECREF(from);
         Py_XDECREF(to);
         Py_XDECREF(slice);
@@ -229,16 +261,21 @@ PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
     static char *names[] = {"durable", NULL};
     mmbpy_map *self = (mmbpy_map *)object;
     int durable = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:flush", names, &durable))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:flush", names, &durable)) {
         return NULL;
+    }
     mmb_map *map = mmbpy_map_enter(self);
-    if (map == NULL)
+    if (map == NULL) {
         return NULL;
+    }
     int error;
-    Py_BEGIN_ALLOW_THREADS error = mmb_map_flush(map, durable != 0);
-    Py_END_ALLOW_THREADS mmbpy_map_leave(self);
-    if (error != 0)
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_map_flush(map, durable != 0);
+    Py_END_ALLOW_THREADS
+    mmbpy_map_leave(self);
+    if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
+    }
     Py_RETURN_NONE;
 }
 
@@ -246,8 +283,9 @@ PyObject *mmbpy_map_fileno(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_map *self = (mmbpy_map *)object;
     mmb_map *map = mmbpy_map_enter(self);
-    if (map == NULL)
+    if (map == NULL) {
         return NULL;
+    }
     int fd = mmb_map_fd(map);
     mmbpy_map_leave(self);
     return PyLong_FromLong(fd);

@@ -11,8 +11,9 @@
 
 mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object)
 {
-    if (PyObject_TypeCheck(object, state->map_type))
+    if (PyObject_TypeCheck(object, state->map_type)) {
         return (mmbpy_map *)object;
+    }
     PyErr_SetString(PyExc_TypeError, "a Map is required");
     return NULL;
 }
@@ -29,10 +30,12 @@ mmb_map *mmbpy_map_enter(mmbpy_map *self)
     }
     mmb_map *map = atomic_load(&self->map);
     int error = mmb_fault_arm();
-    if (error == 0)
+    if (error == 0) {
         error = mmb_map_poison(map);
-    if (error == 0)
+    }
+    if (error == 0) {
         return map;
+    }
     atomic_fetch_sub(&self->busy, 1);
     mmbpy_raise(self->state, error, self->name);
     return NULL;
@@ -55,12 +58,14 @@ void mmbpy_map_say(mmbpy_map *self, uint64_t end)
 static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     mmbpy_state *state = mmbpy_state_of_type(type);
-    if (state == NULL)
+    if (state == NULL) {
         return NULL;
+    }
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     mmbpy_map *self = (mmbpy_map *)alloc(type, 0);
-    if (self == NULL)
+    if (self == NULL) {
         return NULL;
+    }
     self->state = state;
     self->name = Py_NewRef(Py_None);
     return (PyObject *)self;
@@ -90,13 +95,15 @@ static void raise_open_error(mmbpy_map *self, int error, mmb_limit limit, unsign
         if (error == MMB_ECAPACITY) {
             text = PyUnicode_FromFormat(
                 "the file is larger already than the capacity of %llu bytes", bytes);
-            if (text == NULL)
+            if (text == NULL) {
                 return;
+            }
             PyObject *exception = PyObject_CallFunction(self->state->capacity_error, "iOO",
                                                         mmb_errno(error), text, self->name);
             Py_DECREF(text);
-            if (exception == NULL)
+            if (exception == NULL) {
                 return;
+            }
             PyErr_SetObject(self->state->capacity_error, exception);
             Py_DECREF(exception);
             return;
@@ -122,7 +129,8 @@ static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
         error = ENOMEM;
         limit = MMB_LIMIT_SPACE;
     } else {
-        Py_BEGIN_ALLOW_THREADS error = mmb_map_open(fd, options, &map, &limit);
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_map_open(fd, options, &map, &limit);
         Py_END_ALLOW_THREADS
     }
     if (error != 0) {
@@ -142,19 +150,23 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
     PyObject *capacity, *max_growth = NULL, *name = Py_None, *said = NULL;
     int fd, prefault = 0, writeback = 0, replace = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OpppOO:Map", names, &fd, &capacity,
-                                     &max_growth, &prefault, &writeback, &replace, &name, &said))
+                                     &max_growth, &prefault, &writeback, &replace, &name, &said)) {
         return -1;
+    }
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
                            .prefault = prefault != 0,
                            .writeback = writeback != 0,
                            .replace = replace != 0};
     uint64_t said_bytes = 0;
-    if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity))
+    if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
         return -1;
-    if (max_growth && !mmbpy_as_uint64(max_growth, "max_growth", &options.max_growth))
+    }
+    if (max_growth && !mmbpy_as_uint64(max_growth, "max_growth", &options.max_growth)) {
         return -1;
-    if (said && !mmbpy_as_uint64(said, "said", &said_bytes))
+    }
+    if (said && !mmbpy_as_uint64(said, "said", &said_bytes)) {
         return -1;
+    }
     if (options.capacity == 0 || options.max_growth == 0) {
         PyErr_Format(PyExc_ValueError, "%s must not be zero",
                      options.capacity == 0 ? "capacity" : "max_growth");
@@ -189,15 +201,15 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
     mmbpy_map_leave(self);
     int result =
         PyBuffer_FillInfo(view, object, mmb_map_base(map), (Py_ssize_t)self->capacity, 0, flags);
-    if (result < 0)
-        atomic_fetch_sub(&self->exports, 1);
+    if (result < 0) {
+        mmbpy_map_release_export(self);
+    }
     return result;
 }
 
 static void map_releasebuffer(PyObject *object, Py_buffer *Py_UNUSED(view))
 {
-    mmbpy_map *self = (mmbpy_map *)object;
-    atomic_fetch_sub(&self->exports, 1);
+    mmbpy_map_release_export((mmbpy_map *)object);
 }
 
 /* ---- properties ----------------------------------------------------------- */
@@ -229,12 +241,15 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
     bool open = atomic_load(&self->phase) == MMBPY_OPEN;
     if (open) {
         mmb_map *map = atomic_load(&self->map);
-        Py_BEGIN_ALLOW_THREADS error = mmb_map_find_used(map, atomic_load(&self->said), &used);
-        Py_END_ALLOW_THREADS mmb_map_get_stats(map, &stats);
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_map_find_used(map, atomic_load(&self->said), &used);
+        Py_END_ALLOW_THREADS
+        mmb_map_get_stats(map, &stats);
     }
     atomic_fetch_sub(&self->busy, 1);
-    if (error != 0)
+    if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
+    }
     if (!open) {
         stats = self->last_stats;
         used = self->last_used;
@@ -262,8 +277,9 @@ static PyObject *map_get_name(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *map_reduce(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     PyObject *name = PyType_GetName(Py_TYPE(object));
-    if (name != NULL)
+    if (name != NULL) {
         PyErr_Format(PyExc_TypeError, "cannot pickle '%U' object", name);
+    }
     Py_XDECREF(name);
     return NULL;
 }
@@ -290,8 +306,9 @@ static void map_dealloc(PyObject *object)
     mmbpy_map *self = (mmbpy_map *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (self->weakrefs != NULL)
+    if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
+    }
     mmbpy_map_free(self);
     map_clear(object);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -301,16 +318,18 @@ static void map_dealloc(PyObject *object)
 
 static PyObject *answer_true(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    if (mmbpy_map_enter((mmbpy_map *)object) == NULL)
+    if (mmbpy_map_enter((mmbpy_map *)object) == NULL) {
         return NULL;
+    }
     mmbpy_map_leave((mmbpy_map *)object);
     Py_RETURN_TRUE;
 }
 
 static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    if (mmbpy_map_enter((mmbpy_map *)object) == NULL)
+    if (mmbpy_map_enter((mmbpy_map *)object) == NULL) {
         return NULL;
+    }
     mmbpy_map_leave((mmbpy_map *)object);
     Py_RETURN_FALSE;
 }

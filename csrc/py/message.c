@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+/* The C layer does not know what the way out is called here. */
+static const char unfinished[] =
+    "the message is unfinished: its builder did not close it, recover() may finish it";
+
 PyDoc_STRVAR(table_entries_doc,
              "table_entries($module, capacity, segment_words, /)\n--\n\n"
              "Entries that the segment table of capacity bytes needs.\n\n"
@@ -14,12 +18,15 @@ static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *capacity_object, *words_object;
     uint64_t capacity, words;
-    if (!PyArg_ParseTuple(args, "OO:table_entries", &capacity_object, &words_object))
+    if (!PyArg_ParseTuple(args, "OO:table_entries", &capacity_object, &words_object)) {
         return NULL;
-    if (!mmbpy_as_uint64(capacity_object, "capacity", &capacity))
+    }
+    if (!mmbpy_as_uint64(capacity_object, "capacity", &capacity)) {
         return NULL;
-    if (!mmbpy_as_uint64(words_object, "segment_words", &words))
+    }
+    if (!mmbpy_as_uint64(words_object, "segment_words", &words)) {
         return NULL;
+    }
     if (capacity == 0) {
         PyErr_SetString(PyExc_ValueError, "capacity must not be zero");
         return NULL;
@@ -35,8 +42,9 @@ static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
     } else {
         uint64_t bytes = words * MMB_WORD;
         entries = capacity / bytes + (capacity % bytes != 0);
-        if (entries > MMB_MAX_SEGMENTS)
+        if (entries > MMB_MAX_SEGMENTS) {
             entries = 0;
+        }
     }
     if (entries == 0) {
         PyErr_Format(PyExc_ValueError,
@@ -69,8 +77,9 @@ static PyObject *framing(PyObject *module, PyObject *args)
     uint64_t file_bytes;
     mmb_framing found;
     mmb_flaw flaw = {.reason = NULL};
-    if (!PyArg_ParseTuple(args, "y*O:framing", &head, &bytes_object))
+    if (!PyArg_ParseTuple(args, "y*O:framing", &head, &bytes_object)) {
         return NULL;
+    }
     if (!mmbpy_as_uint64(bytes_object, "file_bytes", &file_bytes)) {
         PyBuffer_Release(&head);
         return NULL;
@@ -83,16 +92,22 @@ static PyObject *framing(PyObject *module, PyObject *args)
     }
     int error = mmb_framing_parse(head.buf, file_bytes, &found, &flaw);
     PyBuffer_Release(&head);
-    if (error != 0)
+    if (error != 0) {
+        if (found.unfinished) {
+            flaw.reason = unfinished;
+        }
         return mmbpy_raise_invalid(state, &flaw);
-    while (found.count > 0 && found.words[found.count - 1] == 0)
+    }
+    while (found.count > 0 && found.words[found.count - 1] == 0) {
         found.count--;
+    }
     PyObject *list = PyList_New((Py_ssize_t)found.count);
     for (uint32_t i = 0; list != NULL && i < found.count; i++) {
         PyObject *pair = Py_BuildValue("KK", (unsigned long long)found.start[i],
                                        (unsigned long long)found.words[i] * MMB_WORD);
-        if (pair == NULL || PyList_SetItem(list, (Py_ssize_t)i, pair) < 0)
+        if (pair == NULL || PyList_SetItem(list, (Py_ssize_t)i, pair) < 0) {
             Py_CLEAR(list);
+        }
     }
     return list;
 }
@@ -100,10 +115,12 @@ static PyObject *framing(PyObject *module, PyObject *args)
 static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report *report,
                                  PyObject *name)
 {
-    if (error == MMB_EMESSAGE)
+    if (error == MMB_EMESSAGE) {
         return mmbpy_raise_invalid(state, &report->flaw);
-    if (error != 0)
+    }
+    if (error != 0) {
         return mmbpy_raise(state, error, name);
+    }
     return Py_BuildValue(
         "KKKKKIIIN", (unsigned long long)report->file_bytes, (unsigned long long)report->trailing,
         (unsigned long long)report->totals.words, (unsigned long long)report->totals.objects,
@@ -122,11 +139,17 @@ static PyObject *verify(PyObject *module, PyObject *args)
     int fd, error;
     PyObject *name;
     mmb_report report;
-    if (!PyArg_ParseTuple(args, "iO:verify", &fd, &name))
+    if (!PyArg_ParseTuple(args, "iO:verify", &fd, &name)) {
         return NULL;
+    }
     memset(&report, 0, sizeof report);
-    Py_BEGIN_ALLOW_THREADS error = mmb_verify(fd, &report);
-    Py_END_ALLOW_THREADS return report_or_raise(PyModule_GetState(module), error, &report, name);
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_verify(fd, &report);
+    Py_END_ALLOW_THREADS
+    if (error == MMB_EMESSAGE && report.unfinished) {
+        report.flaw.reason = unfinished;
+    }
+    return report_or_raise(PyModule_GetState(module), error, &report, name);
 }
 
 PyDoc_STRVAR(recover_doc,
@@ -138,11 +161,14 @@ static PyObject *recover(PyObject *module, PyObject *args)
     int fd, durable, error;
     PyObject *name;
     mmb_report report;
-    if (!PyArg_ParseTuple(args, "iOp:recover", &fd, &name, &durable))
+    if (!PyArg_ParseTuple(args, "iOp:recover", &fd, &name, &durable)) {
         return NULL;
+    }
     memset(&report, 0, sizeof report);
-    Py_BEGIN_ALLOW_THREADS error = mmb_recover(fd, durable != 0, &report);
-    Py_END_ALLOW_THREADS return report_or_raise(PyModule_GetState(module), error, &report, name);
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_recover(fd, durable != 0, &report);
+    Py_END_ALLOW_THREADS
+    return report_or_raise(PyModule_GetState(module), error, &report, name);
 }
 
 PyMethodDef mmbpy_message_functions[] = {

@@ -8,34 +8,42 @@ PyDoc_STRVAR(module_doc, "Files mapped over a huge address range, growing as the
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type != NULL && PyModule_AddType(module, type) < 0)
+    if (type != NULL && PyModule_AddType(module, type) < 0) {
         Py_CLEAR(type);
+    }
     return type;
 }
 
 static int module_exec(PyObject *module)
 {
     mmbpy_state *state = PyModule_GetState(module);
-    if ((state->map_type = add_type(module, &mmbpy_map_spec)) == NULL)
+    if ((state->map_type = add_type(module, &mmbpy_map_spec)) == NULL) {
         return -1;
-    if ((state->window_type = add_type(module, &mmbpy_window_spec)) == NULL)
+    }
+    if ((state->window_type = add_type(module, &mmbpy_window_spec)) == NULL) {
         return -1;
-    if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL)
+    }
+    if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL) {
         return -1;
-    if (mmbpy_add_errors(module, state) < 0)
+    }
+    if (mmbpy_add_errors(module, state) < 0) {
         return -1;
-    if (PyModule_AddIntConstant(module, "MAX_SEGMENTS", (long)MMB_MAX_SEGMENTS) < 0)
+    }
+    if (PyModule_AddIntConstant(module, "MAX_SEGMENTS", (long)MMB_MAX_SEGMENTS) < 0) {
         return -1;
-    if (PyModule_AddIntConstant(module, "MAX_SEGMENT_WORDS", (long)MMB_MAX_SEGMENT_WORDS) < 0)
+    }
+    if (PyModule_AddIntConstant(module, "MAX_SEGMENT_WORDS", (long)MMB_MAX_SEGMENT_WORDS) < 0) {
         return -1;
+    }
     return PyModule_AddIntConstant(module, "HEAD_BYTES", (long)MMB_HEAD_BYTES);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     mmbpy_state *state = PyModule_GetState(module);
-    if (state == NULL)
+    if (state == NULL) {
         return 0;
+    }
     Py_VISIT(state->map_type);
     Py_VISIT(state->window_type);
     Py_VISIT(state->segments_type);
@@ -47,8 +55,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 static int module_clear(PyObject *module)
 {
     mmbpy_state *state = PyModule_GetState(module);
-    if (state == NULL)
+    if (state == NULL) {
         return 0;
+    }
     Py_CLEAR(state->map_type);
     Py_CLEAR(state->window_type);
     Py_CLEAR(state->segments_type);
@@ -67,8 +76,9 @@ mmbpy_state *mmbpy_state_of_type(PyTypeObject *type)
     /* A class made in Python has no module of ours; one of its bases has. */
     while (type != NULL) {
         PyObject *module = PyType_GetModule(type);
-        if (module != NULL)
+        if (module != NULL) {
             return PyModule_GetState(module);
+        }
         PyErr_Clear();
         type = PyType_GetSlot(type, Py_tp_base);
     }

@@ -26,27 +26,31 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 {
     static char *names[] = {"", "entries", "segment_words", "durable", NULL};
     mmbpy_state *state = mmbpy_state_of_type(type);
-    if (state == NULL)
+    if (state == NULL) {
         return NULL;
+    }
     PyObject *map_object;
     unsigned int entries, segment_words;
     int durable = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!II|p:Segments", names, state->map_type,
-                                     &map_object, &entries, &segment_words, &durable))
+                                     &map_object, &entries, &segment_words, &durable)) {
         return NULL;
+    }
     if (entries < 1 || entries > MMB_MAX_SEGMENTS || segment_words < 1 ||
         segment_words > MMB_MAX_SEGMENT_WORDS) {
         PyErr_SetString(PyExc_ValueError, "entries or segment_words out of range");
         return NULL;
     }
     mmbpy_map *map = (mmbpy_map *)map_object;
-    if (mmb_table_bytes(entries) + MMB_WORD > map->capacity)
+    if (mmb_table_bytes(entries) + MMB_WORD > map->capacity) {
         return mmbpy_raise(state, MMB_ECAPACITY, map->name);
+    }
 
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     mmbpy_segments *self = (mmbpy_segments *)alloc(type, 0);
-    if (self == NULL)
+    if (self == NULL) {
         return NULL;
+    }
     self->map = (mmbpy_map *)Py_NewRef(map_object);
     self->entries = entries;
     self->segment_words = segment_words;
@@ -63,8 +67,10 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         return NULL;
     }
     int error;
-    Py_BEGIN_ALLOW_THREADS error = mmb_message_begin(core, entries, durable != 0);
-    Py_END_ALLOW_THREADS mmbpy_map_leave(map);
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_message_begin(core, entries, durable != 0);
+    Py_END_ALLOW_THREADS
+    mmbpy_map_leave(map);
     if (error != 0) {
         Py_DECREF(self);
         return mmbpy_raise(state, error, map->name);
@@ -85,8 +91,9 @@ static unsigned char *next_segment(mmbpy_segments *self, uint64_t min_words, uin
         mmb_map *core = atomic_load(&map->map);
         uint64_t room = map->capacity / MMB_WORD - self->end_words;
         *words = min_words > self->segment_words ? min_words : self->segment_words;
-        if (*words > room)
+        if (*words > room) {
             *words = room;
+        }
         if (mmb_fault_arm() != 0 || mmb_map_poison(core) != 0) {
             start = NULL;
         } else if (self->count == self->entries || *words < min_words) {
@@ -114,21 +121,24 @@ static PyObject *segments_allocate(PyObject *object, PyObject *min_words_object)
     mmbpy_segments *self = (mmbpy_segments *)object;
     mmbpy_state *state = self->map->state;
     uint64_t min_words, words = 0;
-    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words))
+    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words)) {
         return NULL;
+    }
     if (min_words > MMB_MAX_SEGMENT_WORDS) {
         PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
                      (int)MMB_MAX_SEGMENT_WORDS);
         return NULL;
     }
-    if (min_words == 0)
+    if (min_words == 0) {
         min_words = 1;
+    }
     unsigned char *start;
     MMBPY_LOCK(object);
     start = next_segment(self, min_words, &words);
     MMBPY_UNLOCK();
-    if (start != NULL)
+    if (start != NULL) {
         return mmbpy_window_of_map(state, self->map, start, (Py_ssize_t)(words * MMB_WORD));
+    }
     words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
     return mmbpy_window_of_memory(state, (Py_ssize_t)(words * MMB_WORD));
 }
@@ -140,9 +150,7 @@ PyDoc_STRVAR(make_readable_doc,
 
 static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    enum {
-        ENOUGH_WORDS = 512
-    }; /* a page: what the kernel takes at once */
+    enum { ENOUGH_WORDS = 512 }; /* a page: what the kernel takes at once */
     mmbpy_segments *self = (mmbpy_segments *)object;
     uint64_t reach = 0;
     MMBPY_LOCK(object);
@@ -152,13 +160,17 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     }
     MMBPY_UNLOCK();
     mmb_map *map = mmbpy_map_enter(self->map);
-    if (map == NULL)
+    if (map == NULL) {
         return NULL;
+    }
     int error;
-    Py_BEGIN_ALLOW_THREADS error = mmb_map_ensure(map, reach * MMB_WORD);
-    Py_END_ALLOW_THREADS mmbpy_map_leave(self->map);
-    if (error != 0)
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_map_ensure(map, reach * MMB_WORD);
+    Py_END_ALLOW_THREADS
+    mmbpy_map_leave(self->map);
+    if (error != 0) {
         return mmbpy_raise(self->map->state, error, self->map->name);
+    }
     Py_RETURN_NONE;
 }
 
@@ -168,8 +180,9 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
 static int used_from_sequence(mmbpy_segments *self, PyObject *sequence, uint32_t *used)
 {
     Py_ssize_t given = PySequence_Size(sequence);
-    if (given < 0)
+    if (given < 0) {
         return -1;
+    }
     if (given != (Py_ssize_t)self->count) {
         PyErr_Format(PyExc_ValueError, "%zd used sizes for %u segments", given, self->count);
         return -1;
@@ -179,8 +192,9 @@ static int used_from_sequence(mmbpy_segments *self, PyObject *sequence, uint32_t
         uint64_t words;
         bool good = item != NULL && mmbpy_as_uint64(item, "a used size", &words);
         Py_XDECREF(item);
-        if (!good)
+        if (!good) {
             return -1;
+        }
         if (words > self->full[i]) {
             PyErr_Format(PyExc_ValueError, "segment %zd has only %u words", i, self->full[i]);
             return -1;
@@ -199,8 +213,9 @@ static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, mm
         segments[i] = (mmb_segment){.base = at, .words = self->full[i]};
         at += (uint64_t)self->full[i] * MMB_WORD;
     }
-    if (self->count == 0)
+    if (self->count == 0) {
         return 0;
+    }
     return mmb_walk(segments, self->count, used, NULL, flaw);
 }
 
@@ -220,32 +235,42 @@ static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwa
     PyObject *sequence;
     int durable = 0;
     uint32_t used[MMB_MAX_SEGMENTS];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:finish", names, &sequence, &durable))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:finish", names, &sequence, &durable)) {
         return NULL;
-    if (sequence != Py_None && used_from_sequence(self, sequence, used) < 0)
+    }
+    if (sequence != Py_None && used_from_sequence(self, sequence, used) < 0) {
         return NULL;
+    }
 
     mmb_map *map = NULL;
     int begun = mmbpy_map_begin_close(self->map, true, &map);
-    if (begun < 0)
+    if (begun < 0) {
         return NULL;
-    if (begun == 0)
+    }
+    if (begun == 0) {
         Py_RETURN_FALSE;
+    }
     /* From here on next_segment refuses, and `count` and `full` stay. */
     mmb_flaw flaw = {.reason = NULL};
     uint64_t file_bytes = 0;
     int error = 0;
-    Py_BEGIN_ALLOW_THREADS error = mmb_map_poison(map);
-    if (error == 0 && sequence == Py_None)
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_map_poison(map);
+    if (error == 0 && sequence == Py_None) {
         error = used_from_walk(self, map, used, &flaw);
-    if (error == 0)
+    }
+    if (error == 0) {
         error = mmb_message_finish(map, self->entries, self->full, used, self->count, durable != 0,
                                    &file_bytes);
-    Py_END_ALLOW_THREADS mmbpy_map_end_close(self->map, file_bytes);
-    if (error == MMB_EMESSAGE)
+    }
+    Py_END_ALLOW_THREADS
+    mmbpy_map_end_close(self->map, file_bytes);
+    if (error == MMB_EMESSAGE) {
         return mmbpy_invalid(state, &flaw);
-    if (error != 0)
+    }
+    if (error != 0) {
         return mmbpy_error(state, error, self->map->name);
+    }
     Py_RETURN_TRUE;
 }
 
@@ -259,8 +284,9 @@ static PyObject *segments_get_sizes(PyObject *object, void *Py_UNUSED(closure))
     sizes = PyTuple_New((Py_ssize_t)self->count);
     for (uint32_t i = 0; sizes != NULL && i < self->count; i++) {
         PyObject *words = PyLong_FromUnsignedLong(self->full[i]);
-        if (words == NULL || PyTuple_SetItem(sizes, (Py_ssize_t)i, words) < 0)
+        if (words == NULL || PyTuple_SetItem(sizes, (Py_ssize_t)i, words) < 0) {
             Py_CLEAR(sizes);
+        }
     }
     MMBPY_UNLOCK();
     return sizes;

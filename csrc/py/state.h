@@ -68,6 +68,7 @@ typedef struct {
     /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
     mmb_stats last_stats;
     uint64_t last_used;
+    bool early_free; /* the last export frees the map; else the object's end does */
 } mmbpy_map;
 
 /* Start to use the map: arms the fault handler and raises what poisoned the
@@ -86,12 +87,15 @@ mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object);
  * exports. After 1, exactly one of the two calls below must follow. */
 int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
 
-/* Done: free the map or, if there are exports or windows, turn its memory into
- * a private snapshot that lives as long as the object. `used` is for stats. */
+/* Done: free the map or, while exports or windows are around, turn its memory into
+ * a private snapshot. `used` is for stats. */
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);
 
 /* Not done after all: the map is open again. */
 void mmbpy_map_cancel_close(mmbpy_map *self);
+
+/* An export is over; if the map is closed, its memory may be, too. */
+void mmbpy_map_release_export(mmbpy_map *self);
 
 /* Unmap and free what is left, when nobody can refer to it any more. */
 void mmbpy_map_free(mmbpy_map *self);

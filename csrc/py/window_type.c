@@ -37,8 +37,9 @@ PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char 
                               Py_ssize_t length)
 {
     mmbpy_window *window = new_window(state);
-    if (window == NULL)
+    if (window == NULL) {
         return NULL;
+    }
     window->map = Py_NewRef((PyObject *)map);
     window->start = start;
     window->length = length;
@@ -48,8 +49,9 @@ PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char 
 PyObject *mmbpy_window_of_memory(mmbpy_state *state, Py_ssize_t length)
 {
     mmbpy_window *window = new_window(state);
-    if (window == NULL)
+    if (window == NULL) {
         return NULL;
+    }
     /* calloc maps large blocks lazily: zeroed, and free of cost until touched. */
     window->start = calloc(1, (size_t)length);
     window->length = length;
@@ -82,8 +84,9 @@ static void window_dealloc(PyObject *object)
     mmbpy_window *self = (mmbpy_window *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (self->own)
+    if (self->own) {
         free(self->start);
+    }
     Py_XDECREF(self->map);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
