@@ -21,12 +21,13 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --ret
 
 # Networks fail; installing again picks up where it stopped.
 retry = for try in 1 2 3; do $(1) && break; \
-    if [ $$try = 3 ]; then exit 1; fi; echo "trying again in 10 s"; sleep 10; done
+    if [ $$try = 3 ]; then $(or $(2),:); exit 1; fi; echo "trying again in 10 s"; sleep 10; done
 
 .PHONY: help
 help:
 	@echo "make demo    pack the standard library into one message, read it back"
 	@echo "make test    build, install into $(VENV), run the tests"
+	@echo "make test-versions        the tests under every later Python found"
 	@echo "make test-free-threaded   the tests under a Python without the GIL"
 	@echo "make check   all of it: format, lint, types, C tests under sanitizers, tests"
 	@echo "make cross   the C layers for other systems and processors"
@@ -72,6 +73,22 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+# ---- other Pythons --------------------------------------------------------------
+
+# Each later version that this machine has, in an environment of its own.
+VERSIONS ?= 3.12 3.13 3.14 3.15
+
+.PHONY: test-versions
+test-versions:
+	@for version in $(VERSIONS); do \
+	    for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python3; do \
+	        "$$python" -c "$(USABLE)" >/dev/null 2>&1 || continue; \
+	        echo "== Python $$version"; \
+	        $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
+	        break; \
+	    done; \
+	done
 
 # ---- a Python without the GIL ----------------------------------------------------
 
@@ -239,7 +256,8 @@ bench: $(VENV)/.test
 # from the wheel that 3.11 does not promise.
 wheel: $(VENV)/.dev
 	rm -rf build/lib* build/bdist* dist wheelhouse
-	$(call retry,$(PY) -m build --sdist --wheel)
+	@mkdir -p build
+	$(call retry,$(PY) -m build >build/wheel.log 2>&1,cat build/wheel.log)
 	@for wheel in dist/*.whl; do \
 	    case "$$wheel" in \
 	    *linux*) PATH="$(abspath $(VENV))/bin:$$PATH" auditwheel repair -w wheelhouse "$$wheel";; \
@@ -247,7 +265,7 @@ wheel: $(VENV)/.dev
 	    esac || exit 1; \
 	done
 	@for wheel in wheelhouse/*.whl; do \
-	    case "$$wheel" in *abi3*) $(VENV)/bin/abi3audit --strict "$$wheel" || exit 1;; esac; \
+	    case "$$wheel" in *abi3*) $(VENV)/bin/abi3audit --strict --summary "$$wheel" || exit 1;; esac; \
 	done
 	@ls -l dist wheelhouse
 
