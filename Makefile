@@ -25,17 +25,18 @@ retry = for try in 1 2 3; do $(1) && break; \
 
 .PHONY: help
 help:
-	@echo "make demo    pack the standard library into one message, read it back"
-	@echo "make test    build, install into $(VENV), run the tests"
+	@echo "make demo                 pack the standard library into one message, read it back"
+	@echo "make test                 build, install into $(VENV), run the tests"
 	@echo "make test-versions        the tests under every later Python found"
 	@echo "make test-free-threaded   the tests under a Python without the GIL"
-	@echo "make check   all of it: format, lint, types, C tests under sanitizers, tests"
-	@echo "make cross   the C layers for other systems and processors"
-	@echo "make bench   the benchmarks"
-	@echo "make fuzz    fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
-	@echo "make wheel   sdist in dist/, wheel in wheelhouse/, audited"
-	@echo "make format  rewrite the sources as the formatters want them"
-	@echo "make clean   remove what was built, $(VENV) included"
+	@echo "make check                format, lint, types, C tests under sanitizers, fuzzing,"
+	@echo "                          packages, tests: all that a change must pass"
+	@echo "make cross                the C layers for other systems and processors"
+	@echo "make fuzz                 fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
+	@echo "make bench                the benchmarks"
+	@echo "make wheel                sdist in dist/, wheel in wheelhouse/, audited"
+	@echo "make format               rewrite the sources as the formatters want them"
+	@echo "make clean                remove what was built, environments included"
 
 # ---- the environment ----------------------------------------------------------
 
@@ -234,7 +235,9 @@ fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%)
 	    echo "fuzz $$f: $(FUZZ_SECONDS) s"; \
 	    ASAN_OPTIONS=handle_sigbus=0 $(BUILD)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
 	        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$f $$seeds || exit 1; \
+	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$f $$seeds \
+	        >$(BUILD)/fuzz/$$f.log 2>&1 || { tail -n 100 $(BUILD)/fuzz/$$f.log; exit 1; }; \
+	    grep executed_units $(BUILD)/fuzz/$$f.log; \
 	done
 
 # In `make check`: a few seconds, where there is a clang with libFuzzer.
@@ -273,7 +276,7 @@ dist-check: wheel
 	sh .ci/check-dist $(PY) dist/*.tar.gz wheelhouse/*.whl
 
 clean:
-	rm -rf $(VENV) build dist wheelhouse src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) .venv-* build dist wheelhouse src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	    .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f src/mmapbuilder/*.so
