@@ -1,13 +1,19 @@
-"""What the documents show runs, and what they link to is there."""
+"""What documents and docstrings show runs, and what they link to is there."""
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import mmapbuilder
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [
@@ -15,8 +21,6 @@ DOCUMENTS = [
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
-
-pytestmark = pytest.mark.skipif(not DOCUMENTS, reason="the documents are not here")
 
 
 def blocks() -> list[object]:
@@ -51,3 +55,31 @@ def test_links_lead_somewhere(path: Path) -> None:
         if "://" not in target and not (path.parent / target).exists()
     ]
     assert not missing
+
+
+MODULES = [
+    "mmapbuilder",
+    *(f"mmapbuilder.{m.name}" for m in pkgutil.iter_modules(mmapbuilder.__path__)),
+]
+
+
+# A docstring may read a file in one line, without closing it.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With everything that a reader of the documents has at hand."""
+    capnp = pytest.importorskip("capnp")
+    numpy = pytest.importorskip("numpy")
+    monkeypatch.chdir(tmp_path)
+    known = {name: getattr(mmapbuilder, name) for name in mmapbuilder.__all__}
+    known |= {
+        "addressbook_capnp": capnp.load(str(ROOT / "examples" / "addressbook.capnp")),
+        "np": numpy,
+        "shutil": shutil,
+    }
+    failed, _ = doctest.testmod(
+        importlib.import_module(name), extraglobs=known, optionflags=doctest.ELLIPSIS
+    )
+    assert failed == 0

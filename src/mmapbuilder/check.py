@@ -60,7 +60,7 @@ def verify(path: "Path") -> Report:
     ...     alice = b.init_root(addressbook_capnp.Person, name="Alice")
     >>> report = verify("alice.bin")
     >>> report.size, report.segments, report.objects
-    (64, 1, 2)
+    (128, 1, 2)
     """
     name = os.fspath(path)
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
