@@ -67,7 +67,9 @@ class OpenFile:
         if flags & os.O_ACCMODE != os.O_RDWR:
             self._refuse(errno.EBADF, "the file must be open for both reading and writing")
         if flags & os.O_APPEND:
-            self._refuse(errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped")
+            self._refuse(
+                errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped"
+            )
         self._lock()
 
     def open_path(self, path: str) -> None:

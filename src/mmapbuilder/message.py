@@ -85,7 +85,7 @@ class MessageBuilder:
                 replace=mode == "w",
                 name=opened.name,
             )
-            self._segments = _core.Segments(core, entries, segment_words, durable)
+            segments = _core.Segments(core, entries, segment_words, durable)
         except BaseException:
             opened.undo()
             raise
@@ -96,6 +96,7 @@ class MessageBuilder:
         self._root: Any = None
         self._mixed = False
         self._final: Stats | None = None
+        self._segments: _core.Segments | None = segments
         self._map = core
 
     # ---- building ----
@@ -109,13 +110,14 @@ class MessageBuilder:
             ImportError: pycapnp is not installed.
         """
         self._open_map().tell()  # raises what poisoned the map
-        if self._message is None:
-            if self._segments.sizes:
+        segments = self._segments
+        if self._message is None and segments is not None:
+            if segments.sizes:
                 raise ValueError(
                     "segments were handed out by allocate_segment() already: "
                     "one builder holds one message"
                 )
-            self._message = _pycapnp.message_builder(self._segments.allocate)
+            self._message = _pycapnp.message_builder(segments.allocate)
         return self._message
 
     def init_root(self, schema: "Any", **fields: "Any") -> "Any":
@@ -149,10 +151,11 @@ class MessageBuilder:
         >>> carol.name = "Carol"
         >>> b.close()
         """
-        if self._message is not None:
-            self._mixed = True
-            return memoryview(bytearray(8 * max(min_words, 1)))
-        return self._segments.allocate(min_words)
+        segments = self._segments
+        if segments is not None and self._message is None:
+            return segments.allocate(min_words)
+        self._mixed = True
+        return memoryview(bytearray(8 * max(min_words, 1)))
 
     def flush(self, durable: bool = False) -> None:
         """Push what was built to the file; with `durable` wait for the device.
@@ -229,20 +232,23 @@ class MessageBuilder:
                 as unfinished, the target of an atomic builder untouched.
         """
         core = self._map
-        if core is None:
+        segments = self._segments
+        if core is None or segments is None:
             return
         if not core._is_owner():
             self._release(core)
             return
         try:
-            result: bool | Exception = self._segments.finish(self._used_words(), self._durable)
+            used = self._used_words(segments)
+            result: bool | Exception = segments.finish(used, self._durable)
         except Exception as error:
-            result = error
+            result = error.with_traceback(None)  # its frames would keep the memory
             if core._finish(force=True, cut=False) is False:
                 return
         if result is False:
             return
         self._forget(core)
+        del core, segments  # as would this one
         try:
             if result is not True:
                 raise result
@@ -250,14 +256,14 @@ class MessageBuilder:
         finally:
             self._file.abandon()
 
-    def _used_words(self) -> list[int] | None:
+    def _used_words(self, segments: _core.Segments) -> list[int] | None:
         if self._mixed:
             raise ValueError("allocate_segment() was called on a builder whose message was in use")
         if self._message is None:
             return None
-        if not self._segments.sizes:
+        if not segments.sizes:
             return []
-        self._segments.make_readable()
+        segments.make_readable()
         return _pycapnp.used_words(self._message, self._root)
 
     def discard(self) -> None:
@@ -282,7 +288,7 @@ class MessageBuilder:
     def _forget(self, core: _core.Map) -> None:
         """Drop the memory, which lives on under pycapnp's objects if there are any."""
         self._final = Stats(*core._stats())
-        self._map = self._message = self._root = None
+        self._map = self._segments = self._message = self._root = None
 
     def _release(self, core: _core.Map) -> None:
         """Close, but leave the file unfinished, as if the process had ended."""
