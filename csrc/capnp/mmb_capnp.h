@@ -134,6 +134,70 @@ typedef struct {
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw);
 
+/* ---- columns of Text and Data --------------------------------------------------- */
+
+/* Byte strings that lie one after the other: number i is [offset i, offset i + 1) of
+ * `bytes`. Apache Arrow lays strings out like this. */
+typedef struct {
+    const unsigned char *bytes;
+    uint64_t size;                /* of `bytes` */
+    const unsigned char *offsets; /* count + 1 numbers in the machine's byte order */
+    uint32_t width;               /* of an offset: 4 or 8 bytes */
+    const unsigned char *valid;   /* bit valid_first + i is 0 where there is no string (the
+                                   * pointer is to be null); NULL if there is one everywhere */
+    uint64_t valid_first;
+    uint64_t count;
+} mmb_strings;
+
+/* Pointers at equal distances: the same field of all structs in a list. */
+typedef struct {
+    uint64_t word;   /* of the first */
+    uint64_t stride; /* words from one to the next */
+    uint64_t count;
+    uint32_t segment;
+} mmb_pointers;
+
+/* Check that all pointers lie in their segment. Returns 0 or MMB_EMESSAGE. */
+int mmb_pointers_check(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                       mmb_flaw *flaw);
+
+/* Words of one segment. */
+typedef struct {
+    uint64_t word;
+    uint64_t words;
+    uint32_t segment;
+} mmb_block;
+
+/* Check strings that come from elsewhere, as Text (UTF-8, gets a terminator) or Data,
+ * and tell the words that they take. Of those that `wanted` (NULL: all; one byte for
+ * each, not zero: wanted) leaves out only the offsets are checked. Returns NULL, or
+ * what is wrong, in static text, with string `*bad`. */
+const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
+                                uint64_t *words, uint64_t *bad);
+
+/* Lay strings into `block`, which must be zero, from string `*next` on, and set the
+ * pointers of the same numbers to them; those not wanted are left alone. Stops where
+ * the block is full: `*next` is the first string that was not laid, the block is cut
+ * to what is left of it. In another segment than the pointers, each string takes one
+ * word more, for the landing pad. What a pointer led to before is zeroed if it was
+ * Text or Data, since nothing will lead there any more.
+ *
+ * The strings must have been measured. Returns 0 or MMB_EMESSAGE: pointers or block
+ * are out of bounds (nothing was done), or the strings changed since. */
+int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                    const mmb_strings *strings, const unsigned char *wanted, bool text,
+                    uint64_t *next, mmb_block *block, mmb_flaw *flaw);
+
+/* Read what pointers lead to. `offsets` gets pointers->count + 1 numbers, `valid` (of
+ * (count + 7) / 8 bytes) bits as in mmb_strings, `*size` the bytes of all strings; then
+ * mmb_strings_copy puts these into `bytes`. Text must be UTF-8 with its terminator, and
+ * the strings no longer than the message. Returns 0 or MMB_EMESSAGE. */
+int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                     bool text, uint64_t *offsets, unsigned char *valid, uint64_t *size,
+                     mmb_flaw *flaw);
+int mmb_strings_copy(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                     bool text, const uint64_t *offsets, unsigned char *bytes, mmb_flaw *flaw);
+
 /* What a walk met. */
 typedef struct {
     uint64_t words;    /* that belong to the message: root, objects and landing pads */

@@ -44,6 +44,7 @@ enum {
 
 /* Element sizes of lists; the others are bits, bytes or words of plain data. */
 enum {
+    MMB__BYTES = 2,
     MMB__POINTERS = 6,
     MMB__COMPOSITE = 7, /* a tag word, then structs */
 };

@@ -1,5 +1,6 @@
 /* module.c - the extension module `mmapbuilder._core`. */
 
+#include "column_args.h"
 #include "state.h"
 
 PyDoc_STRVAR(module_doc, "Files mapped over a huge address range, growing as they are written.\n\n"
@@ -27,6 +28,10 @@ static int module_exec(PyObject *module)
         return -1;
     }
     if (mmbpy_add_errors(module, state) < 0) {
+        return -1;
+    }
+    if (PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
         return -1;
     }
     if (PyModule_AddIntConstant(module, "MAX_SEGMENTS", (long)MMB_MAX_SEGMENTS) < 0) {

@@ -174,6 +174,35 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(views_doc, "views($self, /)\n--\n\n"
+                        "The memory of each segment handed out, at its full size: a tuple of\n"
+                        "memoryviews that keep the map alive.");
+
+static PyObject *segments_views(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    mmb_map *map = mmbpy_map_enter(self->map);
+    if (map == NULL) {
+        return NULL;
+    }
+    unsigned char *at = mmb_map_base(map) + mmb_table_bytes(self->entries);
+    mmbpy_map_leave(self->map);
+    uint32_t count;
+    MMBPY_LOCK(object);
+    count = self->count;
+    MMBPY_UNLOCK();
+    PyObject *views = PyTuple_New((Py_ssize_t)count);
+    for (uint32_t i = 0; views != NULL && i < count; i++) {
+        Py_ssize_t length = (Py_ssize_t)((uint64_t)self->full[i] * MMB_WORD);
+        PyObject *view = mmbpy_window_of_map(self->map->state, self->map, at, length);
+        at += length;
+        if (view == NULL || PyTuple_SetItem(views, (Py_ssize_t)i, view) < 0) {
+            Py_CLEAR(views);
+        }
+    }
+    return views;
+}
+
 /* ---- finishing ------------------------------------------------------------ */
 
 /* Used words as given by the caller. */
@@ -318,6 +347,7 @@ PyDoc_STRVAR(segments_doc, "Segments(core, /, entries, segment_words, durable=Fa
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},
+    {"views", segments_views, METH_NOARGS, views_doc},
     {"make_readable", segments_make_readable, METH_NOARGS, make_readable_doc},
     {"finish", (PyCFunction)(void (*)(void))segments_finish, METH_VARARGS | METH_KEYWORDS,
      finish_doc},

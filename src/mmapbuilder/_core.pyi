@@ -82,6 +82,7 @@ class Segments:
     @property
     def sizes(self) -> tuple[int, ...]: ...
     def allocate(self, min_words: SupportsIndex, /) -> memoryview: ...
+    def views(self) -> tuple[memoryview, ...]: ...
     def make_readable(self) -> None: ...
     def finish(
         self, used: Sequence[int] | None, /, durable: bool = False
@@ -95,3 +96,33 @@ def verify(
 def recover(
     fd: int, name: str | bytes, durable: bool, /
 ) -> tuple[int, int, int, int, int, int, int, int, bool]: ...
+
+# Offsets, their width, bytes, valid bits, number of the first string, count.
+_Strings = tuple[Buffer, int, Buffer, Buffer | None, int, int]
+
+def resolve(
+    segments: tuple[Buffer, ...], segment: int, word: int, /
+) -> tuple[int, int, int, int, int, int, int]: ...
+def measure_strings(strings: _Strings, wanted: Buffer | None, text: bool, /) -> int: ...
+def lay_strings(
+    segments: tuple[Buffer, ...],
+    pointers: tuple[int, int, int, int],
+    strings: _Strings,
+    wanted: Buffer | None,
+    text: bool,
+    next: int,
+    block: tuple[int, int, int],
+    /,
+) -> tuple[int, int, int]: ...
+def read_strings(
+    segments: tuple[Buffer, ...], pointers: tuple[int, int, int, int], text: bool, /
+) -> tuple[bytearray, bytearray, bytearray]: ...
+def join_strings(
+    values: Sequence[str | Buffer | float | None], /
+) -> tuple[bytearray, bytearray, bytearray | None]: ...
+def join_fixed(
+    data: Buffer, width: int, count: int, wide: bool, /
+) -> tuple[bytearray, bytearray, None]: ...
+def split_strings(
+    offsets: Buffer, bytes: Buffer, valid: Buffer, text: bool, missing: object, /
+) -> list[Any]: ...

@@ -1,0 +1,174 @@
+/* strings_lay.c - many strings into a message at once, and the pointers to them.
+ *
+ * A Text or Data is a list of bytes, padded to a word. In the segment of its pointer
+ * that is all there is to it; in another one a landing pad stands before it, and the
+ * pointer is a far one. The 30 bits of an offset reach any place in a segment. */
+#include "mmb_capnp.h"
+#include "utf8.h"
+#include "wire.h"
+
+#include <string.h>
+
+static uint64_t offset_at(const mmb_strings *strings, uint64_t index)
+{
+    if (strings->width == 4) {
+        uint32_t narrow;
+        memcpy(&narrow, strings->offsets + index * sizeof narrow, sizeof narrow);
+        return narrow;
+    }
+    uint64_t wide;
+    memcpy(&wide, strings->offsets + index * sizeof wide, sizeof wide);
+    return wide;
+}
+
+static bool has_string(const mmb_strings *strings, uint64_t index)
+{
+    uint64_t bit = strings->valid_first + index;
+    return strings->valid == NULL || (strings->valid[bit / 8] >> (bit % 8) & 1) != 0;
+}
+
+/* Words that `length` bytes take, as Text with a terminator. */
+static uint64_t words_of(uint64_t length, bool text)
+{
+    return (length + (text ? 1 : 0) + MMB_WORD - 1) / MMB_WORD;
+}
+
+const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
+                                uint64_t *words, uint64_t *bad)
+{
+    uint64_t start = offset_at(strings, 0);
+    *words = 0;
+    for (uint64_t i = 0; i < strings->count; i++) {
+        uint64_t end = offset_at(strings, i + 1);
+        *bad = i;
+        if (start > end || end > strings->size) {
+            return "the offsets of the strings are damaged";
+        }
+        if (has_string(strings, i) && (wanted == NULL || wanted[i] != 0)) {
+            if (end - start > MMB_MAX_SEGMENT_WORDS - (text ? 1 : 0)) {
+                return "the string is longer than Cap'n Proto allows";
+            }
+            if (text && !mmb__is_utf8(strings->bytes + start, end - start)) {
+                return "the string is not UTF-8";
+            }
+            *words += words_of(end - start, text);
+        }
+        start = end;
+    }
+    return NULL;
+}
+
+int mmb_pointers_check(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                       mmb_flaw *flaw)
+{
+    *flaw = (mmb_flaw){.segment = pointers->segment, .word = pointers->word};
+    if (pointers->count == 0) {
+        return 0;
+    }
+    uint64_t words = pointers->segment < count ? segments[pointers->segment].words : 0;
+    uint64_t steps = pointers->count - 1;
+    if (pointers->word < words &&
+        (steps == 0 || pointers->stride - 1 < (words - 1 - pointers->word) / steps)) {
+        return 0;
+    }
+    flaw->reason = "the list reaches beyond its segment";
+    return MMB_EMESSAGE;
+}
+
+static unsigned char *address(const mmb_segment *segments, uint32_t segment, uint64_t word)
+{
+    /* Segments are described as constant for those who only read them. */
+    return (unsigned char *)(uintptr_t)segments[segment].base + word * MMB_WORD;
+}
+
+/* Zero what the pointer at `place` leads to, if that is bytes, and its landing pad. */
+static void zero_old(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word)
+{
+    mmb_object old;
+    mmb_flaw unwanted;
+    uint64_t pointer = mmb__load64(address(segments, segment, word));
+    if (mmb_resolve(segments, count, segment, word, &old, &unwanted) != 0 ||
+        old.kind != MMB_TO_LIST || old.element_size != MMB__BYTES) {
+        return;
+    }
+    if (mmb__kind(pointer) == MMB__FAR) {
+        uint32_t pad = mmb__far_segment(pointer);
+        uint64_t at = mmb__far_word(pointer);
+        uint64_t words = mmb__is_double_far(pointer) ? 2 : 1;
+        /* Resolving has checked this, unless the pointer changed in between. */
+        if (pad < count && at + words <= segments[pad].words) {
+            memset(address(segments, pad, at), 0, words * MMB_WORD);
+        }
+    }
+    memset(address(segments, old.segment, old.word), 0, words_of(old.elements, false) * MMB_WORD);
+}
+
+static uint64_t bytes_pointer(int64_t offset, uint64_t length)
+{
+    uint32_t low = (uint32_t)((uint64_t)offset << 2) | MMB__LIST;
+    return low | (uint64_t)MMB__BYTES << 32 | length << 35;
+}
+
+int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                    const mmb_strings *strings, const unsigned char *wanted, bool text,
+                    uint64_t *next, mmb_block *block, mmb_flaw *flaw)
+{
+    if (mmb_pointers_check(segments, count, pointers, flaw) != 0) {
+        return MMB_EMESSAGE;
+    }
+    uint64_t limit = block->segment < count ? segments[block->segment].words : 0;
+    if (block->word > limit || block->words > limit - block->word ||
+        pointers->count < strings->count) {
+        *flaw = (mmb_flaw){.segment = block->segment,
+                           .word = block->word,
+                           .reason = "the block reaches beyond its segment"};
+        return MMB_EMESSAGE;
+    }
+
+    const bool far = block->segment != pointers->segment;
+    uint64_t at = block->word;
+    const uint64_t end = block->word + block->words;
+    uint64_t i = *next;
+    int error = 0;
+    for (; i < strings->count; i++) {
+        if (wanted != NULL && wanted[i] == 0) {
+            continue;
+        }
+        uint64_t word = pointers->word + i * pointers->stride;
+        unsigned char *pointer = address(segments, pointers->segment, word);
+        uint64_t value = 0;
+        if (has_string(strings, i)) {
+            uint64_t from = offset_at(strings, i);
+            uint64_t to = offset_at(strings, i + 1);
+            if (from > to || to > strings->size || to - from >= MMB_MAX_SEGMENT_WORDS) {
+                *flaw = (mmb_flaw){.reason = "the strings changed while they were used"};
+                error = MMB_EMESSAGE;
+                break;
+            }
+            uint64_t length = to - from + (text ? 1 : 0);
+            uint64_t words = words_of(length, false);
+            if (words + (far ? 1 : 0) > end - at) {
+                break;
+            }
+            if (far) {
+                mmb__store64(address(segments, block->segment, at), bytes_pointer(0, length));
+                value = at << 3 | MMB__FAR | (uint64_t)block->segment << 32;
+                at++;
+            } else {
+                value = bytes_pointer((int64_t)at - (int64_t)word - 1, length);
+            }
+            if (to != from) {
+                memcpy(address(segments, block->segment, at), strings->bytes + from, to - from);
+            }
+            at += words;
+        }
+        if (mmb__load64(pointer) != 0) {
+            zero_old(segments, count, pointers->segment, word);
+        }
+        mmb__store64(pointer, value);
+    }
+    *next = i;
+    block->words = end - at;
+    block->word = at;
+    return error;
+}

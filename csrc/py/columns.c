@@ -1,0 +1,191 @@
+/* columns.c - functions on the memory of messages: pointers, columns of Text and Data. */
+
+#include "column_args.h"
+
+#include <string.h>
+
+PyDoc_STRVAR(resolve_doc,
+             "resolve($module, segments, segment, word, /)\n--\n\n"
+             "Follow one pointer. segments is a tuple of buffers.\n\n"
+             "Returns (kind, segment, word, elements, element_size, data_words,\n"
+             "pointer_words); kind is 0 for null, 1 for a struct, 2 for a list, 3 for a\n"
+             "capability. InvalidMessage if it leads out of bounds.");
+
+static PyObject *resolve(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *result = NULL;
+    unsigned int segment;
+    unsigned long long word;
+    mmbpy_memory memory = {0};
+    mmb_object object;
+    mmb_flaw flaw = {0};
+    if (!PyArg_ParseTuple(args, "O!IK:resolve", &PyTuple_Type, &tuple, &segment, &word))
+        return NULL;
+    if (mmbpy_memory_get(tuple, false, &memory)) {
+        if (mmb_resolve(memory.segments, memory.count, segment, word, &object, &flaw) != 0)
+            mmbpy_raise_invalid(PyModule_GetState(module), &flaw);
+        else
+            result = Py_BuildValue("iIIIIII", (int)object.kind, object.segment, object.word,
+                                   object.elements, (unsigned)object.element_size,
+                                   (unsigned)object.data_words, (unsigned)object.pointer_words);
+    }
+    mmbpy_memory_release(&memory);
+    return result;
+}
+
+PyDoc_STRVAR(measure_strings_doc,
+             "measure_strings($module, strings, wanted, text, /)\n--\n\n"
+             "Check strings and tell how many words they take.\n\n"
+             "strings is (offsets, width, bytes, valid or None, first, count); wanted is\n"
+             "a buffer with one byte for each, or None. ValueError names the row.");
+
+static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *tuple, *wanted_object, *result = NULL;
+    int text;
+    mmbpy_strings strings = {0};
+    Py_buffer wanted = {0};
+    if (!PyArg_ParseTuple(args, "O!Op:measure_strings", &PyTuple_Type, &tuple, &wanted_object,
+                          &text))
+        return NULL;
+    if (mmbpy_strings_get(tuple, &strings) &&
+        mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
+        const char *reason;
+        uint64_t words, bad = 0;
+        Py_BEGIN_ALLOW_THREADS
+        reason = mmb_strings_measure(&strings.strings, wanted.buf, text != 0, &words, &bad);
+        Py_END_ALLOW_THREADS
+        if (reason != NULL)
+            PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)bad, reason);
+        else
+            result = PyLong_FromUnsignedLongLong(words);
+    }
+    PyBuffer_Release(&wanted);
+    mmbpy_strings_release(&strings);
+    return result;
+}
+
+PyDoc_STRVAR(lay_strings_doc,
+             "lay_strings($module, segments, pointers, strings, wanted, text, next, block, /)\n"
+             "--\n\n"
+             "Lay strings from number next on into a block of zeros, and set their pointers.\n\n"
+             "pointers is (segment, word, stride, count), block (segment, word, words).\n"
+             "Returns (next, word, words): what is to be done still, what is left of the\n"
+             "block.");
+
+static PyObject *lay_strings(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *pointers_tuple, *strings_tuple, *wanted_object, *block_tuple;
+    PyObject *result = NULL;
+    int text;
+    unsigned long long next_row;
+    mmbpy_memory memory = {0};
+    mmbpy_strings strings = {0};
+    mmb_pointers pointers;
+    mmb_block block;
+    Py_buffer wanted = {0};
+    if (!PyArg_ParseTuple(args, "O!O!O!OpKO!:lay_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &pointers_tuple, &PyTuple_Type, &strings_tuple, &wanted_object, &text,
+                          &next_row, &PyTuple_Type, &block_tuple))
+        return NULL;
+    if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
+        mmbpy_strings_get(strings_tuple, &strings) && mmbpy_block_get(block_tuple, &block) &&
+        mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
+        mmb_flaw flaw = {0};
+        uint64_t next = next_row;
+        int error;
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_strings_lay(memory.segments, memory.count, &pointers, &strings.strings,
+                                wanted.buf, text != 0, &next, &block, &flaw);
+        Py_END_ALLOW_THREADS
+        if (error != 0)
+            mmbpy_raise_invalid(PyModule_GetState(module), &flaw);
+        else
+            result = Py_BuildValue("KKK", (unsigned long long)next, (unsigned long long)block.word,
+                                   (unsigned long long)block.words);
+    }
+    PyBuffer_Release(&wanted);
+    mmbpy_strings_release(&strings);
+    mmbpy_memory_release(&memory);
+    return result;
+}
+
+static PyObject *new_bytearray(uint64_t size)
+{
+    if (size > (uint64_t)PY_SSIZE_T_MAX)
+        return PyErr_NoMemory();
+    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
+}
+
+/* The work of read_strings, once its arguments are there. */
+static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memory,
+                                   const mmb_pointers *pointers, bool text)
+{
+    PyObject *offsets = new_bytearray((pointers->count + 1) * sizeof(uint64_t));
+    PyObject *valid = new_bytearray((pointers->count + 7) / 8);
+    PyObject *bytes = NULL, *result = NULL;
+    mmb_flaw flaw = {0};
+    uint64_t size = 0;
+    int error;
+    if (offsets == NULL || valid == NULL)
+        goto done;
+    uint64_t *numbers = (uint64_t *)(void *)PyByteArray_AsString(offsets);
+    unsigned char *bits = (unsigned char *)PyByteArray_AsString(valid);
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_strings_find(memory->segments, memory->count, pointers, text, numbers, bits, &size,
+                             &flaw);
+    Py_END_ALLOW_THREADS
+    if (error == 0) {
+        bytes = new_bytearray(size);
+        if (bytes == NULL)
+            goto done;
+        unsigned char *to = (unsigned char *)PyByteArray_AsString(bytes);
+        Py_BEGIN_ALLOW_THREADS
+        error =
+            mmb_strings_copy(memory->segments, memory->count, pointers, text, numbers, to, &flaw);
+        Py_END_ALLOW_THREADS
+    }
+    if (error != 0)
+        mmbpy_raise_invalid(state, &flaw);
+    else
+        result = PyTuple_Pack(3, offsets, bytes, valid);
+done:
+    Py_XDECREF(offsets);
+    Py_XDECREF(valid);
+    Py_XDECREF(bytes);
+    return result;
+}
+
+PyDoc_STRVAR(read_strings_doc,
+             "read_strings($module, segments, pointers, text, /)\n--\n\n"
+             "Copy what pointers lead to: (offsets of 8 bytes, bytes, valid), bytearrays.");
+
+static PyObject *read_strings(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *pointers_tuple, *result = NULL;
+    int text;
+    mmbpy_memory memory = {0};
+    mmb_pointers pointers;
+    mmb_flaw flaw = {0};
+    mmbpy_state *state = PyModule_GetState(module);
+    if (!PyArg_ParseTuple(args, "O!O!p:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &pointers_tuple, &text))
+        return NULL;
+    if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers)) {
+        /* First of all, since the size of what is allocated depends on it. */
+        if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0)
+            mmbpy_raise_invalid(state, &flaw);
+        else
+            result = read_into_buffers(state, &memory, &pointers, text != 0);
+    }
+    mmbpy_memory_release(&memory);
+    return result;
+}
+
+PyMethodDef mmbpy_column_functions[] = {
+    {"resolve", resolve, METH_VARARGS, resolve_doc},
+    {"measure_strings", measure_strings, METH_VARARGS, measure_strings_doc},
+    {"lay_strings", lay_strings, METH_VARARGS, lay_strings_doc},
+    {"read_strings", read_strings, METH_VARARGS, read_strings_doc},
+    {NULL, NULL, 0, NULL},
+};
