@@ -20,7 +20,8 @@ setup(
             depends=sorted(glob("csrc/*/*.h")),
             include_dirs=["csrc/core", "csrc/capnp", "csrc/py"],
             define_macros=[] if free_threaded else [("Py_LIMITED_API", "0x030B0000")],
-            extra_compile_args=["-std=c11", "-fvisibility=hidden"],
+            extra_compile_args=["-std=c11", "-pthread", "-fvisibility=hidden"],
+            extra_link_args=["-pthread"],
             py_limited_api=not free_threaded,
         )
     ],
