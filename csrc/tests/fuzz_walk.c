@@ -16,9 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum {
-    MAX_INPUT = 1 << 16
-};
+enum { MAX_INPUT = 1 << 16 };
 
 static int file_of(const uint8_t *data, size_t size)
 {

@@ -19,16 +19,7 @@ static inline uint64_t p_struct(int64_t offset, unsigned data, unsigned pointers
     return ((uint64_t)offset & 0x3FFFFFFF) << 2 | (uint64_t)data << 32 | (uint64_t)pointers << 48;
 }
 
-enum {
-    VOID,
-    BIT,
-    BYTE,
-    TWO,
-    FOUR,
-    EIGHT,
-    POINTER,
-    COMPOSITE
-};
+enum { VOID, BIT, BYTE, TWO, FOUR, EIGHT, POINTER, COMPOSITE };
 
 static inline uint64_t p_list(int64_t offset, unsigned size, uint64_t count)
 {

@@ -1,0 +1,477 @@
+/* test_recover.c - builders that die: at every step of building, of finishing, of
+ * recovering; by SIGKILL and by power cuts that keep any part of what was not synced. */
+#define _GNU_SOURCE
+
+#include "build.h"
+#include "image.h"
+
+#include <errno.h>
+
+#ifdef __linux__
+#include "trace.h"
+#endif
+
+/* ---- what may be left ----------------------------------------------------------------- */
+
+/* True if the file is a finished message; otherwise it must be one that no reader
+ * takes: the mark in front, and no pointer where a flat reader would look for one. */
+static bool is_finished(int fd)
+{
+    unsigned char head[MMB_HEAD_BYTES] = {0};
+    mmb_framing framing;
+    mmb_flaw flaw;
+    CHECK(pread(fd, head, sizeof head, 0) >= 8);
+    if (mmb_framing_parse(head, size_of(fd), &framing, &flaw) == 0) {
+        return true;
+    }
+    CHECK(framing.unfinished);
+    if (get32(head + 4) > 1) {
+        CHECK((head[8] & 3) == 3 && get32(head + 8) != 3);
+    }
+    return false;
+}
+
+/* The file is the whole message `b`, or can be made so. */
+static void check_recovers(int fd, const built *b, bool durable)
+{
+    mmb_report report;
+    bool finished = is_finished(fd);
+    CHECK_EQ(mmb_recover(fd, durable, &report), 0);
+    CHECK_EQ(report.unfinished, !finished);
+    CHECK_EQ(report.file_bytes, size_of(fd));
+    CHECK_EQ(report.trailing, 0);
+    check_message(fd, b);
+}
+
+/* ---- building --------------------------------------------------------------------------- */
+
+/* Killed with all segments filled, for every shape; with the file longer or shorter
+ * than the message, as copies are. */
+static void killed_while_building(void)
+{
+    static const uint32_t entries[] = {1, 2, 3, 4, 5, 6, 16, 17, 510, 511};
+    for (size_t e = 0; e < sizeof entries / sizeof entries[0]; e++) {
+        uint32_t counts[] = {0, 1, 2, 3, 4, 7, entries[e] - 1, entries[e]};
+        for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+            for (uint32_t slack = 0; slack < 3 && counts[c] <= entries[e]; slack++) {
+                built b;
+                build(&b, "/tmp", entries[e], counts[c], 5, slack * 2, false);
+                uint64_t end = counts[c] == 0 ? 16
+                                              : built_start(&b, counts[c] - 1) +
+                                                    (uint64_t)b.used[counts[c] - 1] * 8;
+                mmb_map_free(b.map);
+                if (slack == 1) {
+                    CHECK(ftruncate(b.fd, (off_t)end) == 0);
+                } else if (slack == 2) {
+                    CHECK(ftruncate(b.fd, (off_t)(end + 123456)) == 0);
+                }
+                check_recovers(b.fd, &b, c % 2 == 0);
+                close(b.fd);
+            }
+        }
+    }
+}
+
+/* Died right after the mark was written. */
+static void killed_after_the_mark(void)
+{
+    for (uint32_t entries = 1; entries <= MMB_MAX_SEGMENTS; entries += 51) {
+        unsigned char mark[16] = {0xFF, 0xFF, 0xFF, 0xFF};
+        built b = {.entries = entries};
+        int fd = temporary_file("/tmp");
+        put32(mark + 4, entries);
+        mark[8] = 7;
+        CHECK(pwrite(fd, mark, 16, 0) == 16);
+        check_recovers(fd, &b, false);
+        close(fd);
+    }
+}
+
+/* Refused, and not a byte changed. */
+static void refuse(int fd, const char *part)
+{
+    mmb_report report;
+    image before = image_take(fd);
+    CHECK_EQ(mmb_recover(fd, false, &report), MMB_EMESSAGE);
+    if (report.flaw.reason == NULL || strstr(report.flaw.reason, part) == NULL) {
+        fprintf(stderr, "\"%s\" is not about \"%s\"\n", report.flaw.reason, part);
+        exit(1);
+    }
+    image after = image_take(fd);
+    CHECK(image_equal(&before, &after));
+    free(before.bytes);
+    free(after.bytes);
+}
+
+static void refused(void)
+{
+    unsigned char bytes[64] = {0};
+    int fd = temporary_file("/tmp");
+    refuse(fd, "empty");
+    for (off_t size = 1; size < 64; size++) {
+        CHECK(ftruncate(fd, size) == 0);
+        if (size < 8) {
+            refuse(fd, "too short");
+        }
+    }
+    memset(bytes, 0xFF, sizeof bytes);
+    CHECK(pwrite(fd, bytes, 12, 0) == 12);
+    CHECK(ftruncate(fd, 12) == 0);
+    refuse(fd, "too short");
+    CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
+    refuse(fd, "impossible number");
+    put32(bytes + 4, 0);
+    CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
+    refuse(fd, "impossible number");
+    put32(bytes + 4, 4);
+    put32(bytes + 8, 8); /* no tag */
+    CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
+    refuse(fd, "not followed by the table");
+    put32(bytes + 8, 3 << 3 | 7); /* one segment, then one too large */
+    CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
+    refuse(fd, "larger than segments can be");
+    put32(bytes + 8, 3 << 3 | 3); /* staged, and it does not add up */
+    put32(bytes + 12, 1u << 31 | 1);
+    memset(bytes + 16, 0, 8);
+    put32(bytes + 16, 9);
+    CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
+    refuse(fd, "do not add up");
+    close(fd);
+
+    /* Pointers that lead out of the message, and beyond the end of the file. */
+    built b;
+    build(&b, "/tmp", 16, 3, 5, 2, false);
+    unsigned char *word = mmb_map_base(b.map) + built_start(&b, 1);
+    put64(word, p_list(0, EIGHT, b.full[1]));
+    refuse(b.fd, "list reaches beyond");
+    put64(word, p_list(0, EIGHT, 5));
+    CHECK(ftruncate(b.fd, (off_t)built_start(&b, 2)) == 0);
+    refuse(b.fd, "pad of the far pointer is out of bounds");
+    put_away(&b);
+}
+
+/* What the pointers do not reach is dropped, and segments with it. */
+static void unreachable_segments(void)
+{
+    for (uint32_t lost = 1; lost < 5; lost++) {
+        built b;
+        build(&b, "/tmp", 9, 6, 5, 2, false);
+        for (uint32_t i = 6 - lost; i < 6; i++) {
+            put64(mmb_map_base(b.map) + built_start(&b, 0) + 16 + (size_t)i * 8, 0);
+        }
+        mmb_map_free(b.map);
+        mmb_report report;
+        CHECK_EQ(mmb_recover(b.fd, false, &report), 0);
+        CHECK_EQ(report.segments, 6 - lost);
+        CHECK_EQ(report.file_bytes, built_start(&b, 5 - lost) + (uint64_t)b.used[5 - lost] * 8);
+        CHECK_EQ(size_of(b.fd), report.file_bytes);
+        CHECK_EQ(mmb_verify(b.fd, &report), 0);
+        CHECK_EQ(report.totals.objects, 7 - lost);
+        close(b.fd);
+    }
+}
+
+static void finished_files_are_left_alone(void)
+{
+    built b;
+    build(&b, "/tmp", 4, 3, 5, 2, false);
+    CHECK_EQ(finish(&b, false, NULL), 0);
+    CHECK(ftruncate(b.fd, (off_t)size_of(b.fd) + 5) == 0);
+    image before = image_take(b.fd);
+    mmb_report report;
+    CHECK_EQ(mmb_recover(b.fd, false, &report), 0);
+    CHECK(!report.unfinished);
+    CHECK_EQ(report.trailing, 5);
+    image after = image_take(b.fd);
+    CHECK(image_equal(&before, &after));
+    free(before.bytes);
+    free(after.bytes);
+    put_away(&b);
+}
+
+static void files_that_cannot_be_written(void)
+{
+    char name[] = "/tmp/mmb-test-XXXXXX";
+    mmb_report report;
+    built b;
+    int fd = mkstemp(name);
+    CHECK(fd >= 0);
+    build(&b, "/tmp", 4, 1, 5, 2, false);
+    image i = image_take(b.fd);
+    image_put(fd, &i);
+    close(fd);
+    put_away(&b);
+
+    fd = open(name, O_RDONLY);
+    CHECK(fd >= 0);
+    int error = mmb_recover(fd, false, &report);
+    CHECK(error == EBADF || error == EINVAL);
+    image after = image_take(fd);
+    CHECK(image_equal(&i, &after));
+    close(fd);
+    CHECK(unlink(name) == 0);
+    free(i.bytes);
+    free(after.bytes);
+}
+
+#ifdef __linux__
+
+/* ---- killed at every step --------------------------------------------------------------- */
+
+static history steps;
+static int untraceable; /* children that were refused ptrace */
+
+/* What a child builds and finishes; `finished` gets what it was. */
+typedef struct {
+    uint32_t entries, count, slack;
+    bool durable;
+    const char *directory;
+    int fd;
+} plan;
+
+static int finish_planned(void *argument)
+{
+    const plan *p = argument;
+    built b;
+    CHECK(ftruncate(p->fd, 0) == 0);
+    build_in(&b, p->fd, p->entries, p->count, 5, p->slack, p->durable);
+    trace_me();
+    return finish(&b, p->durable, NULL) == 0 ? 0 : 1;
+}
+
+static int recover_planned(void *argument)
+{
+    const plan *p = argument;
+    mmb_report report;
+    trace_me();
+    return mmb_recover(p->fd, p->durable, &report) == 0 ? 0 : 1;
+}
+
+/* Collect the states of `job` in `steps`. False if it cannot be traced. */
+static bool watch(int (*job)(void *), plan *p)
+{
+    history_clear(&steps);
+    steps.fd = p->fd;
+    int code = trace(job, p, history_visit, &steps);
+    if (code == 77) {
+        untraceable++;
+        return false;
+    }
+    CHECK_EQ(code, 0);
+    CHECK(steps.count >= 2);
+    return true;
+}
+
+/* What `p` builds, as sizes; nothing is left open. */
+static built expected(const plan *p)
+{
+    built b;
+    build(&b, p->directory, p->entries, p->count, 5, p->slack, false);
+    put_away(&b);
+    return b;
+}
+
+/* Recovering from `state` is killed at every step as well. */
+static void recover_killed(plan *p, const built *b, const image *state)
+{
+    image_put(p->fd, state);
+    if (is_finished(p->fd) || !watch(recover_planned, p)) {
+        return;
+    }
+    for (int i = 0; i < steps.count; i++) {
+        image_put(p->fd, &steps.images[i]);
+        check_recovers(p->fd, b, false);
+    }
+}
+
+static void kill_one(plan p)
+{
+    built b = expected(&p);
+    p.fd = temporary_file(p.directory);
+    if (watch(finish_planned, &p)) {
+        history states = steps;
+        steps.count = 0;
+        CHECK(p.slack < 1000 || states.count > (int)p.count); /* there were collapses */
+        for (int i = 0; i < states.count; i++) {
+            image_put(p.fd, &states.images[i]);
+            check_recovers(p.fd, &b, p.durable);
+            if (p.entries < 20) {
+                recover_killed(&p, &b, &states.images[i]);
+            }
+        }
+        image_put(p.fd, &states.images[states.count - 1]);
+        CHECK(is_finished(p.fd));
+        history_clear(&states);
+    }
+    close(p.fd);
+}
+
+static void killed_while_finishing(void)
+{
+    static const uint32_t entries[] = {1, 2, 3, 4, 5, 16, 511};
+    for (size_t e = 0; e < sizeof entries / sizeof entries[0]; e++) {
+        uint32_t counts[] = {0, 1, 2, 3, 5, 16, entries[e]};
+        for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+            if (counts[c] > entries[e]) {
+                continue;
+            }
+            kill_one((plan){entries[e], counts[c], c % 2 == 0 ? 3 : 0, c % 3 == 0, "/tmp", -1});
+            kill_one((plan){entries[e], counts[c], 2, c % 3 == 1, "/dev/shm", -1});
+        }
+    }
+}
+
+/* With tails that are collapsed, one after the other, where the file system can. */
+static void killed_while_collapsing(void)
+{
+    built b;
+    build(&b, "/tmp", 2, 2, 5, 2, false);
+    bool can = mmb_map_collapse_unit(b.map) != 0;
+    put_away(&b);
+    if (!can) {
+        fprintf(stderr, "    skipped: /tmp has no collapsing\n");
+        return;
+    }
+    static const uint32_t entries[] = {2, 3, 4, 5, 16};
+    for (size_t e = 0; e < sizeof entries / sizeof entries[0]; e++) {
+        for (uint32_t count = 2; count <= entries[e] && count < 8; count++) {
+            kill_one((plan){entries[e], count, 1500, false, "/tmp", -1});
+        }
+    }
+}
+
+/* ---- power cuts ---------------------------------------------------------------------------
+ *
+ * A change is a new length or the new content of one sector. Between two syncs any
+ * of the changes may reach the device, in any order. */
+
+enum { SECTOR = 512, MAX_CHANGES = 14 };
+
+typedef struct {
+    bool is_length;
+    uint64_t offset; /* or the new length */
+    uint64_t length;
+    unsigned char bytes[SECTOR];
+} change;
+
+/* Append what leads from `a` to `b`. */
+static int changes_between(const image *a, const image *b, change *out, int count)
+{
+    uint64_t common = a->size < b->size ? a->size : b->size;
+    if (a->size != b->size) {
+        out[count++] = (change){.is_length = true, .offset = b->size};
+    }
+    for (uint64_t at = 0; at < b->size; at += SECTOR) {
+        uint64_t end = at + SECTOR < b->size ? at + SECTOR : b->size;
+        bool same = true;
+        for (uint64_t i = at; i < end; i++) {
+            same = same && b->bytes[i] == (i < common ? a->bytes[i] : 0);
+        }
+        if (!same) {
+            CHECK(count < MAX_CHANGES);
+            change *c = &out[count++];
+            *c = (change){.offset = at, .length = end - at};
+            memcpy(c->bytes, b->bytes + at, end - at);
+        }
+    }
+    return count;
+}
+
+/* Put `base` with some of the changes into the file. */
+static void put_part(int fd, const image *base, const change *changes, int count, unsigned kept)
+{
+    uint64_t length = base->size;
+    image_put(fd, base);
+    for (int i = 0; i < count; i++) {
+        if ((kept >> i & 1) != 0 && changes[i].is_length) {
+            length = changes[i].offset;
+            CHECK(ftruncate(fd, (off_t)length) == 0);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        if ((kept >> i & 1) != 0 && !changes[i].is_length && changes[i].offset < length) {
+            uint64_t room = length - changes[i].offset;
+            uint64_t bytes = changes[i].length < room ? changes[i].length : room;
+            CHECK(pwrite(fd, changes[i].bytes, bytes, (off_t)changes[i].offset) == (ssize_t)bytes);
+        }
+    }
+}
+
+/* The steps from `first` to `last`, with nothing synced in between: any part of them. */
+static void cut_power_between(const plan *p, const built *b, const history *h, int first, int last)
+{
+    change changes[MAX_CHANGES];
+    int count = 0;
+    for (int i = first; i < last; i++) {
+        count = changes_between(&h->images[i], &h->images[i + 1], changes, count);
+    }
+    for (unsigned kept = 0; kept < 1u << count; kept++) {
+        put_part(p->fd, &h->images[first], changes, count, kept);
+        check_recovers(p->fd, b, false);
+    }
+}
+
+static void cut_power(int (*job)(void *), plan *p, const built *b)
+{
+    if (!watch(job, p)) {
+        return;
+    }
+    int first = 0;
+    for (int i = 1; i < steps.count; i++) {
+        if (steps.images[i].synced || i == steps.count - 1) {
+            cut_power_between(p, b, &steps, first, i);
+            first = i;
+        }
+    }
+    CHECK(steps.images[steps.count - 1].synced);
+}
+
+static void power_cuts(void)
+{
+    static const struct {
+        uint32_t entries, count;
+    } shapes[] = {{1, 0}, {1, 1}, {2, 1},  {2, 2},  {3, 3},   {4, 2},     {4, 3},
+                  {4, 4}, {5, 5}, {16, 2}, {16, 3}, {16, 16}, {200, 200}, {511, 511}};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        plan p = {shapes[i].entries, shapes[i].count, 3, true, "/dev/shm", -1};
+        built b = expected(&p);
+        p.fd = temporary_file(p.directory);
+        cut_power(finish_planned, &p, &b);
+        for (int s = 0; s < 3; s++) { /* and while recovering from something on the way */
+            if (watch(finish_planned, &p) && steps.count > s) {
+                image state = steps.images[s];
+                image_put(p.fd, &state);
+                if (!is_finished(p.fd)) {
+                    cut_power(recover_planned, &p, &b);
+                }
+            }
+        }
+        close(p.fd);
+    }
+}
+
+static void traced(void)
+{
+    RUN(killed_while_finishing);
+    RUN(killed_while_collapsing);
+    RUN(power_cuts);
+    history_clear(&steps);
+    if (untraceable > 0) {
+        fprintf(stderr, "    %d runs skipped: ptrace is not allowed here\n", untraceable);
+    }
+}
+#endif
+
+int main(void)
+{
+    RUN(killed_while_building);
+    RUN(killed_after_the_mark);
+    RUN(refused);
+    RUN(unreachable_segments);
+    RUN(finished_files_are_left_alone);
+    RUN(files_that_cannot_be_written);
+#ifdef __linux__
+    RUN(traced);
+#endif
+    return 0;
+}
