@@ -62,7 +62,8 @@ class OpenFile:
         if fd < 0:
             raise ValueError("negative file descriptor")
         self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-        self._require_regular(os.fstat(self.fd))
+        status = os.fstat(self.fd)
+        self._require_regular(status)
         flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
         if flags & os.O_ACCMODE != os.O_RDWR:
             self._refuse(errno.EBADF, "the file must be open for both reading and writing")
@@ -70,16 +71,20 @@ class OpenFile:
             self._refuse(
                 errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped"
             )
-        self._lock()
+        self._lock(status)
+        self.size = os.fstat(self.fd).st_size
 
     def open_path(self, path: str) -> None:
         """Open the file that `path` leads to, or make it."""
         self._path = path if path.startswith("/") else os.path.join(os.getcwd(), path)
         while True:
             self._open_in_place(path)
-            self._require_regular(os.fstat(self.fd))
-            self._lock()
-            if self._is_at(path):
+            status = os.fstat(self.fd)
+            self._require_regular(status)
+            self._lock(status)
+            there = _stat_if_same(status, path)
+            if there is not None:
+                self.size = there.st_size
                 return
             self.release()  # it was renamed or replaced before it was locked
 
@@ -130,8 +135,9 @@ class OpenFile:
             status = os.fstat(fd)
             self._require_regular(status)
             self._flock(fd)
-            if _same_file(status, path):
-                return status
+            there = _stat_if_same(status, path)
+            if there is not None:
+                return there
             os.close(fd)
             self._target_fd = -1
 
@@ -142,14 +148,15 @@ class OpenFile:
         except FileExistsError:
             self._remove_stale(path)
             return False
+        status = os.fstat(self.fd)
         try:
-            self._lock()
+            self._lock(status)
         except BlockingIOError:
             # Someone took our newborn for one left behind, and is removing it.
             os.close(self.fd)
             self.fd = -1
             return False
-        if self._is_at(path):
+        if _stat_if_same(status, path, follow_symlinks=False) is not None:
             return True
         self._close_fd()
         return False
@@ -165,7 +172,7 @@ class OpenFile:
             if not stat.S_ISREG(status.st_mode):
                 self._refuse(errno.EEXIST, f"no regular file is where one is needed: {path!r}")
             self._flock(fd)
-            if _same_file(status, path):
+            if _stat_if_same(status, path, follow_symlinks=False) is not None:
                 os.unlink(path)
         finally:
             os.close(fd)
@@ -177,15 +184,13 @@ class OpenFile:
 
     def _require_regular(self, status: os.stat_result) -> None:
         if stat.S_ISREG(status.st_mode):
-            self.size = status.st_size
-        elif stat.S_ISDIR(status.st_mode):
+            return
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
-        else:
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
-            self._refuse(errno.ESPIPE, f"this is {kind}; only a regular file can be mapped")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
+        self._refuse(errno.ESPIPE, f"this is {kind}; only a regular file can be mapped")
 
-    def _lock(self) -> None:
-        status = os.fstat(self.fd)
+    def _lock(self, status: os.stat_result) -> None:
         key = (status.st_dev, status.st_ino)
         token = object()
         if _held.setdefault(key, token) is not token:
@@ -216,7 +221,8 @@ class OpenFile:
             self._key = None
 
     def _is_at(self, path: str) -> bool:
-        return _same_file(os.fstat(self.fd), path)
+        follow = path is not self._temporary
+        return _stat_if_same(os.fstat(self.fd), path, follow_symlinks=follow) is not None
 
     # ---- the end ----
 
@@ -253,7 +259,8 @@ class OpenFile:
     def undo(self) -> None:
         """Leave things as they were before the file was opened, and let go of it."""
         try:
-            if self.fd >= 0 and self.created:
+            # Without the lock it may be in use already: somebody was quick to find it.
+            if self.created and self._key is not None:
                 self._unlink()
         finally:
             self.release()
@@ -268,12 +275,12 @@ class OpenFile:
 
     def _unlink(self) -> None:
         path = self._temporary if self._temporary is not None else self._path
-        if path is None or self._owner != os.getpid():
+        if path is None or self._owner != os.getpid() or not self._is_at(path):
             return
+        if self._temporary is None:
+            path = os.path.realpath(path)  # the file, not a link that led to it
         self._temporary = None
-        path = os.path.realpath(path)
-        if self._is_at(path):
-            os.unlink(path)
+        os.unlink(path)
 
     def release(self) -> None:
         """Unlock and close. Safe to call again."""
@@ -351,12 +358,16 @@ def _fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
     return fd, name if isinstance(name, (str, bytes, int)) else fd
 
 
-def _same_file(status: os.stat_result, path: str) -> bool:
+def _stat_if_same(
+    status: os.stat_result, path: str, *, follow_symlinks: bool = True
+) -> os.stat_result | None:
+    """Return what is at `path` now, if it is the file of `status`."""
     try:
-        there = os.stat(path)
+        there = os.stat(path, follow_symlinks=follow_symlinks)
     except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+        return None
+    same = (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+    return there if same else None
 
 
 def _temporary_name(base: str) -> str:

@@ -1,7 +1,6 @@
 """All that is known about pycapnp; nothing else imports it, and nobody before use."""
 
 import os
-import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,10 +67,9 @@ def _used_words_from_pipe(write: "Callable[[int, Any], None]", message: "Any") -
     finally:
         os.close(reading)
         os.close(writing)
-    if len(head) >= 4:
-        (last,) = struct.unpack_from("<I", head)
-        if len(head) >= 8 + 4 * last:
-            return list(struct.unpack_from(f"<{last + 1}I", head, 4))
+    numbers = [int.from_bytes(head[at : at + 4], "little") for at in range(0, len(head) - 3, 4)]
+    if numbers and len(numbers) >= numbers[0] + 2:
+        return numbers[1 : numbers[0] + 2]
     raise RuntimeError("pycapnp did not tell the sizes of the message's segments") from failure
 
 

@@ -1,6 +1,5 @@
 """The read side: a finished message, memory-mapped."""
 
-import mmap
 import os
 
 from . import _core, _pycapnp
@@ -119,6 +118,8 @@ def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> M
     ...     print(m.root.name)
     Alice
     """
+    import mmap
+
     _pycapnp.load()
     name = os.fspath(path)
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
