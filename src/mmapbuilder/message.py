@@ -129,6 +129,8 @@ class MessageBuilder:
         ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
         ...     alice.email = "alice@example.com"
         """
+        if schema is None:  # pycapnp takes it for a schema, and dies
+            raise TypeError("schema must be a struct of a schema, not None")
         root = self.message.init_root(schema)
         if fields:
             root.from_dict(fields)
