@@ -54,6 +54,8 @@ class MessageBuilder:
     or the builder is dropped without being closed; `recover` can finish it.
     """
 
+    _map: _core.Map | None = None  # also where __init__ was never reached
+
     def __init__(
         self,
         file: "FileLike",
@@ -67,7 +69,6 @@ class MessageBuilder:
         atomic: bool = False,
         durable: bool = False,
     ) -> None:
-        self._map: _core.Map | None = None
         if mode == "r+":
             raise ValueError(
                 "a message cannot be gone on with, so mode 'r+' makes no sense: "
