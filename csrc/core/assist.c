@@ -4,7 +4,7 @@
  * writer meets them, so that a second core does the zeroing. Behind (writeback):
  * the kernel is told to start writing what the writer has left, so that a later
  * sync finds little to do. Both are advice: the thread changes no content, never
- * touches what growth has not backed, and gives up quietly on any error. */
+ * fills a hole, and gives up quietly on any error. */
 #include "internal.h"
 #include "os.h"
 
@@ -18,10 +18,17 @@
 #define BEHIND ((uint64_t)64 << 20)        /* kept out of write-back: still being written */
 #define WRITEBACK_STEP ((uint64_t)8 << 20) /* started at once */
 
+#define COUNT_BITS 24
+#define MOST_GRANULES (((uint64_t)1 << COUNT_BITS) - 1)
+
 struct mmb__assist {
     pthread_t thread;
     mmb__os_event *moved; /* posted by growers: EOF is higher, or `stop` is set */
     _Atomic bool stop;
+    /* Where growth has put blocks last: first granule << COUNT_BITS | granules, in one
+     * word, lest halves of two growths make a range with a hole in it. Written by
+     * growers, taken (set to 0) by the thread; what is overwritten is left to faults. */
+    _Atomic uint64_t fresh;
     bool prefault;
     bool writeback;
     pid_t process; /* where the thread lives */
@@ -32,17 +39,19 @@ static bool stopped(const mmb__assist *self)
     return atomic_load_explicit(&self->stop, memory_order_acquire);
 }
 
-/* Bring in [*done, backed). The page cache may refuse; then the rest is left to
- * ordinary faults, which report what is wrong. */
-static void populate(mmb_map *map, uint64_t *done, uint64_t backed)
+/* Bring in what growth has put blocks to. The page cache may refuse; then the rest
+ * is left to ordinary faults, which report what is wrong. */
+static void populate(mmb_map *map)
 {
-    while (*done < backed && !stopped(map->assist)) {
-        uint64_t length = mmb__min(CHUNK, backed - *done);
-        if (mmb_map_poison(map) != 0 || mmb__os_populate(map->base + *done, length, true) != 0) {
-            *done = backed;
+    uint64_t fresh = atomic_exchange_explicit(&map->assist->fresh, 0, memory_order_relaxed);
+    uint64_t at = (fresh >> COUNT_BITS) * MMB_GRANULE;
+    uint64_t end = at + (fresh & MOST_GRANULES) * MMB_GRANULE;
+    while (at < end && !stopped(map->assist) && mmb_map_poison(map) == 0) {
+        uint64_t length = mmb__min(CHUNK, end - at);
+        if (mmb__os_populate(map->base + at, length, true) != 0) {
             return;
         }
-        *done += length;
+        at += length;
         atomic_fetch_add_explicit(&map->shared->prefaulted, length, memory_order_relaxed);
     }
 }
@@ -59,15 +68,14 @@ static void *work(void *argument)
 {
     mmb_map *map = argument;
     mmb__assist *self = map->assist;
-    uint64_t populated = atomic_load_explicit(&map->shared->backed, memory_order_acquire);
-    uint64_t written = populated;
+    uint64_t written = atomic_load_explicit(&map->shared->backed, memory_order_acquire);
     while (!stopped(self)) {
         mmb__os_event_wait(self->moved);
-        uint64_t backed = atomic_load_explicit(&map->shared->backed, memory_order_acquire);
         if (self->prefault) {
-            populate(map, &populated, backed);
+            populate(map);
         }
         if (self->writeback) {
+            uint64_t backed = atomic_load_explicit(&map->shared->backed, memory_order_acquire);
             start_writeback(map, &written, backed);
         }
     }
@@ -102,12 +110,19 @@ int mmb__assist_start(mmb_map *map, bool prefault, bool writeback)
     return error;
 }
 
-void mmb__assist_wake(mmb_map *map)
+void mmb__assist_wake(mmb_map *map, uint64_t start, uint64_t solid)
 {
     mmb__assist *self = map->assist;
-    if (self != NULL) {
-        mmb__os_event_post(self->moved);
+    if (self == NULL) {
+        return;
     }
+    uint64_t first = mmb__round_up(start, MMB_GRANULE) / MMB_GRANULE;
+    uint64_t end = solid / MMB_GRANULE;
+    if (first < end) {
+        uint64_t count = mmb__min(end - first, MOST_GRANULES);
+        atomic_store_explicit(&self->fresh, first << COUNT_BITS | count, memory_order_relaxed);
+    }
+    mmb__os_event_post(self->moved);
 }
 
 void mmb__assist_stop(mmb_map *map)
@@ -121,9 +136,6 @@ void mmb__assist_stop(mmb_map *map)
         mmb__os_event_post(self->moved);
         pthread_join(self->thread, NULL);
     }
-    /* Handlers may still be about to post: wait until those are gone. New ones
-     * find the map sealed and do not grow it. */
-    mmb__registry_drain(map);
     map->assist = NULL;
     mmb__os_event_free(self->moved);
     free(self);

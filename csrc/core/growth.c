@@ -3,9 +3,11 @@
  * Everything here may run in the signal handler, in any number of threads and
  * forked processes at once, for the same map. What makes that safe:
  *
- * - fallocate without flags raises EOF or leaves it, so growers need no order.
- *   Where it is missing, ftruncate runs under a compare-and-swap lock and looks
- *   at EOF again inside it.
+ * - fallocate raises EOF or leaves it, so growers need no order. Where it is
+ *   missing, ftruncate runs under a compare-and-swap lock and looks at EOF again
+ *   inside it.
+ * - EOF moves in one step from one good place to the next. Nobody stores behind an
+ *   EOF in the middle of a page, whose rest the next move would wipe.
  * - `backed` is raised after the file was. Read before fstat, it is a lower bound
  *   that only someone else's truncation can break.
  *
@@ -25,9 +27,24 @@ static void pause_briefly(void)
     sched_yield();
 }
 
+int mmb__our_file(const mmb_map *map, uint64_t *size)
+{
+    struct stat now;
+    if (fstat(map->fd, &now) != 0 || now.st_dev != map->dev || now.st_ino != map->ino) {
+        return EBADF; /* closed, or its number is another file's by now */
+    }
+    *size = (uint64_t)now.st_size;
+    return 0;
+}
+
 int mmb__check(const mmb_map *map, uint64_t *size)
 {
     mmb__shared *shared = map->shared;
+    uint64_t backed = atomic_load_explicit(&shared->backed, memory_order_acquire);
+    int error = mmb__our_file(map, size);
+    if (error != 0) {
+        return error;
+    }
     int poison = atomic_load_explicit(&shared->poison, memory_order_acquire);
     if (poison != 0) {
         return poison;
@@ -35,12 +52,6 @@ int mmb__check(const mmb_map *map, uint64_t *size)
     if (atomic_load(&map->sealed) || atomic_load(&shared->sealed)) {
         return ESTALE;
     }
-    uint64_t backed = atomic_load_explicit(&shared->backed, memory_order_acquire);
-    struct stat now;
-    if (fstat(map->fd, &now) != 0 || now.st_dev != map->dev || now.st_ino != map->ino) {
-        return EBADF; /* closed, or its number is another file's by now */
-    }
-    *size = (uint64_t)now.st_size;
     return *size < backed ? MMB_ETRUNCATED : 0;
 }
 
@@ -71,7 +82,7 @@ static void lock_truncation(mmb__shared *shared)
         if (atomic_compare_exchange_strong(&shared->truncating, &holder, self)) {
             return;
         }
-        if (holder != self && kill((pid_t)holder, 0) != 0 && errno == ESRCH) {
+        if (holder != self && !mmb__os_is_alive(holder)) {
             atomic_compare_exchange_strong(&shared->truncating, &holder, 0);
             continue;
         }
@@ -97,19 +108,6 @@ static int raise_by_truncation(const mmb_map *map, uint64_t end)
     return error;
 }
 
-/* Raise EOF to `end` at least, with blocks for [start, end) where possible. */
-static int raise_eof(mmb_map *map, uint64_t start, uint64_t end)
-{
-    if (atomic_load_explicit(&map->can_allocate, memory_order_relaxed)) {
-        int error = mmb__os_allocate(map->fd, start, end - start);
-        if (error != EOPNOTSUPP) {
-            return error;
-        }
-        atomic_store_explicit(&map->can_allocate, false, memory_order_relaxed);
-    }
-    return raise_by_truncation(map, end);
-}
-
 static bool no_space(int error)
 {
     return error == ENOSPC || error == EDQUOT;
@@ -121,6 +119,18 @@ typedef struct {
     uint64_t solid;
     uint64_t end;
 } move;
+
+static int raise_eof(mmb_map *map, const move *wanted)
+{
+    if (atomic_load_explicit(&map->can_allocate, memory_order_relaxed)) {
+        int error = mmb__os_grow(map->fd, wanted->start, wanted->solid, wanted->end);
+        if (error != EOPNOTSUPP) {
+            return error;
+        }
+        atomic_store_explicit(&map->can_allocate, false, memory_order_relaxed);
+    }
+    return raise_by_truncation(map, wanted->end);
+}
 
 /* Near the end the file doubles, up to a limit; a jump far beyond it gets its
  * own granule and leaves a hole. */
@@ -136,18 +146,6 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     return (move){.start = start, .solid = end, .end = end};
 }
 
-static int raise_fully(mmb_map *map, const move *wanted)
-{
-    return raise_eof(map, wanted->start, wanted->end);
-}
-
-/* Only EOF matters: blocks for nothing below it but the last page. */
-static int raise_sparsely(mmb_map *map, uint64_t eof, move *wanted)
-{
-    wanted->solid = wanted->start;
-    return raise_eof(map, mmb__max(eof, wanted->end - mmb__os_page()), wanted->end);
-}
-
 /* The disk cannot give a whole step: try what is needed and no more, first in
  * granules, then in pages. */
 static int raise_tightly(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, move *wanted)
@@ -156,15 +154,11 @@ static int raise_tightly(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof,
     wanted->start = mmb__max(eof, mmb__round_down(from, MMB_GRANULE));
     wanted->end = mmb__min(mmb__round_up(to, MMB_GRANULE), map->length);
     wanted->solid = wanted->end;
-    int error = raise_fully(map, wanted);
-    if (!no_space(error)) {
-        return error;
-    }
-    error = raise_sparsely(map, eof, wanted);
-    if (error == 0) {
+    int error = raise_eof(map, wanted);
+    if (no_space(error)) {
         wanted->start = mmb__max(eof, mmb__round_down(from, mmb__os_page()));
         wanted->solid = mmb__round_up(to, mmb__os_page());
-        error = raise_eof(map, wanted->start, wanted->solid);
+        error = raise_eof(map, wanted);
     }
     return error;
 }
@@ -172,14 +166,12 @@ static int raise_tightly(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof,
 static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__access access)
 {
     move wanted = plan(map, from, to, eof);
-    int error;
     if (access == MMB__READ) {
-        error = raise_sparsely(map, eof, &wanted);
-    } else {
-        error = raise_fully(map, &wanted);
-        if (no_space(error)) {
-            error = raise_tightly(map, from, to, eof, &wanted);
-        }
+        wanted.solid = wanted.start;
+    }
+    int error = raise_eof(map, &wanted);
+    if (no_space(error) && access == MMB__WRITE) {
+        error = raise_tightly(map, from, to, eof, &wanted);
     }
     if (error == 0) {
         note_backed(map, wanted.end);
@@ -187,7 +179,7 @@ static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__a
             mmb__note_solid(map, wanted.start, wanted.solid);
         }
         atomic_fetch_add_explicit(&map->shared->growths, 1, memory_order_relaxed);
-        mmb__assist_wake(map);
+        mmb__assist_wake(map, wanted.start, wanted.solid);
     }
     return error;
 }
@@ -198,17 +190,18 @@ int mmb__grow(mmb_map *map, uint64_t from, uint64_t to, mmb__access access)
         return MMB_ECAPACITY;
     }
     uint64_t eof = 0;
-    atomic_fetch_add(&map->shared->growers, 1);
+    uint32_t entry = mmb__growers_enter(map->shared);
     int error = mmb__check(map, &eof);
     if (error == 0 && to > eof) {
         error = extend(map, from, to, eof, access);
     }
-    atomic_fetch_sub(&map->shared->growers, 1);
+    mmb__growers_leave(map->shared, entry);
     return error;
 }
 
-/* Systems that cannot say whether a page can be had: believe in it for a while. */
-static bool tried_too_often(mmb_map *map, uint64_t offset)
+/* Faults come again after an answer that did not help: the limit on believing in it,
+ * for systems that cannot say whether a page can be had. */
+bool mmb__tried_too_often(mmb_map *map, uint64_t offset)
 {
     enum { ENOUGH = 10000 };
     if (atomic_exchange_explicit(&map->retry_offset, offset, memory_order_relaxed) != offset) {
@@ -224,11 +217,11 @@ static int page_error(mmb_map *map, uint64_t offset, mmb__access access)
     uint64_t page = mmb__os_page();
     uint64_t start = mmb__round_down(offset, page);
     int error = mmb__os_populate(map->base + start, page, access == MMB__WRITE);
-    if (error == ENOSYS) {
-        return tried_too_often(map, start) ? EIO : 0;
-    }
-    if (error != EFAULT) {
+    if (error != EFAULT && error != ENOSYS) {
         return 0; /* there by now, or for the kernel to say at the next try */
+    }
+    if (error == ENOSYS && !mmb__tried_too_often(map, start)) {
+        return 0;
     }
     /* No page. Asking for its block by hand tells a full disk from a failing
      * one; should that help, it was full only for a moment. */
@@ -236,7 +229,10 @@ static int page_error(mmb_map *map, uint64_t offset, mmb__access access)
     if (error != 0 && error != EOPNOTSUPP) {
         return error;
     }
-    return mmb__os_populate(map->base + start, page, access == MMB__WRITE) == 0 ? 0 : EIO;
+    if (mmb__os_populate(map->base + start, page, access == MMB__WRITE) == 0) {
+        return 0;
+    }
+    return mmb__os_is_full(map->fd) ? ENOSPC : EIO;
 }
 
 mmb__verdict mmb__serve(mmb_map *map, uint64_t offset, mmb__access access)

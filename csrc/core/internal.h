@@ -18,6 +18,9 @@
 
 typedef struct mmb__assist mmb__assist;
 
+/* Processes that can move the EOF of a map at once and be told apart. */
+#define MMB__GROWERS 32
+
 /* The part of a map that a forked child shares with its parent: it lies in
  * shared anonymous memory, so that a disk found full by the child reaches the
  * parent's close, and a map sealed by the parent is not grown by the child. */
@@ -29,10 +32,13 @@ typedef struct {
     /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
     _Atomic int poison;
     /* Set by the owner's seal (seq_cst), read by growers (seq_cst) after they
-     * count themselves in `growers`: either the grower sees the seal, or the
-     * seal sees the grower and waits. */
+     * count themselves in below: either the grower sees the seal, or the seal
+     * sees the grower and waits. */
     _Atomic bool sealed;
-    _Atomic uint32_t growers;
+    /* pid << 32 | threads of that process inside mmb__grow; 0 when free. Those that
+     * find no entry are counted in `crowd`. Written and read by growers.c, seq_cst. */
+    _Atomic uint64_t growers[MMB__GROWERS];
+    _Atomic uint32_t crowd;
     /* pid of the process that extends by ftruncate now, 0 when free. Only for
      * file systems without fallocate. */
     _Atomic int truncating;
@@ -42,11 +48,13 @@ typedef struct {
     _Atomic uint64_t prefaulted;
 } mmb__shared;
 
-/* What has become of the memory of a map; only ever moves forward. */
+/* What has become of the memory of a map. It is the file at first and private in the
+ * end; the states between are locks, each held by one thread for a few system calls. */
 enum {
     MMB__SHARED_FILE, /* the file itself, growing */
     MMB__CONVERTING,  /* one thread is replacing it by a private copy */
     MMB__PRIVATE,     /* a private copy: stores no longer reach the file */
+    MMB__COVERING,    /* one thread puts zeros where the private copy has no page */
 };
 
 typedef struct {
@@ -72,7 +80,8 @@ struct mmb_map {
     /* Sealed in this process (a child may seal its own view only). seq_cst, for
      * the same reason as mmb__shared.sealed. */
     _Atomic bool sealed;
-    /* One of the enum above; the move to CONVERTING is by compare-and-swap. */
+    /* One of the enum above; moves to a lock are by compare-and-swap, from it by a
+     * store (release). A forked child takes both back: their holder is not there. */
     _Atomic int memory;
     /* False once the file system said that it has no fallocate. Relaxed: being
      * late costs one more refused call. */
@@ -83,8 +92,8 @@ struct mmb_map {
     /* [0, solid) is known to have blocks. Raised (relaxed compare-and-swap) by
      * whoever allocated them, lowered by punching; too low is always safe. */
     _Atomic uint64_t solid;
-    /* For systems that cannot say whether a page can be had: the offset tried
-     * last, and how often in a row. Relaxed; a heuristic against endless loops. */
+    /* The page tried in vain last, and how often in a row. Relaxed; a heuristic
+     * against endless loops. */
     _Atomic uint64_t retry_offset;
     _Atomic uint32_t retries;
 
@@ -128,21 +137,44 @@ mmb__verdict mmb__serve(mmb_map *map, uint64_t offset, mmb__access access);
  * MMB_E value; poisons nothing. Handler: yes. */
 int mmb__grow(mmb_map *map, uint64_t from, uint64_t to, mmb__access access);
 
-/* 0 if `map` may grow: not poisoned, not sealed (ESTALE), its fd our file still
- * (EBADF), the file as long as it must be (MMB_ETRUNCATED). `*size` is EOF.
+/* 0 if `map` may grow: its fd our file still (EBADF), not poisoned, not sealed
+ * (ESTALE), the file as long as it must be (MMB_ETRUNCATED). `*size` is EOF.
  * Handler: yes. */
 int mmb__check(const mmb_map *map, uint64_t *size);
 
+/* 0 and EOF in `*size` if the fd is still that of our file, else EBADF: a program
+ * that closes all its fds gives our number to another file, which must neither be
+ * extended nor cut. Handler: yes. */
+int mmb__our_file(const mmb_map *map, uint64_t *size);
+
+/* True if the fault at `offset` came back so often that our answer cannot be what it
+ * needs. Handler: yes. */
+bool mmb__tried_too_often(mmb_map *map, uint64_t offset);
+
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);
+
+/* ---- growers.c: who is moving EOF ------------------------------------------ */
+
+/* Count the calling thread in and out. Handler: yes. */
+uint32_t mmb__growers_enter(mmb__shared *shared);
+void mmb__growers_leave(mmb__shared *shared, uint32_t index);
+
+/* Wait until all that were in have left, or died. Handler: no. */
+void mmb__growers_wait(mmb__shared *shared);
 
 /* ---- snapshot.c: a private copy in place of the file ---------------------- */
 
 /* Let the access at `offset` succeed in private memory, whatever the file's
  * state: the whole map becomes a private copy first, a page of zeros covers what
- * even then cannot be had. False if the kernel grants no memory for it.
- * Handler: yes. */
+ * even then cannot be had. False if the kernel grants no memory for it, or if that
+ * does not help. Handler: yes. */
 bool mmb__cover(mmb_map *map, uint64_t offset);
+
+/* ---- map.c ---------------------------------------------------------------- */
+
+/* Close the fd, unless its number is another file's by now. Handler: no. */
+void mmb__close_file(mmb_map *map);
 
 /* ---- fault.c -------------------------------------------------------------- */
 
@@ -152,10 +184,10 @@ void mmb__fault_after_fork(void); /* in the child, from the registry's fork hand
 
 /* Start the thread, all signals blocked in it. Handler: no. */
 int mmb__assist_start(mmb_map *map, bool prefault, bool writeback);
-/* Tell it that EOF has moved. Handler: yes. */
-void mmb__assist_wake(mmb_map *map);
-/* Stop it and wait for its end; in a forked child, where it does not exist,
- * only free its memory. Handler: no. */
+/* Tell it that EOF has moved, and that [start, solid) has got blocks. Handler: yes. */
+void mmb__assist_wake(mmb_map *map, uint64_t start, uint64_t solid);
+/* Stop it and wait for its end; in a forked child, where it does not exist, only
+ * free its memory. Nobody may be growing the map any more. Handler: no. */
 void mmb__assist_stop(mmb_map *map);
 
 static inline uint64_t mmb__round_down(uint64_t value, uint64_t unit)

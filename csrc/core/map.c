@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 /* More than any address space has; keeps sums of offsets far from overflow. */
@@ -71,14 +69,21 @@ static mmb_limit blame_for_no_memory(void)
     return MMB_LIMIT_SPACE;
 }
 
+void mmb__close_file(mmb_map *map)
+{
+    uint64_t size = 0;
+    if (mmb__our_file(map, &size) == 0) {
+        close(map->fd);
+    }
+    map->fd = -1;
+}
+
 static void release(mmb_map *map)
 {
     if (map->base != NULL) {
         munmap(map->base, (size_t)map->length);
     }
-    if (map->fd >= 0) {
-        close(map->fd);
-    }
+    mmb__close_file(map);
     if (map->shared != NULL) {
         mmb__os_shared_free(map->shared, sizeof *map->shared);
     }
@@ -86,8 +91,28 @@ static void release(mmb_map *map)
     free(map);
 }
 
-/* Everything of mmb_map_open that `release` undoes. */
-static int build(mmb_map *map, int fd, const struct stat *file, mmb_limit *limit)
+/* Bytes stored between EOF and the end of its page raise no signal and are wiped
+ * when the file grows: leave no such gap. Nobody else grows the file yet, so a full
+ * disk, where there is no block for the last byte, is no obstacle. */
+static int raise_to_granule(mmb_map *map, uint64_t size)
+{
+    uint64_t end = mmb__min(mmb__round_up(size, MMB_GRANULE), map->length);
+    if (end == size) {
+        return 0;
+    }
+    int error = mmb__os_grow(map->fd, end, end, end);
+    if (error == EOPNOTSUPP || error == ENOSPC || error == EDQUOT) {
+        error = ftruncate(map->fd, (off_t)end) == 0 ? 0 : errno;
+    }
+    if (error == 0) {
+        atomic_store(&map->shared->backed, end);
+        atomic_store(&map->shared->growths, 1);
+    }
+    return error;
+}
+
+/* Everything of mmb_map_open that `release` undoes. `size`: of what is kept. */
+static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
 {
     map->shared = mmb__os_shared_alloc(sizeof *map->shared);
     if (map->shared == NULL) {
@@ -104,7 +129,7 @@ static int build(mmb_map *map, int fd, const struct stat *file, mmb_limit *limit
     if (error != 0) {
         return error;
     }
-    atomic_store(&map->shared->backed, (uint64_t)file->st_size);
+    atomic_store(&map->shared->backed, size);
     return mmb_fault_arm();
 }
 
@@ -151,7 +176,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->owner = getpid();
     atomic_store(&map->can_allocate, true);
     atomic_store(&map->step_limit, map->max_growth);
-    error = build(map, fd, &file, limit);
+    error = build(map, fd, (uint64_t)file.st_size, limit);
     if (error == 0) {
         error = mmb__registry_add(map);
         if (error != 0) {
@@ -162,25 +187,15 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
         release(map);
         return error;
     }
-    if (replace) {
-        error = mmb_map_cut(map, 0);
-        if (error != 0) {
-            mmb_map_free(map);
-            return error;
-        }
-    }
-    if (file.st_size > 0) {
-        /* Bytes stored between EOF and the end of its page raise no signal and
-         * are wiped when the file grows: leave no such gap. */
-        error = mmb_map_ensure(
-            map, mmb__min(mmb__round_up((uint64_t)file.st_size, MMB_GRANULE), map->length));
-    }
-    if (error == 0 && (options->prefault || options->writeback)) {
-        error = mmb__assist_start(map, options->prefault, options->writeback);
-    }
+    /* The file is touched last, by one call that leaves it as it was if it fails. */
+    error = replace ? mmb_map_cut(map, 0) : raise_to_granule(map, (uint64_t)file.st_size);
     if (error != 0) {
         mmb_map_free(map);
         return error;
+    }
+    if (options->prefault || options->writeback) {
+        /* Advice: without the thread all is as right, if slower. */
+        (void)mmb__assist_start(map, options->prefault, options->writeback);
     }
     *out = map;
     return 0;
@@ -188,32 +203,23 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
 
 /* ---- closing -------------------------------------------------------------- */
 
-/* Wait for growers of other processes too; not for ever, since one that was
- * killed inside stays counted. */
-static void wait_for_growers(const mmb__shared *shared)
-{
-    enum { ROUNDS = 1000 };
-    const struct timespec millisecond = {.tv_nsec = 1000000};
-    for (int round = 0; round < ROUNDS && atomic_load(&shared->growers) != 0; round++) {
-        if (round < 100) {
-            sched_yield();
-        } else {
-            nanosleep(&millisecond, NULL);
-        }
-    }
-}
-
 void mmb_map_seal(mmb_map *map)
 {
     if (atomic_exchange(&map->sealed, true)) {
         return;
     }
-    mmb__assist_stop(map);
-    if (mmb_map_is_owner(map)) {
+    bool owner = mmb_map_is_owner(map);
+    if (owner) {
         atomic_store(&map->shared->sealed, true);
-        wait_for_growers(map->shared);
+        mmb__growers_wait(map->shared);
     }
     mmb__registry_drain(map);
+    mmb__assist_stop(map);
+    /* The last look: what is cut afterwards is cut by us. */
+    uint64_t size = 0;
+    if (owner && mmb__our_file(map, &size) == 0 && size < atomic_load(&map->shared->backed)) {
+        mmb_map_set_poison(map, MMB_ETRUNCATED);
+    }
 }
 
 int mmb_map_cut(mmb_map *map, uint64_t size)
@@ -221,12 +227,12 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     if (!mmb_map_is_owner(map)) {
         return EPERM;
     }
-    while (ftruncate(map->fd, (off_t)size) != 0) {
-        if (errno != EINTR) {
-            return errno;
-        }
+    uint64_t eof = 0;
+    int error = mmb__our_file(map, &eof);
+    while (error == 0 && ftruncate(map->fd, (off_t)size) != 0) {
+        error = errno == EINTR ? 0 : errno;
     }
-    return 0;
+    return error;
 }
 
 void mmb_map_free(mmb_map *map)
@@ -345,8 +351,8 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
             done = (ssize_t)mmb__min(length, mmb__os_page());
             memmove(map->base + offset, from, (size_t)done);
         }
-        if (done < 0) {
-            error = errno == EINTR ? 0 : errno;
+        if (done <= 0) {
+            error = done == 0 ? EIO : errno == EINTR ? 0 : errno;
             continue;
         }
         from += done;
@@ -358,9 +364,13 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
 
 int mmb_map_flush(mmb_map *map, bool durable)
 {
-    mmb_stats now;
-    mmb_map_get_stats(map, &now);
-    if (now.backed > 0 && msync(map->base, (size_t)now.backed, MS_ASYNC) != 0) {
+    uint64_t eof = 0;
+    int error = mmb__our_file(map, &eof);
+    if (error != 0) {
+        return error;
+    }
+    uint64_t length = mmb__min(eof, map->length);
+    if (length > 0 && msync(map->base, (size_t)length, MS_ASYNC) != 0) {
         return errno;
     }
     return durable ? mmb__os_datasync(map->fd) : 0;

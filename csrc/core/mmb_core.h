@@ -74,12 +74,15 @@ typedef enum {
 int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit);
 
 /* Stop growing, for good: returns when no handler and no helper thread is still
- * at work on the map. Stores beyond EOF now land in private memory. Idempotent.
- * Handler: no. */
+ * at work on the map, in this process or, for the owner, in any. Stores beyond EOF
+ * now land in private memory. In the owner the map is poisoned by MMB_ETRUNCATED if
+ * someone else has cut the file: look at the poison before the file is touched.
+ * Idempotent. Handler: no. */
 void mmb_map_seal(mmb_map *map);
 
 /* Cut the file of a sealed map to `size` bytes (or extend it, sparsely).
- * Only the process that opened the map may: EPERM in a child. Handler: no. */
+ * Only the process that opened the map may: EPERM in a child. EBADF, as from all
+ * that work on the file, if the program has closed the map's fd. Handler: no. */
 int mmb_map_cut(mmb_map *map, uint64_t size);
 
 /* Take [offset, offset + length) out of the file of a sealed map, so that what
@@ -150,7 +153,8 @@ int mmb_map_flush(mmb_map *map, bool durable);
 
 /* Make sure that growth faults reach us: install the SIGBUS handler, or put it
  * back on top if someone else has taken SIGBUS since. Cheap (one system call)
- * when nothing changed; mmb_map_open does it. Handler: no. */
+ * when nothing changed; mmb_map_open does it. EBUSY when too many different
+ * handlers have been put over ours to do it safely once more. Handler: no. */
 int mmb_fault_arm(void);
 
 /* Words for an error value of this header, MMB_E values included; static or

@@ -27,11 +27,15 @@
 #include <semaphore.h>
 #endif
 #if defined(__linux__)
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <ucontext.h>
 #else
 #include <pthread.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
 #endif
 
 #ifndef MAP_NORESERVE
@@ -139,22 +143,25 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
 
 #if defined(__linux__)
 
+/* Signals are held back: tmpfs gives up at any that is pending and starts from
+ * scratch, so that with a fast timer it would never end. */
 static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
 {
-    for (;;) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error;
+    do {
 #if __SIZEOF_LONG__ == 8
         /* libc's wrapper is a cancellation point, which a handler must not meet. */
         long result = syscall(SYS_fallocate, fd, mode, offset, length);
 #else
         int result = fallocate(fd, mode, (off_t)offset, (off_t)length);
 #endif
-        if (result == 0) {
-            return 0;
-        }
-        if (errno != EINTR) {
-            return errno == ENOSYS ? EOPNOTSUPP : errno;
-        }
-    }
+        error = result == 0 ? 0 : errno;
+    } while (error == EINTR);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error == ENOSYS ? EOPNOTSUPP : error;
 }
 
 enum {
@@ -163,12 +170,27 @@ enum {
     COLLAPSE_RANGE = 8,
 };
 
+/* In pieces, so that signals are not held back for long. */
+static int allocate_in_pieces(int fd, int mode, uint64_t offset, uint64_t length)
+{
+    const uint64_t most = (uint64_t)256 << 20;
+    int error = 0;
+    while (error == 0 && length > 0) {
+        uint64_t piece = length < most ? length : most;
+        error = linux_fallocate(fd, mode, offset, piece);
+        offset += piece;
+        length -= piece;
+    }
+    return error;
+}
+
 enum {
     EXT4_TYPE = 0xef53,
     XFS_TYPE = 0x58465342,
     TMPFS_TYPE = 0x01021994,
     HUGETLB_TYPE = 0x958458f6,
     BTRFS_TYPE = 0x9123683e,
+    OVERLAY_TYPE = 0x794c7630,
 };
 
 static uint32_t file_system(int fd, uint64_t *block)
@@ -183,9 +205,33 @@ static uint32_t file_system(int fd, uint64_t *block)
     return (uint32_t)fs.f_type;
 }
 
+int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end)
+{
+    /* Blocks first, beyond EOF. In one call with the move, ext4 would move EOF from
+     * extent to extent, leave it in the middle of a granule, or of a page, when the
+     * disk is full, and wipe what another thread stores behind it there. */
+    if (solid > start) {
+        int error = allocate_in_pieces(fd, KEEP_SIZE, start, solid - start);
+        if (error == EOPNOTSUPP) {
+            return allocate_in_pieces(fd, 0, start, end - start); /* NFS */
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    return linux_fallocate(fd, 0, end - 1, 1);
+}
+
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
 {
-    return linux_fallocate(fd, 0, offset, length);
+    int error = allocate_in_pieces(fd, KEEP_SIZE, offset, length);
+    return error == EOPNOTSUPP ? allocate_in_pieces(fd, 0, offset, length) : error;
+}
+
+bool mmb__os_is_full(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail == 0;
 }
 
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
@@ -216,6 +262,7 @@ int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
     case XFS_TYPE:
     case TMPFS_TYPE:
     case BTRFS_TYPE:
+    case OVERLAY_TYPE: /* asks the file system that it keeps its files in */
         break;
     default:
         /* Others may answer from their metadata and miss pages that were
@@ -264,10 +311,22 @@ int mmb__os_datasync(int fd)
 
 #else
 
+int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end)
+{
+    (void)fd, (void)start, (void)solid, (void)end;
+    return EOPNOTSUPP;
+}
+
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
 {
     (void)fd, (void)offset, (void)length;
     return EOPNOTSUPP;
+}
+
+bool mmb__os_is_full(int fd)
+{
+    struct statvfs fs;
+    return fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail == 0;
 }
 
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
@@ -320,8 +379,58 @@ int mmb__os_datasync(int fd)
 
 int mmb__os_duplicate(int fd, int *copy)
 {
-    *copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    *copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return *copy < 0 ? errno : 0;
+}
+
+/* ---- processes ------------------------------------------------------------ */
+
+#if defined(__linux__)
+
+/* A pid's descriptor can be read from once the process is dead (Linux 5.3). */
+static bool has_ended(int pid)
+{
+    enum { PIDFD_OPEN = 434 };
+    long handle = syscall(PIDFD_OPEN, pid, 0);
+    if (handle < 0) {
+        return false;
+    }
+    struct pollfd ask = {.fd = (int)handle, .events = POLLIN};
+#if defined(SYS_poll)
+    bool ended = syscall(SYS_poll, &ask, 1, 0) == 1;
+#else
+    const struct timespec at_once = {0};
+    bool ended = syscall(SYS_ppoll, &ask, 1, &at_once, NULL, 0) == 1;
+#endif
+    syscall(SYS_close, handle);
+    return ended;
+}
+
+#elif defined(__OpenBSD__)
+
+static bool has_ended(int pid)
+{
+    (void)pid;
+    return false;
+}
+
+#else
+
+static bool has_ended(int pid)
+{
+    siginfo_t state = {0};
+    return waitid(P_PID, (id_t)pid, &state, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           state.si_pid == pid;
+}
+
+#endif
+
+bool mmb__os_is_alive(int pid)
+{
+    if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
+        return false;
+    }
+    return !has_ended(pid);
 }
 
 /* ---- waking a thread ------------------------------------------------------ */
@@ -477,8 +586,10 @@ mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context)
         signal.again = false;
         signal.address = last_fault_address(context);
     } else if (info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO) {
-        signal.cause = MMB__BROKEN_PAGE;
+        signal.cause = MMB__OTHER_FAULT;
         signal.again = info->si_code == BUS_MCEERR_AR;
+    } else if (info->si_code == BUS_ADRALN) {
+        signal.cause = MMB__OTHER_FAULT; /* misaligned: no page will cure that */
     }
     signal.write = fault_was_store(context);
 #else

@@ -35,10 +35,16 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write);
 
 /* ---- files ---------------------------------------------------------------- */
 
-/* Allocate blocks for [offset, offset + length) and raise EOF to its end if it
- * is below; can never lower it. EOPNOTSUPP where that cannot be had in one
- * atomic step. Handler: yes. */
+/* Allocate blocks for [start, solid), then raise EOF to `end` in one step if it is
+ * below; can never lower it. EOF stays where it was if the blocks cannot be had.
+ * EOPNOTSUPP where the system cannot promise that. Handler: yes. */
+int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end);
+
+/* Allocate blocks for a range below EOF; EOF stays. EOPNOTSUPP likewise. Handler: yes. */
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
+
+/* True if the file system has no block left, as far as it says. Handler: yes. */
+bool mmb__os_is_full(int fd);
 
 /* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
@@ -62,7 +68,15 @@ void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length);
 /* Wait until the device has the data, and the size needed to read it. */
 int mmb__os_datasync(int fd);
 
-int mmb__os_duplicate(int fd, int *copy); /* close-on-exec */
+/* Close-on-exec, and never one of the standard streams' numbers: what a library
+ * prints to a stream that the program has closed must not land in the file. */
+int mmb__os_duplicate(int fd, int *copy);
+
+/* ---- processes ------------------------------------------------------------ */
+
+/* False once the process is dead, whether its parent has waited for it or not (where
+ * the system can say, else only after that). Handler: yes. */
+bool mmb__os_is_alive(int pid);
 
 /* ---- waking a thread ------------------------------------------------------ */
 
@@ -80,7 +94,7 @@ typedef enum {
     MMB__FAULT,       /* an access the kernel refused; returning tries it again */
     MMB__SENT_BY_US,  /* raised by a thread of this process */
     MMB__SENT,        /* by another process */
-    MMB__BROKEN_PAGE, /* failed hardware below a page: never for us to answer */
+    MMB__OTHER_FAULT, /* failed hardware, misaligned access: never for us to answer */
 } mmb__cause;
 
 typedef struct {

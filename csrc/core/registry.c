@@ -37,7 +37,7 @@ static void after_fork_in_parent(void)
     pthread_mutex_unlock(&mutex);
 }
 
-/* The threads that were inside a handler, or were converting a map, are not here. */
+/* The threads that were inside a handler, or were replacing memory, are not here. */
 static void after_fork_in_child(void)
 {
     uint32_t count = atomic_load(&used_slots);
@@ -45,8 +45,9 @@ static void after_fork_in_child(void)
         atomic_store(&slots[i].users, 0);
         mmb_map *map = atomic_load(&slots[i].map);
         if (map != NULL) {
-            int converting = MMB__CONVERTING;
+            int converting = MMB__CONVERTING, covering = MMB__COVERING;
             atomic_compare_exchange_strong(&map->memory, &converting, MMB__SHARED_FILE);
+            atomic_compare_exchange_strong(&map->memory, &covering, MMB__PRIVATE);
         }
     }
     pthread_mutex_unlock(&mutex);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Map [offset, offset + length) of the map privately on the file at `source`;
- * what lies beyond EOF becomes zeros. Handler: yes. */
+/* Map [offset, offset + length) of the map privately on the file at `source`; what
+ * lies beyond EOF becomes zeros. Handler: yes. */
 static int show_file(const mmb_map *map, uint64_t offset, uint64_t length, uint64_t source,
                      uint64_t eof)
 {
@@ -24,34 +24,47 @@ static int show_file(const mmb_map *map, uint64_t offset, uint64_t length, uint6
         error = mmb__os_map_private(map->base + offset, there, map->fd, source);
     }
     if (error == 0 && there < length) {
-        error = mmb__os_map_zeros(map->base + offset + there, length - there);
+        /* A kernel that counts private memory strictly may have none for so large a
+         * range. Then the shared mapping stays, and each access to it faults and is
+         * covered by a page of its own. */
+        (void)mmb__os_map_zeros(map->base + offset + there, length - there);
     }
     return error;
 }
 
 /* The whole map, with what was collapsed out of the file as zeros, the rest at
- * its old place. Handler: yes (without cuts). */
+ * its old place. Handler: yes. */
 static int show_all(const mmb_map *map)
 {
-    struct stat now;
-    if (fstat(map->fd, &now) != 0) {
-        return errno;
-    }
-    uint64_t eof = (uint64_t)now.st_size;
+    uint64_t eof = 0;
+    int error = mmb__our_file(map, &eof);
     uint64_t at = 0, gone = 0;
-    for (size_t i = map->cut_count; i-- > 0;) {
+    for (size_t i = map->cut_count; error == 0 && i-- > 0;) {
         const mmb__cut *cut = &map->cuts[i];
-        int error = show_file(map, at, cut->offset - at, at - gone, eof);
+        error = show_file(map, at, cut->offset - at, at - gone, eof);
         if (error == 0) {
             error = mmb__os_map_zeros(map->base + cut->offset, cut->length);
-        }
-        if (error != 0) {
-            return error;
         }
         at = cut->offset + cut->length;
         gone += cut->length;
     }
-    return show_file(map, at, map->length - at, at - gone, eof);
+    return error != 0 ? error : show_file(map, at, map->length - at, at - gone, eof);
+}
+
+/* Put zeros where even the private copy has no page: beyond the end of a file that
+ * someone has cut, on a full disk, or where a block cannot be read. */
+static bool cover_page(mmb_map *map, uint64_t start)
+{
+    uint64_t page = mmb__os_page();
+    int error = mmb__os_populate(map->base + start, page, true);
+    if (error != EFAULT && mmb__tried_too_often(map, start)) {
+        return false;
+    }
+    if (error != EFAULT && error != ENOSYS) {
+        return true; /* another thread was faster, and may have stored there by now */
+    }
+    return mmb__os_map_zeros(map->base + start, page) == 0 ||
+           mmb__os_map_zeros(map->base + start, map->length - start) == 0;
 }
 
 bool mmb__cover(mmb_map *map, uint64_t offset)
@@ -63,14 +76,14 @@ bool mmb__cover(mmb_map *map, uint64_t offset)
         atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
         return true;
     }
-    if (state == MMB__CONVERTING) {
-        sched_yield();
-        return true; /* and fault again until it is done */
+    if (state == MMB__PRIVATE &&
+        atomic_compare_exchange_strong(&map->memory, &state, MMB__COVERING)) {
+        bool covered = cover_page(map, mmb__round_down(offset, mmb__os_page()));
+        atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
+        return covered;
     }
-    uint64_t page = mmb__os_page();
-    uint64_t start = mmb__round_down(offset, page);
-    return mmb__os_map_zeros(map->base + start, page) == 0 ||
-           mmb__os_map_zeros(map->base + start, map->length - start) == 0;
+    sched_yield();
+    return true; /* and fault again until the other thread is done */
 }
 
 int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length)
@@ -83,7 +96,11 @@ int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length)
         return ENOMEM;
     }
     map->cuts = cuts;
-    int error = mmb__os_collapse(map->fd, offset, length);
+    uint64_t eof = 0;
+    int error = mmb__our_file(map, &eof);
+    if (error == 0) {
+        error = mmb__os_collapse(map->fd, offset, length);
+    }
     if (error == 0) {
         cuts[map->cut_count++] = (mmb__cut){.offset = offset, .length = length};
     }
@@ -116,7 +133,6 @@ int mmb_map_detach(mmb_map *map)
     }
     atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
     mmb__registry_drain(map);
-    close(map->fd);
-    map->fd = -1;
+    mmb__close_file(map);
     return error;
 }

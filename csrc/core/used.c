@@ -65,9 +65,12 @@ static uint64_t last_nonzero(const unsigned char *base, uint64_t from, uint64_t 
 
 int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
 {
-    mmb_stats now;
-    mmb_map_get_stats(map, &now);
-    uint64_t end = mmb__min(now.backed, map->capacity);
+    uint64_t eof = 0;
+    int unusable = mmb__our_file(map, &eof);
+    if (unusable != 0) {
+        return unusable;
+    }
+    uint64_t end = mmb__min(eof, map->capacity);
     while (end > floor) {
         uint64_t last = end;
         int error = last_data(map, floor, end, &last);
@@ -99,6 +102,9 @@ static int write_zeros(const mmb_map *map, uint64_t from, uint64_t to)
             pwrite(map->fd, zeros, (size_t)mmb__min(to - from, sizeof zeros), (off_t)from);
         if (done < 0 && errno != EINTR) {
             return errno;
+        }
+        if (done == 0) {
+            return EIO;
         }
         from += done > 0 ? (uint64_t)done : 0;
     }
