@@ -23,6 +23,7 @@ CORE = Path(__file__).resolve().parent.parent / "csrc" / "core"
 SAFE = {
     "__errno_location",
     "fstat",
+    "fstatfs",
     "ftruncate",
     "getpid",
     "kill",

@@ -1,8 +1,8 @@
 /* fault.c - the SIGBUS handler: what is ours is served, all else is given back.
  *
  * The handler calls nothing that allocates, locks or prints: fstat, fallocate,
- * ftruncate, madvise, mmap, sigaction, getpid, gettid, sched_yield, and atomics. It runs
- * with all signals blocked, on whatever stack the thread has for signals.
+ * ftruncate, madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
+ * runs with all signals blocked, on whatever stack the thread has for signals.
  *
  * Living with others. Whoever installs a handler after us keeps our address as
  * its "previous" and may call it, or put it back, at any time; we keep theirs.
@@ -21,14 +21,18 @@
 #include <signal.h>
 #include <string.h>
 
-#define LEVELS 8
+#define LEVELS 16
 
 typedef struct {
     struct sigaction previous; /* written before the level is installed for the first time */
     bool used;                 /* guarded by the mutex */
+    /* The previous handler wanted to be called once (SA_RESETHAND) and has been: what
+     * comes now is for the default action. Set by the handler; relaxed, a flag alone. */
+    _Atomic bool spent;
 } level;
 
 static level levels[LEVELS];
+static const struct sigaction default_action = {.sa_handler = SIG_DFL};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Address that was served last in a thread, by thread number: enough to tell a
@@ -53,7 +57,7 @@ void mmb__fault_after_fork(void)
 /* True if the fault is answered and the access can be tried again. */
 static bool serve(const mmb__signal *signal)
 {
-    if (signal->cause == MMB__BROKEN_PAGE || signal->cause == MMB__SENT) {
+    if (signal->cause == MMB__OTHER_FAULT || signal->cause == MMB__SENT) {
         return false;
     }
     mmb_map *map = mmb__registry_enter(signal->address);
@@ -104,18 +108,29 @@ static void call_previous(const struct sigaction *previous, int number, siginfo_
     }
 }
 
+/* Whom the signal would have reached without this level. */
+static const struct sigaction *below(level *at)
+{
+    const struct sigaction *previous = &at->previous;
+    if ((previous->sa_flags & (int)SA_RESETHAND) != 0 &&
+        atomic_exchange_explicit(&at->spent, true, memory_order_relaxed)) {
+        return &default_action;
+    }
+    return previous;
+}
+
 /* Give the signal to whoever had it before this level. */
-static void pass_on(const level *from, int number, siginfo_t *info, void *context,
+static void pass_on(level *from, int number, siginfo_t *info, void *context,
                     const mmb__signal *signal)
 {
-    const struct sigaction *previous = &from->previous;
+    const struct sigaction *previous = below(from);
     bool function = (previous->sa_flags & SA_SIGINFO) != 0 ||
                     (previous->sa_handler != SIG_DFL && previous->sa_handler != SIG_IGN);
     if (function) {
         call_previous(previous, number, info, context);
         return;
     }
-    if (previous->sa_handler == SIG_IGN && signal->cause != MMB__FAULT) {
+    if (previous->sa_handler == SIG_IGN && !signal->again) {
         return;
     }
     /* Restored, the kernel finds it when the fault comes again. A signal that
@@ -126,7 +141,7 @@ static void pass_on(const level *from, int number, siginfo_t *info, void *contex
     }
 }
 
-static void handle(const level *at, int number, siginfo_t *info, void *context)
+static void handle(level *at, int number, siginfo_t *info, void *context)
 {
     int saved = errno;
     mmb__signal signal = mmb__os_read_signal(info, context);
@@ -149,9 +164,18 @@ ENTRY(4)
 ENTRY(5)
 ENTRY(6)
 ENTRY(7)
+ENTRY(8)
+ENTRY(9)
+ENTRY(10)
+ENTRY(11)
+ENTRY(12)
+ENTRY(13)
+ENTRY(14)
+ENTRY(15)
 
 static void (*const entries[LEVELS])(int, siginfo_t *, void *) = {
-    entry_0, entry_1, entry_2, entry_3, entry_4, entry_5, entry_6, entry_7,
+    entry_0, entry_1, entry_2,  entry_3,  entry_4,  entry_5,  entry_6,  entry_7,
+    entry_8, entry_9, entry_10, entry_11, entry_12, entry_13, entry_14, entry_15,
 };
 
 static bool is_ours(const struct sigaction *action)
@@ -176,20 +200,23 @@ static bool same_handler(const struct sigaction *a, const struct sigaction *b)
     return info_a ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler;
 }
 
-/* A level whose previous is `below`. With all levels taken the last one changes
- * its previous: eight different handlers took SIGBUS from us by then. */
-static int level_above(const struct sigaction *below)
+/* A level whose previous is `found`, or NULL with all of them taken. None is ever
+ * given another previous: whoever took SIGBUS from it may still call it, and with its
+ * own caller below it the two would call each other for ever. */
+static level *level_above(const struct sigaction *found)
 {
-    int index = 0;
-    while (index < LEVELS - 1 && levels[index].used &&
-           !same_handler(&levels[index].previous, below)) {
-        index++;
+    for (int i = 0; i < LEVELS; i++) {
+        level *at = &levels[i];
+        if (!at->used) {
+            at->previous = *found;
+            at->used = true;
+        }
+        if (same_handler(&at->previous, found)) {
+            atomic_store_explicit(&at->spent, false, memory_order_relaxed);
+            return at;
+        }
     }
-    if (!levels[index].used || !same_handler(&levels[index].previous, below)) {
-        levels[index].previous = *below;
-        levels[index].used = true;
-    }
-    return index;
+    return NULL;
 }
 
 int mmb_fault_arm(void)
@@ -204,12 +231,16 @@ int mmb_fault_arm(void)
     int error = 0;
     pthread_mutex_lock(&mutex);
     if (sigaction(SIGBUS, NULL, &now) == 0 && !is_ours(&now)) {
-        struct sigaction action;
-        memset(&action, 0, sizeof action);
-        action.sa_sigaction = entries[level_above(&now)];
-        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        sigfillset(&action.sa_mask);
-        error = sigaction(SIGBUS, &action, NULL) == 0 ? 0 : errno;
+        level *above = level_above(&now);
+        error = EBUSY;
+        if (above != NULL) {
+            struct sigaction action;
+            memset(&action, 0, sizeof action);
+            action.sa_sigaction = entries[above - levels];
+            action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+            sigfillset(&action.sa_mask);
+            error = sigaction(SIGBUS, &action, NULL) == 0 ? 0 : errno;
+        }
     }
     pthread_mutex_unlock(&mutex);
     return error;
