@@ -200,8 +200,8 @@ ctest:
 	@$(MAKE) --no-print-directory ctest-plain ctest-asan ctest-tsan
 
 # What has no machine here must at least compile, and without a warning.
-FOREIGN := aarch64-linux-gnu.2.28 x86_64-macos aarch64-macos x86_64-freebsd x86_64-netbsd \
-    x86_64-openbsd
+FOREIGN := x86_64-linux-gnu.2.28 aarch64-linux-gnu.2.28 x86_64-macos aarch64-macos \
+    x86_64-freebsd x86_64-netbsd x86_64-openbsd
 
 $(VENV)/.zig: $(VENV)/.made
 	$(call retry,$(PIP) ziglang==0.17.1)
