@@ -1,0 +1,53 @@
+"""Fixtures that several modules use."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.missing import missing, tool
+from support.mounts import mounted
+from support.readers import Programs
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A path at which nothing is yet."""
+    return tmp_path / "target"
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """mount(kind, size, options=""): a file system of its own for this test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str, size: int, options: str = "") -> Path:
+            return stack.enter_context(mounted(kind, tmp_path, size, options))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """The capnp tool, and the C++ reader, which is built here."""
+    capnp_tool = tool("capnp", "capnproto")
+    compiler = tool("g++", "g++")
+    reader = tmp_path_factory.mktemp("cpp") / "reader"
+    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-O1", "-o", str(reader)]
+    libraries = ["-lcapnp-json", "-lcapnpc", "-lcapnp", "-lkj"]
+    done = subprocess.run(
+        [*command, str(HERE / "cpp" / "reader.c++"), *libraries],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if "capnp/compat/json.h: No such file" in done.stderr:
+        missing("the headers of Cap'n Proto are not installed (Debian: libcapnp-dev)")
+    assert done.returncode == 0, done.stderr
+    return Programs(capnp_tool, str(reader))

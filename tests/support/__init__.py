@@ -1,0 +1,1 @@
+"""What the tests share: programs run apart, other readers, mounts, messages."""

@@ -1,0 +1,80 @@
+"""Programs run apart: whatever may crash, race, hang or change the process.
+
+A time limit is always set, and how the process ended is part of the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmapbuilder
+
+TESTS = Path(__file__).resolve().parent.parent
+# So that the other process imports the same package and the same helpers.
+SEARCH = [str(TESTS), str(Path(mmapbuilder.__file__).resolve().parent.parent)]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that killed the process, if one did."""
+        return signal.Signals(-self.code).name if self.code < 0 else None
+
+    def __str__(self) -> str:
+        how = f"killed by {self.signal}" if self.signal else f"exit code {self.code}"
+        return f"{how}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+    def ok(self) -> Ended:
+        """Demand an orderly end with nothing on stderr."""
+        assert self.code == 0, str(self)
+        assert self.err == "", str(self)
+        return self
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of such a process."""
+    path = os.pathsep.join([*SEARCH, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path} | changes
+
+
+def start(code: str, *args: object, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Start Python on `code`, with pipes to talk to it."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", *options, "-c", textwrap.dedent(code), *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def end(process: subprocess.Popen[str], *, timeout: float = 60) -> Ended:
+    """Wait for a process; kill it and fail if it takes too long."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"no end after {timeout} s\n--- out\n{out}\n--- err\n{err}") from None
+    return Ended(process.returncode, out, err)
+
+
+def python(
+    code: str, *args: object, options: tuple[str, ...] = (), timeout: float = 60
+) -> Ended:
+    """Run `code` in a Python of its own, warnings being errors."""
+    return end(start(code, *args, options=options), timeout=timeout)
