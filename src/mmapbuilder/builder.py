@@ -8,6 +8,7 @@ from ._stats import Stats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -192,9 +193,10 @@ class Builder(_core.Map):
         elif not self.closed:
             self._leave(error)
 
-    def __del__(self) -> None:
+    # As a default, `warn` is there even when the interpreter is clearing modules.
+    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
         if not self.closed:
-            warnings.warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
+            warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
             self._leave(None)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from .builder import GIB, MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any, Self
 
@@ -321,10 +322,11 @@ class MessageBuilder:
         except Exception as problem:
             error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
 
-    def __del__(self) -> None:
+    # As a default, `warn` is there even when the interpreter is clearing modules.
+    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
         core = self._map
         if core is not None and not core.closed:
-            warnings.warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
+            warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
             try:
                 self._release(core)
             except Exception:
