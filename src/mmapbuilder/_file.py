@@ -85,6 +85,8 @@ class OpenFile:
             there = _stat_if_same(status, path)
             if there is not None:
                 self.size = there.st_size
+                if self.created:
+                    self._make_way(path)
                 return
             self.release()  # it was renamed or replaced before it was locked
 
@@ -101,6 +103,19 @@ class OpenFile:
                 flags |= os.O_CREAT
         self.created = False
         self.fd = os.open(path, flags, 0o666)
+
+    def _make_way(self, path: str) -> None:
+        """Let an atomic builder have the name, whose target does not exist yet."""
+        directory, base = os.path.split(path)
+        temporary = os.path.join(directory, _temporary_name(base))
+        try:
+            fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return
+        try:
+            self._flock(fd)
+        finally:
+            os.close(fd)
 
     def open_atomic(self, path: str) -> None:
         """Make a temporary file in the directory of what `path` leads to."""
@@ -250,6 +265,8 @@ class OpenFile:
 
     def discard(self) -> None:
         """Remove a file that was made by its path; empty one that was given open."""
+        if self.fd < 0:
+            return
         if self._path is None:
             if self.mode != "r+":
                 os.ftruncate(self.fd, 0)
@@ -289,6 +306,14 @@ class OpenFile:
             self._unlock(self._target_fd)
             os.close(self._target_fd)
             self._target_fd = -1
+
+    def __del__(self) -> None:
+        # Of use only where an interruption came between two steps of a builder.
+        if self.fd >= 0:
+            try:
+                self.abandon()
+            except Exception:
+                pass
 
     def _close_fd(self) -> None:
         self._forget()

@@ -8,9 +8,11 @@ from ._stats import Stats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
+
+    from typing_extensions import Buffer
 
     from ._file import FileLike
 
@@ -105,6 +107,11 @@ class Builder(_core.Map):
     def stats(self) -> Stats:
         """Counters of this builder; after close, as they were then."""
         return Stats(*self._stats())
+
+    def writelines(self, lines: "Iterable[Buffer]") -> None:
+        """Write one after the other; no line ends are added."""
+        for line in lines:
+            self.write(line)
 
     def close(self, size: int | None = None) -> None:
         r"""Cut the file to `size` bytes (by default to what is used) and close it.
