@@ -35,16 +35,36 @@ static level levels[LEVELS];
 static const struct sigaction default_action = {.sa_handler = SIG_DFL};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Address that was served last in a thread, by thread number: enough to tell a
- * SIGBUS that somebody raised from one that a handler above us raises again for
- * a fault which we have not seen. Two threads may share a place; then a raise
- * may be taken for such a fault, and is ignored. Relaxed: read by its writer. */
-#define THREADS 1024
-static _Atomic uintptr_t last_served[THREADS];
+/* Addresses that were served, to tell a SIGBUS that somebody raised from one that a
+ * handler above us raises again for a fault which we have not seen: the system says
+ * of a raised signal only which fault the thread had last. A new thread and a forked
+ * child inherit that from their creator, so it is kept by address; that may be
+ * overwritten by others, so each thread's last is kept as well. Where both fail a
+ * raise is taken for such a fault, and ignored. Relaxed: hints. */
+#define PLACES 4096
+static _Atomic uintptr_t served[PLACES];
+static _Atomic uintptr_t served_last[PLACES];
 
-static _Atomic uintptr_t *last_served_here(void)
+static _Atomic uintptr_t *place_of_address(uintptr_t address)
 {
-    return &last_served[mmb__os_thread() % THREADS];
+    return &served[(address >> 3) % PLACES];
+}
+
+static _Atomic uintptr_t *place_of_thread(void)
+{
+    return &served_last[mmb__os_thread() % PLACES];
+}
+
+static bool was_served(uintptr_t address)
+{
+    return atomic_load_explicit(place_of_address(address), memory_order_relaxed) == address ||
+           atomic_load_explicit(place_of_thread(), memory_order_relaxed) == address;
+}
+
+static void note_served(uintptr_t address)
+{
+    atomic_store_explicit(place_of_address(address), address, memory_order_relaxed);
+    atomic_store_explicit(place_of_thread(), address, memory_order_relaxed);
 }
 
 void mmb__fault_after_fork(void)
@@ -65,19 +85,18 @@ static bool serve(const mmb__signal *signal)
         return false;
     }
     bool sent = signal->cause == MMB__SENT_BY_US;
-    _Atomic uintptr_t *last = last_served_here();
     bool answered = false;
     /* A handler above us, like faulthandler's, may take a growth fault for a
      * crash, put us back and raise SIGBUS again. The fault itself is then still
      * to come: answer it now and ignore the raise. But a raise after a fault
      * that we have answered is the program's own wish to die. */
-    if (!sent || atomic_load_explicit(last, memory_order_relaxed) != signal->address) {
+    if (!sent || !was_served(signal->address)) {
         mmb__verdict verdict = mmb__serve(map, signal->address - (uintptr_t)map->base,
                                           signal->write ? MMB__WRITE : MMB__READ);
         answered = verdict != MMB__NOT_OURS;
     }
     if (answered) {
-        atomic_store_explicit(last, signal->address, memory_order_relaxed);
+        note_served(signal->address);
         atomic_fetch_add_explicit(&map->shared->faults, 1, memory_order_relaxed);
     }
     mmb__registry_leave(map);

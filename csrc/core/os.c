@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -45,19 +46,20 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-static uint64_t page_size = 4096;
+/* Set to the same value by every map that is opened; atomic only for form. */
+static _Atomic uint64_t page_size = 4096;
 
 void mmb__os_init(void)
 {
     long size = sysconf(_SC_PAGESIZE);
     if (size > 0) {
-        page_size = (uint64_t)size;
+        atomic_store_explicit(&page_size, (uint64_t)size, memory_order_relaxed);
     }
 }
 
 uint64_t mmb__os_page(void)
 {
-    return page_size;
+    return atomic_load_explicit(&page_size, memory_order_relaxed);
 }
 
 /* ---- memory --------------------------------------------------------------- */
@@ -252,7 +254,7 @@ uint64_t mmb__os_collapse_unit(int fd)
         return 0;
     }
     /* Whole pages as well, so that the snapshot can be mapped at what moved. */
-    return block > page_size ? block : page_size;
+    return block > mmb__os_page() ? block : mmb__os_page();
 }
 
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
