@@ -198,12 +198,7 @@ class OpenFile:
         raise io.UnsupportedOperation(code, text, self.name)
 
     def _require_regular(self, status: os.stat_result) -> None:
-        if stat.S_ISREG(status.st_mode):
-            return
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
-        self._refuse(errno.ESPIPE, f"this is {kind}; only a regular file can be mapped")
+        require_regular(status, self.name)
 
     def _lock(self, status: os.stat_result) -> None:
         key = (status.st_dev, status.st_ino)
@@ -338,6 +333,27 @@ _KINDS = {
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+
+
+def require_regular(status: os.stat_result, name: "Name") -> None:
+    """Refuse what is no regular file."""
+    if stat.S_ISREG(status.st_mode):
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
+    raise io.UnsupportedOperation(errno.ESPIPE, f"this is {kind}, not a regular file", name)
+
+
+def open_regular(name: "str | bytes", flags: int) -> int:
+    """Open an existing regular file, and no other, without waiting."""
+    fd = os.open(name, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        require_regular(os.fstat(fd), name)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def open_file(file: "FileLike", mode: str, atomic: bool) -> OpenFile:

@@ -5,6 +5,7 @@ import fcntl
 import os
 
 from . import _core
+from ._file import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def verify(path: "Path") -> Report:
     (128, 1, 2)
     """
     name = os.fspath(path)
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    fd = open_regular(name, os.O_RDONLY)
     try:
         return Report(*_core.verify(fd, name))
     finally:
@@ -94,7 +95,7 @@ def recover(path: "Path", *, durable: bool = False) -> Report:
     Alice
     """
     name = os.fspath(path)
-    fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    fd = open_regular(name, os.O_RDWR)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
