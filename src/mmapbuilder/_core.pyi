@@ -1,7 +1,7 @@
 # Private: use the names that mmapbuilder itself offers.
 
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, final, overload, type_check_only
+from typing import Any, SupportsIndex, TypeAlias, final, overload, type_check_only
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -98,7 +98,7 @@ def recover(
 ) -> tuple[int, int, int, int, int, int, int, int, bool]: ...
 
 # Offsets, their width, bytes, valid bits, number of the first string, count.
-_Strings = tuple[Buffer, int, Buffer, Buffer | None, int, int]
+_Strings: TypeAlias = tuple[Buffer, int, Buffer, Buffer | None, int, int]
 
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /

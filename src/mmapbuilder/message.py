@@ -11,9 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Self, SupportsIndex
 
     from ._file import FileLike, Name
+    from .arrays import Space
 
 
 class MessageBuilder:
@@ -96,6 +97,7 @@ class MessageBuilder:
         self._capacity = capacity
         self._message: Any = None
         self._root: Any = None
+        self._schema: Any = None
         self._mixed = False
         self._final: Stats | None = None
         self._segments: _core.Segments | None = segments
@@ -134,6 +136,7 @@ class MessageBuilder:
         if schema is None:  # pycapnp takes it for a schema, and dies
             raise TypeError("schema must be a struct of a schema, not None")
         root = self.message.init_root(schema)
+        self._schema = getattr(schema, "schema", schema)
         if fields:
             root.from_dict(fields)
         self._root = root
@@ -160,6 +163,106 @@ class MessageBuilder:
             return segments.allocate(min_words)
         self._mixed = True
         return memoryview(bytearray(8 * max(min_words, 1)))
+
+    # ---- arrays ----
+
+    @property
+    def schema(self) -> "Any":
+        """The schema of the root: what `init_root` was given.
+
+        Where the root is made in another way (``message.set_root``, or a message of
+        pycapnp's own that got `allocate_segment`), it can be set for `array` and its like.
+        """
+        return self._schema
+
+    @schema.setter
+    def schema(self, schema: "Any") -> None:
+        self._schema = getattr(schema, "schema", schema)
+
+    def array(self, *path: "str | SupportsIndex") -> "Any":
+        """Return the list at `path` as a NumPy array that is the memory of the message.
+
+        `path` goes from the root by field names and list indexes, through groups and
+        unions. There is no copy: what is stored into the array is in the message.
+
+        ==================  ========================================================
+        at the path         the array
+        ==================  ========================================================
+        numbers, enums      one-dimensional, of that dtype (an enum's is uint16)
+        structs             structured: numbers and enums under their names, groups
+                            nested, ``@which`` for the tag of a union. The members of
+                            a union overlap. Fields with a default are left out.
+        Data                uint8
+        Text                uint8, read-only, without the zero at its end
+        ==================  ========================================================
+
+        The array stays valid as the message grows. After `close` it is part of the
+        private snapshot.
+
+        >>> with MessageBuilder("walk.bin") as b:
+        ...     walk = b.init_root(walk_capnp.Walk)
+        ...     _ = walk.init("steps", 1000)
+        ...     b.array("steps")["x"] = numpy.linspace(0, 1, 1000)
+
+        Raises:
+            KeyError: no such field, not set yet, or not the active member of its union
+                (a ValueError as well).
+            IndexError: a list is shorter.
+            TypeError: what is there cannot be a view; the text says what can be done.
+            InvalidMessage: the bytes are no valid message.
+            ImportError: NumPy is not installed.
+        """
+        from . import arrays
+
+        return arrays.array(self._space(), path)
+
+    def column(self, *path: "str | SupportsIndex") -> "Any":
+        """Return values as readers see them, in a copy; see `Message.column`."""
+        from . import arrays
+
+        return arrays.column(self._space(), path)
+
+    def fill(self, /, *path: "Any", **columns: "Any") -> None:
+        """Write whole columns into the list at `path`, made to their length if not set.
+
+        Columns of a list of structs are given by name, or as a table after the path: a
+        mapping, a structured array, an Arrow table, a pandas or polars data frame.
+        Names in groups are dotted. Values of other lists follow the path.
+
+        >>> with MessageBuilder("walk.bin") as b:
+        ...     walk = b.init_root(walk_capnp.Walk)
+        ...     b.fill("steps", x=[0.5, 1.5], label=["go", "stop"])
+
+        Numbers are checked: one that does not fit raises. Enums take names or numbers;
+        Text and Data take str, bytes, and None for a null pointer. All columns are
+        checked before the first is written. Members of a union become active in all
+        rows, unless a column ``@which`` tells which member each row has.
+
+        Text and Data that are written anew leave the room of the old ones unused.
+
+        Raises:
+            OverflowError: a number does not fit its field.
+            TypeError: values of another kind, or a field that no column can hold.
+            ValueError: lengths differ, or an enum has no such name.
+            KeyError, IndexError, InvalidMessage, ImportError: as for `array`.
+            OSError: the file has no room.
+        """
+        from . import arrays
+
+        arrays.fill(self._space(), path, columns)
+
+    def _space(self) -> "Space":
+        """Describe the memory of the message to `arrays`."""
+        from . import arrays
+
+        self._open_map().tell()  # raises what poisoned the map
+        segments = self._segments
+        assert segments is not None
+        if self._schema is None:
+            raise ValueError(
+                "the schema of the root is not known: make the root with init_root(), or set schema"
+            )
+        return arrays.Space(segments.views(), self._schema, True, self)
 
     def flush(self, durable: bool = False) -> None:
         """Push what was built to the file; with `durable` wait for the device.

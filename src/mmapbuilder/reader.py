@@ -3,12 +3,14 @@
 import os
 
 from . import _core, _pycapnp
+from ._file import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Self, SupportsIndex
 
+    from .arrays import Space
     from .check import Path
 
 
@@ -59,6 +61,74 @@ class Message:
         if segments is None:
             raise ValueError("I/O operation on closed message")
         return segments
+
+    def array(self, *path: "str | SupportsIndex") -> "Any":
+        """Return the list at `path` as a read-only NumPy array, in place.
+
+        As `MessageBuilder.array`; a list that is not set is empty, and structs have the
+        fields that the message holds, be it of an older or a newer schema. The array
+        keeps the memory alive, also after `close`.
+
+        >>> with MessageBuilder("walk.bin") as b:
+        ...     b.init_root(walk_capnp.Walk).init("steps", 2)[1].x = 1.5
+        >>> with open_message("walk.bin", walk_capnp.Walk) as m:
+        ...     print(m.array("steps")["x"])
+        [0.  1.5]
+        """
+        from . import arrays
+
+        return arrays.array(self._space(), path)
+
+    def column(self, *path: "str | SupportsIndex") -> "Any":
+        """Return values as readers see them, as a NumPy array with a memory of its own.
+
+        The path ends with a list, or goes on from a list of structs to one field of all
+        of them: ``m.column("steps", "label")``. Unlike `array` it gives Bool, Text (str)
+        and Data (bytes) as well, and fields with defaults. Enums are numbers. Where a
+        field is not there, or not the active member of its union, the default stands.
+
+        >>> with MessageBuilder("walk.bin") as b:
+        ...     walk = b.init_root(walk_capnp.Walk)
+        ...     b.fill("steps", label=["go", "stop"])
+        >>> with open_message("walk.bin", walk_capnp.Walk) as m:
+        ...     print(m.column("steps", "label").tolist())
+        ['go', 'stop']
+
+        Raises: as `MessageBuilder.array`.
+        """
+        from . import arrays
+
+        return arrays.column(self._space(), path)
+
+    def table(self, *path: "str | SupportsIndex", columns: "list[str] | None" = None) -> "Any":
+        """Return the list at `path` as a table of Apache Arrow.
+
+        A list of structs gives a column for each number, enum, Bool, Text and Data, with
+        dotted names for those in groups; other fields are left out. `columns` chooses
+        some. Enums and tags of unions are dictionary-encoded names. Null are: Text and
+        Data that are not set and have no default, and members of unions that are not
+        active.
+
+        Numbers that lie side by side are borrowed from the file, without a copy: lists of
+        numbers, and structs that are one number. All else is copied, since Arrow knows no
+        strides and has other bits and strings than Cap'n Proto.
+
+        >>> with open_message("walk.bin", walk_capnp.Walk) as m:
+        ...     print(m.table("steps").column("x").to_pylist())
+        [0.0, 0.0]
+
+        Raises: as `MessageBuilder.array`, and ImportError without pyarrow.
+        """
+        from . import arrays
+
+        return arrays.table(self._space(), path, columns)
+
+    def _space(self) -> "Space":
+        """Describe the memory of the message to `arrays`."""
+        from . import arrays
+
+        schema = getattr(self._schema, "schema", self._schema)
+        return arrays.Space(self._open_segments(), schema, False)
 
     @property
     def name(self) -> "str | bytes":
@@ -122,7 +192,7 @@ def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> M
 
     _pycapnp.load()
     name = os.fspath(path)
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    fd = open_regular(name, os.O_RDONLY)
     try:
         length = os.fstat(fd).st_size
         head = os.pread(fd, _core.HEAD_BYTES, 0)

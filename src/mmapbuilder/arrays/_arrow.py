@@ -1,0 +1,27 @@
+"""Apache Arrow, which is imported when a table needs it."""
+
+from typing import Any
+
+
+def load(purpose: str) -> Any:
+    """Import pyarrow.
+
+    Raises:
+        ImportError: it is not installed; the error says that `purpose` needs it.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs pyarrow: pip install pyarrow", name="pyarrow"
+        ) from error
+    return pyarrow
+
+
+def load_if_there() -> Any:
+    """Import pyarrow, or return None."""
+    try:
+        import pyarrow
+    except ImportError:
+        return None
+    return pyarrow

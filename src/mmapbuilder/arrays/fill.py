@@ -1,0 +1,327 @@
+"""Writing whole columns of a message.
+
+All values are checked before anything is changed. What then remains are plain stores,
+which cannot fail but for the disk.
+"""
+
+from typing import Any
+
+from ._numpy import np
+from .fields import Column, Union, find, refuse
+from .laying import lay, measure
+from .layout import NUMBERS, TAG
+from .path import Elements, PathError, Place, Space, Step, Target, follow, spell, structs_of
+from .strings import Part, strings_of
+from .tables import columns_of, flatten
+from .values import chosen_of, length_of, named_numbers, numbers_of
+from .views import numbers as numbers_view
+
+# Rows that are written before the next column gets its turn: what they take should
+# stay in the processor's cache, since columns share cache lines.
+_BATCH = 1 << 14
+
+
+def fill(space: Space, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Write columns, or the elements of a list of plain values."""
+    path, data = _split(arguments)
+    target = follow(space, path)
+    if target.rest:
+        if named or data is None:
+            raise PathError(
+                f"{spell(path)}: fill() takes the fields of a list as names: "
+                f"fill(..., {target.rest[0]}=values)"
+            )
+        named = {".".join(target.rest): data}
+        data = None
+        path = target.path
+    if target.type.kind == "list":
+        assert target.type.element is not None
+        if target.type.element.kind == "struct":
+            _fill_structs(space, target, data, named)
+        else:
+            _fill_elements(space, target, data, named)
+    elif target.type.kind in ("data", "text"):
+        raise TypeError(f"{spell(path)} is a single {target.type}: set it with pycapnp")
+    else:
+        raise TypeError(f"{spell(path)} is a {target.type}, not a list: set it with pycapnp")
+
+
+def _split(arguments: tuple[Any, ...]) -> tuple[tuple[Step, ...], Any]:
+    """Tell the path from the values that may follow it."""
+    if arguments:
+        last = arguments[-1]
+        if not isinstance(last, str | int) and not isinstance(last, np.integer):
+            return arguments[:-1], last
+    return arguments, None
+
+
+# ---- lists of structs ---------------------------------------------------------------
+
+
+class _Writer:
+    """Checked values of one column, to be written."""
+
+    def __init__(self, column: Column, wanted: Any) -> None:
+        self.column = column
+        self.wanted = wanted
+        """Which rows get the value, an array of bool; None for all."""
+
+    def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
+        """Write the rows from `start` to `stop`."""
+
+
+class _Numbers(_Writer):
+    def __init__(self, column: Column, wanted: Any, values: Any) -> None:
+        super().__init__(column, wanted)
+        field = column.field
+        dtype, bits = ("<u2", 16) if field.type.kind == "tag" else NUMBERS[field.type.kind]
+        self.dtype = dtype
+        self.flip = np.dtype(f"<u{bits // 8}").type(field.default or 0)
+        self.values = values
+
+    def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
+        values = self.values[start:stop]
+        dtype = self.dtype
+        if self.flip:
+            values = values.astype(self.dtype, casting="unsafe").view(self.flip.dtype) ^ self.flip
+            dtype = self.flip.dtype
+        view = _view(space, rows, self.column.field.offset, dtype, start, stop)
+        where = True if self.wanted is None else self.wanted[start:stop]
+        np.copyto(view, values, casting="unsafe", where=where)
+
+
+class _Bools(_Writer):
+    def __init__(self, column: Column, wanted: Any, values: Any) -> None:
+        super().__init__(column, wanted)
+        self.values = values ^ bool(column.field.default)
+
+    def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
+        bit = self.column.field.offset % 8
+        view = _view(space, rows, self.column.field.offset, "u1", start, stop)
+        stored = view & np.uint8(0xFF ^ 1 << bit)
+        stored |= self.values[start:stop].view(np.uint8) << np.uint8(bit)
+        where = True if self.wanted is None else self.wanted[start:stop]
+        np.copyto(view, stored, where=where)
+
+
+def _view(space: Space, rows: Place, offset: int, dtype: Any, start: int, stop: int) -> Any:
+    byte = rows.byte + start * rows.stride + offset // 8
+    return np.ndarray((stop - start,), dtype, space.segments[rows.segment], byte, (rows.stride,))
+
+
+class _Strings(_Writer):
+    def __init__(self, column: Column, wanted: Any, parts: list[Part]) -> None:
+        super().__init__(column, wanted)
+        self.parts = parts
+
+
+def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]) -> None:
+    given = {} if data is None else columns_of(data, spell(target.path))
+    for name, values in flatten(named).items():
+        if name in given:
+            raise ValueError(f"{spell(target.path)}: column {name!r} is given twice")
+        given[name] = values
+    where = target.path
+    assert target.type.element is not None
+    schema = target.type.element.schema
+    found = [(find(schema, [name], where), values) for name, values in given.items()]
+    count = _count(target, given)
+    writers = _writers(space, target, found, count)
+    space, rows = _rows(space, target, count, [writer.column for writer in writers])
+    plain = [writer for writer in writers if not isinstance(writer, _Strings)]
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
+        for writer in plain:
+            writer.write(space, rows, start, stop)
+    for writer in writers:
+        if isinstance(writer, _Strings):
+            offset = writer.column.field.offset
+            pointers = (rows.segment, rows.word + offset, rows.stride // 8, count)
+            text = writer.column.field.type.kind == "text"
+            space = lay(space, pointers, writer.parts, writer.wanted, text)
+
+
+def _count(target: Target, given: dict[str, Any]) -> int:
+    """Find the one length of all columns and the list."""
+    where = spell(target.path)
+    elements = target.place
+    assert not isinstance(elements, Place)
+    if not given:
+        raise ValueError(f"{where}: fill() needs columns")
+    lengths = {name: length_of(values, _label(target, name)) for name, values in given.items()}
+    first, count = next(iter(lengths.items()))
+    for name, length in lengths.items():
+        if length != count:
+            raise ValueError(
+                f"{where}: column {first!r} has {count} rows, column {name!r} has {length}"
+            )
+    if elements is not None and elements.count != count:
+        raise ValueError(f"{where} has {elements.count} elements, the columns have {count} rows")
+    return count
+
+
+def _label(target: Target, name: str) -> str:
+    return f"{spell(target.path)}, column {name!r}"
+
+
+def _writers(
+    space: Space, target: Target, found: list[tuple[Column, Any]], count: int
+) -> list[_Writer]:
+    """Check all values, and decide which rows the members of unions get."""
+    writers: list[_Writer] = []
+    chosen: dict[str, Any] = {}
+    for column, values in found:
+        if column.union is not None:
+            known = {name: tag for tag, name in column.union.members.items()}
+            label = _label(target, column.name)
+            chosen[column.union.prefix] = named_numbers(values, known, "the union", label)
+    implied: dict[str, tuple[Union, int, str]] = {}
+    for column, values in found:
+        label = _label(target, column.name)
+        wanted = _wanted(column, chosen, implied, label)
+        if column.union is not None:
+            writers.append(_Numbers(column, wanted, chosen[column.union.prefix]))
+        else:
+            writers.append(_writer(space, column, wanted, values, label, target))
+    for union, tag, _ in implied.values():
+        column = find(union.schema, [TAG], target.path)
+        writers.append(_Numbers(column, None, np.full(count, tag, np.uint16)))
+    return writers
+
+
+def _wanted(
+    column: Column,
+    chosen: dict[str, Any],
+    implied: dict[str, tuple[Union, int, str]],
+    label: str,
+) -> Any:
+    """Find the rows in which a column is the active member of its unions.
+
+    Where the tag is given as a column of its own, that decides. Else the column makes
+    itself the active member, everywhere, as setting it in pycapnp does.
+    """
+    wanted = None
+    for union, tag in column.unions:
+        given = chosen.get(union.prefix)
+        if given is not None:
+            matches = given == tag
+            wanted = matches if wanted is None else wanted & matches
+            continue
+        other = implied.setdefault(union.prefix, (union, tag, column.name))
+        if other[1] != tag:
+            raise ValueError(
+                f"{label}: it shares its place with {other[2]!r}, as members of one union do; "
+                f"column {union.prefix + TAG!r} can say which rows have which"
+            )
+    return wanted
+
+
+def _writer(
+    space: Space, column: Column, wanted: Any, values: Any, label: str, target: Target
+) -> _Writer:
+    kind = column.field.type
+    if kind.kind in ("text", "data"):
+        if space.builder is None or space.builder._message is None:
+            raise ValueError(f"{label}: Text and Data need a message made by init_root()")
+        parts = strings_of(values, label)
+        measure(parts, wanted, kind.kind == "text", label)
+        return _Strings(column, wanted, parts)
+    if kind.kind not in NUMBERS and kind.kind != "bool":
+        raise refuse(column, target.path)
+    # Rows that do not have the column may hold anything, or nothing.
+    checked = numbers_of(chosen_of(values, wanted), kind, label)
+    if wanted is not None:
+        spread = np.zeros(len(wanted), checked.dtype)
+        spread[wanted] = checked
+        checked = spread
+    return (_Bools if kind.kind == "bool" else _Numbers)(column, wanted, checked)
+
+
+def _rows(space: Space, target: Target, count: int, columns: list[Column]) -> tuple[Space, Place]:
+    """Make the list if it is not set, and bring it to the layout of the schema."""
+    elements = target.place
+    assert not isinstance(elements, Place)
+    if elements is not None:
+        rows = structs_of(elements)
+        if count == 0 or all(_is_there(column, rows) for column in columns):
+            return space, rows
+        # Made by an older schema: pycapnp moves it when it is asked for it.
+        _pycapnp_parent(space, target)._get(target.path[-1])
+    else:
+        _pycapnp_parent(space, target).init(target.path[-1], count)
+    assert space.builder is not None
+    space = space.builder._space()
+    elements = follow(space, target.path).place
+    assert isinstance(elements, Elements)
+    rows = structs_of(elements)
+    if count != 0 and not all(_is_there(column, rows) for column in columns):
+        raise RuntimeError(f"pycapnp did not bring {spell(target.path)} to the schema's layout")
+    return space, rows
+
+
+def _is_there(column: Column, rows: Place) -> bool:
+    field = column.field
+    if field.type.kind in ("text", "data"):
+        return field.offset < rows.pointers
+    bits = 16 if field.type.kind == "tag" else field.bits
+    return field.offset + bits <= rows.data_bits
+
+
+def _pycapnp_parent(space: Space, target: Target) -> Any:
+    """Return pycapnp's builder of what the list is in."""
+    builder = space.builder
+    if builder is None or builder._message is None:
+        raise ValueError(f"{spell(target.path)} can only be made in a message made by init_root()")
+    node = builder._message.get_root(space.schema)
+    for step in target.path[:-1]:
+        node = node._get(step)
+    return node
+
+
+# ---- lists of plain values -----------------------------------------------------------
+
+
+def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any]) -> None:
+    where = spell(target.path)
+    element = target.type.element
+    assert element is not None
+    if named or data is None:
+        raise TypeError(f"{where} is a {target.type}: fill() takes its values after the path")
+    count = length_of(data, where)
+    elements = target.place
+    assert not isinstance(elements, Place)
+    if elements is not None and elements.count != count:
+        raise ValueError(f"{where} has {elements.count} elements, not {count}")
+    kind = element.kind
+    values: Any = None
+    parts: list[Part] = []
+    if kind in ("text", "data"):
+        parts = strings_of(data, where)
+        measure(parts, None, kind == "text", where)
+    elif kind in NUMBERS or kind == "bool":
+        values = numbers_of(data, element, where)
+    else:
+        raise TypeError(f"{where} is a {target.type}: fill() cannot write it, use pycapnp")
+    if elements is None:
+        _pycapnp_parent(space, target).init(target.path[-1], count)
+        assert space.builder is not None
+        space = space.builder._space()
+        found = follow(space, target.path).place
+        assert isinstance(found, Elements)
+        elements = found
+    if count == 0:
+        return
+    if kind == "bool":
+        _write_bits(space, elements, values)
+    elif kind in NUMBERS:
+        np.copyto(numbers_view(space, element, elements), values, casting="unsafe")
+    else:
+        place = elements.structs()
+        pointers = (place.segment, place.word, place.stride // 8, count)
+        lay(space, pointers, parts, None, kind == "text")
+
+
+def _write_bits(space: Space, elements: Elements, values: Any) -> None:
+    packed = np.packbits(values, bitorder="little")
+    start = 8 * elements.word
+    space.segments[elements.segment][start : start + len(packed)] = packed.data

@@ -1,0 +1,71 @@
+"""Columns of Text and Data into a message: room, bytes, pointers."""
+
+from typing import Any
+
+from .. import _core
+from . import blocks
+from .path import Space
+from .strings import Part
+
+# Less room than this in the segment of the pointers is not worth a block of its own.
+_WORTHWHILE = 1 << 20
+
+
+def measure(parts: list[Part], wanted: Any, text: bool, label: str) -> int:
+    """Check strings, and return the words that they take."""
+    words = row = 0
+    for part in parts:
+        mask = None if wanted is None else wanted[row : row + part.rows]
+        try:
+            words += _core.measure_strings(part, mask, text)
+        except ValueError as error:
+            raise ValueError(f"{label}, {error}") from None
+        row += part.rows
+    return words
+
+
+def lay(
+    space: Space,
+    pointers: tuple[int, int, int, int],
+    parts: list[Part],
+    wanted: Any,
+    text: bool,
+) -> Space:
+    """Lay strings, which were measured, into the message and set their pointers.
+
+    `pointers` is the segment and word of the first, the words from one to the next, and
+    their number. Returns the memory as it is then.
+    """
+    segment, word, stride, _ = pointers
+    block = blocks.Block(segment, word, 0)  # will do for what takes no room
+    row = 0
+    for number, part in enumerate(parts):
+        mask = None if wanted is None else wanted[row : row + part.rows]
+        rows = (segment, word + row * stride, stride, part.rows)
+        done = 0
+        while True:
+            done, at, left = _core.lay_strings(space.segments, rows, part, mask, text, done, block)
+            block = block._replace(word=at, words=left)
+            if done == part.rows:
+                break
+            rest = [part.after(done), *parts[number + 1 :]]
+            mask_of_rest = None if wanted is None else wanted[row + done :]
+            space, block = _room(space, segment, rest, mask_of_rest, text)
+        row += part.rows
+    return space
+
+
+def _room(
+    space: Space, segment: int, parts: list[Part], wanted: Any, text: bool
+) -> tuple[Space, blocks.Block]:
+    """Take room for strings, near their pointers if it can be had there."""
+    words = measure(parts, wanted, text, "strings")
+    first = measure([parts[0]._replace(rows=1)], None, text, "strings")
+    near = blocks.room_in(space, segment)
+    if words > near:
+        if near >= max(first, _WORTHWHILE):
+            words = near
+        else:
+            # From another segment each string needs a word more, to be reached.
+            words += sum(part.rows for part in parts)
+    return blocks.allocate(space, min(words, max(blocks.MOST_WORDS, first + 1)))

@@ -1,0 +1,119 @@
+"""Text and Data from anywhere, in the one layout that the native code takes: Arrow's."""
+
+from typing import Any, NamedTuple
+
+from .. import _core
+from . import _arrow
+from ._numpy import np
+from .values import length_of
+
+
+class Part(NamedTuple):
+    """Strings that lie one after the other in one buffer."""
+
+    offsets: Any
+    width: int
+    """Bytes of an offset: 4 or 8."""
+    data: Any
+    valid: Any
+    """A bitmap, or None if no string is missing."""
+    first: int
+    """Number of the first string in `offsets` and `valid`."""
+    rows: int
+
+    def after(self, rows: int) -> "Part":
+        """Leave the first `rows` out."""
+        return self._replace(first=self.first + rows, rows=self.rows - rows)
+
+
+def strings_of(values: Any, label: str) -> list[Part]:
+    """Return the strings of a list, of an array, or of a column of a table.
+
+    None, NaN and nulls are missing: their pointers are left null.
+
+    Raises:
+        TypeError: something is neither str nor bytes.
+    """
+    length_of(values, label)
+    try:
+        if isinstance(values, np.ndarray):
+            return [_from_numpy(values, label)]
+        if _module(values) == "pyarrow":
+            return _from_arrow(values, label)
+        if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+            arrow = _arrow.load_if_there()
+            if arrow is not None:
+                return _from_arrow(arrow.chunked_array(values), label)
+        return [_from_sequence(_as_list(values))]
+    except (TypeError, UnicodeError) as error:
+        error.add_note(f"in {label}")
+        raise
+
+
+def _module(values: Any) -> str:
+    return type(values).__module__.partition(".")[0]
+
+
+def _from_sequence(values: Any) -> Part:
+    offsets, data, valid = _core.join_strings(values)
+    return Part(offsets, 8, data, valid, 0, len(offsets) // 8 - 1)
+
+
+def _as_list(values: Any) -> Any:
+    """Make a list of a column that is no list; what is missing becomes None."""
+    if isinstance(values, list | tuple):
+        return values
+    if hasattr(values, "isna"):
+        array = values.to_numpy(dtype=object, copy=True)
+        array[np.asarray(values.isna(), bool)] = None
+        return array.tolist()
+    if hasattr(values, "to_list"):
+        return values.to_list()
+    return list(values)
+
+
+def _from_numpy(array: Any, label: str) -> Part:
+    if array.ndim != 1:
+        raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
+    kind = array.dtype.kind
+    if kind not in "US" or array.dtype.itemsize == 0:
+        if kind not in "OTUS":
+            raise TypeError(f"str or bytes are required, not {array.dtype.name}")
+        return _from_sequence(array.astype(object).tolist())
+    plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    width = plain.dtype.itemsize
+    offsets, data, valid = _core.join_fixed(
+        plain.view(np.uint8).data, width, len(plain), kind == "U"
+    )
+    return Part(offsets, 8, data, valid, 0, len(plain))
+
+
+_LAYOUTS = {"string": 4, "binary": 4, "large_string": 8, "large_binary": 8}
+
+
+def _from_arrow(values: Any, label: str) -> list[Part]:
+    parts = []
+    for chunk in values.chunks if hasattr(values, "chunks") else [values]:
+        name = str(chunk.type)
+        if name.startswith("dictionary"):
+            chunk = chunk.dictionary_decode()
+            name = str(chunk.type)
+        if name == "null":
+            chunk = chunk.cast("large_binary")
+        elif name in ("string_view", "binary_view"):
+            chunk = chunk.cast("large_" + name.removesuffix("_view"))
+        elif name not in _LAYOUTS:
+            raise TypeError(f"str or bytes are required, not Arrow's {name}")
+        width = _LAYOUTS[str(chunk.type)]
+        valid, offsets, data = chunk.buffers()
+        parts.append(
+            Part(
+                bytes(width) if offsets is None or offsets.size == 0 else offsets,
+                width,
+                b"" if data is None else data,
+                valid,
+                chunk.offset,
+                len(chunk),
+            )
+        )
+    return parts

@@ -1,0 +1,247 @@
+"""Values from anywhere as arrays that fit a field, or an error that says which does not."""
+
+import numbers
+from typing import Any
+
+from . import _arrow
+from ._numpy import np
+from .layout import NUMBERS, Type, enumerants
+
+_MOST_FLOAT32 = float(np.finfo(np.float32).max)
+
+
+def numbers_of(values: Any, kind: Type, label: str) -> Any:
+    """Return `values` as a one-dimensional array whose numbers all fit `kind`.
+
+    The array has any dtype that can be stored by a plain cast then. `label` names the
+    values in errors.
+
+    Raises:
+        OverflowError: a number does not fit.
+        TypeError: values are of another kind: floats or text for ints, missing ones.
+        ValueError: a name that the enum does not have, or more than one dimension.
+    """
+    if kind.kind == "enum":
+        return _enumerants_of(values, kind, label)
+    if kind.kind == "bool":
+        return bools_of(values, label)
+    dtype = np.dtype(NUMBERS[kind.kind][0])
+    array = _as_array(values, label, dtype.kind != "f")
+    if dtype.kind == "f":
+        return _check_floats(array, dtype, kind, label)
+    return _check_integers(array, np.iinfo(dtype).min, np.iinfo(dtype).max, kind, label)
+
+
+def bools_of(values: Any, label: str) -> Any:
+    """Return `values` as an array of bool. Of numbers only 0 and 1 are taken."""
+    array = _as_array(values, label, True)
+    if array.dtype.kind != "b":
+        array = _check_integers(array, 0, 1, Type("bool"), label).astype(bool)
+    return array
+
+
+def length_of(values: Any, label: str) -> int:
+    """Return how many values a column has."""
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{label}: a column of values is required, not {type(values).__name__}")
+    try:
+        return len(values)
+    except TypeError:
+        raise TypeError(
+            f"{label}: a column of values is required, not {type(values).__name__}"
+        ) from None
+
+
+def chosen_of(values: Any, wanted: Any) -> Any:
+    """Return the values of the rows that are wanted (an array of bool; None: of all)."""
+    if wanted is None:
+        return values
+    module = type(values).__module__.partition(".")[0]
+    if module == "pyarrow":
+        return values.filter(_arrow.load("a table of Arrow").array(wanted))
+    if module == "polars":
+        return values.filter(wanted.tolist())
+    if hasattr(values, "dtype"):
+        return values[wanted]
+    return [value for value, want in zip(values, wanted.tolist(), strict=True) if want]
+
+
+def null_count(values: Any) -> int:
+    """Count the nulls of a column of Arrow, polars or pandas; 0 for others."""
+    count = getattr(values, "null_count", None)
+    if count is not None:
+        return int(count() if callable(count) else count)
+    return 0
+
+
+def _as_array(values: Any, label: str, exact: bool) -> Any:
+    """Make an array, without a copy where that can be; `exact` keeps integers exact."""
+    length_of(values, label)
+    if null_count(values):
+        raise TypeError(
+            f"{label}: {null_count(values)} values are missing, and a number is never missing "
+            "in Cap'n Proto: fill them first"
+        )
+    if isinstance(values, np.ndarray):
+        array = values
+    elif hasattr(values, "to_numpy"):
+        array = _from_column(values)
+    elif hasattr(values, "__array__") or hasattr(values, "__buffer__"):
+        array = np.asarray(values)
+    else:
+        array = _from_sequence(list(values), exact)
+    if array.ndim != 1:
+        raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
+    if array.dtype.kind == "O":
+        array = _from_sequence(array.tolist(), exact)
+    return array
+
+
+def _from_column(values: Any) -> Any:
+    module = type(values).__module__.partition(".")[0]
+    if module == "pyarrow":
+        if hasattr(values, "dictionary_decode") or "dictionary" in str(values.type):
+            values = values.cast(values.type.value_type)
+        return values.to_numpy(zero_copy_only=False)
+    return values.to_numpy()
+
+
+def _from_sequence(values: list[Any], exact: bool) -> Any:
+    """Make an array of Python numbers, of integers without going through floats."""
+    try:
+        array = np.array(values) if values else np.empty(0, np.int64)
+    except (OverflowError, ValueError):
+        array = np.array(None)
+    if array.ndim == 1 and (array.dtype.kind in "iub" or (array.dtype.kind == "f" and not exact)):
+        return array
+    # Big integers make NumPy fall back to floats, or to objects.
+    result = np.empty(len(values), object)
+    result[:] = values
+    return result
+
+
+def _first(bad: Any) -> int:
+    return int(np.argmax(bad))
+
+
+def _wrong_kind(array: Any, kind: Type, label: str) -> TypeError:
+    name = array.dtype.name
+    hint = ""
+    if array.dtype.kind in "mM":
+        hint = ': count in a unit that you choose, as with .astype("datetime64[ns]").astype("i8")'
+    elif array.dtype.kind == "f":
+        hint = ": round or truncate them as you mean it, as with .astype(int)"
+    return TypeError(f"{label}: {name} values cannot be stored as {kind}{hint}")
+
+
+def _check_objects(array: Any, abstract: type, kind: Type, label: str) -> None:
+    for row, value in enumerate(array.tolist()):
+        if not isinstance(value, abstract | np.bool_):
+            raise TypeError(
+                f"{label}, row {row}: {value!r} cannot be stored as {kind}"
+                + (": no value may be missing" if value is None else "")
+            )
+
+
+def _check_integers(array: Any, least: int, most: int, kind: Type, label: str) -> Any:
+    if array.dtype.kind == "O":
+        _check_objects(array, numbers.Integral, kind, label)
+    elif array.dtype.kind == "b":
+        return array
+    elif array.dtype.kind not in "iu":
+        raise _wrong_kind(array, kind, label)
+    else:
+        own = np.iinfo(array.dtype)
+        if least <= own.min and own.max <= most:
+            return array
+    if array.size == 0:
+        return array.astype(np.int64)
+    if array.min() < least or array.max() > most:
+        row = _first((array < least) | (array > most))
+        raise OverflowError(
+            f"{label}, row {row}: {int(array[row])} does not fit {kind}, which goes from "
+            f"{least} to {most}"
+        )
+    if array.dtype.kind == "O":
+        return array.astype(np.int64 if least < 0 else np.uint64)
+    return array
+
+
+def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
+    if array.dtype.kind == "O":
+        _check_objects(array, numbers.Real, kind, label)
+        try:
+            array = array.astype(np.float64)
+        except OverflowError:
+            raise OverflowError(f"{label}: an integer does not fit {kind}") from None
+    elif array.dtype.kind not in "iufb":
+        raise _wrong_kind(array, kind, label)
+    if array.dtype.kind == "f" and array.dtype.itemsize > dtype.itemsize:
+        # What rounds to infinity without being infinite does not fit.
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype)
+        bad = np.isinf(cast)
+        bad &= ~np.isinf(array)
+        if bad.any():
+            row = _first(bad)
+            raise OverflowError(f"{label}, row {row}: {array[row]!r} does not fit {kind}")
+        return cast
+    return array
+
+
+def _enumerants_of(values: Any, kind: Type, label: str) -> Any:
+    known = enumerants(kind.schema)
+    return named_numbers(values, known, str(kind), label)
+
+
+def named_numbers(values: Any, known: dict[str, int], what: str, label: str) -> Any:
+    """Return numbers for names, or for numbers that have a name."""
+    if null_count(values):
+        raise TypeError(f"{label}: {null_count(values)} values of {what} are missing")
+    array = _raw_names(values, label)
+    if array.ndim != 1:
+        raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
+    if array.dtype.kind in "iu":
+        legal = np.fromiter(known.values(), np.int64, len(known))
+        good = np.isin(array, legal)
+        if not good.all():
+            row = _first(~good)
+            raise ValueError(f"{label}, row {row}: {what} has no number {int(array[row])}")
+        return array.astype(np.uint16)
+    if array.dtype.kind == "U":
+        names, index = np.unique(array, return_inverse=True)
+        numbers_by_name = [_number(name, known, what, label, array) for name in names.tolist()]
+        return np.array(numbers_by_name, np.uint16)[index.reshape(-1)]
+    if array.dtype.kind != "O":
+        raise _wrong_kind(array, Type(what), label)
+    return np.array(
+        [_number(value, known, what, label, array) for value in array.tolist()], np.uint16
+    )
+
+
+def _raw_names(values: Any, label: str) -> Any:
+    length_of(values, label)
+    if isinstance(values, np.ndarray):
+        array = values
+    elif hasattr(values, "to_numpy"):
+        array = _from_column(values)
+    else:
+        array = np.empty(len(values), object)
+        array[:] = list(values)
+    if array.dtype.kind == "T":
+        array = array.astype(object)
+    return array
+
+
+def _number(value: Any, known: dict[str, int], what: str, label: str, array: Any) -> int:
+    if isinstance(value, str):
+        number = known.get(value)
+        if number is not None:
+            return number
+    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+        if int(value) in known.values():
+            return int(value)
+    else:
+        raise TypeError(f"{label}: {what} takes names or numbers, not {value!r}")
+    row = next(row for row, other in enumerate(array.tolist()) if other == value)
+    raise ValueError(f"{label}, row {row}: {what} has no {value!r}; it has {', '.join(known)}")
