@@ -9,7 +9,7 @@
 Py_ssize_t mmbpy_map_length(PyObject *object)
 {
     mmbpy_map *self = (mmbpy_map *)object;
-    if (atomic_load(&self->phase) != MMBPY_OPEN) {
+    if (!mmbpy_map_is_open(self)) {
         mmbpy_raise_closed();
         return -1;
     }

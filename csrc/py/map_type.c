@@ -1,11 +1,13 @@
 /* map_type.c - `_core.Map`: one growing file as a Python object.
  *
- * Opening, the buffer protocol, properties, and the type itself. Closing stands
- * in map_close.c, the methods that use the map in map_methods.c and map_items.c. */
+ * Opening, the buffer protocol, properties, and the type itself. Who may use the map
+ * and when it may go stands in map_phase.c, closing in map_close.c, the methods that
+ * use the map in map_methods.c and map_items.c. */
 
 #include "state.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #define DEFAULT_MAX_GROWTH ((uint64_t)64 << 20)
 
@@ -16,34 +18,6 @@ mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object)
     }
     PyErr_SetString(PyExc_TypeError, "a Map is required");
     return NULL;
-}
-
-/* ---- use ------------------------------------------------------------------ */
-
-mmb_map *mmbpy_map_enter(mmbpy_map *self)
-{
-    atomic_fetch_add(&self->busy, 1);
-    if (atomic_load(&self->phase) != MMBPY_OPEN) {
-        atomic_fetch_sub(&self->busy, 1);
-        mmbpy_raise_closed();
-        return NULL;
-    }
-    mmb_map *map = atomic_load(&self->map);
-    int error = mmb_fault_arm();
-    if (error == 0) {
-        error = mmb_map_poison(map);
-    }
-    if (error == 0) {
-        return map;
-    }
-    atomic_fetch_sub(&self->busy, 1);
-    mmbpy_raise(self->state, error, self->name);
-    return NULL;
-}
-
-void mmbpy_map_leave(mmbpy_map *self)
-{
-    atomic_fetch_sub(&self->busy, 1);
 }
 
 void mmbpy_map_say(mmbpy_map *self, uint64_t end)
@@ -177,6 +151,7 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "the map has been opened before");
         return -1;
     }
+    self->owner = (long)getpid();
     PyObject *old_name = self->name;
     self->name = Py_NewRef(name);
     Py_DECREF(old_name);
@@ -220,11 +195,7 @@ PyDoc_STRVAR(is_owner_doc, "_is_owner($self, /)\n--\n\n"
 static PyObject *map_is_owner(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_map *self = (mmbpy_map *)object;
-    atomic_fetch_add(&self->busy, 1);
-    bool open = atomic_load(&self->phase) == MMBPY_OPEN;
-    bool owner = !open || mmb_map_is_owner(atomic_load(&self->map));
-    atomic_fetch_sub(&self->busy, 1);
-    return PyBool_FromLong(owner);
+    return PyBool_FromLong(!mmbpy_map_is_open(self) || mmbpy_map_is_owner(self));
 }
 
 PyDoc_STRVAR(stats_doc,
@@ -236,21 +207,19 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
     mmbpy_map *self = (mmbpy_map *)object;
     mmb_stats stats;
     uint64_t used = 0;
-    int error = 0;
-    atomic_fetch_add(&self->busy, 1);
-    bool open = atomic_load(&self->phase) == MMBPY_OPEN;
-    if (open) {
-        mmb_map *map = atomic_load(&self->map);
+    mmb_map *map = mmbpy_map_hold(self);
+    if (map != NULL) {
+        int error;
         Py_BEGIN_ALLOW_THREADS
         error = mmb_map_find_used(map, atomic_load(&self->said), &used);
         Py_END_ALLOW_THREADS
         mmb_map_get_stats(map, &stats);
-    }
-    atomic_fetch_sub(&self->busy, 1);
-    if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
-    }
-    if (!open) {
+        mmbpy_map_leave(self);
+        if (error != 0) {
+            return mmbpy_raise(self->state, error, self->name);
+        }
+    } else {
+        mmbpy_map_wait_closed(self);
         stats = self->last_stats;
         used = self->last_used;
     }
@@ -266,12 +235,13 @@ static PyObject *map_get_capacity(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *map_get_closed(PyObject *object, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(atomic_load(&((mmbpy_map *)object)->phase) != MMBPY_OPEN);
+    return PyBool_FromLong(!mmbpy_map_is_open((mmbpy_map *)object));
 }
 
 static PyObject *map_get_name(PyObject *object, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(((mmbpy_map *)object)->name);
+    PyObject *name = ((mmbpy_map *)object)->name;
+    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector takes it away */
 }
 
 static PyObject *map_reduce(PyObject *object, PyObject *Py_UNUSED(unused))

@@ -86,9 +86,8 @@ static unsigned char *next_segment(mmbpy_segments *self, uint64_t min_words, uin
 {
     mmbpy_map *map = self->map;
     unsigned char *start = NULL;
-    atomic_fetch_add(&map->busy, 1);
-    if (atomic_load(&map->phase) == MMBPY_OPEN) {
-        mmb_map *core = atomic_load(&map->map);
+    mmb_map *core = mmbpy_map_hold(map);
+    if (core != NULL) {
         uint64_t room = map->capacity / MMB_WORD - self->end_words;
         *words = min_words > self->segment_words ? min_words : self->segment_words;
         if (*words > room) {
@@ -104,8 +103,8 @@ static unsigned char *next_segment(mmbpy_segments *self, uint64_t min_words, uin
             self->full[self->count++] = (uint32_t)*words;
             self->end_words += *words;
         }
+        mmbpy_map_leave(map);
     }
-    atomic_fetch_sub(&map->busy, 1);
     return start;
 }
 
@@ -205,15 +204,16 @@ static PyObject *segments_views(PyObject *object, PyObject *Py_UNUSED(unused))
 
 /* ---- finishing ------------------------------------------------------------ */
 
-/* Used words as given by the caller. */
-static int used_from_sequence(mmbpy_segments *self, PyObject *sequence, uint32_t *used)
+/* Used words as given by the caller; how many of them is returned, or -1. */
+static int used_from_sequence(PyObject *sequence, uint32_t *used)
 {
     Py_ssize_t given = PySequence_Size(sequence);
     if (given < 0) {
         return -1;
     }
-    if (given != (Py_ssize_t)self->count) {
-        PyErr_Format(PyExc_ValueError, "%zd used sizes for %u segments", given, self->count);
+    if (given > MMB_MAX_SEGMENTS) {
+        PyErr_Format(PyExc_ValueError, "%zd used sizes, but no message has more than %d segments",
+                     given, (int)MMB_MAX_SEGMENTS);
         return -1;
     }
     for (Py_ssize_t i = 0; i < given; i++) {
@@ -224,13 +224,25 @@ static int used_from_sequence(mmbpy_segments *self, PyObject *sequence, uint32_t
         if (!good) {
             return -1;
         }
-        if (words > self->full[i]) {
-            PyErr_Format(PyExc_ValueError, "segment %zd has only %u words", i, self->full[i]);
-            return -1;
-        }
-        used[i] = (uint32_t)words;
+        used[i] = words > UINT32_MAX ? UINT32_MAX : (uint32_t)words;
     }
-    return 0;
+    return (int)given;
+}
+
+/* False with a ValueError if they cannot be those of the segments. */
+static bool used_fits(const mmbpy_segments *self, const uint32_t *used, uint32_t given)
+{
+    if (given != self->count) {
+        PyErr_Format(PyExc_ValueError, "%u used sizes for %u segments", given, self->count);
+        return false;
+    }
+    for (uint32_t i = 0; i < given; i++) {
+        if (used[i] > self->full[i]) {
+            PyErr_Format(PyExc_ValueError, "segment %u has only %u words", i, self->full[i]);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Used words as found by following the pointers from the root. */
@@ -267,7 +279,9 @@ static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwa
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:finish", names, &sequence, &durable)) {
         return NULL;
     }
-    if (sequence != Py_None && used_from_sequence(self, sequence, used) < 0) {
+    /* The items may be objects of Python code: first of all, before the map is closing. */
+    int given = sequence != Py_None ? used_from_sequence(sequence, used) : 0;
+    if (given < 0) {
         return NULL;
     }
 
@@ -280,6 +294,10 @@ static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwa
         Py_RETURN_FALSE;
     }
     /* From here on next_segment refuses, and `count` and `full` stay. */
+    if (sequence != Py_None && !used_fits(self, used, (uint32_t)given)) {
+        mmbpy_map_cancel_close(self->map);
+        return NULL;
+    }
     mmb_flaw flaw = {.reason = NULL};
     uint64_t file_bytes = 0;
     int error = 0;

@@ -27,7 +27,8 @@ typedef struct {
 typedef enum {
     MMBPY_NEW,     /* made, not opened: behaves as closed */
     MMBPY_OPEN,    /* in use */
-    MMBPY_CLOSING, /* one thread is closing it; everyone else finds it closed */
+    MMBPY_ASKING,  /* open, but one thread looks whether it may close; others wait for that */
+    MMBPY_CLOSING, /* one thread is opening or closing it; everyone else finds it closed */
     MMBPY_CLOSED,  /* for good */
 } mmbpy_phase;
 
@@ -38,11 +39,11 @@ typedef enum {
  *
  *   a method    adds to `busy`, then looks whether `phase` is OPEN; if not it
  *               takes itself off again and reports a closed builder;
- *   a closer    moves `phase` from OPEN to CLOSING, which one thread only can
- *               do, then waits until `busy` is zero.
+ *   a closer    moves `phase` from OPEN to ASKING or CLOSING, which one thread only
+ *               can do, then waits until `busy` is zero.
  *
- * Both are sequentially consistent, so either the method sees CLOSING or the
- * closer sees the method. No Python code may run between enter and leave: it
+ * Both are sequentially consistent, so either the method sees the new phase or the
+ * closer sees the method. No Python code may run between hold and leave: it
  * could call close, which would wait for itself for ever. */
 typedef struct {
     PyObject_HEAD PyObject *weakrefs;
@@ -53,6 +54,7 @@ typedef struct {
      * exchange by whoever frees it, so that this happens once. */
     _Atomic(mmb_map *) map;
     uint64_t capacity; /* bytes; set once by __init__ */
+    long owner;        /* pid of the process that opened it; set once by __init__ */
 
     /* Segments of it are handed out as windows, which nobody counts: its memory
      * must live as long as the object. Set before the first one exists. */
@@ -71,10 +73,22 @@ typedef struct {
     bool early_free; /* the last export frees the map; else the object's end does */
 } mmbpy_map;
 
-/* Start to use the map: arms the fault handler and raises what poisoned the
- * map. NULL with an exception set if the map is closed or poisoned. */
+/* Who may use it, and when (map_phase.c). First: start to use the map, whatever its
+ * state; NULL, without an exception, if it is closed. */
+mmb_map *mmbpy_map_hold(mmbpy_map *self);
+
+/* The same for calls that may fail: arms the fault handler and raises what poisoned
+ * the map. NULL with an exception set if the map is closed or poisoned. */
 mmb_map *mmbpy_map_enter(mmbpy_map *self);
+
+/* The end of either. */
 void mmbpy_map_leave(mmbpy_map *self);
+
+/* False once close or discard has begun for good. */
+bool mmbpy_map_is_open(const mmbpy_map *self);
+
+/* False in a forked child, which must not finish the file. */
+bool mmbpy_map_is_owner(const mmbpy_map *self);
 
 /* Raise the size that calls have declared to `end`, never lower it. */
 void mmbpy_map_say(mmbpy_map *self, uint64_t end);
@@ -93,6 +107,9 @@ void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);
 
 /* Not done after all: the map is open again. */
 void mmbpy_map_cancel_close(mmbpy_map *self);
+
+/* Wait for whoever is closing, so that `last_stats` and `last_used` can be read. */
+void mmbpy_map_wait_closed(mmbpy_map *self);
 
 /* An export is over; if the map is closed, its memory may be, too. */
 void mmbpy_map_release_export(mmbpy_map *self);

@@ -1,0 +1,183 @@
+/* map_phase.c - who may use the map of a `_core.Map`, and when it goes away.
+ *
+ * The whole protocol on `phase`, `busy` and `exports` stands here; state.h says what
+ * they mean. All of it is sequentially consistent, and the same with and without a
+ * GIL: a method gives the GIL away while it works, so it never was a lock here.
+ *
+ * A close that may be refused asks first. While it asks, those who want to use the
+ * map wait for the answer: they must neither find a builder closed that then stays
+ * open, nor add to what the closer has just counted. */
+
+#include "state.h"
+
+#include <time.h>
+#include <unistd.h>
+
+static void pause_briefly(void)
+{
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 50000};
+    Py_BEGIN_ALLOW_THREADS
+    nanosleep(&pause, NULL);
+    Py_END_ALLOW_THREADS
+}
+
+bool mmbpy_map_is_owner(const mmbpy_map *self)
+{
+    return self->owner == (long)getpid();
+}
+
+bool mmbpy_map_is_open(const mmbpy_map *self)
+{
+    int phase = atomic_load(&self->phase);
+    return phase == MMBPY_OPEN || phase == MMBPY_ASKING;
+}
+
+/* The phase, once nobody asks any more. */
+static int answered_phase(mmbpy_map *self)
+{
+    int phase = atomic_load(&self->phase);
+    while (phase == MMBPY_ASKING) {
+        if (mmbpy_map_is_owner(self)) {
+            pause_briefly();
+        } else {
+            /* Forked in the middle of a question: who asked it is not here. */
+            atomic_compare_exchange_strong(&self->phase, &phase, MMBPY_OPEN);
+        }
+        phase = atomic_load(&self->phase);
+    }
+    return phase;
+}
+
+/* ---- use ------------------------------------------------------------------ */
+
+mmb_map *mmbpy_map_hold(mmbpy_map *self)
+{
+    int phase;
+    do {
+        atomic_fetch_add(&self->busy, 1);
+        if (atomic_load(&self->phase) == MMBPY_OPEN) {
+            return atomic_load(&self->map);
+        }
+        atomic_fetch_sub(&self->busy, 1);
+        phase = answered_phase(self);
+    } while (phase == MMBPY_OPEN);
+    return NULL;
+}
+
+mmb_map *mmbpy_map_enter(mmbpy_map *self)
+{
+    mmb_map *map = mmbpy_map_hold(self);
+    if (map == NULL) {
+        mmbpy_raise_closed();
+        return NULL;
+    }
+    int error = mmb_fault_arm();
+    if (error == 0) {
+        error = mmb_map_poison(map);
+    }
+    if (error == 0) {
+        return map;
+    }
+    mmbpy_map_leave(self);
+    mmbpy_raise(self->state, error, self->name);
+    return NULL;
+}
+
+void mmbpy_map_leave(mmbpy_map *self)
+{
+    atomic_fetch_sub(&self->busy, 1);
+}
+
+/* ---- closing -------------------------------------------------------------- */
+
+/* Wait for the methods that are at work. In a forked child the threads that were do
+ * not exist, and their count would never fall: there the memory is kept until the
+ * object goes. */
+static void wait_for_methods(mmbpy_map *self)
+{
+    while (atomic_load(&self->busy) != 0 && mmbpy_map_is_owner(self)) {
+        pause_briefly();
+    }
+}
+
+int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
+{
+    int phase;
+    do {
+        phase = answered_phase(self);
+        if (phase != MMBPY_OPEN) {
+            return 0;
+        }
+    } while (!atomic_compare_exchange_strong(&self->phase, &phase,
+                                             force ? MMBPY_CLOSING : MMBPY_ASKING));
+    wait_for_methods(self);
+    if (!force) {
+        if (atomic_load(&self->exports) != 0) {
+            atomic_store(&self->phase, MMBPY_OPEN);
+            PyErr_SetString(PyExc_BufferError, "cannot close exported pointers exist");
+            return -1;
+        }
+        atomic_store(&self->phase, MMBPY_CLOSING);
+    }
+    *out = atomic_load(&self->map);
+    return 1;
+}
+
+void mmbpy_map_cancel_close(mmbpy_map *self)
+{
+    atomic_store(&self->phase, MMBPY_OPEN);
+}
+
+void mmbpy_map_wait_closed(mmbpy_map *self)
+{
+    while (atomic_load(&self->phase) == MMBPY_CLOSING && mmbpy_map_is_owner(self)) {
+        pause_briefly();
+    }
+}
+
+/* ---- the end of the memory ------------------------------------------------ */
+
+void mmbpy_map_free(mmbpy_map *self)
+{
+    mmb_map *map = atomic_exchange(&self->map, NULL);
+    if (map == NULL) {
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mmb_map_free(map);
+    Py_END_ALLOW_THREADS
+}
+
+/* Freed when the last of closing and the exports is over: CLOSED is stored before
+ * `exports` is looked at here, and `exports` is lowered before the phase is looked
+ * at in mmbpy_map_release_export, so one of the two frees, or both try to, of
+ * which only the first finds a map. */
+static void free_if_unused(mmbpy_map *self)
+{
+    if (self->early_free && atomic_load(&self->exports) == 0) {
+        mmbpy_map_free(self);
+    }
+}
+
+void mmbpy_map_release_export(mmbpy_map *self)
+{
+    atomic_fetch_sub(&self->exports, 1);
+    if (atomic_load(&self->phase) == MMBPY_CLOSED) {
+        free_if_unused(self);
+    }
+}
+
+void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
+{
+    mmb_map *map = atomic_load(&self->map);
+    mmb_map_get_stats(map, &self->last_stats);
+    self->last_used = used;
+    self->early_free = !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
+    if (!self->early_free || atomic_load(&self->exports) != 0) {
+        Py_BEGIN_ALLOW_THREADS
+        mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
+        Py_END_ALLOW_THREADS
+    }
+    atomic_store(&self->phase, MMBPY_CLOSED);
+    free_if_unused(self);
+}
