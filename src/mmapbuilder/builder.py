@@ -203,8 +203,10 @@ class Builder(_core.Map):
     # As a default, `warn` is there even when the interpreter is clearing modules.
     def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
         if not self.closed:
-            warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
-            self._leave(None)
+            try:
+                warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
+            finally:  # a warning may be an error
+                self._leave(None)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

@@ -429,11 +429,13 @@ class MessageBuilder:
     def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
         core = self._map
         if core is not None and not core.closed:
-            warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
             try:
-                self._release(core)
-            except Exception:
-                pass
+                warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
+            finally:  # a warning may be an error
+                try:
+                    self._release(core)
+                except Exception:
+                    pass
 
     def __reduce__(self) -> "str | tuple[Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
