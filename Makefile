@@ -101,8 +101,8 @@ FT_VENV ?= .venv-3.13t
 
 $(FT_VENV)/.test: $(SOURCES)
 	python=$$(sh tools/free-threaded-python) && "$$python" -m venv $(FT_VENV)
-	$(call retry,$(FT_VENV)/bin/python -m pip install -q --retries 5 'setuptools>=77' \
-	    hypothesis numpy pytest)
+	$(call retry,$(FT_VENV)/bin/python -m pip install -q --retries 5 --only-binary :all: \
+	    'setuptools>=77' hypothesis numpy pytest)
 	rm -rf build/lib* build/bdist*
 	$(FT_VENV)/bin/python -m pip install -q --no-build-isolation .
 	@touch $@
