@@ -59,7 +59,9 @@ def _used_words_from_pipe(write: "Callable[[int, Any], None]", message: "Any") -
         try:
             write(writing, message)
         except Exception as error:
-            failure = error  # as it should be: the pipe is full
+            # As it should be: the pipe is full. Without its traceback, which would keep the
+            # frames of all callers alive, and with them what they have of the message.
+            failure = error.with_traceback(None)
         try:
             head = os.read(reading, 4096)
         except BlockingIOError:
