@@ -86,10 +86,19 @@ def allocate(space: Space, words: int) -> tuple[Space, Block]:
     assert builder is not None
     before = _used_words(space)
     orphan = builder.message.new_orphan(_schema(space.schema.node.schema))
-    orphan.get().init("words", words)
-    space = builder._space()  # raises if the capacity is used up
-    after = _used_words(space)
-    for segment, end in enumerate(after):
+    try:
+        orphan.get().init("words", words)
+        space = builder._space()  # raises if the capacity is used up
+        return space, _cut_off(space, before, words)
+    finally:
+        # Now, and not when an error that knows this frame is collected: by then the
+        # message may be gone, and pycapnp would write into it.
+        del orphan
+
+
+def _cut_off(space: Space, before: list[int], words: int) -> Block:
+    """Find the list that was just made, and clear the pointer to it."""
+    for segment, end in enumerate(_used_words(space)):
         word = before[segment] if segment < len(before) else 0
         # What was used up to now is followed by the orphan, which is one pointer.
         if end == word or segment >= len(space.segments):
@@ -100,5 +109,5 @@ def allocate(space: Space, words: int) -> tuple[Space, Block]:
             memory[8 * word : 8 * word + 8] = bytes(8)
             if there != segment:  # the landing pad, which nothing leads to now
                 space.segments[there][8 * at - 8 : 8 * at] = bytes(8)
-            return space, Block(there, at, words)
+            return Block(there, at, words)
     raise RuntimeError("pycapnp did not put an object where the last one ended")
