@@ -232,7 +232,8 @@ static int page_error(mmb_map *map, uint64_t offset, mmb__access access)
     if (mmb__os_populate(map->base + start, page, access == MMB__WRITE) == 0) {
         return 0;
     }
-    return mmb__os_is_full(map->fd) ? ENOSPC : EIO;
+    /* A file system with large folios wants blocks for all of a granule at once. */
+    return mmb__os_is_full(map->fd, MMB_GRANULE) ? ENOSPC : EIO;
 }
 
 mmb__verdict mmb__serve(mmb_map *map, uint64_t offset, mmb__access access)

@@ -307,29 +307,45 @@ int mmb_map_ensure(mmb_map *map, uint64_t end)
     return error != 0 || end <= eof ? error : mmb__grow(map, eof, end, MMB__WRITE);
 }
 
+/* Blocks are not all that a store may need: a file system with large folios wants them
+ * for the whole folio, of which the ends of a range have only a part. On a disk that
+ * is almost full bring those in, to see whether they can be had. */
+static int try_ends(const mmb_map *map, uint64_t start, uint64_t stop)
+{
+    if (!mmb__os_is_full(map->fd, 4 * MMB_GRANULE)) {
+        return 0;
+    }
+    uint64_t first = mmb__min(stop, mmb__round_up(start + 1, MMB_GRANULE));
+    uint64_t last = mmb__max(first, mmb__round_down(stop - 1, MMB_GRANULE));
+    int error = mmb__os_populate(map->base + start, first - start, true);
+    if ((error == 0 || error == ENOSYS) && last < stop) {
+        error = mmb__os_populate(map->base + last, stop - last, true);
+    }
+    return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
+}
+
 int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end)
 {
     int error = check_range(map, end);
     if (error != 0 || from >= end) {
         return error;
     }
-    error = mmb__grow(map, from, end, MMB__WRITE);
-    if (error != 0 || end <= atomic_load_explicit(&map->solid, memory_order_relaxed)) {
-        return error;
-    }
-    /* Part of it was below EOF already, and may be holes. */
     uint64_t start = mmb__round_down(from, mmb__os_page());
     uint64_t stop = mmb__round_up(end, mmb__os_page());
-    error = mmb__os_allocate(map->fd, start, stop - start);
-    if (error == EOPNOTSUPP) {
-        /* The next best: the pages themselves. */
-        error = mmb__os_populate(map->base + start, stop - start, true);
-        return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
+    error = mmb__grow(map, from, end, MMB__WRITE);
+    if (error == 0 && end > atomic_load_explicit(&map->solid, memory_order_relaxed)) {
+        /* Part of it was below EOF already, and may be holes. */
+        error = mmb__os_allocate(map->fd, start, stop - start);
+        if (error == EOPNOTSUPP) {
+            /* The next best: the pages themselves. */
+            error = mmb__os_populate(map->base + start, stop - start, true);
+            return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
+        }
+        if (error == 0) {
+            mmb__note_solid(map, start, stop);
+        }
     }
-    if (error == 0) {
-        mmb__note_solid(map, start, stop);
-    }
-    return error;
+    return error != 0 ? error : try_ends(map, start, stop);
 }
 
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)

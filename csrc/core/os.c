@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -230,10 +231,11 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
     return error == EOPNOTSUPP ? allocate_in_pieces(fd, 0, offset, length) : error;
 }
 
-bool mmb__os_is_full(int fd)
+bool mmb__os_is_full(int fd, uint64_t room)
 {
     struct statfs fs;
-    return fstatfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail == 0;
+    return fstatfs(fd, &fs) == 0 && fs.f_blocks > 0 &&
+           (uint64_t)fs.f_bavail < room / (uint64_t)fs.f_bsize;
 }
 
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
@@ -325,10 +327,11 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
     return EOPNOTSUPP;
 }
 
-bool mmb__os_is_full(int fd)
+bool mmb__os_is_full(int fd, uint64_t room)
 {
     struct statvfs fs;
-    return fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail == 0;
+    return fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 &&
+           (uint64_t)fs.f_bavail < room / (uint64_t)fs.f_frsize;
 }
 
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
@@ -378,6 +381,30 @@ int mmb__os_datasync(int fd)
 }
 
 #endif
+
+int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffer, size_t length,
+                 size_t *got)
+{
+#if defined(__OpenBSD__)
+    /* Mappings and read() have caches of their own there. */
+    (void)fd;
+    memcpy(buffer, base + offset, length);
+    *got = length;
+    return 0;
+#else
+    (void)base;
+    for (;;) {
+        ssize_t done = pread(fd, buffer, length, (off_t)offset);
+        if (done >= 0) {
+            *got = (size_t)done;
+            return 0;
+        }
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+#endif
+}
 
 int mmb__os_duplicate(int fd, int *copy)
 {

@@ -43,8 +43,9 @@ int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end);
 /* Allocate blocks for a range below EOF; EOF stays. EOPNOTSUPP likewise. Handler: yes. */
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
 
-/* True if the file system has no block left, as far as it says. Handler: yes. */
-bool mmb__os_is_full(int fd);
+/* True if the file system has less than `room` bytes left, as far as it says.
+ * Handler: yes. */
+bool mmb__os_is_full(int fd, uint64_t room);
 
 /* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
@@ -58,6 +59,12 @@ uint64_t mmb__os_collapse_unit(int fd);
  * holes follow, or EOPNOTSUPP where the answer cannot be trusted to see stores
  * made through a mapping. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
+
+/* Copy what the file holds at `offset`, stores made through the mapping at `base`
+ * included, up to `length` bytes; the number in *got. Where the system can, without
+ * touching the memory: on a full tmpfs even a load from a hole wants a block. */
+int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffer, size_t length,
+                 size_t *got);
 
 /* 0 if a file of this kind can be mapped and grown, else why not. */
 int mmb__os_can_grow(int fd);

@@ -41,26 +41,48 @@ static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
     return error;
 }
 
-/* One past the last non-zero byte of [from, to), or `from`. */
-static uint64_t last_nonzero(const unsigned char *base, uint64_t from, uint64_t to)
+/* One past the last non-zero byte of `bytes`, or 0. */
+static size_t last_nonzero(const unsigned char *bytes, size_t length)
 {
-    while (to > from && to % sizeof(uint64_t) != 0 && base[to - 1] == 0) {
-        to--;
+    uint64_t word = 0;
+    while (length % sizeof word != 0 && bytes[length - 1] == 0) {
+        length--;
     }
-    if (to > from && to % sizeof(uint64_t) == 0) {
-        uint64_t word = 0;
-        while (to - from >= sizeof word) {
-            memcpy(&word, base + to - sizeof word, sizeof word);
+    if (length % sizeof word == 0) {
+        while (length > 0) {
+            memcpy(&word, bytes + length - sizeof word, sizeof word);
             if (word != 0) {
                 break;
             }
-            to -= sizeof word;
+            length -= sizeof word;
         }
-        while (to > from && base[to - 1] == 0) {
-            to--;
+        while (length > 0 && bytes[length - 1] == 0) {
+            length--;
         }
     }
-    return to;
+    return length;
+}
+
+/* The same for [from, to) of the file; `from` if there is none. */
+static int last_used(const mmb_map *map, uint64_t from, uint64_t to, uint64_t *last)
+{
+    unsigned char bytes[1 << 14];
+    *last = from;
+    while (to > from) {
+        size_t length = (size_t)mmb__min(to - from, sizeof bytes), got = 0;
+        uint64_t at = to - length;
+        int error = mmb__os_read(map->fd, map->base, at, bytes, length, &got);
+        if (error != 0) {
+            return error;
+        }
+        size_t end = last_nonzero(bytes, got);
+        if (end > 0) {
+            *last = at + end;
+            return 0;
+        }
+        to = at;
+    }
+    return 0;
 }
 
 int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
@@ -82,7 +104,11 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
         }
         /* Read one granule; on to the one before if it holds nothing but zeros. */
         uint64_t start = mmb__max(floor, mmb__round_down(last - 1, MMB_GRANULE));
-        uint64_t found = last_nonzero(map->base, start, last);
+        uint64_t found = start;
+        error = last_used(map, start, last, &found);
+        if (error != 0) {
+            return error;
+        }
         if (found > start) {
             *used = found;
             return 0;
