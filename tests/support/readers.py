@@ -163,16 +163,22 @@ def _drain(way: str, path: Path, kind: Kind) -> None:
         root.to_dict()
 
 
-def accepting(path: Path, kind: Kind, programs: Programs | None) -> set[str]:
-    """The names of the readers that take a file for a message of that kind."""
+def accepting(
+    path: Path, kind: Kind, programs: Programs | None, head: Path | None = None
+) -> set[str]:
+    """The names of the readers that take a file for a message of that kind.
+
+    The capnp tool reads `head` if there is one: it goes on after what it has refused,
+    and takes every zero word of a long file for a message of its own.
+    """
     ways: dict[str, Callable[[], object]] = {
         way: functools.partial(_drain, way, path, kind)
         for way in ("read", "read_multiple", "from_bytes")
     }
     if programs is not None:
         ways |= {
-            "decode": functools.partial(programs.decode, path, kind),
-            "convert": functools.partial(programs.convert, path, kind),
+            "decode": functools.partial(programs.decode, head or path, kind),
+            "convert": functools.partial(programs.convert, head or path, kind),
             "flat": functools.partial(programs.cxx, "flat", path, kind),
             "stream": functools.partial(programs.cxx, "stream", path, kind),
         }
