@@ -33,10 +33,21 @@ static uint64_t words_of(uint64_t length, bool text)
     return (length + (text ? 1 : 0) + MMB_WORD - 1) / MMB_WORD;
 }
 
+/* True if `at` is no place inside a character of the UTF-8 in `bytes` up to `end`. */
+static bool is_start(const unsigned char *bytes, uint64_t at, uint64_t end)
+{
+    return at >= end || (bytes[at] & 0xC0) != 0x80;
+}
+
 const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
                                 uint64_t *words, uint64_t *bad)
 {
     uint64_t start = offset_at(strings, 0);
+    uint64_t last = offset_at(strings, strings->count);
+    /* All of it at once is quicker than one by one: then a string is UTF-8 if it does not
+     * start inside a character. (What lies under missing strings may be anything.) */
+    bool all = text && start <= last && last <= strings->size &&
+               mmb__is_utf8(strings->bytes + start, last - start);
     *words = 0;
     for (uint64_t i = 0; i < strings->count; i++) {
         uint64_t end = offset_at(strings, i + 1);
@@ -48,7 +59,9 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
             if (end - start > MMB_MAX_SEGMENT_WORDS - (text ? 1 : 0)) {
                 return "the string is longer than Cap'n Proto allows";
             }
-            if (text && !mmb__is_utf8(strings->bytes + start, end - start)) {
+            if (text &&
+                !(all ? is_start(strings->bytes, start, last) && is_start(strings->bytes, end, last)
+                      : mmb__is_utf8(strings->bytes + start, end - start))) {
                 return "the string is not UTF-8";
             }
             *words += words_of(end - start, text);

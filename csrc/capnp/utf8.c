@@ -29,26 +29,27 @@ static unsigned trailing(unsigned lead, unsigned *low, unsigned *high)
     return 0;
 }
 
-bool mmb__is_utf8(const unsigned char *bytes, uint64_t length)
+/* Most text is ASCII, and most of the time goes into finding that out. */
+static uint64_t skip_ascii(const unsigned char *bytes, uint64_t length)
 {
     uint64_t i = 0;
-    while (i < length) {
-        uint64_t eight;
-        /* Most text is ASCII, and most of the time goes into finding that out. */
-        while (length - i >= sizeof eight) {
-            memcpy(&eight, bytes + i, sizeof eight);
-            if ((eight & 0x8080808080808080u) != 0) {
-                break;
-            }
-            i += sizeof eight;
-        }
-        if (i == length) {
+    uint64_t words[4];
+    for (; length - i >= sizeof words; i += sizeof words) {
+        memcpy(words, bytes + i, sizeof words);
+        if (((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u) != 0) {
             break;
         }
-        if (bytes[i] < 0x80) {
-            i++;
-            continue;
-        }
+    }
+    while (i < length && bytes[i] < 0x80) {
+        i++;
+    }
+    return i;
+}
+
+bool mmb__is_utf8(const unsigned char *bytes, uint64_t length)
+{
+    uint64_t i = skip_ascii(bytes, length);
+    while (i < length) {
         unsigned low, high;
         unsigned more = trailing(bytes[i], &low, &high);
         if (more == 0 || more >= length - i || bytes[i + 1] < low || bytes[i + 1] > high) {
@@ -60,6 +61,9 @@ bool mmb__is_utf8(const unsigned char *bytes, uint64_t length)
             }
         }
         i += more + 1;
+        if (i < length && bytes[i] < 0x80) {
+            i += skip_ascii(bytes + i, length - i);
+        }
     }
     return true;
 }

@@ -11,7 +11,8 @@
 /* What is being joined. The buffers are bytearrays, which can grow in place. */
 typedef struct {
     PyObject *offsets, *bytes;
-    PyObject *valid; /* NULL as long as nothing is missing */
+    char *offsets_at, *bytes_at; /* their memory */
+    PyObject *valid;             /* NULL as long as nothing is missing */
     uint64_t count;
     Py_ssize_t used; /* of `bytes` */
     Py_ssize_t room;
@@ -26,13 +27,18 @@ static bool joined_start(joined *j, uint64_t count)
     }
     j->offsets = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)((count + 1) * 8));
     j->bytes = PyByteArray_FromStringAndSize(NULL, 0);
-    return j->offsets != NULL && j->bytes != NULL;
+    if (j->offsets == NULL || j->bytes == NULL) {
+        return false;
+    }
+    j->offsets_at = PyByteArray_AsString(j->offsets);
+    j->bytes_at = PyByteArray_AsString(j->bytes);
+    return true;
 }
 
 static void set_offset(joined *j, uint64_t index)
 {
     uint64_t end = (uint64_t)j->used;
-    memcpy(PyByteArray_AsString(j->offsets) + index * 8, &end, sizeof end);
+    memcpy(j->offsets_at + index * 8, &end, sizeof end);
 }
 
 /* Room for `length` more bytes; where they go. */
@@ -47,8 +53,9 @@ static char *joined_room(joined *j, Py_ssize_t length)
         if (PyByteArray_Resize(j->bytes, room) < 0)
             return NULL;
         j->room = room;
+        j->bytes_at = PyByteArray_AsString(j->bytes);
     }
-    return PyByteArray_AsString(j->bytes) + j->used;
+    return j->bytes_at + j->used;
 }
 
 static bool joined_add(joined *j, const char *data, Py_ssize_t length)
@@ -120,20 +127,30 @@ PyDoc_STRVAR(join_strings_doc,
 
 static PyObject *join_strings(PyObject *Py_UNUSED(module), PyObject *values)
 {
-    /* A tuple cannot change while it is gone through. */
-    PyObject *tuple = PySequence_Tuple(values);
-    if (tuple == NULL)
+    PyObject *sequence = MMBPY_SNAPSHOT(values);
+    if (sequence == NULL) {
         return NULL;
-    joined j;
-    uint64_t count = (uint64_t)PyTuple_Size(tuple);
-    bool good = joined_start(&j, count);
-    for (uint64_t i = 0; good && i < count; i++) {
-        set_offset(&j, i);
-        good = add_object(&j, i, PyTuple_GetItem(tuple, (Py_ssize_t)i));
     }
-    if (good)
-        set_offset(&j, count);
-    Py_DECREF(tuple);
+    bool is_list = PyList_Check(sequence);
+    joined j;
+    Py_ssize_t count = is_list ? PyList_Size(sequence) : PyTuple_Size(sequence);
+    bool good = joined_start(&j, (uint64_t)count);
+    for (Py_ssize_t i = 0; good && i < count; i++) {
+        /* IndexError if the list has become shorter. */
+        PyObject *item = is_list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
+        if (item == NULL) {
+            good = false;
+            break;
+        }
+        set_offset(&j, (uint64_t)i);
+        Py_INCREF(item);
+        good = add_object(&j, (uint64_t)i, item);
+        Py_DECREF(item);
+    }
+    if (good) {
+        set_offset(&j, (uint64_t)count);
+    }
+    Py_DECREF(sequence);
     return joined_finish(&j, good);
 }
 

@@ -21,6 +21,16 @@
 #define MMBPY_UNLOCK() }
 #endif
 
+/* A list or tuple to go through: without a GIL a copy, since others may change a list
+ * at any time; with it the list itself, whose items and length are to be asked for
+ * again after anything that can run Python code. A new reference. */
+#ifdef Py_GIL_DISABLED
+#define MMBPY_SNAPSHOT(sequence) PySequence_Tuple(sequence)
+#else
+#define MMBPY_SNAPSHOT(sequence)                                                                   \
+    (PyList_Check(sequence) ? Py_NewRef(sequence) : PySequence_Tuple(sequence))
+#endif
+
 /* The headers of 3.11 do not know this slot; an interpreter of 3.12 or later
  * does, whatever headers the module was compiled with. So the numbers are
  * spelled out, and the module chooses at run time whether to offer the slot. */

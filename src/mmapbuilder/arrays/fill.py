@@ -110,9 +110,10 @@ def _view(space: Space, rows: Place, offset: int, dtype: Any, start: int, stop: 
 
 
 class _Strings(_Writer):
-    def __init__(self, column: Column, wanted: Any, parts: list[Part]) -> None:
+    def __init__(self, column: Column, wanted: Any, parts: list[Part], words: int) -> None:
         super().__init__(column, wanted)
         self.parts = parts
+        self.words = words
 
 
 def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]) -> None:
@@ -138,7 +139,7 @@ def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]
             offset = writer.column.field.offset
             pointers = (rows.segment, rows.word + offset, rows.stride // 8, count)
             text = writer.column.field.type.kind == "text"
-            space = lay(space, pointers, writer.parts, writer.wanted, text)
+            space = lay(space, pointers, writer.parts, writer.wanted, text, writer.words)
 
 
 def _count(target: Target, given: dict[str, Any]) -> int:
@@ -224,8 +225,8 @@ def _writer(
         if space.builder is None or space.builder._message is None:
             raise ValueError(f"{label}: Text and Data need a message made by init_root()")
         parts = strings_of(values, label)
-        measure(parts, wanted, kind.kind == "text", label)
-        return _Strings(column, wanted, parts)
+        words = measure(parts, wanted, kind.kind == "text", label)
+        return _Strings(column, wanted, parts, words)
     if kind.kind not in NUMBERS and kind.kind != "bool":
         raise refuse(column, target.path)
     # Rows that do not have the column may hold anything, or nothing.
@@ -295,9 +296,10 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     kind = element.kind
     values: Any = None
     parts: list[Part] = []
+    words = 0
     if kind in ("text", "data"):
         parts = strings_of(data, where)
-        measure(parts, None, kind == "text", where)
+        words = measure(parts, None, kind == "text", where)
     elif kind in NUMBERS or kind == "bool":
         values = numbers_of(data, element, where)
     else:
@@ -318,7 +320,7 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     else:
         place = elements.structs()
         pointers = (place.segment, place.word, place.stride // 8, count)
-        lay(space, pointers, parts, None, kind == "text")
+        lay(space, pointers, parts, None, kind == "text", words)
 
 
 def _write_bits(space: Space, elements: Elements, values: Any) -> None:

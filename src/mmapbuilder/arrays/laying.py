@@ -30,11 +30,12 @@ def lay(
     parts: list[Part],
     wanted: Any,
     text: bool,
+    words: int,
 ) -> Space:
     """Lay strings, which were measured, into the message and set their pointers.
 
     `pointers` is the segment and word of the first, the words from one to the next, and
-    their number. Returns the memory as it is then.
+    their number; `words` is what measure() told. Returns the memory as it is then.
     """
     segment, word, stride, _ = pointers
     block = blocks.Block(segment, word, 0)  # will do for what takes no room
@@ -49,18 +50,19 @@ def lay(
             if done == part.rows:
                 break
             rest = [part.after(done), *parts[number + 1 :]]
-            mask_of_rest = None if wanted is None else wanted[row + done :]
-            space, block = _room(space, segment, rest, mask_of_rest, text)
+            if words < 0:  # the first block did not hold all
+                words = measure(rest, None if wanted is None else wanted[row + done :], text, "")
+            space, block = _room(space, segment, rest, words, text)
+            words = -1
         row += part.rows
     return space
 
 
 def _room(
-    space: Space, segment: int, parts: list[Part], wanted: Any, text: bool
+    space: Space, segment: int, parts: list[Part], words: int, text: bool
 ) -> tuple[Space, blocks.Block]:
     """Take room for strings, near their pointers if it can be had there."""
-    words = measure(parts, wanted, text, "strings")
-    first = measure([parts[0]._replace(rows=1)], None, text, "strings")
+    first = measure([parts[0]._replace(rows=1)], None, text, "")
     near = blocks.room_in(space, segment)
     if words > near:
         if near >= max(first, _WORTHWHILE):
