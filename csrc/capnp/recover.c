@@ -3,6 +3,7 @@
 #define _FILE_OFFSET_BITS 64
 
 #include "finish.h"
+#include "source.h"
 #include "unfinished.h"
 #include "walk.h"
 
@@ -38,6 +39,11 @@ static int walk_file(int fd, const mmb_framing *framing, uint32_t *used, mmb_rep
     if (error == 0) {
         error = mmb__walk(&source, used, &report->totals, &report->flaw);
         mmb__source_close(&source);
+    }
+    if (error == MMB__ESHORT) {
+        report->flaw.segment = MMB_IN_TABLE;
+        report->flaw.reason = "the file became shorter while it was read";
+        error = MMB_EMESSAGE;
     }
     return error;
 }

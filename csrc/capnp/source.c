@@ -78,7 +78,7 @@ int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word
         cache->number[place] = block + 1;
     }
     if (offset % MMB__BLOCK_BYTES + MMB_WORD > cache->length[place]) {
-        return MMB_ETRUNCATED;
+        return MMB__ESHORT;
     }
     /* Segments start at multiples of a word in files, so no word straddles blocks. */
     *out = mmb__load64(bytes + offset % MMB__BLOCK_BYTES);

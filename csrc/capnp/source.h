@@ -23,6 +23,9 @@ typedef struct {
     unsigned char bytes[MMB__BLOCKS][MMB__BLOCK_BYTES];
 } mmb__cache;
 
+/* The file has become too short for a word that it had. */
+#define MMB__ESHORT (-101)
+
 /* Belongs to one walk in one thread. */
 typedef struct {
     const mmb_segment *memory;  /* segments in memory, or NULL: */
@@ -50,7 +53,7 @@ static inline uint64_t mmb__source_words(const mmb__source *source, uint32_t seg
 }
 
 /* Read one word, which the caller knows to be in bounds. Returns 0 or the error
- * of reading; MMB_ETRUNCATED if the file has become too short for the word. */
+ * of reading; MMB__ESHORT if the file has become too short for the word. */
 static inline int mmb__source_word(const mmb__source *source, uint32_t segment, uint32_t word,
                                    uint64_t *out)
 {

@@ -101,4 +101,34 @@ static inline void check_message(int fd, const built *b)
     free(bytes);
 }
 
+/* True if the file is a finished message; otherwise it must be one that no reader
+ * takes: the mark in front, and no pointer where a flat reader would look for one. */
+static inline bool is_finished(int fd)
+{
+    unsigned char head[MMB_HEAD_BYTES] = {0};
+    mmb_framing framing;
+    mmb_flaw flaw;
+    CHECK(pread(fd, head, sizeof head, 0) >= 8);
+    if (mmb_framing_parse(head, size_of(fd), &framing, &flaw) == 0) {
+        return true;
+    }
+    CHECK(framing.unfinished);
+    if (get32(head + 4) > 1) {
+        CHECK((head[8] & 3) == 3 && get32(head + 8) != 3);
+    }
+    return false;
+}
+
+/* The file is the whole message `b`, or can be made so. */
+static inline void check_recovers(int fd, const built *b, bool durable)
+{
+    mmb_report report;
+    bool finished = is_finished(fd);
+    CHECK_EQ(mmb_recover(fd, durable, &report), 0);
+    CHECK_EQ(report.unfinished, !finished);
+    CHECK_EQ(report.file_bytes, size_of(fd));
+    CHECK_EQ(report.trailing, 0);
+    check_message(fd, b);
+}
+
 #endif
