@@ -1,0 +1,1 @@
+"""Threads against threads: what holds with and without a GIL."""

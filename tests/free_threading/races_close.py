@@ -1,0 +1,289 @@
+"""Closing against everything: done or refused, never a crash, and what was taken is there."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import weakref
+from functools import partial
+from pathlib import Path
+
+from mmapbuilder import Builder, CapacityError
+
+from .harness import KIB, MIB, generator, race, together
+from .records import block, partly, record, records_in
+
+BLOCK = 4 * KIB
+
+
+def _small(path: Path) -> Builder:
+    return Builder(path, capacity=16 * MIB, max_growth=2 * MIB)
+
+
+def _is_the_closed_one(error: ValueError, b: Builder) -> bool:
+    return "closed" in str(error) and b.closed
+
+
+@race
+def close_and_write(place: Path) -> None:
+    """A write that returned is in the file, one that raised is not."""
+    path = place / "log"
+    b = _small(path)
+    done: list[set[tuple[int, int]]] = [set() for _ in range(6)]
+
+    def write(writer: int) -> None:
+        for number in range(100_000):
+            try:
+                b.write(record(writer, number, 50))
+            except ValueError as error:
+                assert _is_the_closed_one(error, b), error
+                return
+            done[writer].add((writer, number))
+
+    def close() -> None:
+        while sum(map(len, done)) < 100:
+            pass
+        b.close()
+        assert b.closed
+
+    together(*(partial(write, i) for i in range(6)), close)
+    found = list(records_in(path.read_bytes()))
+    assert len(found) == len(set(found))
+    assert set(found) == set().union(*done)
+
+
+@race
+def close_and_views(place: Path) -> None:
+    """While a view is alive close is refused; what was stored through one is in the file."""
+    path = place / "views"
+    b = _small(path)
+    done: list[list[int]] = [[] for _ in range(6)]
+
+    def store(which: int) -> None:
+        for n in range(which, 4096, 6):
+            try:
+                if n % 3 == 0:
+                    with memoryview(b) as view:
+                        view[n * BLOCK : (n + 1) * BLOCK] = block(n, BLOCK)
+                elif n % 3 == 1:
+                    with b[n * BLOCK : (n + 1) * BLOCK] as view:
+                        view[:] = block(n, BLOCK)
+                else:
+                    b[n * BLOCK : (n + 1) * BLOCK] = block(n, BLOCK)
+            except ValueError as error:
+                assert _is_the_closed_one(error, b), error
+                return
+            done[which].append(n)
+
+    def close() -> None:
+        while sum(map(len, done)) < 30:
+            pass
+        while not b.closed:
+            try:
+                b.close()
+            except BufferError:
+                continue
+
+    together(*(partial(store, i) for i in range(6)), close)
+    content = path.read_bytes()
+    numbers = sorted(n for share in done for n in share)
+    assert len(content) == (numbers[-1] + 1) * BLOCK
+    for n in numbers:
+        assert content[n * BLOCK : (n + 1) * BLOCK] == block(n, BLOCK)
+
+
+@race
+def refused_close(place: Path) -> None:
+    """A close that is refused is not noticed by others: nothing has changed for them."""
+    b = _small(place / "refused")
+    kept = memoryview(b)
+
+    def close() -> None:
+        for _ in range(100):
+            try:
+                b.close()
+            except BufferError:
+                continue
+            raise AssertionError("closed with a view alive")
+
+    def use() -> None:
+        for n in range(100):
+            assert b.write(b"x") == 1
+            assert not b.closed
+            assert b.size >= n
+            assert len(b) == b.capacity
+            assert b.stats.used > 0
+            b.flush()
+            with memoryview(b) as view:
+                view[BLOCK + n] = 1
+            with b.allocate(1, align=1) as view:
+                view[0] = 1
+            assert "open" in repr(b)
+
+    together(close, close, use, use)
+    kept.release()
+    b.close()
+    content = (place / "refused").read_bytes()
+    assert content.count(b"x") == content.count(1) - 100 == 200
+
+
+@race
+def several_closers(place: Path) -> None:
+    """Of many closers one closes; the others find it done, or being done."""
+    path = place / "once"
+    b = _small(path)
+    b.write(block(1, BLOCK))
+    together(*[b.close] * 8)
+    assert b.closed
+    assert path.read_bytes() == block(1, BLOCK)
+
+
+@race
+def close_and_questions(place: Path) -> None:
+    """Whoever asks while it closes gets a true answer or hears that it is closed."""
+    path, bytes_written = place / "asked", 100 * BLOCK + 3
+    b = _small(path)
+    b.write(b"\1" * bytes_written)
+    with memoryview(b) as view:
+        view[bytes_written - 1] = 2
+
+    def ask() -> None:
+        while True:
+            closed = b.closed  # before the answers that may still come from an open one
+            stats = b.stats  # answers when closed as well
+            assert stats.used == bytes_written
+            assert stats.growths > 0
+            assert stats.backed >= bytes_written
+            assert b.name == str(path)
+            assert b.capacity == 16 * MIB
+            assert ("open" in repr(b)) or b.closed
+            if closed:
+                return
+            try:
+                assert b.size == bytes_written
+                assert b.tell() == bytes_written
+                assert b.fileno() >= 0
+                assert b.seekable()
+                b.flush()
+                b.reserve(8 * MIB)
+                b.truncate(bytes_written)
+                assert b[0] == 1
+                assert len(b) == 16 * MIB
+            except ValueError as error:
+                assert _is_the_closed_one(error, b), error
+
+    def close() -> None:
+        while not b.closed:
+            try:
+                b.close()
+            except BufferError:
+                pass
+
+    together(*[ask] * 5, close, background=(gc.collect,))
+    assert path.read_bytes() == b"\1" * (bytes_written - 1) + b"\2"
+
+
+@race
+def close_and_discard(place: Path) -> None:
+    """Either the file is complete or it is gone."""
+    path = place / "either"
+    b = Builder(path, capacity=16 * MIB, atomic=generator().random() < 0.5)
+    b.write(block(1, BLOCK))
+
+    def write() -> None:
+        try:
+            while True:
+                with b.allocate(BLOCK) as view:
+                    view[:] = block(2, BLOCK)
+        except ValueError as error:
+            if not isinstance(error, CapacityError):
+                assert _is_the_closed_one(error, b), error
+
+    def close() -> None:
+        while not b.closed:
+            try:
+                b.close()
+            except BufferError:
+                continue
+
+    together(close, b.discard, write)
+    assert b.closed
+    left = os.listdir(place)
+    assert left in ([], ["either"])
+    if left:
+        content = path.read_bytes()
+        assert content[:BLOCK] == block(1, BLOCK)
+        assert content[BLOCK:] == block(2, BLOCK) * (len(content) // BLOCK - 1)
+
+
+@race
+def discard_under_views(place: Path) -> None:
+    """Views outlive a discarded builder: memory of nobody else, good to read and write.
+
+    What is stored while it is discarded may get lost, but nothing else ever shows.
+    """
+    b = _small(place / "gone")
+    ready = threading.Barrier(5)
+    gone = threading.Event()
+
+    def store(which: int) -> None:
+        mine = range(which, 1024, 4)
+        with memoryview(b) as view:
+            ready.wait()
+            for n in mine:
+                view[n * BLOCK : (n + 1) * BLOCK] = block(n, BLOCK)
+            gone.wait()
+            for n in mine:
+                there = view[n * BLOCK : (n + 1) * BLOCK]
+                assert partly(there, block(n, BLOCK))
+                there[:] = block(n + 1, BLOCK)
+            for n in mine:
+                assert view[n * BLOCK : (n + 1) * BLOCK] == block(n + 1, BLOCK)
+
+    def discard() -> None:
+        ready.wait()
+        b.discard()
+        gone.set()
+
+    together(*(partial(store, i) for i in range(4)), discard)
+    assert os.listdir(place) == []
+
+
+@race
+def last_reference(place: Path) -> None:
+    """The last reference, a view's, a weak one: dropped in any thread, in any order."""
+    path = place / "dropped"
+    for _ in range(5):
+        b = _small(path)
+        b.write(b"kept")
+        weak = weakref.ref(b)
+        views = [memoryview(b) for _ in range(4)]
+        closing = [b]
+        del b
+
+        def drop(views: list[memoryview] = views) -> None:
+            view = views.pop()
+            view[BLOCK] = 1
+            view.release()
+
+        def look(weak: weakref.ref[Builder] = weak) -> None:
+            found = weak()
+            if found is not None:
+                try:
+                    found.close()
+                except BufferError:
+                    pass
+
+        def close(closing: list[Builder] = closing) -> None:
+            while not closing[0].closed:
+                try:
+                    closing[0].close()
+                except BufferError:
+                    pass
+            closing.clear()
+
+        together(drop, drop, drop, drop, look, look, close, gc.collect)
+        gc.collect()
+        assert weak() is None
+        assert path.read_bytes()[:4] == b"kept"

@@ -1,0 +1,87 @@
+"""Columns of strings taken from, and read from, memory that other threads change.
+
+What comes out is what was there at some moment, or an error; never memory of others.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from mmapbuilder import InvalidMessage, _core
+
+from .harness import generator, race, together
+
+ROWS = 64
+WORDS = ROWS + ROWS * 4
+
+
+def _pointer(row: int, at: int, length: int) -> int:
+    """A pointer in word `row` to `length` bytes at word `at`."""
+    return (at - row - 1) << 2 & 0xFFFFFFFC | 1 | (length << 3 | 2) << 32
+
+
+@race
+def joined_list_changes(place: Path) -> None:
+    """A list that others lengthen, shorten and overwrite while it is joined."""
+    values: list[str | bytes | None] = ["x" * (i % 50) for i in range(500)]
+
+    def join() -> None:
+        for _ in range(30):
+            try:
+                offsets, content, valid = _core.join_strings(values)
+            except IndexError:
+                continue
+            count = len(offsets) // 8 - 1
+            ends = struct.unpack(f"<{count + 1}Q", offsets)
+            assert ends[0] == 0
+            assert ends[-1] == len(content)
+            assert list(ends) == sorted(ends)
+            assert set(content) <= {ord("x"), ord("y")}
+            assert valid is None or len(valid) == (count + 7) // 8
+
+    def change() -> None:
+        random = generator()
+        for n in range(100):
+            values[random.randrange(100)] = random.choice(("y" * n, b"x" * n, None))
+            values.append("y")
+            values.pop()
+            del values[300:]
+            values.extend(["x"] * 200)
+
+    together(join, join, background=(change, change))
+
+
+@race
+def read_strings_change(place: Path) -> None:
+    """Pointers and bytes that change while they are followed."""
+    memory = bytearray(8 * WORDS)
+    words = memoryview(memory).cast("Q")
+    places = [ROWS + 4 * row for row in range(ROWS)]
+    for row in range(ROWS):
+        words[row] = _pointer(row, places[row], 32)
+
+    def read() -> None:
+        for _ in range(200):
+            try:
+                offsets, content, _ = _core.read_strings((memory,), (0, 0, 1, ROWS), False)
+            except InvalidMessage:
+                continue
+            ends = struct.unpack(f"<{ROWS + 1}Q", offsets)
+            assert list(ends) == sorted(ends)
+            assert ends[-1] == len(content) <= len(memory)
+
+    def change() -> None:
+        random = generator()
+        for _ in range(200):
+            row = random.randrange(ROWS)
+            kind = random.randrange(4)
+            if kind == 0:
+                words[row] = 0
+            elif kind == 1:
+                words[row] = random.getrandbits(64)
+            else:
+                words[row] = _pointer(row, random.choice(places), random.randrange(33))
+
+    together(read, read, background=(change, change))
+    words.release()

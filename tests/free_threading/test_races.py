@@ -1,0 +1,61 @@
+"""Every race in a process of its own, which may crash or hang there and is then shown.
+
+On a free-threaded Python they run without the GIL (PYTHON_GIL=1 turns it on), elsewhere
+with it.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from support import apart
+
+from . import races_close, races_columns, races_content, races_many, races_message
+from .harness import RACES, SECONDS
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+GIL = not FREE_THREADED or os.environ.get("PYTHON_GIL") == "1"
+
+PROGRAM = """
+import sys
+from free_threading import {module}
+from free_threading.harness import run
+run(*sys.argv[1:])
+"""
+
+MODULES = (races_content, races_close, races_many, races_message, races_columns)
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_race(name: str, tmp_path: Path) -> None:
+    module = RACES[name].__module__.rpartition(".")[2]
+    ended = apart.python(
+        PROGRAM.format(module=module),
+        name,
+        tmp_path,
+        options=() if GIL else ("-X", "gil=0"),
+        timeout=SECONDS + 90,
+    ).ok()
+    assert ended.out.endswith("GIL on\n" if GIL else "GIL off\n")
+    print(ended.out)
+
+
+def test_every_race_is_known() -> None:
+    assert {race.__module__ for race in RACES.values()} == {m.__name__ for m in MODULES}
+
+
+@pytest.mark.skipif(GIL, reason="this Python has a GIL")
+def test_import_leaves_the_gil_off() -> None:
+    """No -X gil=0 here: that would hide a module that asks for the GIL."""
+    apart.python(
+        """
+        import sys
+        assert not sys._is_gil_enabled()
+        import mmapbuilder
+        assert not sys._is_gil_enabled()
+        """
+    ).ok()
