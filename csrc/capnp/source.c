@@ -37,10 +37,15 @@ void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32
 int mmb__source_file(mmb__source *source, int fd, const mmb_framing *framing)
 {
     *source = (mmb__source){.framing = framing, .count = framing->count, .fd = fd};
-    source->cache = malloc(sizeof *source->cache);
+    uint32_t blocks = 1;
+    while (blocks < MMB__BLOCKS && (uint64_t)blocks * MMB__BLOCK_BYTES < framing->file_bytes) {
+        blocks *= 2;
+    }
+    source->cache = malloc(sizeof *source->cache + (size_t)blocks * MMB__BLOCK_BYTES);
     if (source->cache == NULL) {
         return ENOMEM;
     }
+    source->cache->blocks = blocks;
     memset(source->cache->number, 0, sizeof source->cache->number);
     return 0;
 }
@@ -53,9 +58,9 @@ void mmb__source_close(mmb__source *source)
 
 /* Where a block of the file may be kept: one place only. Multiplying spreads runs
  * that are a power of two apart, as columns of equal length are. */
-static uint32_t place_of(uint64_t block)
+static uint32_t place_of(const mmb__cache *cache, uint64_t block)
 {
-    return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 56) % MMB__BLOCKS;
+    return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 48) & (cache->blocks - 1);
 }
 
 int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
@@ -63,7 +68,7 @@ int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word
     uint64_t offset = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
     uint64_t block = offset / MMB__BLOCK_BYTES;
     mmb__cache *cache = source->cache;
-    uint32_t place = place_of(block);
+    uint32_t place = place_of(cache, block);
     unsigned char *bytes = cache->bytes[place];
 
     if (cache->number[place] != block + 1) {

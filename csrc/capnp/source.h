@@ -20,7 +20,8 @@ enum {
 typedef struct {
     uint64_t number[MMB__BLOCKS]; /* which block of the file this is, plus 1; 0 for none */
     uint32_t length[MMB__BLOCKS]; /* bytes that the file had of it; the last block is short */
-    unsigned char bytes[MMB__BLOCKS][MMB__BLOCK_BYTES];
+    uint32_t blocks;              /* a power of two up to MMB__BLOCKS, for small files fewer */
+    unsigned char bytes[][MMB__BLOCK_BYTES];
 } mmb__cache;
 
 /* The file has become too short for a word that it had. */
