@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mmapbuilder import Builder, MessageBuilder
+from mmapbuilder import Builder, open_message
+from support import apart
 
 MIB = 1 << 20
 SIZE = 6 * MIB + 123
@@ -89,25 +90,28 @@ def test_a_buffered_file_reads_in_small_pieces(target: Path, content: Path) -> N
 
 def test_a_message_takes_a_file_without_a_copy_between(target: Path, content: Path) -> None:
     pytest.importorskip("capnp")
-    from support.readers import BLOCKS, read
+    from support.readers import KINDS
 
-    with MessageBuilder(target) as b:
-        root = b.init_root(BLOCKS.schema)
-        values = root.init("blocks", 1)[0].init("values", SIZE // 8)
-        b.reserve(SIZE + MIB)
-        first = b.size
-        # Where the list lies, found by what is stored in it.
-        values[0] = 0x1122334455667788
-        place = b.size - 8
-        assert place >= first
-        with content.open("rb") as file:
-            assert os.preadv(b.fileno(), [], 0) == 0 if hasattr(os, "preadv") else True
-            os.pwrite(b.fileno(), file.read(SIZE // 8 * 8), place)
-        assert values[0] == int.from_bytes(content.read_bytes()[:8], "little")
-    with read(target, BLOCKS.schema) as root:
-        assert root.blocks[0].values[SIZE // 8 - 1] == int.from_bytes(
-            content.read_bytes()[SIZE // 8 * 8 - 8 : SIZE // 8 * 8], "little"
-        )
+    # Apart, since get_data_as_view keeps the message alive for ever.
+    code = """
+        import os, sys
+        from mmapbuilder import MessageBuilder
+        from support.readers import KINDS
+        target, content = sys.argv[1:]
+        size = os.path.getsize(content)
+        with MessageBuilder(target) as b:
+            root = b.init_root(KINDS.schema)
+            root.init("data", size)
+            b.reserve(size + 4096)
+            room = root.get_data_as_view("data")
+            with open(content, "rb", buffering=0) as file:
+                assert file.readinto(room) == size
+            root.text = "after"
+    """
+    apart.python(code, target, content).ok()
+    with open_message(target, KINDS.schema) as m:
+        assert m.root.data == content.read_bytes()
+        assert m.root.text == "after"
 
 
 # ---- the limit: the kernel gets EFAULT, not a signal ---------------------------------
