@@ -188,15 +188,17 @@ int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_point
                     const mmb_strings *strings, const unsigned char *wanted, bool text,
                     uint64_t *next, mmb_block *block, mmb_flaw *flaw);
 
-/* Read what pointers lead to. `offsets` gets pointers->count + 1 numbers, `valid` (of
+/* Read what pointers lead to; those not wanted (as above) count as null, whatever they
+ * lead to. `offsets` gets pointers->count + 1 numbers, `valid` (of
  * (count + 7) / 8 bytes) bits as in mmb_strings, `*size` the bytes of all strings; then
  * mmb_strings_copy puts these into `bytes`. Text must be UTF-8 with its terminator, and
  * the strings no longer than the message. Returns 0 or MMB_EMESSAGE. */
 int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     bool text, uint64_t *offsets, unsigned char *valid, uint64_t *size,
-                     mmb_flaw *flaw);
+                     const unsigned char *wanted, bool text, uint64_t *offsets,
+                     unsigned char *valid, uint64_t *size, mmb_flaw *flaw);
 int mmb_strings_copy(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     bool text, const uint64_t *offsets, unsigned char *bytes, mmb_flaw *flaw);
+                     const unsigned char *wanted, bool text, const uint64_t *offsets,
+                     unsigned char *bytes, mmb_flaw *flaw);
 
 /* What a walk met. */
 typedef struct {

@@ -119,7 +119,8 @@ static PyObject *new_bytearray(uint64_t size)
 
 /* The work of read_strings, once its arguments are there. */
 static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memory,
-                                   const mmb_pointers *pointers, bool text)
+                                   const mmb_pointers *pointers, const unsigned char *wanted,
+                                   bool text)
 {
     PyObject *offsets = new_bytearray((pointers->count + 1) * sizeof(uint64_t));
     PyObject *valid = new_bytearray((pointers->count + 7) / 8);
@@ -132,8 +133,8 @@ static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memor
     uint64_t *numbers = (uint64_t *)(void *)PyByteArray_AsString(offsets);
     unsigned char *bits = (unsigned char *)PyByteArray_AsString(valid);
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_strings_find(memory->segments, memory->count, pointers, text, numbers, bits, &size,
-                             &flaw);
+    error = mmb_strings_find(memory->segments, memory->count, pointers, wanted, text, numbers, bits,
+                             &size, &flaw);
     Py_END_ALLOW_THREADS
     if (error == 0) {
         bytes = new_bytearray(size);
@@ -141,8 +142,8 @@ static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memor
             goto done;
         unsigned char *to = (unsigned char *)PyByteArray_AsString(bytes);
         Py_BEGIN_ALLOW_THREADS
-        error =
-            mmb_strings_copy(memory->segments, memory->count, pointers, text, numbers, to, &flaw);
+        error = mmb_strings_copy(memory->segments, memory->count, pointers, wanted, text, numbers,
+                                 to, &flaw);
         Py_END_ALLOW_THREADS
     }
     if (error != 0)
@@ -157,27 +158,31 @@ done:
 }
 
 PyDoc_STRVAR(read_strings_doc,
-             "read_strings($module, segments, pointers, text, /)\n--\n\n"
-             "Copy what pointers lead to: (offsets of 8 bytes, bytes, valid), bytearrays.");
+             "read_strings($module, segments, pointers, wanted, text, /)\n--\n\n"
+             "Copy what pointers lead to: (offsets of 8 bytes, bytes, valid), bytearrays.\n"
+             "Those that are not wanted count as null.");
 
 static PyObject *read_strings(PyObject *module, PyObject *args)
 {
-    PyObject *tuple, *pointers_tuple, *result = NULL;
+    PyObject *tuple, *pointers_tuple, *wanted_object, *result = NULL;
     int text;
     mmbpy_memory memory = {0};
     mmb_pointers pointers;
     mmb_flaw flaw = {0};
+    Py_buffer wanted = {0};
     mmbpy_state *state = PyModule_GetState(module);
-    if (!PyArg_ParseTuple(args, "O!O!p:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
-                          &pointers_tuple, &text))
+    if (!PyArg_ParseTuple(args, "O!O!Op:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &pointers_tuple, &wanted_object, &text))
         return NULL;
-    if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers)) {
+    if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
+        mmbpy_wanted_get(wanted_object, pointers.count, &wanted)) {
         /* First of all, since the size of what is allocated depends on it. */
         if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0)
             mmbpy_raise_invalid(state, &flaw);
         else
-            result = read_into_buffers(state, &memory, &pointers, text != 0);
+            result = read_into_buffers(state, &memory, &pointers, wanted.buf, text != 0);
     }
+    PyBuffer_Release(&wanted);
     mmbpy_memory_release(&memory);
     return result;
 }

@@ -115,7 +115,11 @@ def lay_strings(
     /,
 ) -> tuple[int, int, int]: ...
 def read_strings(
-    segments: tuple[Buffer, ...], pointers: tuple[int, int, int, int], text: bool, /
+    segments: tuple[Buffer, ...],
+    pointers: tuple[int, int, int, int],
+    wanted: Buffer | None,
+    text: bool,
+    /,
 ) -> tuple[bytearray, bytearray, bytearray]: ...
 def join_strings(
     values: Sequence[str | Buffer | float | None], /

@@ -61,13 +61,12 @@ def rows_of(elements: Elements | None) -> Place:
 def values(space: Space, rows: Place, column: Column, where: tuple[Step, ...]) -> Any:
     """Return a column as readers see it: a field's default where it is not there."""
     kind = column.field.type.kind
-    if kind in ("text", "data"):
-        result = as_objects(strings(space, rows, column.field), column.field.default)
-    elif kind in NUMBERS or kind in ("bool", "tag"):
-        result = stored(space, rows, column.field)
-    else:
-        raise refuse(column, where)
     there = present(space, rows, column)
+    if kind in ("text", "data"):
+        return as_objects(strings(space, rows, column.field, there), column.field.default)
+    if kind not in NUMBERS and kind not in ("bool", "tag"):
+        raise refuse(column, where)
+    result = stored(space, rows, column.field)
     if there is not None and not there.all():
         result[~there] = default_of(column.field)
     return result
@@ -138,15 +137,15 @@ class Strings(NamedTuple):
         return len(self.offsets) // 8 - 1
 
 
-def strings(space: Space, rows: Place, field: Field) -> Strings:
-    """Read a Text or Data field of all rows."""
+def strings(space: Space, rows: Place, field: Field, wanted: Any) -> Strings:
+    """Read a Text or Data field of the rows that are wanted; the others are missing."""
     text = field.type.kind == "text"
     if field.offset >= rows.pointers or rows.count == 0:
         return Strings(
             bytearray(8 * (rows.count + 1)), bytearray(), bytearray((rows.count + 7) // 8), text
         )
     pointers = (rows.segment, rows.word + field.offset, rows.stride // 8, rows.count)
-    return Strings(*_core.read_strings(space.segments, pointers, text), text)
+    return Strings(*_core.read_strings(space.segments, pointers, wanted, text), text)
 
 
 def list_strings(space: Space, elements: Elements, text: bool) -> Strings:
@@ -155,7 +154,7 @@ def list_strings(space: Space, elements: Elements, text: bool) -> Strings:
         return Strings(bytearray(8), bytearray(), bytearray(), text)
     place = pointers_of(elements)
     pointers = (place.segment, place.word, place.stride // 8, place.count)
-    return Strings(*_core.read_strings(space.segments, pointers, text), text)
+    return Strings(*_core.read_strings(space.segments, pointers, None, text), text)
 
 
 def list_bits(space: Space, elements: Elements) -> Any:

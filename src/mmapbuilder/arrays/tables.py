@@ -119,7 +119,7 @@ def table(space: Space, path: tuple[Step, ...], names: list[str] | None) -> Any:
         text = element.kind == "text"
         empty = Read(bytearray(8), bytearray(), bytearray(), text)
         found = empty if elements is None else list_strings(space, elements, text)
-        values = _strings(arrow, found, None)
+        values = _strings(arrow, found, None, "")
     else:
         raise TypeError(f"{spell(path)} is a {target.type}, which is no table")
     name = next((step for step in reversed(where) if isinstance(step, str)), "values")
@@ -139,7 +139,7 @@ def _arrow_column(
     there = present(space, rows, column)
     missing = None if there is None or there.all() else ~there
     if kind in ("text", "data"):
-        return _strings(arrow, strings(space, rows, field), missing, field.default)
+        return _strings(arrow, strings(space, rows, field, there), missing, field.default)
     if kind == "bool":
         return arrow.array(stored(space, rows, field), mask=missing)
     if kind == "tag":
@@ -188,29 +188,22 @@ def _named(arrow: Any, numbers: Any, names: list[str], missing: Any) -> Any:
     return arrow.DictionaryArray.from_arrays(indices, arrow.array(names, arrow.string()))
 
 
-def _strings(arrow: Any, found: Read, missing: Any, default: Any = None) -> Any:
+def _strings(arrow: Any, found: Read, missing: Any, default: Any) -> Any:
     """Make a column of strings over the copies; null pointers become nulls."""
-    count = found.rows
-    valid = found.valid
-    if missing is not None:
-        kept = np.unpackbits(np.frombuffer(valid, np.uint8), count=count, bitorder="little")
-        kept[missing] = 0
-        valid = bytearray(np.packbits(kept, bitorder="little"))
     small = len(found.data) < 1 << 31
     offsets: Any = found.offsets
     if small:
         offsets = np.frombuffer(offsets, np.uint64).astype(np.int32)
     names = ("string", "large_string") if found.text else ("binary", "large_binary")
     kind = getattr(arrow, names[0 if small else 1])()
-    buffers = [arrow.py_buffer(buffer) for buffer in (valid, offsets, found.data)]
-    values = arrow.Array.from_buffers(kind, count, buffers)
-    if default:
-        # A null pointer stands for the default, except where another member is active.
-        filled = values.fill_null(default)
-        if missing is None:
-            return filled
-        import pyarrow.compute
+    buffers = [arrow.py_buffer(buffer) for buffer in (found.valid, offsets, found.data)]
+    values = arrow.Array.from_buffers(kind, found.rows, buffers)
+    if not default:
+        return values
+    # A null pointer stands for the default, unless another member is the active one.
+    filled = values.fill_null(default)
+    if missing is None:
+        return filled
+    import pyarrow.compute
 
-        mask = arrow.array(missing)
-        return pyarrow.compute.if_else(mask, arrow.scalar(None, kind), filled)
-    return values
+    return pyarrow.compute.if_else(arrow.array(missing), arrow.scalar(None, kind), filled)

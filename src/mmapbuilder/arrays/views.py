@@ -54,12 +54,12 @@ def array(space: Space, path: tuple[Step, ...]) -> Any:
         if target.type.element.kind == "struct":
             return structs(space, target.type.element, elements)
         return numbers(space, target.type.element, elements)
-    view = _ndarray(space, elements.segment, 8 * elements.word, "<u1", elements.count, 1)
-    if kind == "text":
-        check_terminator(space, elements)
-        view = view[:-1]
-        view.flags.writeable = False
-    return view
+    start = 8 * elements.word
+    if kind == "data":
+        return _ndarray(space, elements.segment, start, "<u1", elements.count, 1)
+    check_terminator(space, elements)
+    memory = space.segments[elements.segment].toreadonly()
+    return np.ndarray((elements.count - 1,), "<u1", memory, start)
 
 
 def check_terminator(space: Space, text: Elements) -> None:
@@ -104,8 +104,9 @@ def _unset(space: Space, target: Target) -> Any:
         return np.frombuffer(raw, "<u1")
     assert target.type.element is not None
     if target.type.element.kind == "struct":
-        layout = _Shape(0, 64 * target.type.element.schema.node.struct.dataWordCount)
-        empty = np.empty(0, struct_dtype(target.type.element, layout))
+        body = target.type.element.schema.node.struct
+        shape = _Shape(8 * (body.dataWordCount + body.pointerCount), 64 * body.dataWordCount)
+        empty = np.empty(0, struct_dtype(target.type.element, shape))
     else:
         empty = np.empty(0, NUMBERS[target.type.element.kind][0])
     empty.flags.writeable = False
