@@ -178,7 +178,9 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
         return mmb__fault(r, pad_segment, (uint64_t)pad_word + 1,
                           "the landing pad has no valid tag");
     }
-    if (mmb__far_segment(pad[0]) >= r->source->count) {
+    /* For readers an empty segment is not there, not even for empty objects. */
+    if (mmb__far_segment(pad[0]) >= r->source->count ||
+        mmb__source_words(r->source, mmb__far_segment(pad[0])) == 0) {
         return mmb__fault(r, pad_segment, pad_word,
                           "the landing pad names a segment that is not there");
     }
