@@ -268,7 +268,8 @@ def test_a_broken_pycapnp_is_not_hidden(target: Path, tmp_path: Path) -> None:
             print(*(str(cause) for cause in causes), sep="; ")
         b.discard()
     """
-    assert "a_module_that_does_not_exist" in apart.python(code, target, tmp_path / "modules").ok().out
+    said = apart.python(code, target, tmp_path / "modules").ok().out
+    assert "a_module_that_does_not_exist" in said
 
 
 def test_schemas_that_are_none(target: Path) -> None:

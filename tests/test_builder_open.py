@@ -88,7 +88,11 @@ def test_a_relative_path_means_the_directory_at_the_start(
     start.mkdir()
     later.mkdir()
     monkeypatch.chdir(start)
-    with Builder("plain") as plain, Builder("atomic", atomic=True) as atomic, Builder("gone") as gone:
+    with (
+        Builder("plain") as plain,
+        Builder("atomic", atomic=True) as atomic,
+        Builder("gone") as gone,
+    ):
         plain.write(b"plain")
         atomic.write(b"atomic")
         monkeypatch.chdir(later)

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import MessageBuilder, open_message, verify
+from mmapbuilder import MessageBuilder, verify
 from support import apart
 from support.messages import BOOK, fill_book, in_memory
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, capnp, read
@@ -357,7 +357,8 @@ def test_durable_in_place(target: Path) -> None:
     assert len(table_of(target).used) > 1
     assert verify(target).size == target.stat().st_size
     with read(target, BLOCKS.schema) as message:
-        assert [list(block["values"])[99] for block in message.to_dict()["blocks"]] == list(range(10))
+        blocks = message.to_dict()["blocks"]
+        assert [list(block["values"])[99] for block in blocks] == list(range(10))
 
 
 @pytest.mark.parametrize("objects", [False, True])

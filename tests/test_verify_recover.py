@@ -214,7 +214,8 @@ def test_random_damage_never_crashes(target: Path) -> None:
             for _ in range(1000):
                 bad = bytearray(good)
                 for _ in range(source.randrange(1, 6)):
-                    bad[source.randrange(len(bad))] = source.choice([0, 1, 255, source.randrange(256)])
+                    byte = source.choice([0, 1, 255, source.randrange(256)])
+                    bad[source.randrange(len(bad))] = byte
                 with open(sys.argv[1], "wb") as file:
                     file.write(bad)
                 for check in verify, recover:

@@ -73,8 +73,6 @@ def end(process: subprocess.Popen[str], *, timeout: float = 60) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def python(
-    code: str, *args: object, options: tuple[str, ...] = (), timeout: float = 60
-) -> Ended:
+def python(code: str, *args: object, options: tuple[str, ...] = (), timeout: float = 60) -> Ended:
     """Run `code` in a Python of its own, warnings being errors."""
     return end(start(code, *args, options=options), timeout=timeout)
