@@ -224,7 +224,7 @@ def _writer(
     if kind.kind in ("text", "data"):
         if space.builder is None or space.builder._message is None:
             raise ValueError(f"{label}: Text and Data need a message made by init_root()")
-        parts = strings_of(values, label)
+        parts = strings_of(values, label, wanted)
         words = measure(parts, wanted, kind.kind == "text", label)
         return _Strings(column, wanted, parts, words)
     if kind.kind not in NUMBERS and kind.kind != "bool":

@@ -26,10 +26,11 @@ class Part(NamedTuple):
         return self._replace(first=self.first + rows, rows=self.rows - rows)
 
 
-def strings_of(values: Any, label: str) -> list[Part]:
+def strings_of(values: Any, label: str, wanted: Any = None) -> list[Part]:
     """Return the strings of a list, of an array, or of a column of a table.
 
-    None, NaN and nulls are missing: their pointers are left null.
+    None, NaN and nulls are missing: their pointers are left null. Where `wanted`, an
+    array of bool, is given and False, a list may hold anything.
 
     Raises:
         TypeError: something is neither str nor bytes.
@@ -37,14 +38,14 @@ def strings_of(values: Any, label: str) -> list[Part]:
     length_of(values, label)
     try:
         if isinstance(values, np.ndarray):
-            return [_from_numpy(values, label)]
+            return [_from_numpy(values, label, wanted)]
         if _module(values) == "pyarrow":
             return _from_arrow(values, label)
         if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
             arrow = _arrow.load_if_there()
             if arrow is not None:
                 return _from_arrow(arrow.chunked_array(values), label)
-        return [_from_sequence(_as_list(values))]
+        return [_from_sequence(_only(_as_list(values), wanted))]
     except (TypeError, UnicodeError) as error:
         error.add_note(f"in {label}")
         raise
@@ -57,6 +58,13 @@ def _module(values: Any) -> str:
 def _from_sequence(values: Any) -> Part:
     offsets, data, valid = _core.join_strings(values)
     return Part(offsets, 8, data, valid, 0, len(offsets) // 8 - 1)
+
+
+def _only(values: Any, wanted: Any) -> Any:
+    if wanted is None:
+        return values
+    pairs = zip(values, wanted.tolist(), strict=True)
+    return [value if want else None for value, want in pairs]
 
 
 def _as_list(values: Any) -> Any:
@@ -72,14 +80,14 @@ def _as_list(values: Any) -> Any:
     return list(values)
 
 
-def _from_numpy(array: Any, label: str) -> Part:
+def _from_numpy(array: Any, label: str, wanted: Any) -> Part:
     if array.ndim != 1:
         raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
     kind = array.dtype.kind
     if kind not in "US" or array.dtype.itemsize == 0:
         if kind not in "OTUS":
             raise TypeError(f"str or bytes are required, not {array.dtype.name}")
-        return _from_sequence(array.astype(object).tolist())
+        return _from_sequence(_only(array.astype(object).tolist(), wanted))
     plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     width = plain.dtype.itemsize
     offsets, data, valid = _core.join_fixed(
