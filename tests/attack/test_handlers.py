@@ -371,13 +371,17 @@ def test_own_bug_under_a_chaining_handler(target: Path, foreign: Path, armed_aga
 
 
 def test_handler_that_gives_way_and_raises(target: Path, foreign: Path) -> None:
-    code = LOAD + dedented(GROW) + dedented(
-        """
+    code = (
+        LOAD
+        + dedented(GROW)
+        + dedented(
+            """
         foreign.take_bus(0)
         grow(1 << 28)
         assert foreign.bus_calls() == 1
         grow(1 << 29)
         """
+        )
     )
     ended = python(code + dedented(FINISH), target, foreign)
     assert ended.code == 0, str(ended)
