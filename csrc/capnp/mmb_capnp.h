@@ -49,7 +49,9 @@ uint32_t mmb_table_entries(uint64_t capacity);
  * first, so that no moment exists in which a reader accepts the file. To be
  * called before anyone stores into the map. `durable` makes the mark durable
  * before the file grows: after a power cut, a file grown by then would read as
- * zeros, and zeros are an (empty) message. `entries` is 1 to MMB_MAX_SEGMENTS. */
+ * zeros, and zeros are an (empty) message. `entries` is 1 to MMB_MAX_SEGMENTS.
+ * Errors: EINVAL (entries, or the file is not empty), MMB_ECAPACITY (no room for
+ * the table and a root), and those of writing and growing. */
 int mmb_message_begin(mmb_map *map, uint32_t entries, bool durable);
 
 /* Record that segment `index` is about to be handed out at `words` (not zero),
