@@ -85,8 +85,8 @@ class Calls:
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Calls:
-    if not CORE.is_dir() or sys.platform != "linux":
-        pytest.skip("needs the C sources, and Linux")
+    if sys.platform != "linux":
+        pytest.skip("what is safe is listed for Linux")
     compiler = tool("gcc", "gcc")
     out = tmp_path_factory.mktemp("calls")
     result = Calls()
