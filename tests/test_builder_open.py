@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from mmapbuilder import Builder
 from support import apart
+from support.missing import missing
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
@@ -395,24 +397,36 @@ def test_a_file_object_without_a_descriptor() -> None:
         Builder(io.BytesIO())
 
 
-@linux_only
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
 def test_a_file_without_permission(target: Path) -> None:
     target.write_bytes(b"old")
     target.chmod(0o444)
-    with pytest.raises(PermissionError) as caught:
-        Builder(target)
-    assert caught.value.filename == str(target)
+    code = """
+        import os, sys
+        from mmapbuilder import Builder
+        os.chdir(sys.argv[1])  # while we may
+        if os.geteuid() == 0:
+            os.setegid(65534)
+            os.seteuid(65534)
+        for atomic in False, True:
+            try:
+                Builder("target", atomic=atomic)
+            except PermissionError as error:
+                print(error.filename)
+    """
+    target.parent.chmod(0o555)
+    try:
+        lines = apart.python(code, target.parent).ok().out.splitlines()
+    finally:
+        target.parent.chmod(0o755)
+    assert len(lines) == 2
+    assert lines[0] == "target"
     assert target.read_bytes() == b"old"
+    assert os.listdir(target.parent) == ["target"]
 
 
 @pytest.mark.root
 @linux_only
 def test_hugetlbfs(tmp_path: Path) -> None:
-    import subprocess
-
-    from support.missing import missing
-
     point = tmp_path / "huge"
     point.mkdir()
     done = subprocess.run(

@@ -313,7 +313,7 @@ class BuilderAgainstModel(RuleBasedStateMachine):
 
 
 BuilderAgainstModel.TestCase.settings = settings(
-    max_examples=50,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     print_blob=True,

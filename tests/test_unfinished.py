@@ -98,13 +98,13 @@ def test_every_moment_of_a_build(
     assert "stream" in accepting(target, BLOCKS, file.programs)
 
 
-def test_the_whole_file_and_not_only_its_head(target: Path, programs: Programs) -> None:
+def test_the_tool_finds_no_message_further_on(target: Path, programs: Programs) -> None:
+    """It reads on after what it has refused, but its exit code says that all is not well."""
     with MessageBuilder(target) as b:
         fill_book(b.init_root(ADDRESS_BOOK.schema))
-        assert target.stat().st_size >= 2 * MIB
-        os.truncate(b.fileno(), 2 * MIB)
-        assert accepting(target, ADDRESS_BOOK, programs) == set()
-        b.discard()
+        copy = target.with_name("copy")
+        copy.write_bytes(target.read_bytes()[: MIB // 4])
+    assert accepting(copy, ADDRESS_BOOK, programs) == set()
 
 
 def test_segments_handed_out_by_hand(target: Path, watch: Callable[[Kind], Watch]) -> None:
