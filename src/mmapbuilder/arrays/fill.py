@@ -171,19 +171,19 @@ def _writers(
     """Check all values, and decide which rows the members of unions get."""
     writers: list[_Writer] = []
     chosen: dict[str, Any] = {}
-    for column, values in found:
-        if column.union is not None:
-            known = {name: tag for tag, name in column.union.members.items()}
-            label = _label(target, column.name)
-            chosen[column.union.prefix] = named_numbers(values, known, "the union", label)
     implied: dict[str, tuple[Union, int, str]] = {}
+    # The tags first, those of outer unions before those of inner ones: they decide.
+    found = sorted(found, key=lambda one: (one[0].union is None, len(one[0].unions)))
     for column, values in found:
         label = _label(target, column.name)
         wanted = _wanted(column, chosen, implied, label)
-        if column.union is not None:
-            writers.append(_Numbers(column, wanted, chosen[column.union.prefix]))
-        else:
+        if column.union is None:
             writers.append(_writer(space, column, wanted, values, label, target))
+            continue
+        known = {name: tag for tag, name in column.union.members.items()}
+        tags = named_numbers(chosen_of(values, wanted), known, "the union", label)
+        chosen[column.union.prefix] = _spread(tags, wanted)
+        writers.append(_Numbers(column, wanted, chosen[column.union.prefix]))
     for union, tag, _ in implied.values():
         column = find(union.schema, [TAG], target.path)
         writers.append(_Numbers(column, None, np.full(count, tag, np.uint16)))
@@ -230,12 +230,17 @@ def _writer(
     if kind.kind not in NUMBERS and kind.kind != "bool":
         raise refuse(column, target.path)
     # Rows that do not have the column may hold anything, or nothing.
-    checked = numbers_of(chosen_of(values, wanted), kind, label)
-    if wanted is not None:
-        spread = np.zeros(len(wanted), checked.dtype)
-        spread[wanted] = checked
-        checked = spread
+    checked = _spread(numbers_of(chosen_of(values, wanted), kind, label), wanted)
     return (_Bools if kind.kind == "bool" else _Numbers)(column, wanted, checked)
+
+
+def _spread(values: Any, wanted: Any) -> Any:
+    """Put the values of the rows that are wanted where these rows are."""
+    if wanted is None:
+        return values
+    spread = np.zeros(len(wanted), values.dtype)
+    spread[wanted] = values
+    return spread
 
 
 def _rows(space: Space, target: Target, count: int, columns: list[Column]) -> tuple[Space, Place]:

@@ -280,6 +280,9 @@ def pointers_of(elements: Elements) -> Place:
     return elements.structs()
 
 
+_WANTED = {"struct": "a struct", "list": "a list", "text": "Text", "data": "Data"}
+
+
 def _resolve(space: Space, kind: Type, segment: int, word: int) -> Place | Elements | None:
     """Follow one pointer, and check that what is there is of the right kind."""
     found, there, at, count, size, data, pointers = _core.resolve(space.segments, segment, word)
@@ -293,4 +296,4 @@ def _resolve(space: Space, kind: Type, segment: int, word: int) -> Place | Eleme
             return Elements(there, at, count, size, data, pointers)
     else:
         return None
-    raise invalid(f"a pointer leads to something else than a {kind}", segment, word)
+    raise invalid(f"a pointer leads to something else than {_WANTED[kind.kind]}", segment, word)

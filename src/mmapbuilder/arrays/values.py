@@ -71,6 +71,9 @@ def null_count(values: Any) -> int:
     count = getattr(values, "null_count", None)
     if count is not None:
         return int(count() if callable(count) else count)
+    # A column of pandas: in a dtype of NumPy's own, NaN is a number like others.
+    if hasattr(values, "isna") and not isinstance(values.dtype, np.dtype):
+        return int(values.isna().sum())
     return 0
 
 

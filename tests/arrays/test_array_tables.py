@@ -1,0 +1,331 @@
+"""Tables into a message, and back."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("capnp")
+np = pytest.importorskip("numpy")
+
+from array_schemas import arrays_capnp, new_capnp, old_capnp  # noqa: E402
+
+from mmapbuilder import MessageBuilder, open_message  # noqa: E402
+
+Root = arrays_capnp.Root
+COLUMNS: dict[str, Any] = {
+    "id": [1, 2, 3],
+    "small": [-1, 0, 1],
+    "ratio": [0.5, 1.5, 2.5],
+    "color": ["red", "blue", "green"],
+    "flag": [True, False, True],
+    "name": ["eins", "zwei", "größer"],
+    "blob": [b"\0", b"", b"abc"],
+    "position.x": [1.0, 2.0, 3.0],
+}
+
+
+def read_back(path: Path) -> dict[str, Any]:
+    with open_message(path, Root) as m:
+        rows = m.root.rows
+        return {
+            "id": [row.id for row in rows],
+            "small": [row.small for row in rows],
+            "ratio": [row.ratio for row in rows],
+            "color": [str(row.color) for row in rows],
+            "flag": [row.flag for row in rows],
+            "name": [row.name for row in rows],
+            "blob": [row.blob for row in rows],
+            "position.x": [row.position.x for row in rows],
+        }
+
+
+def write(path: Path, table: Any) -> None:
+    with MessageBuilder(path) as b:
+        b.init_root(Root)
+        b.fill("rows", table)
+
+
+def test_a_mapping(target: Path) -> None:
+    write(target, COLUMNS)
+    assert read_back(target) == COLUMNS
+
+
+def test_a_structured_array(target: Path) -> None:
+    table = np.empty(
+        3,
+        [
+            ("id", ">i8"),
+            ("small", "i2"),
+            ("ratio", "f8"),
+            ("color", "U8"),
+            ("flag", "?"),
+            ("name", "U10"),
+            ("blob", "O"),
+            ("position", [("x", "f4")]),
+        ],
+    )
+    for name in COLUMNS:
+        if name != "position.x":
+            table[name] = COLUMNS[name]
+    table["position"]["x"] = COLUMNS["position.x"]
+    write(target, table)
+    assert read_back(target) == COLUMNS
+
+
+def test_what_array_gives_is_a_table(target: Path, tmp_path: Path) -> None:
+    plain = {name: COLUMNS[name] for name in ("id", "small", "position.x")}
+    write(target, plain)
+    with open_message(target, Root) as m:
+        array = m.array("rows")[["id", "small", "position"]]
+        write(tmp_path / "again", array)
+    with open_message(tmp_path / "again", Root) as m:
+        assert m.array("rows")["id"].tolist() == [1, 2, 3]
+        assert m.array("rows")["position"]["x"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("string", ["string", "large_string", "string_view", "dictionary"])
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_an_arrow_table(target: Path, string: str, chunks: int) -> None:
+    pa = pytest.importorskip("pyarrow")
+    kind = pa.dictionary(pa.int8(), pa.string()) if string == "dictionary" else string
+    table = pa.table(
+        {
+            "id": pa.array(COLUMNS["id"], pa.int16()),
+            "small": pa.array(COLUMNS["small"], pa.int64()),
+            "ratio": pa.array(COLUMNS["ratio"], pa.float32()),
+            "color": pa.array(COLUMNS["color"]).dictionary_encode(),
+            "flag": pa.array(COLUMNS["flag"]),
+            "name": pa.array(COLUMNS["name"]).cast(kind),
+            "blob": pa.array(COLUMNS["blob"], pa.large_binary()),
+            "position": pa.array([{"x": x} for x in COLUMNS["position.x"]]),
+        }
+    )
+    if chunks > 1:
+        parts = [table.slice(i, 1) for i in range(chunks - 1)]
+        table = pa.concat_tables([*parts, table.slice(chunks - 1)])
+    write(target, table)
+    assert read_back(target) == COLUMNS
+    if chunks == 1:
+        write(target, table.to_batches()[0])
+        assert read_back(target) == COLUMNS
+
+
+def test_a_slice_of_an_arrow_table(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    names = [None if i % 5 == 0 else str(i) for i in range(100)]
+    write(target, pa.table({"name": names, "id": range(100)}).slice(17, 50))
+    with open_message(target, Root) as m:
+        assert m.column("rows", "name").tolist() == [name or "" for name in names[17:67]]
+        assert m.table("rows").column("name").to_pylist() == names[17:67]
+        assert m.array("rows")["id"].tolist() == list(range(17, 67))
+
+
+def test_arrows_nulls(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"name": ["a", None], "blob": pa.nulls(2), "id": [1, None]})
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        with pytest.raises(TypeError, match="column 'id': 1 values are missing"):
+            b.fill("rows", table)
+        b.fill("rows", table.drop_columns("id"))
+        rows = b.message.get_root(Root).rows
+        assert [row._has("name") for row in rows] == [True, False]
+        assert [row._has("blob") for row in rows] == [False, False]
+
+
+def test_a_pandas_frame(target: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(COLUMNS, index=[10, 20, 30])
+    write(target, frame)
+    assert read_back(target) == COLUMNS
+    frame["color"] = frame["color"].astype("category")
+    frame["id"] = frame["id"].astype("Int64")
+    frame["name"] = frame["name"].astype(object)
+    frame["flag"] = frame["flag"].astype("boolean")
+    write(target, frame)
+    assert read_back(target) == COLUMNS
+    frame.loc[20, "name"] = None
+    write(target, frame)
+    assert read_back(target)["name"] == ["eins", "", "größer"]
+    frame.loc[20, "id"] = pd.NA
+    with pytest.raises(TypeError, match="column 'id'.* missing"):
+        write(target, frame)
+
+
+def test_a_polars_frame(target: Path) -> None:
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame(COLUMNS)
+    write(target, frame)
+    assert read_back(target) == COLUMNS
+    frame = frame.with_columns(
+        pl.col("color").cast(pl.Categorical),
+        pl.Series("name", ["eins", None, "größer"]),
+    )
+    write(target, frame)
+    assert read_back(target)["name"] == ["eins", "", "größer"]
+    assert read_back(target)["color"] == COLUMNS["color"]
+    with pytest.raises(TypeError, match="'id': 1 values are missing"):
+        write(target, frame.with_columns(pl.Series("id", [1, None, 3])))
+
+
+def test_what_is_no_table(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        for wrong in ([1, 2], np.zeros(3), object(), {1: [2]}):
+            with pytest.raises(TypeError):
+                b.fill("rows", wrong)
+        with pytest.raises(ValueError, match="one dimension"):
+            b.fill("rows", np.zeros((2, 2), [("id", int)]))
+        with pytest.raises(KeyError, match="no 'nix'"):
+            b.fill("rows", {"id": [1], "nix": [2]})
+        with pytest.raises(TypeError, match="count in a unit"):
+            b.fill("rows", id=np.array([datetime.datetime(2024, 1, 1)], "M8[us]"))
+
+
+# ---- back -----------------------------------------------------------------------------------
+
+
+def test_a_table_and_back(target: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        b.fill(
+            "rows",
+            COLUMNS
+            | {"@which": ["note", "count", "empty"], "note": list("abc"), "count": [1, 2, 3]},
+        )
+    with open_message(target, Root) as m:
+        table = m.table("rows")
+        table.validate(full=True)
+        assert table.column("color").to_pylist() == COLUMNS["color"]
+        assert table.column("inverse").to_pylist() == [True] * 3
+        assert table.column("position.unit").null_count == 3
+        assert table.column("@which").to_pylist() == ["note", "count", "empty"]
+        assert table.column("note").to_pylist() == ["a", None, None]
+        assert table.column("count").to_pylist() == [None, 2, None]
+        assert table.column("shape.circle").null_count == 3
+        assert "tags" not in table.column_names
+        some = m.table("rows", columns=["name", "position.x", "@which"])
+        assert some.column_names == ["name", "position.x", "@which"]
+        write(tmp_path / "again", table)
+        with open_message(tmp_path / "again", Root) as n:
+            assert n.table("rows").equals(table)
+        with pytest.raises(TypeError, match=r"List\(Text\)"):
+            m.table("rows", columns=["tags"])
+        with pytest.raises(KeyError, match="nix"):
+            m.table("rows", columns=["nix"])
+        with pytest.raises(TypeError, match="not a list"):
+            m.table("which")
+
+
+def test_what_lies_side_by_side_is_borrowed(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    n = 100_000
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        b.fill("ones", value=np.arange(n))
+        b.fill("left", np.arange(n))
+    with open_message(target, Root) as m:
+        before = pa.total_allocated_bytes()
+        ones, left = m.table("ones"), m.table("left")
+        assert pa.total_allocated_bytes() - before < n
+        assert ones.column("value").to_pylist() == list(range(n))
+        assert left.column_names == ["left"]
+        array = m.array("left")
+        address = left.column(0).chunk(0).buffers()[1].address
+        assert address == array.__array_interface__["data"][0]
+    del m
+    assert left.column(0)[n - 1].as_py() == n - 1
+
+
+def test_other_lists_are_tables_of_one_column(target: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with MessageBuilder(target) as b:
+        numbers = b.init_root(Root).init("numbers")
+        b.fill("numbers", "bools", [True, False])
+        b.fill("numbers", "texts", ["a", None])
+        b.fill("numbers", "datas", [b"a", b""])
+        b.fill("numbers", "colors", ["blue", "red"])
+        numbers.init("matrix", 1)
+        b.fill("numbers", "matrix", 0, [1.5])
+    with open_message(target, Root) as m:
+        assert m.table("numbers", "bools").to_pydict() == {"bools": [True, False]}
+        assert m.table("numbers", "texts").to_pydict() == {"texts": ["a", None]}
+        assert m.table("numbers", "datas").to_pydict() == {"datas": [b"a", b""]}
+        assert m.table("numbers", "colors").to_pydict() == {"colors": ["blue", "red"]}
+        assert m.table("numbers", "matrix", 0).to_pydict() == {"matrix": [1.5]}
+        assert m.table("numbers", "f64").to_pydict() == {"f64": []}
+        assert m.table("rows").num_rows == 0
+        with pytest.raises(TypeError, match="which is no table"):
+            m.table("numbers", "matrix")
+
+
+def test_an_enumerant_that_the_schema_does_not_know(target: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with MessageBuilder(target) as b:
+        b.init_root(Root).init("rows", 2)
+        b.array("rows")["color"] = [1, 9]
+    with open_message(target, Root) as m:
+        assert m.table("rows").column("color").to_pylist() == ["green", "@9"]
+        assert m.column("rows", "color").tolist() == [1, 9]
+
+
+# ---- layouts of other schemas ----------------------------------------------------------------
+
+
+def test_what_an_older_schema_wrote(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        root = b.init_root(old_capnp.Root)
+        b.fill("numbers", [1, 2, 3])
+        b.fill("rows", id=[4, 5])
+        b.fill("names", ["a", None, "c"])
+        assert len(root.names) == 3
+    with open_message(target, new_capnp.Root) as m:
+        assert m.array("numbers").dtype.names == ("value",)
+        assert m.array("numbers")["value"].tolist() == [1, 2, 3]
+        assert m.column("numbers", "weight").tolist() == [0, 0, 0]
+        assert m.array("rows").dtype.names == ("id",)
+        assert m.column("rows", "name").tolist() == ["", ""]
+        assert m.column("rows", "flag").tolist() == [False, False]
+        assert m.array("names").dtype.names == ()
+        assert len(m.array("names")) == 3
+        assert m.column("names", "text").tolist() == ["a", "", "c"]
+        assert m.column("names", "rank").tolist() == [0, 0, 0]
+        assert m.array("extra").tolist() == []
+        pytest.importorskip("pyarrow")
+        table = m.table("names")
+        assert table.to_pydict() == {"text": ["a", None, "c"], "rank": [0, 0, 0]}
+
+
+def test_what_a_newer_schema_wrote(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(new_capnp.Root)
+        b.fill("numbers", value=[1, 2, 3], weight=[0.5] * 3)
+        b.fill("rows", id=[4, 5], score=[1.5, 2.5], name=["x", "y"])
+        b.fill("names", text=["a", "b", None], rank=[1, 2, 3])
+    with open_message(target, old_capnp.Root) as m:
+        assert m.array("numbers").tolist() == [1, 2, 3] == list(m.root.numbers)
+        assert m.array("numbers").strides == (16,)
+        assert m.array("rows").dtype.names == ("id",)
+        assert m.array("rows")["id"].tolist() == [4, 5]
+        assert m.column("names").tolist() == ["a", "b", ""] == list(m.root.names)
+        assert bytes(m.array("names", 1)) == b"b"
+
+
+# ---- without the others ----------------------------------------------------------------------
+
+
+def test_without_pyarrow(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(target, COLUMNS)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with open_message(target, Root) as m:
+        with pytest.raises(ImportError, match="pip install pyarrow"):
+            m.table("rows")
+    pl = pytest.importorskip("polars")
+    write(target, pl.DataFrame(COLUMNS))
+    assert read_back(target) == COLUMNS
