@@ -199,10 +199,11 @@ class MessageBuilder:
         The array stays valid as the message grows. After `close` it is part of the
         private snapshot.
 
-        >>> with MessageBuilder("walk.bin") as b:
-        ...     walk = b.init_root(walk_capnp.Walk)
-        ...     _ = walk.init("steps", 1000)
-        ...     b.array("steps")["x"] = numpy.linspace(0, 1, 1000)
+        >>> with MessageBuilder("people.bin") as b:
+        ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 1000)
+        ...     b.array("people")["id"] = np.arange(1000)
+        ...     print(people[7].id)
+        7
 
         Raises:
             KeyError: no such field, not set yet, or not the active member of its union
@@ -229,9 +230,12 @@ class MessageBuilder:
         mapping, a structured array, an Arrow table, a pandas or polars data frame.
         Names in groups are dotted. Values of other lists follow the path.
 
-        >>> with MessageBuilder("walk.bin") as b:
-        ...     walk = b.init_root(walk_capnp.Walk)
-        ...     b.fill("steps", x=[0.5, 1.5], label=["go", "stop"])
+        >>> with MessageBuilder("people.bin") as b:
+        ...     book = b.init_root(addressbook_capnp.AddressBook)
+        ...     b.fill("people", id=[7, 8], name=["Ada", "Charles"])
+        ...     b.fill("people", 0, "phones", number=["555-1815"], type=["home"])
+        ...     print(book.people[1].name, book.people[0].phones[0].type)
+        Charles home
 
         Numbers are checked: one that does not fit raises. Enums take names or numbers;
         Text and Data take str, bytes, and None for a null pointer. All columns are

@@ -69,11 +69,12 @@ class Message:
         fields that the message holds, be it of an older or a newer schema. The array
         keeps the memory alive, also after `close`.
 
-        >>> with MessageBuilder("walk.bin") as b:
-        ...     b.init_root(walk_capnp.Walk).init("steps", 2)[1].x = 1.5
-        >>> with open_message("walk.bin", walk_capnp.Walk) as m:
-        ...     print(m.array("steps")["x"])
-        [0.  1.5]
+        >>> with MessageBuilder("people.bin") as b:
+        ...     b.init_root(addressbook_capnp.AddressBook).init("people", 2)[1].id = 7
+        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
+        ...     ids = m.array("people")["id"]
+        >>> ids.tolist()
+        [0, 7]
         """
         from . import arrays
 
@@ -83,16 +84,16 @@ class Message:
         """Return values as readers see them, as a NumPy array with a memory of its own.
 
         The path ends with a list, or goes on from a list of structs to one field of all
-        of them: ``m.column("steps", "label")``. Unlike `array` it gives Bool, Text (str)
+        of them: ``m.column("people", "name")``. Unlike `array` it gives Bool, Text (str)
         and Data (bytes) as well, and fields with defaults. Enums are numbers. Where a
         field is not there, or not the active member of its union, the default stands.
 
-        >>> with MessageBuilder("walk.bin") as b:
-        ...     walk = b.init_root(walk_capnp.Walk)
-        ...     b.fill("steps", label=["go", "stop"])
-        >>> with open_message("walk.bin", walk_capnp.Walk) as m:
-        ...     print(m.column("steps", "label").tolist())
-        ['go', 'stop']
+        >>> with MessageBuilder("people.bin") as b:
+        ...     book = b.init_root(addressbook_capnp.AddressBook)
+        ...     b.fill("people", name=["Ada", "Charles"])
+        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
+        ...     print(m.column("people", "name"))
+        ['Ada' 'Charles']
 
         Raises: as `MessageBuilder.array`.
         """
@@ -113,9 +114,12 @@ class Message:
         numbers, and structs that are one number. All else is copied, since Arrow knows no
         strides and has other bits and strings than Cap'n Proto.
 
-        >>> with open_message("walk.bin", walk_capnp.Walk) as m:
-        ...     print(m.table("steps").column("x").to_pylist())
-        [0.0, 0.0]
+        >>> with MessageBuilder("people.bin") as b:
+        ...     book = b.init_root(addressbook_capnp.AddressBook)
+        ...     b.fill("people", id=[7, 8], name=["Ada", "Charles"])
+        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
+        ...     print(m.table("people", columns=["id", "name"]).to_pylist())
+        [{'id': 7, 'name': 'Ada'}, {'id': 8, 'name': 'Charles'}]
 
         Raises: as `MessageBuilder.array`, and ImportError without pyarrow.
         """
