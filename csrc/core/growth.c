@@ -133,7 +133,8 @@ static int raise_eof(mmb_map *map, const move *wanted)
 }
 
 /* Near the end the file doubles, up to a limit; a jump far beyond it gets its
- * own granule and leaves a hole. */
+ * own granule and leaves a hole. Of the first granule only the start gets blocks:
+ * small files are many. The second move gives it the rest. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
 {
     uint64_t most =
@@ -143,7 +144,12 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     uint64_t wanted = near ? mmb__max(to, eof + step) : to;
     uint64_t end = mmb__min(mmb__round_up(wanted, MMB_GRANULE), map->length);
     uint64_t start = near ? eof : mmb__round_down(from, MMB_GRANULE);
-    return (move){.start = start, .solid = end, .end = end};
+    if (near && eof <= MMB_GRANULE) {
+        start = mmb__min(eof, atomic_load_explicit(&map->solid, memory_order_relaxed));
+    }
+    bool small = eof == 0 && to <= map->first_blocks;
+    return (move){
+        .start = start, .solid = small ? mmb__min(map->first_blocks, end) : end, .end = end};
 }
 
 /* The disk cannot give a whole step: try what is needed and no more, first in

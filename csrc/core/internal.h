@@ -12,6 +12,10 @@
 
 #include "mmb_core.h"
 
+/* Most files of programs that write many stay below this: they get blocks and pages
+ * for no more until they outgrow it. A multiple of every page size in use. */
+#define MMB__SMALL ((uint64_t)64 << 10)
+
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -68,6 +72,7 @@ struct mmb_map {
     uint64_t length;   /* of the mapping: capacity rounded up to a page */
     uint64_t capacity; /* as asked for */
     uint64_t max_growth;
+    uint64_t first_blocks; /* bytes that get blocks at the first growth, if no more is wanted */
     dev_t dev;
     ino_t ino;
     pid_t owner;

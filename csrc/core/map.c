@@ -122,7 +122,7 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
     if (error != 0) {
         return error;
     }
-    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, &map->base);
+    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, MMB__SMALL, &map->base);
     if (error == ENOMEM) {
         *limit = blame_for_no_memory();
     }
@@ -171,6 +171,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->length = length;
     map->capacity = options->capacity;
     map->max_growth = mmb__round_up(mmb__max(options->max_growth, 1), MMB_GRANULE);
+    map->first_blocks = options->prefault ? MMB_GRANULE : MMB__SMALL;
     map->dev = file.st_dev;
     map->ino = file.st_ino;
     map->owner = getpid();

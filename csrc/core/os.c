@@ -31,6 +31,7 @@
 #if defined(__linux__)
 #include <poll.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <ucontext.h>
@@ -65,7 +66,46 @@ uint64_t mmb__os_page(void)
 
 /* ---- memory --------------------------------------------------------------- */
 
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
+#if defined(__linux__)
+
+/* Linux 5.18 brings in a whole huge page of a file at the first touch. */
+static bool linux_has_large_folios(void)
+{
+    struct utsname system;
+    if (uname(&system) != 0) {
+        return false;
+    }
+    char *rest = NULL;
+    unsigned long major = strtoul(system.release, &rest, 10);
+    unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+    return major > 5 || (major == 5 && minor >= 18);
+}
+
+/* Wishes, not needs: what the kernel refuses stays as it was. */
+static void advise(unsigned char *base, uint64_t length, uint64_t small)
+{
+    /* Without this, the first touch would make a small file read ahead. */
+    madvise(base, (size_t)small, MADV_RANDOM);
+    if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) == 0 &&
+        linux_has_large_folios()) {
+        /* With huge pages it means: one at a time. Otherwise the kernel would zero the
+         * next one as well before the writer has filled this one, and both would have
+         * left the processor's cache by then. */
+        madvise(base + small, (size_t)(length - small), MADV_RANDOM);
+    }
+}
+
+#else
+
+static void advise(unsigned char *base, uint64_t length, uint64_t small)
+{
+    (void)base, (void)length, (void)small;
+}
+
+#endif
+
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base)
 {
     /* Reserve more than is wanted, take the aligned part, give the rest back. */
     uint64_t reserved = length + alignment;
@@ -86,10 +126,7 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char 
         munmap(aligned, (size_t)length);
         return error;
     }
-#ifdef MADV_HUGEPAGE
-    /* A wish, not a need: kernels without huge pages refuse it. */
-    madvise(aligned, (size_t)length, MADV_HUGEPAGE);
-#endif
+    advise(aligned, length, small < length ? small : length);
     *base = aligned;
     return 0;
 }

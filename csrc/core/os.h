@@ -17,8 +17,10 @@
 void mmb__os_init(void);
 uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
 
-/* An aligned range of `length` bytes with `fd` mapped shared over it. */
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base);
+/* An aligned range of `length` bytes with `fd` mapped shared over it. The first `small`
+ * bytes come in page by page, the rest in huge pages where the system has them. */
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base);
 
 /* Replace a range in place: by private copy-on-write pages of `fd` at `offset`,
  * or by private zeros. Neither reserves memory. Handler: yes. */

@@ -15,8 +15,8 @@ static int has_data(const mmb_map *map, uint64_t offset, uint64_t end, bool *ans
     return error == ENXIO ? 0 : error;
 }
 
-/* One past the granule of the last data below `end`, by halving: "is there data
- * from x on" is true up to that data and false beyond it. `floor` if none. */
+/* One past the page of the last data below `end`, by halving: "is there data from x
+ * on" is true up to that data and false beyond it. `floor` if none. */
 static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t *last)
 {
     bool some = false;
@@ -25,11 +25,12 @@ static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
         *last = floor;
         return error;
     }
+    uint64_t page = mmb__os_page();
     uint64_t low = floor; /* data from here on */
     uint64_t high = end;  /* none from here on */
-    while (error == 0 && mmb__round_down(high - 1, MMB_GRANULE) > low) {
-        uint64_t middle = mmb__round_up(low + (high - low) / 2, MMB_GRANULE);
-        middle = middle < high ? middle : mmb__round_down(high - 1, MMB_GRANULE);
+    while (error == 0 && mmb__round_down(high - 1, page) > low) {
+        uint64_t middle = mmb__round_up(low + (high - low) / 2, page);
+        middle = middle < high ? middle : mmb__round_down(high - 1, page);
         error = has_data(map, middle, end, &some);
         if (some) {
             low = middle;
