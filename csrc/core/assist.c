@@ -39,20 +39,33 @@ static bool stopped(const mmb__assist *self)
     return atomic_load_explicit(&self->stop, memory_order_acquire);
 }
 
-/* Bring in what growth has put blocks to. The page cache may refuse; then the rest
- * is left to ordinary faults, which report what is wrong. */
+/* Bring in [at, end). The page cache may refuse; then the rest is left to ordinary
+ * faults, which report what is wrong. */
+static bool bring_in(mmb_map *map, uint64_t at, uint64_t end)
+{
+    while (at < end && !stopped(map->assist) && mmb_map_poison(map) == 0) {
+        uint64_t length = mmb__min(CHUNK, end - at);
+        if (mmb__os_populate(map->base + at, length, true) != 0) {
+            return false;
+        }
+        at += length;
+        atomic_fetch_add_explicit(&map->shared->prefaulted, length, memory_order_relaxed);
+    }
+    return at >= end;
+}
+
+/* Bring in what growth has put blocks to. The writer is at its start at this moment
+ * and does best to go on alone: a thread that started there as well would only get in
+ * its way. So leave it a quarter for a head start of ours; by the time it is through,
+ * the rest is there, or nearly so. What a slow writer has left is done last. */
 static void populate(mmb_map *map)
 {
     uint64_t fresh = atomic_exchange_explicit(&map->assist->fresh, 0, memory_order_relaxed);
     uint64_t at = (fresh >> COUNT_BITS) * MMB_GRANULE;
-    uint64_t end = at + (fresh & MOST_GRANULES) * MMB_GRANULE;
-    while (at < end && !stopped(map->assist) && mmb_map_poison(map) == 0) {
-        uint64_t length = mmb__min(CHUNK, end - at);
-        if (mmb__os_populate(map->base + at, length, true) != 0) {
-            return;
-        }
-        at += length;
-        atomic_fetch_add_explicit(&map->shared->prefaulted, length, memory_order_relaxed);
+    uint64_t count = fresh & MOST_GRANULES;
+    uint64_t end = at + count * MMB_GRANULE, middle = at + count / 4 * MMB_GRANULE;
+    if (bring_in(map, middle, end)) {
+        (void)bring_in(map, at, middle);
     }
 }
 
