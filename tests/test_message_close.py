@@ -118,6 +118,23 @@ def test_flush_leaves_the_message_unfinished(target: Path) -> None:
     assert label_of(target) == "flushed"
 
 
+def test_finishing_needs_no_descriptor(target: Path) -> None:
+    code = """
+        import os, resource, sys
+        from mmapbuilder import MessageBuilder
+        from support.messages import fill_book
+        from support.readers import ADDRESS_BOOK
+        b = MessageBuilder(sys.argv[1], capacity=1 << 20)
+        fill_book(b.init_root(ADDRESS_BOOK.schema))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        b.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    """
+    apart.python(code, target).ok()
+    assert target.read_bytes() == in_memory(ADDRESS_BOOK.schema, fill_book)
+
+
 # ---- the snapshot ------------------------------------------------------------------
 
 

@@ -375,7 +375,10 @@ class MessageBuilder:
         if not segments.sizes:
             return []
         segments.make_readable()
-        return _pycapnp.used_words(self._message, self._root)
+        try:
+            return _pycapnp.used_words(self._message, self._root)
+        except OSError:
+            return None  # there are no more descriptors to ask with; the pointers know as well
 
     def discard(self) -> None:
         """Give the message up and close.
