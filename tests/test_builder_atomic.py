@@ -241,6 +241,30 @@ def test_a_full_disk_leaves_the_target_alone(mount, tmp_path: Path) -> None:
     assert names(disk) == ["file"]
 
 
+def test_a_directory_in_the_place_of_the_target_at_close(target: Path, tmp_path: Path) -> None:
+    b = Builder(target, atomic=True)
+    b.write(b"new")
+    target.mkdir()
+    with pytest.raises(OSError):
+        b.close()
+    assert b.closed
+    assert names(tmp_path) == ["target"]
+
+
+def test_a_temporary_file_that_was_taken_away(target: Path, tmp_path: Path) -> None:
+    target.write_bytes(b"old")
+    b = Builder(target, atomic=True)
+    b.write(b"new")
+    (temporary,) = set(names(tmp_path)) - {"target"}
+    (tmp_path / temporary).unlink()
+    (tmp_path / temporary).write_bytes(b"not ours")
+    with pytest.raises(OSError):
+        b.close()
+    assert b.closed
+    assert target.read_bytes() == b"old"
+    assert (tmp_path / temporary).read_bytes() == b"not ours"
+
+
 def test_close_with_views_can_be_repeated(target: Path, tmp_path: Path) -> None:
     b = Builder(target, atomic=True)
     view = b[0:3]

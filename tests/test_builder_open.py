@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -161,6 +162,38 @@ def test_tmpfs() -> None:
         path.unlink()
 
 
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_symbolic_link_stands_for_its_target(tmp_path: Path, atomic: bool, there: bool) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link = tmp_path / "elsewhere" / "real", tmp_path / "link"
+    link.symlink_to(real)
+    if there:
+        real.write_bytes(b"old")
+    with Builder(link, atomic=atomic) as b:
+        assert b.name == str(link)
+        b.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    with pytest.raises(FileExistsError):
+        Builder(link, "x", atomic=atomic)
+    if not atomic:
+        Builder(link).discard()
+        assert link.is_symlink()
+        assert not real.exists()
+        with pytest.raises(FileExistsError):  # as open has it: the link is there
+            Builder(link, "x")
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_loop_of_symbolic_links(target: Path, atomic: bool) -> None:
+    target.symlink_to(target)
+    with pytest.raises(OSError) as caught:
+        Builder(target, atomic=atomic)
+    assert caught.value.errno == errno.ELOOP
+    assert os.listdir(target.parent) == ["target"]
+
+
 # ---- modes -------------------------------------------------------------------------
 
 
@@ -303,6 +336,22 @@ def test_two_builders_through_hard_links(target: Path, tmp_path: Path) -> None:
         os.link(target, tmp_path / "link")
         with pytest.raises(BlockingIOError):
             Builder(tmp_path / "link")
+
+
+def test_two_builders_that_share_a_descriptor(target: Path, fd: int) -> None:
+    """They would share the lock of the file as well."""
+    other = os.dup(fd)
+    try:
+        with Builder(fd) as first:
+            first.write(b"written")
+            for given in (fd, other, target):
+                with pytest.raises(BlockingIOError):
+                    Builder(given)
+        with Builder(other, "r+") as second:
+            assert second.size == 7
+    finally:
+        os.close(other)
+    assert target.read_bytes() == b"written"
 
 
 def test_a_closed_builder_lets_the_next_one_in(target: Path) -> None:

@@ -118,6 +118,27 @@ def test_random_places_in_a_sparse_file(target: Path) -> None:
             assert file.read(1)[0] == value
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"prefault": True}, {"writeback": True}, {"prefault": True, "writeback": True}],
+    ids=lambda options: "+".join(options),
+)
+def test_helping_threads_change_no_content(target: Path, options: dict[str, bool]) -> None:
+    expected = random.Random(22).randbytes(MIB) * 150 + b"end"
+    with Builder(target, **options) as b:
+        with memoryview(b) as view:
+            for start in range(0, len(expected), MIB):
+                part = expected[start : start + MIB]
+                view[start : start + len(part)] = part
+        assert b.size == len(expected)
+        assert b.stats.backed >= len(expected)
+        b.flush(durable=True)
+    assert target.read_bytes() == expected
+    with Builder(target, **options) as b:
+        b[3] = 1
+    assert target.read_bytes() == b"\0\0\0\1"
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
 def test_on_every_file_system(mount, kind: str) -> None:

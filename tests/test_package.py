@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.resources
 import inspect
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,14 @@ def test_errors_are_what_they_look_like() -> None:
     assert issubclass(mmapbuilder.InvalidMessage, ValueError)
     for error in (mmapbuilder.CapacityError, mmapbuilder.InvalidMessage):
         assert error.__module__ == "mmapbuilder"
+    for error in (
+        mmapbuilder.CapacityError(27, "text", "file"),
+        mmapbuilder.InvalidMessage("text"),
+    ):
+        error.reason = "why"
+        copy = pickle.loads(pickle.dumps(error))  # as between processes
+        assert (type(copy), copy.args, str(copy)) == (type(error), error.args, str(error))
+        assert copy.reason == "why"
     plain = mmapbuilder.InvalidMessage("text")
     assert (plain.segment, plain.word) == (None, None)
 
