@@ -10,6 +10,7 @@
 
 #include "state.h"
 
+#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,11 +121,28 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
         atomic_store(&self->phase, MMBPY_CLOSING);
     }
     *out = atomic_load(&self->map);
+    self->kept_fd = fcntl(mmb_map_fd(*out), F_DUPFD_CLOEXEC, 0);
     return 1;
+}
+
+int mmbpy_map_take_fd(mmbpy_map *self)
+{
+    int fd = self->kept_fd;
+    self->kept_fd = -1;
+    return fd;
+}
+
+void mmbpy_map_drop_fd(mmbpy_map *self)
+{
+    int fd = mmbpy_map_take_fd(self);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 void mmbpy_map_cancel_close(mmbpy_map *self)
 {
+    mmbpy_map_drop_fd(self);
     atomic_store(&self->phase, MMBPY_OPEN);
 }
 

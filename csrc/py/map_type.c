@@ -41,6 +41,7 @@ static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
         return NULL;
     }
     self->state = state;
+    self->kept_fd = -1;
     self->name = Py_NewRef(Py_None);
     return (PyObject *)self;
 }
@@ -189,6 +190,15 @@ static void map_releasebuffer(PyObject *object, Py_buffer *Py_UNUSED(view))
 
 /* ---- properties ----------------------------------------------------------- */
 
+PyDoc_STRVAR(take_fd_doc,
+             "_take_fd($self, /)\n--\n\n"
+             "After _finish, once: a descriptor of the file, or -1. The caller closes it.");
+
+static PyObject *map_take_fd(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromLong(mmbpy_map_take_fd((mmbpy_map *)object));
+}
+
 PyDoc_STRVAR(is_owner_doc, "_is_owner($self, /)\n--\n\n"
                            "False in a forked child, which must not finish the file.");
 
@@ -280,6 +290,7 @@ static void map_dealloc(PyObject *object)
         PyObject_ClearWeakRefs(object);
     }
     mmbpy_map_free(self);
+    mmbpy_map_drop_fd(self);
     map_clear(object);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
@@ -363,6 +374,7 @@ static PyMethodDef map_methods[] = {
     {"writable", answer_true, METH_NOARGS, writable_doc},
     {"seekable", answer_true, METH_NOARGS, seekable_doc},
     {"_finish", WITH_KEYWORDS(mmbpy_map_finish), METH_VARARGS | METH_KEYWORDS, mmbpy_finish_doc},
+    {"_take_fd", map_take_fd, METH_NOARGS, take_fd_doc},
     {"_is_owner", map_is_owner, METH_NOARGS, is_owner_doc},
     {"_stats", map_stats, METH_NOARGS, stats_doc},
     {"__reduce__", map_reduce, METH_NOARGS, reduce_doc},

@@ -71,6 +71,11 @@ typedef struct {
     mmb_stats last_stats;
     uint64_t last_used;
     bool early_free; /* the last export frees the map; else the object's end does */
+
+    /* A duplicate of the map's fd, made by the closer and for it alone: the file is
+     * still locked and can be synced after the map has let go of it. -1 if there is
+     * none. */
+    int kept_fd;
 } mmbpy_map;
 
 /* Who may use it, and when (map_phase.c). First: start to use the map, whatever its
@@ -104,6 +109,11 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
 /* Done: free the map or, while exports or windows are around, turn its memory into
  * a private snapshot. `used` is for stats. */
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);
+
+/* The fd that begin_close has kept, which is the caller's from now on, or -1. Only
+ * for the closer. */
+int mmbpy_map_take_fd(mmbpy_map *self);
+void mmbpy_map_drop_fd(mmbpy_map *self);
 
 /* Not done after all: the map is open again. */
 void mmbpy_map_cancel_close(mmbpy_map *self);

@@ -82,7 +82,7 @@ class OpenFile:
             status = os.fstat(self.fd)
             self._require_regular(status)
             self._lock(status)
-            there = _stat_if_same(status, path)
+            there = _stat_if_same(_key_of(status), path)
             if there is not None:
                 self.size = there.st_size
                 if self.created:
@@ -150,7 +150,7 @@ class OpenFile:
             status = os.fstat(fd)
             self._require_regular(status)
             self._flock(fd)
-            there = _stat_if_same(status, path)
+            there = _stat_if_same(_key_of(status), path)
             if there is not None:
                 return there
             os.close(fd)
@@ -171,7 +171,7 @@ class OpenFile:
             os.close(self.fd)
             self.fd = -1
             return False
-        if _stat_if_same(status, path, follow_symlinks=False) is not None:
+        if _stat_if_same(_key_of(status), path, follow_symlinks=False) is not None:
             return True
         self._close_fd()
         return False
@@ -187,7 +187,7 @@ class OpenFile:
             if not stat.S_ISREG(status.st_mode):
                 self._refuse(errno.EEXIST, f"no regular file is where one is needed: {path!r}")
             self._flock(fd)
-            if _stat_if_same(status, path, follow_symlinks=False) is not None:
+            if _stat_if_same(_key_of(status), path, follow_symlinks=False) is not None:
                 os.unlink(path)
         finally:
             os.close(fd)
@@ -201,7 +201,7 @@ class OpenFile:
         require_regular(status, self.name)
 
     def _lock(self, status: os.stat_result) -> None:
-        key = (status.st_dev, status.st_ino)
+        key = _key_of(status)
         token = object()
         if _held.setdefault(key, token) is not token:
             raise self._busy()
@@ -232,7 +232,26 @@ class OpenFile:
 
     def _is_at(self, path: str) -> bool:
         follow = path is not self._temporary
-        return _stat_if_same(os.fstat(self.fd), path, follow_symlinks=follow) is not None
+        if self._key is None:
+            return False
+        return _stat_if_same(self._key, path, follow_symlinks=follow) is not None
+
+    # ---- while the builder is at work ----
+
+    def park(self) -> None:
+        """Close the descriptor: the map has a duplicate, which holds the lock as well."""
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
+    def unpark(self, fd: int) -> None:
+        """Go on with `fd`, a duplicate of the map's, or -1 if none could be had."""
+        if fd < 0:
+            return
+        status = os.fstat(fd)
+        if _key_of(status) == self._key:
+            self.fd = fd
+        else:  # the process has closed the map's, and its number is another file's
+            os.close(fd)
 
     # ---- the end ----
 
@@ -244,6 +263,8 @@ class OpenFile:
     def publish(self, durable: bool) -> None:
         """Give the finished file its name; with `durable` wait for the device."""
         if durable:
+            if self.fd < 0:
+                raise OSError(errno.EMFILE, "no file descriptor is left to sync with", self.name)
             os.fsync(self.fd)
         if self._temporary is not None and self._path is not None:
             if not self._is_at(self._temporary):
@@ -260,10 +281,8 @@ class OpenFile:
 
     def discard(self) -> None:
         """Remove a file that was made by its path; empty one that was given open."""
-        if self.fd < 0:
-            return
         if self._path is None:
-            if self.mode != "r+":
+            if self.mode != "r+" and self.fd >= 0:
                 os.ftruncate(self.fd, 0)
         elif self._temporary is not None or self.mode != "r+":
             self._unlink()
@@ -304,7 +323,7 @@ class OpenFile:
 
     def __del__(self) -> None:
         # Of use only where an interruption came between two steps of a builder.
-        if self.fd >= 0:
+        if self._key is not None:
             try:
                 self.abandon()
             except Exception:
@@ -400,15 +419,18 @@ def _fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
 
 
 def _stat_if_same(
-    status: os.stat_result, path: str, *, follow_symlinks: bool = True
+    key: "tuple[int, int]", path: str, *, follow_symlinks: bool = True
 ) -> os.stat_result | None:
-    """Return what is at `path` now, if it is the file of `status`."""
+    """Return what is at `path` now, if it is the file of `key`."""
     try:
         there = os.stat(path, follow_symlinks=follow_symlinks)
     except OSError:
         return None
-    same = (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
-    return there if same else None
+    return there if _key_of(there) == key else None
+
+
+def _key_of(status: os.stat_result) -> "tuple[int, int]":
+    return status.st_dev, status.st_ino
 
 
 def _temporary_name(base: str) -> str:

@@ -95,6 +95,7 @@ class Builder(_core.Map):
         except BaseException:
             opened.undo()
             raise
+        opened.park()
         self._file = opened
         self._durable = durable
 
@@ -135,6 +136,7 @@ class Builder(_core.Map):
         result = self._finish(size, force=not owner)
         if result is False:
             return
+        self._file.unpark(self._take_fd())
         if not owner:
             self._file.release()
         elif result is not True:
@@ -165,6 +167,7 @@ class Builder(_core.Map):
         keep = self.mode == "r+" and not self._file.atomic
         if self._finish(force=True, cut=keep) is False:
             return
+        self._file.unpark(self._take_fd())
         try:
             if owner:
                 self._file.discard()
@@ -178,6 +181,9 @@ class Builder(_core.Map):
                 self.discard()
                 return
             result = self._finish(force=True)
+            if result is False:
+                return
+            self._file.unpark(self._take_fd())
             self._file.abandon()
             if isinstance(result, BaseException):
                 raise result

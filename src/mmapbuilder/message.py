@@ -92,6 +92,7 @@ class MessageBuilder:
         except BaseException:
             opened.undo()
             raise
+        opened.park()
         self._file = opened
         self._durable = durable
         self._capacity = capacity
@@ -401,6 +402,7 @@ class MessageBuilder:
 
     def _forget(self, core: _core.Map) -> None:
         """Drop the memory, which lives on under pycapnp's objects if there are any."""
+        self._file.unpark(core._take_fd())
         self._final = Stats(*core._stats())
         self._map = self._segments = self._message = self._root = None
 

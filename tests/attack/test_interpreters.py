@@ -261,7 +261,7 @@ def test_more_builders_than_slots_are_refused(target: Path) -> None:
 import os, resource, sys
 from mmapbuilder import Builder
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-need = 2 * 16384 + 100
+need = 16384 + 100
 if hard != resource.RLIM_INFINITY and hard < need:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (need, need))
