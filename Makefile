@@ -173,7 +173,8 @@ ENV_riscv64   := RUNNER=qemu-riscv64-static
 define variant
 $(BUILD)/$(1)/%.o: csrc/%.c
 	@mkdir -p $$(@D)
-	$$(CC_$(1)) $$(CSTD) $$(WARN) $$(FLAGS_$(1)) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+	@echo "compile [$(1)] $$<"
+	@$$(CC_$(1)) $$(CSTD) $$(WARN) $$(FLAGS_$(1)) $$(CFLAGS) -MMD -MP -c $$< -o $$@
 
 $(BUILD)/$(1)/libmmb.a: $(LIB_SRC:csrc/%.c=$(BUILD)/$(1)/%.o)
 	@rm -f $$@
@@ -226,7 +227,8 @@ FUZZ_FLAGS   := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
 
 $(BUILD)/fuzz/%: csrc/tests/%.c $(LIB_SRC) $(wildcard csrc/*/*.h)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(CSTD) $(FUZZ_FLAGS) $< $(LIB_SRC) -o $@
+	@echo "compile [fuzz] $<"
+	@$(FUZZ_CC) $(CSTD) $(FUZZ_FLAGS) $< $(LIB_SRC) -o $@
 
 # What a run finds goes to build/; the corpus of the repository is only read.
 .PHONY: fuzz fuzz-short
