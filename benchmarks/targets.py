@@ -1,0 +1,152 @@
+"""The figures that the package wants to reach, against those that it did."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.clock import MIB
+from benchmarks.measure import Series
+
+GIB = 1 << 30
+
+
+@dataclass
+class Target:
+    """One figure: what it should be, at least or at most, and what it is."""
+
+    what: str
+    place: str
+    wanted: float
+    at_least: bool
+    figure: float | None
+    unit: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """None where it was not measured."""
+        if self.figure is None:
+            return None
+        return self.figure >= self.wanted if self.at_least else self.figure <= self.wanted
+
+
+def _ratio(series: Series, slow: str, fast: str, number: str = "closed") -> float | None:
+    """How many times as fast the second way is as the first."""
+    a, b = series.median(slow, number), series.median(fast, number)
+    return a / b if a is not None and b else None
+
+
+def _fill(s: Series) -> Iterable[Target]:
+    size = "1 GiB" if s.size == GIB else f"{s.size // MIB} MiB"
+    local = s.place != "tmpfs"
+    yield Target(
+        f"fill {size}: speed against a sized mmap",
+        s.place,
+        1.2 if local else 0.95,
+        True,
+        _ratio(s, "fill.mmap_sized", "fill.builder"),
+    )
+    if s.place == "ext4":
+        yield Target(
+            f"fill {size}, prefault: speed against os.write",
+            s.place,
+            1.0,
+            True,
+            _ratio(s, "fill.os_write", "fill.builder_prefault"),
+        )
+    yield Target(
+        f"fill {size}, prefault: speed against without",
+        s.place,
+        1.3,
+        True,
+        _ratio(s, "fill.builder", "fill.builder_prefault"),
+    )
+    if s.size == GIB:
+        growths = s.median("fill.builder", "growths")
+        yield Target("growths for 1 GiB", s.place, 32, False, growths)
+
+
+def _column(s: Series) -> Iterable[Target]:
+    if s.size == GIB:
+        yield Target(
+            "column of 1 GiB: speed against memory and tofile",
+            s.place,
+            2.0,
+            True,
+            _ratio(s, "column.memory_tofile", "column.builder"),
+        )
+
+
+def _message(s: Series) -> Iterable[Target]:
+    old, new = "message.new_message_write", "message.builder"
+    yield Target(
+        "message: speed against new_message and write", s.place, 1.1, True, _ratio(s, old, new)
+    )
+    a, b = s.median(old, "file"), s.median(new, "file")
+    figure = a / b if a and b else None
+    yield Target("message: the other's file size against ours", s.place, 1.0, True, figure)
+
+
+def _beyond(s: Series) -> Iterable[Target]:
+    yield Target(
+        "8 GiB in 256 MiB: speed against write(2)",
+        s.place,
+        0.5,
+        True,
+        _ratio(s, "beyond.os_write", "beyond.builder"),
+    )
+
+
+def _small(s: Series) -> Iterable[Target]:
+    for way in ("view", "write"):
+        figure = _ratio(s, f"small.builder_{way}", "small.open_write_close")
+        yield Target(f"1000 small files by {way}: time against open", s.place, 3, False, figure)
+
+
+def _many(s: Series) -> Iterable[Target]:
+    for which in ("middle", "last"):
+        alone, figure = s.median("costs.many_open", "alone"), s.median("costs.many_open", which)
+        ratio = figure / alone if figure and alone else None
+        yield Target(f"fault with 10,000 open ({which}) against one", s.place, 2, False, ratio)
+
+
+def _threads(s: Series) -> Iterable[Target]:
+    for count in (2, 4, 8, 16):
+        ratio = _ratio(s, f"threads.mmap_sized:{count}", f"threads.builder:{count}")
+        yield Target(f"{count} threads: speed against a sized mmap", s.place, 0.95, True, ratio)
+
+
+def _import(s: Series) -> Iterable[Target]:
+    bare, package = s.median("costs.import_time", "bare"), s.median("costs.import_time", "package")
+    figure = 1000 * (package - bare) if bare and package else None
+    yield Target("import", s.place, 20, False, figure, "ms")
+
+
+_OF = {
+    "fill": _fill,
+    "large": lambda s: list(_fill(s))[:1],
+    "column": _column,
+    "message": _message,
+    "beyond": _beyond,
+    "small": _small,
+    "many": _many,
+    "threads": _threads,
+    "import": _import,
+}
+
+
+def judge(results: list[Series], memory: dict[str, int]) -> list[Target]:
+    """All targets that the results have figures for."""
+    found = [target for s in results if s.subject in _OF for target in _OF[s.subject](s)]
+    for way in ("column.builder", "message.builder"):
+        if way in memory:
+            peak = memory[way] / MIB
+            found.append(Target(f"{way}: peak private memory", "ext4", 16, False, peak, "MiB"))
+    handler = [s for s in results if s.subject == "handler"]
+    fills = [s for s in results if s.subject == "fill" and s.size == GIB and s.place == "ext4"]
+    if handler and fills:
+        cost = next(iter(handler[0].runs))
+        one, faults = handler[0].median(cost, "handler"), fills[0].median("fill.builder", "faults")
+        total = fills[0].median("fill.builder", "closed")
+        if one and faults and total:
+            share = 100 * one * faults / 1e9 / total
+            found.append(Target("handler's share of a 1 GiB fill", "ext4", 1, False, share, "%"))
+    return found
