@@ -95,6 +95,21 @@ static PyObject *joined_finish(joined *j, bool good)
     return result;
 }
 
+static bool is_missing(PyObject *item)
+{
+    return item == Py_None || (PyFloat_Check(item) && isnan(PyFloat_AsDouble(item)));
+}
+
+static void raise_no_string(uint64_t index, PyObject *item)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(item));
+    if (name != NULL) {
+        PyErr_Format(PyExc_TypeError, "row %llu: str, bytes or None is required, not %U",
+                     (unsigned long long)index, name);
+    }
+    Py_XDECREF(name);
+}
+
 static bool add_object(joined *j, uint64_t index, PyObject *item)
 {
     if (PyUnicode_Check(item)) {
@@ -102,8 +117,9 @@ static bool add_object(joined *j, uint64_t index, PyObject *item)
         const char *data = PyUnicode_AsUTF8AndSize(item, &length);
         return data != NULL && joined_add(j, data, length);
     }
-    if (item == Py_None || (PyFloat_Check(item) && isnan(PyFloat_AsDouble(item))))
+    if (is_missing(item)) {
         return joined_missing(j, index);
+    }
     if (PyObject_CheckBuffer(item)) {
         Py_buffer view;
         if (PyObject_GetBuffer(item, &view, PyBUF_SIMPLE) < 0)
@@ -112,45 +128,136 @@ static bool add_object(joined *j, uint64_t index, PyObject *item)
         PyBuffer_Release(&view);
         return good;
     }
-    PyObject *name = PyType_GetName(Py_TYPE(item));
-    if (name != NULL)
-        PyErr_Format(PyExc_TypeError, "row %llu: str, bytes or None is required, not %U",
-                     (unsigned long long)index, name);
-    Py_XDECREF(name);
+    raise_no_string(index, item);
     return false;
 }
 
-PyDoc_STRVAR(join_strings_doc,
-             "join_strings($module, values, /)\n--\n\n"
-             "Join str (as UTF-8) and bytes-like objects: (offsets of 8 bytes, bytes, valid\n"
-             "or None), bytearrays. None and NaN are missing.");
-
-static PyObject *join_strings(PyObject *Py_UNUSED(module), PyObject *values)
+/* Check one string of a list and add the words that it takes. */
+static bool measure_object(uint64_t index, PyObject *item, bool text, uint64_t *words)
 {
-    PyObject *sequence = MMBPY_SNAPSHOT(values);
-    if (sequence == NULL) {
+    Py_buffer view = {0};
+    uint64_t ends[2] = {0, 0};
+    mmb_strings one = {.offsets = (const unsigned char *)ends, .width = sizeof *ends, .count = 1};
+    if (PyUnicode_Check(item)) {
+        Py_ssize_t length;
+        one.bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
+        if (one.bytes == NULL) {
+            return false;
+        }
+        ends[1] = (uint64_t)length;
+        if (ends[1] < MMB_MAX_SEGMENT_WORDS) { /* UTF-8 by its make: nothing to look at */
+            *words += (ends[1] + (text ? MMB_WORD : MMB_WORD - 1)) / MMB_WORD;
+            return true;
+        }
+    } else if (is_missing(item)) {
+        return true;
+    } else if (PyObject_CheckBuffer(item)) {
+        if (PyObject_GetBuffer(item, &view, PyBUF_SIMPLE) < 0) {
+            return false;
+        }
+        one.bytes = view.buf;
+        ends[1] = (uint64_t)view.len;
+    } else {
+        raise_no_string(index, item);
+        return false;
+    }
+    uint64_t own = 0, bad;
+    one.size = ends[1];
+    const char *reason = mmb_strings_measure(&one, NULL, text, &own, &bad);
+    PyBuffer_Release(&view);
+    *words += own;
+    if (reason != NULL) {
+        PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)index, reason);
+    }
+    return reason == NULL;
+}
+
+/* Goes through a list or tuple, which Python code that runs meanwhile may change. */
+typedef struct {
+    PyObject *sequence; /* owned */
+    Py_ssize_t count;
+    bool is_list;
+} items;
+
+static bool items_start(items *in, PyObject *values)
+{
+    in->sequence = MMBPY_SNAPSHOT(values);
+    if (in->sequence == NULL) {
+        return false;
+    }
+    in->is_list = PyList_Check(in->sequence);
+    in->count = in->is_list ? PyList_Size(in->sequence) : PyTuple_Size(in->sequence);
+    return true;
+}
+
+/* A new reference; IndexError if the list has become shorter. */
+static inline PyObject *items_get(const items *in, Py_ssize_t index)
+{
+    PyObject *item =
+        in->is_list ? PyList_GetItem(in->sequence, index) : PyTuple_GetItem(in->sequence, index);
+    Py_XINCREF(item);
+    return item;
+}
+
+PyDoc_STRVAR(measure_list_doc,
+             "measure_list($module, values, text, /)\n--\n\n"
+             "Check what join_strings would join, and tell how many words it takes.");
+
+static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *values;
+    int text;
+    items in;
+    if (!PyArg_ParseTuple(args, "Op:measure_list", &values, &text) || !items_start(&in, values)) {
         return NULL;
     }
-    bool is_list = PyList_Check(sequence);
-    joined j;
-    Py_ssize_t count = is_list ? PyList_Size(sequence) : PyTuple_Size(sequence);
-    bool good = joined_start(&j, (uint64_t)count);
-    for (Py_ssize_t i = 0; good && i < count; i++) {
-        /* IndexError if the list has become shorter. */
-        PyObject *item = is_list ? PyList_GetItem(sequence, i) : PyTuple_GetItem(sequence, i);
+    uint64_t words = 0;
+    bool good = true;
+    for (Py_ssize_t i = 0; good && i < in.count; i++) {
+        PyObject *item = items_get(&in, i);
+        good = item != NULL && measure_object((uint64_t)i, item, text != 0, &words);
+        Py_XDECREF(item);
+    }
+    Py_DECREF(in.sequence);
+    return good ? PyLong_FromUnsignedLongLong(words) : NULL;
+}
+
+PyDoc_STRVAR(join_strings_doc,
+             "join_strings($module, values, start, stop, /)\n--\n\n"
+             "Join str (as UTF-8) and bytes-like objects of a list, from start up to stop:\n"
+             "(offsets of 8 bytes, bytes, valid or None), bytearrays. None and NaN are\n"
+             "missing.");
+
+static PyObject *join_strings(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *values;
+    Py_ssize_t start, stop;
+    items in;
+    if (!PyArg_ParseTuple(args, "Onn:join_strings", &values, &start, &stop) ||
+        !items_start(&in, values)) {
+        return NULL;
+    }
+    joined j = {0};
+    bool good = start >= 0 && start <= stop && stop <= in.count;
+    if (!good) {
+        PyErr_SetString(PyExc_IndexError, "the list has become shorter");
+    } else {
+        good = joined_start(&j, (uint64_t)(stop - start));
+    }
+    for (Py_ssize_t i = start; good && i < stop; i++) {
+        PyObject *item = items_get(&in, i);
         if (item == NULL) {
             good = false;
             break;
         }
-        set_offset(&j, (uint64_t)i);
-        Py_INCREF(item);
-        good = add_object(&j, (uint64_t)i, item);
+        set_offset(&j, (uint64_t)(i - start));
+        good = add_object(&j, (uint64_t)(i - start), item);
         Py_DECREF(item);
     }
     if (good) {
-        set_offset(&j, (uint64_t)count);
+        set_offset(&j, j.count);
     }
-    Py_DECREF(sequence);
+    Py_DECREF(in.sequence);
     return joined_finish(&j, good);
 }
 
@@ -290,7 +397,8 @@ done:
 }
 
 PyMethodDef mmbpy_join_functions[] = {
-    {"join_strings", join_strings, METH_O, join_strings_doc},
+    {"measure_list", measure_list, METH_VARARGS, measure_list_doc},
+    {"join_strings", join_strings, METH_VARARGS, join_strings_doc},
     {"join_fixed", join_fixed, METH_VARARGS, join_fixed_doc},
     {"split_strings", split_strings, METH_VARARGS, split_strings_doc},
     {NULL, NULL, 0, NULL},

@@ -122,8 +122,9 @@ def read_strings(
     text: bool,
     /,
 ) -> tuple[bytearray, bytearray, bytearray]: ...
+def measure_list(values: Sequence[str | Buffer | float | None], text: bool, /) -> int: ...
 def join_strings(
-    values: Sequence[str | Buffer | float | None], /
+    values: Sequence[str | Buffer | float | None], start: int, stop: int, /
 ) -> tuple[bytearray, bytearray, bytearray | None]: ...
 def join_fixed(
     data: Buffer, width: int, count: int, wide: bool, /

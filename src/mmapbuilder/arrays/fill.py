@@ -11,7 +11,7 @@ from .fields import Column, Union, find, refuse
 from .laying import lay, measure
 from .layout import NUMBERS, TAG
 from .path import Elements, PathError, Place, Space, Step, Target, follow, spell, structs_of
-from .strings import Part, strings_of
+from .strings import Listed, Part, strings_of
 from .tables import columns_of, flatten
 from .values import chosen_of, length_of, named_numbers, numbers_of
 from .views import numbers as numbers_view
@@ -69,6 +69,12 @@ class _Writer:
     def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
         """Write the rows from `start` to `stop`."""
 
+    def _store(self, view: Any, values: Any, start: int, stop: int) -> None:
+        if self.wanted is None:
+            np.copyto(view, values, casting="unsafe")
+        else:
+            np.copyto(view, values, casting="unsafe", where=self.wanted[start:stop])
+
 
 class _Numbers(_Writer):
     def __init__(self, column: Column, wanted: Any, values: Any) -> None:
@@ -86,8 +92,7 @@ class _Numbers(_Writer):
             values = values.astype(self.dtype, casting="unsafe").view(self.flip.dtype) ^ self.flip
             dtype = self.flip.dtype
         view = _view(space, rows, self.column.field.offset, dtype, start, stop)
-        where = True if self.wanted is None else self.wanted[start:stop]
-        np.copyto(view, values, casting="unsafe", where=where)
+        self._store(view, values, start, stop)
 
 
 class _Bools(_Writer):
@@ -100,8 +105,7 @@ class _Bools(_Writer):
         view = _view(space, rows, self.column.field.offset, "u1", start, stop)
         stored = view & np.uint8(0xFF ^ 1 << bit)
         stored |= self.values[start:stop].view(np.uint8) << np.uint8(bit)
-        where = True if self.wanted is None else self.wanted[start:stop]
-        np.copyto(view, stored, where=where)
+        self._store(view, stored, start, stop)
 
 
 def _view(space: Space, rows: Place, offset: int, dtype: Any, start: int, stop: int) -> Any:
@@ -110,7 +114,7 @@ def _view(space: Space, rows: Place, offset: int, dtype: Any, start: int, stop: 
 
 
 class _Strings(_Writer):
-    def __init__(self, column: Column, wanted: Any, parts: list[Part], words: int) -> None:
+    def __init__(self, column: Column, wanted: Any, parts: list[Part | Listed], words: int) -> None:
         super().__init__(column, wanted)
         self.parts = parts
         self.words = words
@@ -300,7 +304,7 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
         raise ValueError(f"{where} has {elements.count} elements, not {count}")
     kind = element.kind
     values: Any = None
-    parts: list[Part] = []
+    parts: list[Part | Listed] = []
     words = 0
     if kind in ("text", "data"):
         parts = strings_of(data, where)

@@ -5,21 +5,24 @@ from typing import Any
 from .. import _core
 from . import blocks
 from .path import Space
-from .strings import Part
+from .strings import Listed, Part
 
 # Less room than this in the segment of the pointers is not worth a block of its own.
 _WORTHWHILE = 1 << 20
 
 
-def measure(parts: list[Part], wanted: Any, text: bool, label: str) -> int:
+def measure(parts: list[Part | Listed], wanted: Any, text: bool, label: str) -> int:
     """Check strings, and return the words that they take."""
     words = row = 0
     for part in parts:
         mask = None if wanted is None else wanted[row : row + part.rows]
         try:
-            words += _core.measure_strings(part, mask, text)
-        except ValueError as error:
-            raise ValueError(f"{label}, {error}") from None
+            words += part.measure(mask, text)
+        except UnicodeError as error:
+            error.add_note(f"in {label}")
+            raise
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{label}, {error}") from None
         row += part.rows
     return words
 
@@ -27,7 +30,7 @@ def measure(parts: list[Part], wanted: Any, text: bool, label: str) -> int:
 def lay(
     space: Space,
     pointers: tuple[int, int, int, int],
-    parts: list[Part],
+    parts: list[Part | Listed],
     wanted: Any,
     text: bool,
     words: int,
@@ -41,28 +44,34 @@ def lay(
     block = blocks.Block(segment, word, 0)  # will do for what takes no room
     row = 0
     for number, part in enumerate(parts):
-        mask = None if wanted is None else wanted[row : row + part.rows]
-        rows = (segment, word + row * stride, stride, part.rows)
-        done = 0
-        while True:
-            done, at, left = _core.lay_strings(space.segments, rows, part, mask, text, done, block)
-            block = block._replace(word=at, words=left)
-            if done == part.rows:
-                break
-            rest = [part.after(done), *parts[number + 1 :]]
-            if words < 0:  # the first block did not hold all
-                words = measure(rest, None if wanted is None else wanted[row + done :], text, "")
-            space, block = _room(space, segment, rest, words, text)
-            words = -1
-        row += part.rows
+        end_of_part = row + part.rows
+        for batch in part.batches():
+            mask = None if wanted is None else wanted[row : row + batch.rows]
+            rows = (segment, word + row * stride, stride, batch.rows)
+            done = 0
+            while True:
+                done, at, left = _core.lay_strings(
+                    space.segments, rows, batch, mask, text, done, block
+                )
+                block = block._replace(word=at, words=left)
+                if done == batch.rows:
+                    break
+                left_in_part = end_of_part - row - done
+                rest = [part.after(part.rows - left_in_part), *parts[number + 1 :]]
+                if words < 0:  # the block before did not hold all
+                    after = None if wanted is None else wanted[row + done :]
+                    words = measure(rest, after, text, "")
+                space, block = _room(space, segment, rest, words, text)
+                words = -1
+            row += batch.rows
     return space
 
 
 def _room(
-    space: Space, segment: int, parts: list[Part], words: int, text: bool
+    space: Space, segment: int, parts: list[Part | Listed], words: int, text: bool
 ) -> tuple[Space, blocks.Block]:
     """Take room for strings, near their pointers if it can be had there."""
-    first = measure([parts[0]._replace(rows=1)], None, text, "")
+    first = measure([parts[0].head(1)], None, text, "")
     near = blocks.room_in(space, segment)
     if words > near:
         if near >= max(first, _WORTHWHILE):

@@ -1,11 +1,16 @@
 """Text and Data from anywhere, in the one layout that the native code takes: Arrow's."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import _core
 from . import _arrow
 from ._numpy import np
 from .values import length_of
+
+# Strings of a list that are joined at a time: few enough to stay in the cache.
+_BATCH = 1 << 13
 
 
 class Part(NamedTuple):
@@ -25,8 +30,53 @@ class Part(NamedTuple):
         """Leave the first `rows` out."""
         return self._replace(first=self.first + rows, rows=self.rows - rows)
 
+    def head(self, rows: int) -> "Part":
+        """Keep the first `rows` only."""
+        return self._replace(rows=rows)
 
-def strings_of(values: Any, label: str, wanted: Any = None) -> list[Part]:
+    def measure(self, wanted: Any, text: bool) -> int:
+        """Check the strings, and return the words that they take."""
+        return _core.measure_strings(self, wanted, text)
+
+    def batches(self) -> Iterator["Part"]:
+        """Go through the strings in runs."""
+        yield self
+
+
+class Listed(NamedTuple):
+    """Strings that are Python objects in a list."""
+
+    values: Any
+    first: int
+    rows: int
+
+    def after(self, rows: int) -> "Listed":
+        """Leave the first `rows` out."""
+        return self._replace(first=self.first + rows, rows=self.rows - rows)
+
+    def head(self, rows: int) -> "Listed":
+        """Keep the first `rows` only."""
+        return self._replace(rows=rows)
+
+    def measure(self, wanted: Any, text: bool) -> int:
+        """Check the strings, and return the words that they take.
+
+        Those that are not wanted are missing from the list already.
+        """
+        values = self.values
+        if self.rows != len(values):
+            values = values[self.first : self.first + self.rows]
+        return _core.measure_list(values, text)
+
+    def batches(self) -> Iterator[Part]:
+        """Go through the strings in runs, each of which is joined when it is its turn."""
+        for start in range(self.first, self.first + self.rows, _BATCH):
+            stop = min(start + _BATCH, self.first + self.rows)
+            offsets, data, valid = _core.join_strings(self.values, start, stop)
+            yield Part(offsets, 8, data, valid, 0, stop - start)
+
+
+def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | Listed]":
     """Return the strings of a list, of an array, or of a column of a table.
 
     None, NaN and nulls are missing: their pointers are left null. Where `wanted`, an
@@ -55,9 +105,10 @@ def _module(values: Any) -> str:
     return type(values).__module__.partition(".")[0]
 
 
-def _from_sequence(values: Any) -> Part:
-    offsets, data, valid = _core.join_strings(values)
-    return Part(offsets, 8, data, valid, 0, len(offsets) // 8 - 1)
+def _from_sequence(values: Any) -> Listed:
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        values = tuple(values)  # which no thread can change; the native code insists on it
+    return Listed(values, 0, len(values))
 
 
 def _only(values: Any, wanted: Any) -> Any:
@@ -80,7 +131,7 @@ def _as_list(values: Any) -> Any:
     return list(values)
 
 
-def _from_numpy(array: Any, label: str, wanted: Any) -> Part:
+def _from_numpy(array: Any, label: str, wanted: Any) -> Part | Listed:
     if array.ndim != 1:
         raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
     kind = array.dtype.kind
@@ -99,8 +150,8 @@ def _from_numpy(array: Any, label: str, wanted: Any) -> Part:
 _LAYOUTS = {"string": 4, "binary": 4, "large_string": 8, "large_binary": 8}
 
 
-def _from_arrow(values: Any, label: str) -> list[Part]:
-    parts = []
+def _from_arrow(values: Any, label: str) -> list[Part | Listed]:
+    parts: list[Part | Listed] = []
     for chunk in values.chunks if hasattr(values, "chunks") else [values]:
         name = str(chunk.type)
         if name.startswith("dictionary"):
