@@ -40,13 +40,18 @@ def together(
 
     `background` functions are called over and over until the others have ended.
     """
-    barrier = threading.Barrier(len(functions) + len(background))
+    count = len(functions) + len(background)
+    barrier = threading.Barrier(count)
+    awake: list[None] = []
     ended = threading.Event()
     errors: list[BaseException] = []
 
     def run(function: Callable[[], object], forever: bool) -> None:
         try:
             barrier.wait()
+            awake.append(None)
+            while len(awake) < count:  # one wakes long before another, by these measures
+                time.sleep(0)
             function()
             while forever and not ended.is_set() and not errors:
                 function()

@@ -64,7 +64,7 @@ def read_strings_change(place: Path) -> None:
     def read() -> None:
         for _ in range(200):
             try:
-                offsets, content, _ = _core.read_strings((memory,), (0, 0, 1, ROWS), False)
+                offsets, content, _ = _core.read_strings((memory,), (0, 0, 1, ROWS), None, False)
             except InvalidMessage:
                 continue
             ends = struct.unpack(f"<{ROWS + 1}Q", offsets)

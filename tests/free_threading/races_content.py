@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import struct
 import threading
 from functools import partial
 from pathlib import Path
@@ -129,6 +130,41 @@ def writes_and_allocations(place: Path) -> None:
     found = list(records_in(path.read_bytes()))
     assert len(found) == THREADS * 300
     assert set(found) == writers.done
+
+
+@race
+def small_ranges(place: Path) -> None:
+    """As many steps of the cursor as possible, with as little between them."""
+    path, each = place / "small", 4000
+    with Builder(path, capacity=MIB) as b:
+        b.reserve(MIB)  # from here on an allocation is not even a system call
+
+        def tokens(writer: int) -> list[bytes]:
+            return [struct.pack("<Q", writer << 32 | n) for n in range(1, each + 1)]
+
+        def write(writer: int) -> None:
+            for token in tokens(writer):
+                b.write(token)
+
+        def allocate(writer: int) -> None:
+            for token in tokens(writer):
+                b.allocate(8)[:] = token
+
+        together(*(partial(step, i) for i, step in enumerate((write, allocate) * 2)))
+        assert b.tell() == b.size == 4 * each * 8
+    found = memoryview(path.read_bytes()).cast("Q")
+    assert len(found) == len(set(found)) == 4 * each
+
+
+@race
+def written_zeros(place: Path) -> None:
+    """Zeros count because write said so; of several that say how many, the most counts."""
+    path, bursts = place / "zeros", 40
+    with Builder(path, capacity=MIB) as b:
+        for burst in range(1, bursts + 1):
+            together(*[lambda: [b.write(bytes(8)) for _ in range(4)]] * 4)
+            assert b.size == b.tell() == burst * 128
+    assert path.read_bytes() == bytes(bursts * 128)
 
 
 @race

@@ -39,17 +39,18 @@ def _link(root: memoryview, segments: list[memoryview]) -> None:
 @race
 def segments_by_hand(place: Path) -> None:
     """Each segment goes to one thread, and all of them become one valid message."""
-    path, wanted = place / "segments", 120
-    b = MessageBuilder(path, capacity=512 * KIB, segment_words=SEGMENT_WORDS)
-    root = b.allocate_segment(SEGMENT_WORDS)
+    path, wanted, words = place / "segments", 480, 64
+    size = words * 8
+    b = MessageBuilder(path, capacity=510 * size, segment_words=words)
+    root = b.allocate_segment(1 + wanted)
     segments: list[tuple[int, memoryview, bytes]] = []
 
     def take(which: int) -> None:
-        for number in range(wanted // 6):
-            view = b.allocate_segment(SEGMENT_WORDS)
-            assert len(view) == SEGMENT
+        taken = [b.allocate_segment(words) for _ in range(wanted // 6)]
+        for number, view in enumerate(taken):
+            assert len(view) == size
             assert not any(view)
-            content = block(which << 16 | number, SEGMENT - 8)
+            content = block(which << 16 | number, size - 8)
             view[8:] = content
             segments.append((_address(view), view, content))
 
@@ -58,7 +59,7 @@ def segments_by_hand(place: Path) -> None:
     )
     segments.sort(key=lambda segment: segment[0])
     assert [address for address, _, _ in segments] == [
-        _address(root) + SEGMENT * (i + 1) for i in range(wanted)
+        _address(root) + len(root) + size * i for i in range(wanted)
     ]
     _link(root, [view for _, view, _ in segments])
     b.close()
@@ -66,11 +67,11 @@ def segments_by_hand(place: Path) -> None:
     assert report.segments == 1 + wanted
     assert report.objects == 1 + wanted
     data = path.read_bytes()
-    start = len(data) - SEGMENT * wanted
+    start = len(data) - size * wanted
     for i, (_, _, content) in enumerate(segments):
-        assert data[start + SEGMENT * i + 8 : start + SEGMENT * (i + 1)] == content
+        assert data[start + size * i + 8 : start + size * (i + 1)] == content
     sizes = struct.unpack_from(f"<{1 + wanted}I", data, 4)
-    assert sizes == (SEGMENT_WORDS,) * (1 + wanted)
+    assert sizes == (1 + wanted, *[words] * wanted)
 
 
 @race
