@@ -29,7 +29,7 @@ def joined_list_changes(place: Path) -> None:
     def join() -> None:
         for _ in range(30):
             try:
-                offsets, content, valid = _core.join_strings(values)
+                offsets, content, valid = _core.join_strings(values, 0, len(values))
             except IndexError:
                 continue
             count = len(offsets) // 8 - 1
