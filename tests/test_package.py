@@ -280,7 +280,9 @@ def message(path: Path) -> Report:
     return verify(str(path))
 """
     )
-    environment = apart.environment(MYPYPATH=str(Path(mmapbuilder.__file__).parent.parent))
+    # mypy finds what is installed by itself, and refuses to be told of it.
+    place = Path(mmapbuilder.__file__).parent.parent
+    environment = apart.environment(MYPYPATH="" if "site-packages" in place.parts else str(place))
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)],
         capture_output=True,
