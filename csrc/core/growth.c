@@ -3,11 +3,15 @@
  * Everything here may run in the signal handler, in any number of threads and
  * forked processes at once, for the same map. What makes that safe:
  *
- * - fallocate raises EOF or leaves it, so growers need no order. Where it is
- *   missing, ftruncate runs under a compare-and-swap lock and looks at EOF again
- *   inside it.
- * - EOF moves in one step from one good place to the next. Nobody stores behind an
- *   EOF in the middle of a page, whose rest the next move would wipe.
+ * - fallocate raises EOF or leaves it, so processes need no order. Where it is missing,
+ *   ftruncate runs under a compare-and-swap lock and looks at EOF again inside it.
+ * - Blocks are allocated beyond EOF first, then EOF moves in one step from one good
+ *   place to the next. In one call, ext4 would move it from extent to extent, leave it
+ *   in the middle of a page when the disk is full, and wipe what another thread has
+ *   stored behind it there.
+ * - Of the threads of a process only one moves EOF at a time. The others would only do
+ *   the same again, and hold up its last look at EOF, which is worth the more the
+ *   sooner the move follows: what someone else cuts off between is not noticed.
  * - `backed` is raised after the file was. Read before fstat, it is a lower bound
  *   that only someone else's truncation can break.
  *
@@ -20,7 +24,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* Gives up the processor while another thread truncates. Not on the list of
+/* Gives up the processor while another thread is at it. Not on the list of
  * async-signal-safe functions, but one system call without state. */
 static void pause_briefly(void)
 {
@@ -35,6 +39,27 @@ int mmb__our_file(const mmb_map *map, uint64_t *size)
     }
     *size = (uint64_t)now.st_size;
     return 0;
+}
+
+bool mmb__was_cut(const mmb_map *map)
+{
+    /* A cut can slip in between our look at EOF and our move of it, the more so when
+     * both wait for another thread's allocation, and then EOF tells nothing. But the
+     * blocks are gone. Believed if it stays so: blocks are looked at before the number
+     * that should be there, and both may be changing. */
+    enum { LOOKS = 100 };
+    if (!map->counts_blocks) {
+        return false;
+    }
+    for (int i = 0; i < LOOKS; i++) {
+        struct stat now;
+        if (fstat(map->fd, &now) != 0 || now.st_ino != map->ino ||
+            (uint64_t)now.st_blocks * 512 >= atomic_load(&map->solid)) {
+            return false;
+        }
+        pause_briefly();
+    }
+    return true;
 }
 
 int mmb__check(const mmb_map *map, uint64_t *size)
@@ -55,7 +80,7 @@ int mmb__check(const mmb_map *map, uint64_t *size)
     return *size < backed ? MMB_ETRUNCATED : 0;
 }
 
-static void note_backed(mmb_map *map, uint64_t end)
+static void note_backed(const mmb_map *map, uint64_t end)
 {
     _Atomic uint64_t *backed = &map->shared->backed;
     uint64_t seen = atomic_load_explicit(backed, memory_order_relaxed);
@@ -66,11 +91,29 @@ static void note_backed(mmb_map *map, uint64_t end)
 
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to)
 {
-    uint64_t seen = atomic_load_explicit(&map->solid, memory_order_relaxed);
-    while (from <= seen && seen < to &&
-           !atomic_compare_exchange_weak_explicit(&map->solid, &seen, to, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+    uint64_t seen = atomic_load(&map->solid);
+    while (from <= seen && seen < to && !atomic_compare_exchange_weak(&map->solid, &seen, to)) {
     }
+}
+
+/* ---- one at a time --------------------------------------------------------- */
+
+/* All signals are blocked meanwhile: a handler that ran here and stored beyond EOF
+ * would wait for its own thread. */
+static void begin_growing(mmb_map *map, sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    while (atomic_exchange(&map->growing, true)) {
+        pause_briefly();
+    }
+}
+
+static void end_growing(mmb_map *map, const sigset_t *before)
+{
+    atomic_store(&map->growing, false);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 /* Take the lock on ftruncate, from a process that died holding it if need be. */
@@ -82,7 +125,7 @@ static void lock_truncation(mmb__shared *shared)
         if (atomic_compare_exchange_strong(&shared->truncating, &holder, self)) {
             return;
         }
-        if (holder != self && !mmb__os_is_alive(holder)) {
+        if (!mmb__os_is_alive(holder)) {
             atomic_compare_exchange_strong(&shared->truncating, &holder, 0);
             continue;
         }
@@ -90,46 +133,64 @@ static void lock_truncation(mmb__shared *shared)
     }
 }
 
-/* Raise EOF to `end` on a file system without fallocate. All signals are blocked:
- * a handler that ran here and stored beyond EOF would wait for its own thread. */
-static int raise_by_truncation(const mmb_map *map, uint64_t end)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    lock_truncation(map->shared);
-    struct stat now;
-    int error = fstat(map->fd, &now) == 0 ? 0 : errno;
-    if (error == 0 && (uint64_t)now.st_size < end && ftruncate(map->fd, (off_t)end) != 0) {
-        error = errno;
-    }
-    atomic_store(&map->shared->truncating, 0);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
+/* ---- one move of EOF ------------------------------------------------------- */
 
-static bool no_space(int error)
-{
-    return error == ENOSPC || error == EDQUOT;
-}
-
-/* One move of EOF: blocks for [start, solid), EOF at `end`. */
+/* Blocks for [start, solid), EOF at `end`. */
 typedef struct {
     uint64_t start;
     uint64_t solid;
     uint64_t end;
 } move;
 
-static int raise_eof(mmb_map *map, const move *wanted)
+/* Raise EOF to `end` on a file system without fallocate. */
+static int raise_by_truncation(const mmb_map *map, uint64_t end)
 {
-    if (atomic_load_explicit(&map->can_allocate, memory_order_relaxed)) {
-        int error = mmb__os_grow(map->fd, wanted->start, wanted->solid, wanted->end);
+    lock_truncation(map->shared);
+    uint64_t eof = 0;
+    int error = mmb__check(map, &eof);
+    if (error == 0 && eof < end && ftruncate(map->fd, (off_t)end) != 0) {
+        error = errno;
+    }
+    if (error == 0) {
+        note_backed(map, end); /* before the next in turn looks */
+    }
+    atomic_store(&map->shared->truncating, 0);
+    return error;
+}
+
+static int raise_by_allocation(const mmb_map *map, const move *wanted)
+{
+    uint64_t from = wanted->end - 1;
+    if (wanted->solid > wanted->start) {
+        int error = mmb__os_allocate(map->fd, wanted->start, wanted->solid - wanted->start);
+        if (error == EOPNOTSUPP) {
+            from = wanted->start; /* NFS: only blocks and EOF together */
+        } else if (error != 0) {
+            return error;
+        }
+    }
+    uint64_t eof = 0;
+    int error = mmb__check(map, &eof);
+    return error != 0 ? error : mmb__os_raise(map->fd, from, wanted->end);
+}
+
+static int raise_eof(const mmb_map *map, const move *wanted)
+{
+    if (mmb__can_allocate(map)) {
+        int error = raise_by_allocation(map, wanted);
         if (error != EOPNOTSUPP) {
             return error;
         }
-        atomic_store_explicit(&map->can_allocate, false, memory_order_relaxed);
+        atomic_store_explicit(&map->shared->cannot_allocate, true, memory_order_relaxed);
     }
     return raise_by_truncation(map, wanted->end);
+}
+
+/* ---- policy ---------------------------------------------------------------- */
+
+static bool no_space(int error)
+{
+    return error == ENOSPC || error == EDQUOT;
 }
 
 /* Near the end the file doubles, up to a limit; a jump far beyond it gets its
@@ -181,11 +242,12 @@ static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__a
     }
     if (error == 0) {
         note_backed(map, wanted.end);
-        if (atomic_load_explicit(&map->can_allocate, memory_order_relaxed)) {
+        if (mmb__can_allocate(map)) {
             mmb__note_solid(map, wanted.start, wanted.solid);
         }
         atomic_fetch_add_explicit(&map->shared->growths, 1, memory_order_relaxed);
         mmb__assist_wake(map, wanted.start, wanted.solid);
+        error = mmb__was_cut(map) ? MMB_ETRUNCATED : 0;
     }
     return error;
 }
@@ -196,14 +258,23 @@ int mmb__grow(mmb_map *map, uint64_t from, uint64_t to, mmb__access access)
         return MMB_ECAPACITY;
     }
     uint64_t eof = 0;
-    uint32_t entry = mmb__growers_enter(map->shared);
     int error = mmb__check(map, &eof);
+    if (error != 0 || to <= eof) {
+        return error;
+    }
+    sigset_t before;
+    uint32_t entry = mmb__growers_enter(map->shared);
+    begin_growing(map, &before);
+    error = mmb__check(map, &eof);
     if (error == 0 && to > eof) {
         error = extend(map, from, to, eof, access);
     }
+    end_growing(map, &before);
     mmb__growers_leave(map->shared, entry);
     return error;
 }
+
+/* ---- faults ---------------------------------------------------------------- */
 
 /* Faults come again after an answer that did not help: the limit on believing in it,
  * for systems that cannot say whether a page can be had. */
@@ -237,6 +308,11 @@ static int page_error(mmb_map *map, uint64_t offset, mmb__access access)
     }
     if (mmb__os_populate(map->base + start, page, access == MMB__WRITE) == 0) {
         return 0;
+    }
+    uint64_t eof = 0;
+    error = mmb__check(map, &eof);
+    if (error != 0) {
+        return error; /* cut since we looked */
     }
     /* A file system with large folios wants blocks for all of a granule at once. */
     return mmb__os_is_full(map->fd, MMB_GRANULE) ? ENOSPC : EIO;

@@ -46,6 +46,9 @@ typedef struct {
     /* pid of the process that extends by ftruncate now, 0 when free. Only for
      * file systems without fallocate. */
     _Atomic int truncating;
+    /* Set once the file system has said that it has no fallocate. Relaxed: being late
+     * costs one more refused call. */
+    _Atomic bool cannot_allocate;
     /* Counters, relaxed: they order nothing. */
     _Atomic uint64_t growths;
     _Atomic uint64_t faults;
@@ -75,6 +78,7 @@ struct mmb_map {
     uint64_t first_blocks; /* bytes that get blocks at the first growth, if no more is wanted */
     dev_t dev;
     ino_t ino;
+    bool counts_blocks; /* of the file system: fstat never tells too few */
     pid_t owner;
     mmb__shared *shared;
     uint32_t slot; /* in the registry */
@@ -88,14 +92,14 @@ struct mmb_map {
     /* One of the enum above; moves to a lock are by compare-and-swap, from it by a
      * store (release). A forked child takes both back: their holder is not there. */
     _Atomic int memory;
-    /* False once the file system said that it has no fallocate. Relaxed: being
-     * late costs one more refused call. */
-    _Atomic bool can_allocate;
+    /* Taken by the one thread of this process that moves EOF; the others wait and find
+     * it done. A forked child takes it back. */
+    _Atomic bool growing;
     /* The largest step worth trying, lowered when the disk runs full. Relaxed. */
     _Atomic uint64_t step_limit;
 
-    /* [0, solid) is known to have blocks. Raised (relaxed compare-and-swap) by
-     * whoever allocated them, lowered by punching; too low is always safe. */
+    /* [0, solid) is known to have blocks. Raised (compare-and-swap) by whoever has
+     * allocated them, lowered before some are punched out; too low is always safe. */
     _Atomic uint64_t solid;
     /* The page tried in vain last, and how often in a row. Relaxed; a heuristic
      * against endless loops. */
@@ -152,6 +156,10 @@ int mmb__check(const mmb_map *map, uint64_t *size);
  * extended nor cut. Handler: yes. */
 int mmb__our_file(const mmb_map *map, uint64_t *size);
 
+/* True if someone has cut the file since growth put blocks to it, whatever EOF is by
+ * now. Handler: yes. */
+bool mmb__was_cut(const mmb_map *map);
+
 /* True if the fault at `offset` came back so often that our answer cannot be what it
  * needs. Handler: yes. */
 bool mmb__tried_too_often(mmb_map *map, uint64_t offset);
@@ -194,6 +202,11 @@ void mmb__assist_wake(mmb_map *map, uint64_t start, uint64_t solid);
 /* Stop it and wait for its end; in a forked child, where it does not exist, only
  * free its memory. Nobody may be growing the map any more. Handler: no. */
 void mmb__assist_stop(mmb_map *map);
+
+static inline bool mmb__can_allocate(const mmb_map *map)
+{
+    return !atomic_load_explicit(&map->shared->cannot_allocate, memory_order_relaxed);
+}
 
 static inline uint64_t mmb__round_down(uint64_t value, uint64_t unit)
 {

@@ -100,7 +100,10 @@ static int raise_to_granule(mmb_map *map, uint64_t size)
     if (end == size) {
         return 0;
     }
-    int error = mmb__os_grow(map->fd, end, end, end);
+    int error = mmb__os_raise(map->fd, end - 1, end);
+    if (error == EOPNOTSUPP) {
+        atomic_store(&map->shared->cannot_allocate, true);
+    }
     if (error == EOPNOTSUPP || error == ENOSPC || error == EDQUOT) {
         error = ftruncate(map->fd, (off_t)end) == 0 ? 0 : errno;
     }
@@ -130,6 +133,7 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
         return error;
     }
     atomic_store(&map->shared->backed, size);
+    map->counts_blocks = mmb__os_counts_blocks(map->fd);
     return mmb_fault_arm();
 }
 
@@ -175,7 +179,6 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->dev = file.st_dev;
     map->ino = file.st_ino;
     map->owner = getpid();
-    atomic_store(&map->can_allocate, true);
     atomic_store(&map->step_limit, map->max_growth);
     error = build(map, fd, (uint64_t)file.st_size, limit);
     if (error == 0) {
@@ -218,7 +221,8 @@ void mmb_map_seal(mmb_map *map)
     mmb__assist_stop(map);
     /* The last look: what is cut afterwards is cut by us. */
     uint64_t size = 0;
-    if (owner && mmb__our_file(map, &size) == 0 && size < atomic_load(&map->shared->backed)) {
+    if (owner && mmb__our_file(map, &size) == 0 &&
+        (size < atomic_load(&map->shared->backed) || mmb__was_cut(map))) {
         mmb_map_set_poison(map, MMB_ETRUNCATED);
     }
 }
@@ -298,6 +302,9 @@ static int check_range(const mmb_map *map, uint64_t end)
     return end > map->capacity ? MMB_ECAPACITY : 0;
 }
 
+/* As much as is allocated, with all signals blocked, or written at once. */
+#define PIECE ((uint64_t)256 << 20)
+
 int mmb_map_ensure(mmb_map *map, uint64_t end)
 {
     if (end > map->length) {
@@ -305,7 +312,12 @@ int mmb_map_ensure(mmb_map *map, uint64_t end)
     }
     uint64_t eof = 0;
     int error = mmb__check(map, &eof);
-    return error != 0 || end <= eof ? error : mmb__grow(map, eof, end, MMB__WRITE);
+    while (error == 0 && eof < end) {
+        uint64_t next = mmb__min(end, eof + PIECE);
+        error = mmb__grow(map, eof, next, MMB__WRITE);
+        eof = next;
+    }
+    return error;
 }
 
 /* Blocks are not all that a store may need: a file system with large folios wants them
@@ -325,6 +337,29 @@ static int try_ends(const mmb_map *map, uint64_t start, uint64_t stop)
     return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
 }
 
+/* Back whole pages. */
+static int reserve_piece(mmb_map *map, uint64_t start, uint64_t stop)
+{
+    int error = mmb__grow(map, start, stop, MMB__WRITE);
+    if (error != 0 || stop <= atomic_load(&map->solid)) {
+        return error;
+    }
+    /* Part of it was below EOF already, and may be holes. */
+    error = mmb__os_allocate(map->fd, start, stop - start);
+    if (error == EOPNOTSUPP) {
+        error = mmb__os_raise(map->fd, start, stop); /* NFS */
+    }
+    if (error == EOPNOTSUPP) {
+        /* The next best: the pages themselves. */
+        error = mmb__os_populate(map->base + start, stop - start, true);
+        return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
+    }
+    if (error == 0) {
+        mmb__note_solid(map, start, stop);
+    }
+    return error;
+}
+
 int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end)
 {
     int error = check_range(map, end);
@@ -333,48 +368,43 @@ int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end)
     }
     uint64_t start = mmb__round_down(from, mmb__os_page());
     uint64_t stop = mmb__round_up(end, mmb__os_page());
-    error = mmb__grow(map, from, end, MMB__WRITE);
-    if (error == 0 && end > atomic_load_explicit(&map->solid, memory_order_relaxed)) {
-        /* Part of it was below EOF already, and may be holes. */
-        error = mmb__os_allocate(map->fd, start, stop - start);
-        if (error == EOPNOTSUPP) {
-            /* The next best: the pages themselves. */
-            error = mmb__os_populate(map->base + start, stop - start, true);
-            return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
-        }
-        if (error == 0) {
-            mmb__note_solid(map, start, stop);
-        }
+    for (uint64_t at = start; error == 0 && at < stop; at += PIECE) {
+        error = reserve_piece(map, at, mmb__min(stop, at + PIECE));
     }
     return error != 0 ? error : try_ends(map, start, stop);
 }
 
+/* Some of a write, below EOF; the number of bytes in *done. */
+static int write_some(mmb_map *map, uint64_t offset, const void *data, uint64_t length,
+                      uint64_t *done)
+{
+    ssize_t written = pwrite(map->fd, data, (size_t)length, (off_t)offset);
+    if (written < 0 && errno == EFAULT) {
+        /* The source lies beyond EOF of a map: only a load of our own can make it
+         * grow there, the kernel's cannot. */
+        written = (ssize_t)mmb__min(length, mmb__os_page());
+        memmove(map->base + offset, data, (size_t)written);
+    }
+    *done = written > 0 ? (uint64_t)written : 0;
+    return written > 0 || (written < 0 && errno == EINTR) ? 0 : written < 0 ? errno : EIO;
+}
+
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
 {
-    enum { CHUNK = 1 << 30 };
     if (offset > map->capacity || length > map->capacity - offset) {
         return MMB_ECAPACITY;
     }
-    if (length == 0) {
-        return 0;
-    }
-    int error = mmb__grow(map, offset, offset + length, MMB__WRITE);
     const unsigned char *from = data;
+    int error = 0;
     while (error == 0 && length > 0) {
-        ssize_t done = pwrite(map->fd, from, (size_t)mmb__min(length, CHUNK), (off_t)offset);
-        if (done < 0 && errno == EFAULT) {
-            /* The source lies beyond EOF of a map: only a load of our own can
-             * make it grow there, the kernel's cannot. */
-            done = (ssize_t)mmb__min(length, mmb__os_page());
-            memmove(map->base + offset, from, (size_t)done);
-        }
-        if (done <= 0) {
-            error = done == 0 ? EIO : errno == EINTR ? 0 : errno;
-            continue;
+        uint64_t piece = mmb__min(length, PIECE), done = 0;
+        error = mmb__grow(map, offset, offset + piece, MMB__WRITE);
+        if (error == 0) {
+            error = write_some(map, offset, from, piece, &done);
         }
         from += done;
-        offset += (uint64_t)done;
-        length -= (uint64_t)done;
+        offset += done;
+        length -= done;
     }
     return error;
 }

@@ -210,20 +210,6 @@ enum {
     COLLAPSE_RANGE = 8,
 };
 
-/* In pieces, so that signals are not held back for long. */
-static int allocate_in_pieces(int fd, int mode, uint64_t offset, uint64_t length)
-{
-    const uint64_t most = (uint64_t)256 << 20;
-    int error = 0;
-    while (error == 0 && length > 0) {
-        uint64_t piece = length < most ? length : most;
-        error = linux_fallocate(fd, mode, offset, piece);
-        offset += piece;
-        length -= piece;
-    }
-    return error;
-}
-
 enum {
     EXT4_TYPE = 0xef53,
     XFS_TYPE = 0x58465342,
@@ -245,27 +231,27 @@ static uint32_t file_system(int fd, uint64_t *block)
     return (uint32_t)fs.f_type;
 }
 
-int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end)
-{
-    /* Blocks first, beyond EOF. In one call with the move, ext4 would move EOF from
-     * extent to extent, leave it in the middle of a granule, or of a page, when the
-     * disk is full, and wipe what another thread stores behind it there. */
-    if (solid > start) {
-        int error = allocate_in_pieces(fd, KEEP_SIZE, start, solid - start);
-        if (error == EOPNOTSUPP) {
-            return allocate_in_pieces(fd, 0, start, end - start); /* NFS */
-        }
-        if (error != 0) {
-            return error;
-        }
-    }
-    return linux_fallocate(fd, 0, end - 1, 1);
-}
-
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
 {
-    int error = allocate_in_pieces(fd, KEEP_SIZE, offset, length);
-    return error == EOPNOTSUPP ? allocate_in_pieces(fd, 0, offset, length) : error;
+    return linux_fallocate(fd, KEEP_SIZE, offset, length);
+}
+
+int mmb__os_raise(int fd, uint64_t from, uint64_t end)
+{
+    return linux_fallocate(fd, 0, from, end - from);
+}
+
+bool mmb__os_counts_blocks(int fd)
+{
+    switch (file_system(fd, NULL)) {
+    case EXT4_TYPE:
+    case XFS_TYPE:
+    case TMPFS_TYPE:
+    case OVERLAY_TYPE:
+        return true;
+    default:
+        return false; /* late, compressed, or a guess of the other side of a network */
+    }
 }
 
 bool mmb__os_is_full(int fd, uint64_t room)
@@ -352,9 +338,9 @@ int mmb__os_datasync(int fd)
 
 #else
 
-int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end)
+int mmb__os_raise(int fd, uint64_t from, uint64_t end)
 {
-    (void)fd, (void)start, (void)solid, (void)end;
+    (void)fd, (void)from, (void)end;
     return EOPNOTSUPP;
 }
 
@@ -362,6 +348,12 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
 {
     (void)fd, (void)offset, (void)length;
     return EOPNOTSUPP;
+}
+
+bool mmb__os_counts_blocks(int fd)
+{
+    (void)fd;
+    return false;
 }
 
 bool mmb__os_is_full(int fd, uint64_t room)

@@ -37,13 +37,16 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write);
 
 /* ---- files ---------------------------------------------------------------- */
 
-/* Allocate blocks for [start, solid), then raise EOF to `end` in one step if it is
- * below; can never lower it. EOF stays where it was if the blocks cannot be had.
- * EOPNOTSUPP where the system cannot promise that. Handler: yes. */
-int mmb__os_grow(int fd, uint64_t start, uint64_t solid, uint64_t end);
-
-/* Allocate blocks for a range below EOF; EOF stays. EOPNOTSUPP likewise. Handler: yes. */
+/* Allocate blocks for a range, beyond EOF as well; EOF stays. EOPNOTSUPP where the
+ * system cannot promise that. Handler: yes. */
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
+
+/* Raise EOF to `end`, with blocks for [from, end); can never lower it, and moves it in
+ * one step where `from` is in the last block. EOPNOTSUPP likewise. Handler: yes. */
+int mmb__os_raise(int fd, uint64_t from, uint64_t end);
+
+/* True if the number of blocks that fstat tells never leaves out one that was allocated. */
+bool mmb__os_counts_blocks(int fd);
 
 /* True if the file system has less than `room` bytes left, as far as it says.
  * Handler: yes. */

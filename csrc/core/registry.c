@@ -37,7 +37,7 @@ static void after_fork_in_parent(void)
     pthread_mutex_unlock(&mutex);
 }
 
-/* The threads that were inside a handler, or were replacing memory, are not here. */
+/* The threads that were inside a handler, growing a map, or replacing its memory, are not here. */
 static void after_fork_in_child(void)
 {
     uint32_t count = atomic_load(&used_slots);
@@ -48,6 +48,7 @@ static void after_fork_in_child(void)
             int converting = MMB__CONVERTING, covering = MMB__COVERING;
             atomic_compare_exchange_strong(&map->memory, &converting, MMB__SHARED_FILE);
             atomic_compare_exchange_strong(&map->memory, &covering, MMB__PRIVATE);
+            atomic_store(&map->growing, false);
         }
     }
     pthread_mutex_unlock(&mutex);

@@ -10,6 +10,9 @@
 static int has_data(const mmb_map *map, uint64_t offset, uint64_t end, bool *answer)
 {
     uint64_t found = 0;
+    if (!mmb__can_allocate(map)) {
+        return EOPNOTSUPP; /* ext4 without extents does not see what was stored lately */
+    }
     int error = mmb__os_next_data(map->fd, offset, &found);
     *answer = error == 0 && found < end;
     return error == ENXIO ? 0 : error;
@@ -97,7 +100,9 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
     while (end > floor) {
         uint64_t last = end;
         int error = last_data(map, floor, end, &last);
-        if (error != 0 && error != EOPNOTSUPP) {
+        if (error == EOPNOTSUPP) {
+            last = end; /* all of it must be read */
+        } else if (error != 0) {
             return error;
         }
         if (last <= floor) {

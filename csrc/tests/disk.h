@@ -18,9 +18,10 @@ static const disk_kind disk_tmpfs = {"tmpfs", "", 0, ""};
 static const disk_kind disk_ext4 = {"ext4", "mkfs.ext4 -q -F", 1 << 20, "loop"};
 /* Blocks smaller than a page: EOF can stand inside one. */
 static const disk_kind disk_ext4_1k = {"ext4", "mkfs.ext4 -q -F -b 1024", 1 << 20, "loop"};
-/* Without extents ext4 has no fallocate. */
+/* Without extents ext4 has no fallocate. (And loses data when the disk is full, as it
+ * says in its log, unless it allocates at once.) */
 static const disk_kind disk_ext4_old = {"ext4", "mkfs.ext4 -q -F -O ^extent,^64bit", 1 << 20,
-                                        "loop"};
+                                        "loop,nodelalloc"};
 static const disk_kind disk_xfs = {"xfs", "mkfs.xfs -q -f", (uint64_t)300 << 20, "loop"};
 static const disk_kind disk_btrfs = {"btrfs", "mkfs.btrfs -q -f", (uint64_t)110 << 20, "loop"};
 
@@ -54,8 +55,9 @@ static inline bool on_disk(const disk_kind *kind, uint64_t size, int (*work)(voi
         int fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         CHECK(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
         close(fd);
+        snprintf(options, sizeof options, "-t %s -o %s", kind->name, kind->mount);
         ready = run_command("%s %s >/dev/null 2>&1 %s", kind->make, image, "") &&
-                run_command("mount -t %s -o loop %s %s", kind->name, image, directory);
+                run_command("mount %s %s %s", options, image, directory);
     }
     int status = 0;
     if (ready) {
