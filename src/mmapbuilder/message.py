@@ -255,6 +255,7 @@ class MessageBuilder:
         from . import arrays
 
         arrays.fill(self._space(), path, columns)
+        self._open_map().tell()  # raises if a store found the disk full
 
     def _space(self) -> "Space":
         """Describe the memory of the message to `arrays`."""

@@ -246,8 +246,8 @@ def _to_element(space: Space, target: Target, step: str | int) -> Target:
     if not -count <= step < count:
         raise IndexError(f"{spell((*where, step))}: the list has {count} elements")
     assert elements is not None
-    there = (*where, step)
     step %= count
+    there = (*where, step)
     if element.kind == "struct":
         all_of_them = structs_of(elements)
         place = replace(
