@@ -282,7 +282,7 @@ uint64_t mmb__os_collapse_unit(int fd)
     return block > mmb__os_page() ? block : mmb__os_page();
 }
 
-int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
+bool mmb__os_finds_data(int fd)
 {
     switch (file_system(fd, NULL)) {
     case EXT4_TYPE:
@@ -290,22 +290,19 @@ int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
     case TMPFS_TYPE:
     case BTRFS_TYPE:
     case OVERLAY_TYPE: /* asks the file system that it keeps its files in */
-        break;
+        return true;
     default:
         /* Others may answer from their metadata and miss pages that were
          * dirtied through a mapping and not written back yet. */
-        return EOPNOTSUPP;
+        return false;
     }
-    /* The file offset belongs to the caller's fd as well, of which ours is a
-     * duplicate: leave it where it was. */
-    off_t before = lseek(fd, 0, SEEK_CUR);
+}
+
+int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
+{
     off_t at = lseek(fd, (off_t)offset, SEEK_DATA);
-    int error = at < 0 ? errno : 0;
-    if (before >= 0) {
-        lseek(fd, before, SEEK_SET);
-    }
-    if (error != 0) {
-        return error == EINVAL ? EOPNOTSUPP : error;
+    if (at < 0) {
+        return errno == EINVAL ? EOPNOTSUPP : errno;
     }
     *found = (uint64_t)at;
     return 0;
@@ -379,6 +376,12 @@ uint64_t mmb__os_collapse_unit(int fd)
 {
     (void)fd;
     return 0;
+}
+
+bool mmb__os_finds_data(int fd)
+{
+    (void)fd;
+    return false;
 }
 
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)

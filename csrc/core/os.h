@@ -60,9 +60,10 @@ int mmb__os_collapse(int fd, uint64_t offset, uint64_t length);
 /* The multiple it wants for offset and length, 0 where it is impossible. */
 uint64_t mmb__os_collapse_unit(int fd);
 
-/* First byte of data at or after `offset`: 0 and *found, or ENXIO when only
- * holes follow, or EOPNOTSUPP where the answer cannot be trusted to see stores
- * made through a mapping. */
+/* True if mmb__os_next_data sees what was stored through a mapping. */
+bool mmb__os_finds_data(int fd);
+/* First byte of data at or after `offset`: 0 and *found, or ENXIO when only holes
+ * follow. Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 
 /* Copy what the file holds at `offset`, stores made through the mapping at `base`

@@ -24,9 +24,12 @@ static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
 {
     bool some = false;
     int error = has_data(map, floor, end, &some);
-    if (error != 0 || !some) {
-        *last = floor;
+    if (error != 0) {
         return error;
+    }
+    if (!some) {
+        *last = floor;
+        return 0;
     }
     uint64_t page = mmb__os_page();
     uint64_t low = floor; /* data from here on */
@@ -89,17 +92,13 @@ static int last_used(const mmb_map *map, uint64_t from, uint64_t to, uint64_t *l
     return 0;
 }
 
-int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
+/* The work of mmb_map_find_used; moves the file offset. */
+static int find_used(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t *used)
 {
-    uint64_t eof = 0;
-    int unusable = mmb__our_file(map, &eof);
-    if (unusable != 0) {
-        return unusable;
-    }
-    uint64_t end = mmb__min(eof, map->capacity);
+    bool finds_data = mmb__os_finds_data(map->fd);
     while (end > floor) {
         uint64_t last = end;
-        int error = last_data(map, floor, end, &last);
+        int error = finds_data ? last_data(map, floor, end, &last) : EOPNOTSUPP;
         if (error == EOPNOTSUPP) {
             last = end; /* all of it must be read */
         } else if (error != 0) {
@@ -123,6 +122,23 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
     }
     *used = floor;
     return 0;
+}
+
+int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
+{
+    uint64_t eof = 0;
+    int error = mmb__our_file(map, &eof);
+    if (error != 0) {
+        return error;
+    }
+    /* The file offset belongs to the caller's fd as well, of which ours is a
+     * duplicate: leave it where it was. */
+    off_t before = lseek(map->fd, 0, SEEK_CUR);
+    error = find_used(map, floor, mmb__min(eof, map->capacity), used);
+    if (before >= 0) {
+        lseek(map->fd, before, SEEK_SET);
+    }
+    return error;
 }
 
 /* Where no hole can be made. */
