@@ -115,6 +115,25 @@ def test_a_descriptor_is_duplicated_and_left_open(target: Path, fd: int, wrap: t
     assert os.pread(fd, 10, 0) == b"content"
 
 
+@linux_only
+@pytest.mark.parametrize("atomic", [False, True])
+def test_no_other_program_inherits_a_descriptor(target: Path, atomic: bool) -> None:
+    def descriptors() -> list[int]:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+        return [n for n in numbers if os.path.exists(f"/proc/self/fd/{n}")]
+
+    target.write_bytes(b"old")
+    number = os.open(target, os.O_RDWR)
+    before = descriptors()
+    try:
+        with Builder(target if atomic else number, atomic=atomic):
+            ours = set(descriptors()) - set(before)
+            assert len(ours) >= 2
+            assert not any(os.get_inheritable(n) for n in ours)
+    finally:
+        os.close(number)
+
+
 def test_a_descriptor_may_be_closed_by_its_owner(target: Path) -> None:
     number = os.open(target, os.O_RDWR | os.O_CREAT)
     b = Builder(number)

@@ -1,0 +1,122 @@
+"""durable=True: what waits for the device, and in which order. Seen by strace."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import apart
+from support.missing import missing, tool
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strace is for Linux")
+
+CALLS = "fsync,fdatasync,rename,renameat,renameat2,pwrite64,ftruncate,link,linkat"
+
+BUILDER = """
+import sys
+from mmapbuilder import Builder
+with Builder(sys.argv[1], sys.argv[2], atomic="atomic" in sys.argv, durable=True) as b:
+    b.write(b"content")
+"""
+
+MESSAGE = """
+import sys
+from mmapbuilder import MessageBuilder
+from support.readers import BLOCKS
+options = {"capacity": 1 << 20, "segment_words": 512} if "segments" in sys.argv else {}
+with MessageBuilder(sys.argv[1], sys.argv[2], atomic="atomic" in sys.argv, durable=True,
+                    **options) as b:
+    root = b.init_root(BLOCKS.schema)
+    for block in root.init("blocks", 10):
+        block.values = [1] * 100
+"""
+
+
+@pytest.fixture
+def calls(target: Path) -> Callable[..., list[str]]:
+    """The system calls of a program that concern the target and its directory, in order."""
+
+    def run(code: str, *arguments: str) -> list[str]:
+        log = target.with_name("log")
+        strace = [tool("strace", "strace"), "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"]
+        done = subprocess.run(
+            [*strace, sys.executable, "-W", "error", "-c", code, str(target), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=apart.environment(),
+        )
+        if "ptrace" in done.stderr:
+            missing(f"strace may not trace here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        lines = log.read_text().splitlines()
+        return [line for line in lines if str(target.parent) in line and "= -1" not in line]
+
+    return run
+
+
+def place(lines: list[str], pattern: str, start: int = 0) -> int:
+    """Where the first line that matches stands."""
+    for number, line in enumerate(lines[start:], start):
+        if re.search(pattern, line):
+            return number
+    raise AssertionError("\n".join([f"no {pattern} after line {start} of", *lines]))
+
+
+SYNC = r"\b(fsync|fdatasync)\(\d+<[^>]*target"
+
+
+def directory_sync(target: Path) -> str:
+    return rf"\bfsync\(\d+<{re.escape(str(target.parent))}>\)"
+
+
+@pytest.mark.parametrize("mode", ["w", "x"])
+def test_content_reaches_the_device_before_its_name(
+    target: Path, calls: Callable[..., list[str]], mode: str
+) -> None:
+    lines = calls(BUILDER, mode, "atomic")
+    synced = place(lines, SYNC)
+    named = place(lines, r"\b(rename|link)", synced)
+    place(lines, directory_sync(target), named)
+    assert not [line for line in lines[:synced] if re.search(r"\b(rename|link)", line)]
+
+
+def test_a_new_file_is_synced_with_its_directory(
+    target: Path, calls: Callable[..., list[str]]
+) -> None:
+    lines = calls(BUILDER, "w")
+    cut = place(lines, r"ftruncate\(.*, 7\)")
+    synced = place(lines, SYNC, cut)
+    place(lines, directory_sync(target), synced)
+
+
+@pytest.mark.parametrize("layout", ["one segment", "segments"])
+@pytest.mark.parametrize("how", ["atomic", "in place"])
+def test_a_message_is_marked_first_and_counted_last(
+    target: Path, calls: Callable[..., list[str]], layout: str, how: str
+) -> None:
+    pytest.importorskip("capnp")
+    lines = calls(MESSAGE, "w", layout, how)
+    marked = place(lines, r'pwrite64\(.*"\\377\\377\\377\\377.*, 0\)')
+    assert marked <= 1  # nothing but the emptying of the file comes before
+    place(lines, SYNC, marked)
+    counted = place(lines, r"pwrite64\(.*, 0\)", marked + 1)
+    before, after = lines[marked:counted], lines[counted + 1 :]
+    cut = max(n for n, line in enumerate(before) if "ftruncate" in line)
+    assert re.search(SYNC, "\n".join(before[cut:])), "nothing waits between cutting and counting"
+    assert re.search(SYNC, after[0]), "something comes before the wait for the count"
+    assert not [line for line in after if "pwrite" in line or "ftruncate" in line]
+    if how == "atomic":
+        named = place(lines, r"\brename", counted)
+        place(lines, directory_sync(target), named)
+
+
+def test_without_durable_nothing_waits(target: Path, calls: Callable[..., list[str]]) -> None:
+    lines = calls(BUILDER.replace("durable=True", "durable=False"), "w", "atomic")
+    assert place(lines, r"\brename") >= 0
+    assert not [line for line in lines if "sync(" in line]
