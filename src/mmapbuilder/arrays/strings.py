@@ -160,7 +160,11 @@ def _from_arrow(values: Any, label: str) -> list[Part | Listed]:
         if name == "null":
             chunk = chunk.cast("large_binary")
         elif name in ("string_view", "binary_view"):
-            chunk = chunk.cast("large_" + name.removesuffix("_view"))
+            try:
+                chunk = chunk.cast("large_" + name.removesuffix("_view"))
+            except NotImplementedError:  # older releases of pyarrow
+                parts.append(_from_sequence(chunk.to_pylist()))
+                continue
         elif name not in _LAYOUTS:
             raise TypeError(f"str or bytes are required, not Arrow's {name}")
         width = _LAYOUTS[str(chunk.type)]
