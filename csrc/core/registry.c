@@ -5,6 +5,11 @@
  * still sees the range, and whoever retires the slot sees its count and waits,
  * or it sees the range gone and leaves. Both sides use seq_cst for that pair.
  *
+ * Slots come in blocks, each with bounds around the ranges of its maps, so that a fault
+ * with ten thousand maps open looks at a hundred bounds and one block, not at them all.
+ * Bounds only widen while any slot of the block is taken, and that of a map was widened
+ * before its opening returned: whoever knows an address of a live map finds it inside.
+ *
  * Writers (open, close) take a mutex. It is never held while a handler of the
  * same thread could run into it: the handler does not touch it. */
 #include "internal.h"
@@ -21,7 +26,16 @@ typedef struct {
     bool taken;             /* guarded by the mutex */
 } slot;
 
+#define BLOCK 128
+
+typedef struct {
+    _Atomic uintptr_t low; /* with `high`: around every range of the block; 0, 0 if none */
+    _Atomic uintptr_t high;
+    uint32_t taken; /* slots; guarded by the mutex, as is every store to the bounds */
+} block;
+
 static slot slots[MMB_MAX_MAPS];
+static block blocks[MMB_MAX_MAPS / BLOCK];
 static _Atomic uint32_t used_slots; /* one past the highest slot in use */
 static uint32_t lowest_free;        /* no free slot below it; guarded by the mutex */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -60,6 +74,27 @@ static void set_up(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+/* Under the mutex. */
+static void enter_block(block *of, uintptr_t start, uintptr_t end)
+{
+    bool first = of->taken++ == 0;
+    /* Raised first: a reader in between sees bounds that are too wide, or still none. */
+    if (first || end > atomic_load(&of->high)) {
+        atomic_store(&of->high, end);
+    }
+    if (first || start < atomic_load(&of->low)) {
+        atomic_store(&of->low, start);
+    }
+}
+
+static void leave_block(block *of)
+{
+    if (--of->taken == 0) {
+        atomic_store(&of->high, 0);
+        atomic_store(&of->low, 0);
+    }
+}
+
 int mmb__registry_add(mmb_map *map)
 {
     pthread_once(&once, set_up);
@@ -76,9 +111,11 @@ int mmb__registry_add(mmb_map *map)
     slot *at = &slots[index];
     at->taken = true;
     map->slot = index;
+    uintptr_t start = (uintptr_t)map->base, end = start + map->length;
+    enter_block(&blocks[index / BLOCK], start, end);
     atomic_store_explicit(&at->map, map, memory_order_relaxed);
-    atomic_store_explicit(&at->end, (uintptr_t)map->base + map->length, memory_order_relaxed);
-    atomic_store(&at->start, (uintptr_t)map->base); /* publishes the two above */
+    atomic_store_explicit(&at->end, end, memory_order_relaxed);
+    atomic_store(&at->start, start); /* publishes the two above */
     if (index >= atomic_load(&used_slots)) {
         atomic_store(&used_slots, index + 1);
     }
@@ -101,6 +138,7 @@ void mmb__registry_remove(mmb_map *map)
     pthread_mutex_lock(&mutex);
     atomic_store_explicit(&at->map, NULL, memory_order_relaxed);
     at->taken = false;
+    leave_block(&blocks[map->slot / BLOCK]);
     if (map->slot < lowest_free) {
         lowest_free = map->slot;
     }
@@ -117,24 +155,41 @@ void mmb__registry_drain(const mmb_map *map)
     wait_for_users(&slots[map->slot]);
 }
 
+/* The map of this slot, pinned, if it holds `address`. */
+static mmb_map *enter_slot(slot *at, uintptr_t address)
+{
+    uintptr_t start = atomic_load_explicit(&at->start, memory_order_acquire);
+    if (start == 0 || address < start ||
+        address >= atomic_load_explicit(&at->end, memory_order_relaxed)) {
+        return NULL;
+    }
+    atomic_fetch_add(&at->users, 1);
+    /* The slot may have been retired, or given to another map, in between; what it
+     * holds now cannot change while we are counted in. */
+    if (atomic_load(&at->start) != 0 && address >= atomic_load(&at->start) &&
+        address < atomic_load(&at->end)) {
+        return atomic_load_explicit(&at->map, memory_order_relaxed);
+    }
+    atomic_fetch_sub(&at->users, 1);
+    return NULL;
+}
+
 mmb_map *mmb__registry_enter(uintptr_t address)
 {
     uint32_t count = atomic_load_explicit(&used_slots, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
-        slot *at = &slots[i];
-        uintptr_t start = atomic_load_explicit(&at->start, memory_order_acquire);
-        if (start == 0 || address < start ||
-            address >= atomic_load_explicit(&at->end, memory_order_relaxed)) {
+    for (uint32_t first = 0; first < count; first += BLOCK) {
+        block *of = &blocks[first / BLOCK];
+        if (address < atomic_load_explicit(&of->low, memory_order_acquire) ||
+            address >= atomic_load_explicit(&of->high, memory_order_acquire)) {
             continue;
         }
-        atomic_fetch_add(&at->users, 1);
-        /* The slot may have been retired, or given to another map, in between;
-         * what it holds now cannot change while we are counted in. */
-        if (atomic_load(&at->start) != 0 && address >= atomic_load(&at->start) &&
-            address < atomic_load(&at->end)) {
-            return atomic_load_explicit(&at->map, memory_order_relaxed);
+        uint32_t end = first + BLOCK < count ? first + BLOCK : count;
+        for (uint32_t i = first; i < end; i++) {
+            mmb_map *map = enter_slot(&slots[i], address);
+            if (map != NULL) {
+                return map;
+            }
         }
-        atomic_fetch_sub(&at->users, 1);
     }
     return NULL;
 }
