@@ -1,0 +1,265 @@
+"""What things cost, in counts: growths, faults, system calls, page faults.
+
+Unlike times, counts are the same on a busy machine. The limits leave a little room, not
+room for a second one of anything.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmapbuilder import Builder
+from support.apart import environment
+from support.missing import missing, tool
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+GRANULE = 2 * MIB
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts are those of Linux")
+
+# Between each pair of marks the system calls are counted.
+PRELUDE = """
+import os
+import sys
+from mmapbuilder import Builder
+
+def mark(name):
+    os.path.exists("/mark/" + name)
+
+path = sys.argv[1]
+data = b"x" * 4096
+with Builder(path) as b:  # whatever is done only once in a process
+    b[0] = 1
+os.unlink(path)
+"""
+
+
+def calls(code: str, path: Path) -> dict[str, Counter[str]]:
+    """Run `code`; count the system calls between `mark(name)` and the next mark."""
+    log = path.with_suffix(".strace")
+    command = [tool("strace", "strace"), "-f", "-qq", "-o", str(log)]
+    program = PRELUDE + textwrap.dedent(code) + "\nmark('end')\n"
+    done = subprocess.run(
+        [*command, sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(),
+    )
+    if "ptrace" in done.stderr:
+        missing(f"strace does not work here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    counts: dict[str, Counter[str]] = {}
+    current: Counter[str] = Counter()
+    for line in log.read_text().splitlines():
+        what = line.split(None, 1)[1]
+        if '"/mark/' in what:
+            name = what.split('"/mark/')[1].split('"')[0]
+            current = counts.setdefault(name, Counter())
+        elif what[0].isalpha():
+            current[what.split("(")[0]] += 1
+    return counts
+
+
+def sum_of(counts: Counter[str], *, without: tuple[str, ...] = ()) -> int:
+    return sum(count for name, count in counts.items() if name not in without)
+
+
+def page_faults(work: Callable[[], object]) -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    work()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_growths_double_up_to_the_limit(target: Path) -> None:
+    # A store at each end of the file, all that a sequential writer's faults amount to.
+    with Builder(target) as b:
+        view = memoryview(b)
+        while b.stats.backed < GIB:
+            view[b.stats.backed] = 1
+        assert b.stats.growths <= 22
+        assert b.stats.faults == b.stats.growths
+        view.release()
+        b.truncate(0)
+
+
+def test_a_sequential_fill_faults_once_for_each_growth(target: Path) -> None:
+    block = b"\x5a" * MIB
+    with Builder(target) as b:
+        view = memoryview(b)
+
+        def fill() -> None:
+            for at in range(0, 64 * MIB, MIB):
+                view[at : at + MIB] = block
+
+        pages = page_faults(fill)
+        assert b.stats.growths <= 6
+        assert b.stats.faults == b.stats.growths
+        # At worst single pages, as on tmpfs; never a page twice.
+        assert pages <= 64 * MIB // resource.getpagesize() + 200
+        view.release()
+
+
+def test_a_jump_costs_one_granule(target: Path) -> None:
+    with Builder(target) as b:
+        b[10 * GIB] = 1
+        assert b.stats.growths == 1
+        assert os.fstat(b.fileno()).st_blocks * 512 <= GRANULE + 64 * KIB
+        assert b.size == 10 * GIB + 1
+
+
+def test_a_small_file_takes_little(target: Path) -> None:
+    def make() -> None:
+        with Builder(target) as b:
+            memoryview(b)[: 4 * KIB] = b"x" * 4 * KIB
+            assert os.fstat(b.fileno()).st_blocks * 512 <= 128 * KIB
+
+    make()  # whatever is done only once
+    # Most of all no huge page, and no look at all of the granule at close.
+    assert page_faults(make) <= 24
+
+
+def test_system_calls_of_a_small_file(target: Path) -> None:
+    counts = calls(
+        """
+        mark("open")
+        b = Builder(path)
+        mark("store")
+        memoryview(b)[:4096] = data
+        mark("close")
+        b.close()
+        """,
+        target,
+    )
+    assert sum_of(counts["open"]) <= 36, counts["open"]
+    assert counts["open"]["mmap"] <= 4
+    assert sum_of(counts["store"]) <= 20, counts["store"]
+    assert counts["store"]["rt_sigreturn"] == 1
+    assert counts["store"]["fallocate"] == 2
+    assert sum_of(counts["close"]) <= 45, counts["close"]
+    assert counts["close"]["ftruncate"] == 1
+
+
+def test_system_calls_of_appends(target: Path) -> None:
+    counts = calls(
+        """
+        b = Builder(path)
+        b.write(data)
+        mark("write")
+        for _ in range(100):
+            b.write(data)
+        mark("reserve")
+        for _ in range(100):
+            b.allocate(16)
+        mark("rest")
+        b.close()
+        """,
+        target,
+    )
+    assert sum_of(counts["write"]) <= 500, counts["write"]
+    assert counts["write"]["fallocate"] == 0
+    assert sum_of(counts["reserve"]) <= 700, counts["reserve"]
+
+
+def test_system_calls_of_a_large_file(target: Path) -> None:
+    counts = calls(
+        """
+        b = Builder(path)
+        view = memoryview(b)
+        mark("fill")
+        for at in range(0, 256 << 20, 1 << 20):
+            view[at : at + 4096] = data
+        view[(256 << 20) - 1] = 1
+        mark("size")
+        assert b.size == 256 << 20
+        mark("close")
+        view.release()
+        b.close()
+        """,
+        target,
+    )
+    # 256 MiB take 9 growths, each of a dozen calls; all else is done by the kernel.
+    assert counts["fill"]["rt_sigreturn"] <= 9
+    assert sum_of(counts["fill"]) <= 9 * 20, counts["fill"]
+    assert counts["fill"]["fallocate"] <= 9 * 2
+    # The end is found by halving: the length adds a call for each doubling.
+    assert sum_of(counts["size"]) <= 60, counts["size"]
+    assert sum_of(counts["close"]) <= 100, counts["close"]
+
+
+def test_size_of_a_sparse_file(target: Path) -> None:
+    counts = calls(
+        """
+        b = Builder(path)
+        view = memoryview(b)
+        view[0] = view[(60 << 30) - 1] = 1
+        mark("size")
+        assert b.size == 60 << 30
+        mark("rest")
+        view.release()
+        b.close()
+        """,
+        target,
+    )
+    assert sum_of(counts["size"], without=("lseek",)) <= 140, counts["size"]
+    assert counts["size"]["lseek"] <= 40
+
+
+def test_many_maps_do_not_multiply_calls(target: Path) -> None:
+    counts = calls(
+        """
+        os.mkdir(path)
+        options = {"capacity": 64 << 20, "max_growth": 2 << 20}
+
+        def grow(b):
+            view = memoryview(b)
+            view[0] = view[2 << 20] = view[4 << 20] = 1
+
+        first = Builder(path + "/first", **options)
+        mark("alone")
+        grow(first)
+        mark("open")
+        others = [Builder(f"{path}/{i}", **options) for i in range(300)]
+        mark("among many")
+        grow(others[-1])
+        mark("rest")
+        for one in [first, *others]:
+            one.close()
+        """,
+        target,
+    )
+    assert counts["alone"]["rt_sigreturn"] == 3
+    assert counts["among many"] == counts["alone"]
+    assert sum_of(counts["open"]) <= 300 * 36, counts["open"]
+
+
+def test_prefault_grows_no_more_than_without(target: Path) -> None:
+    with Builder(target, prefault=True) as b:
+        view = memoryview(b)
+        block = b"\x5a" * MIB
+        for at in range(0, 64 * MIB, MIB):
+            view[at : at + MIB] = block
+        assert b.stats.growths <= 6
+        assert b.stats.backed <= 128 * MIB
+        view.release()
+
+
+def test_import_loads_little() -> None:
+    code = "import sys; old = set(sys.modules); import mmapbuilder; print(*set(sys.modules) - old)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
+        env=environment(),
+    )  # fmt: skip
+    loaded = {name for name in done.stdout.split() if not name.startswith("mmapbuilder")}
+    heavy = {"typing", "re", "inspect", "dataclasses", "numpy", "capnp", "asyncio", "tempfile"}
+    assert not loaded & heavy, loaded
+    assert len(loaded) <= 12, loaded
