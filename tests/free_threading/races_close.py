@@ -258,13 +258,13 @@ def last_reference(place: Path) -> None:
         b = _small(path)
         b.write(b"kept")
         weak = weakref.ref(b)
-        views = [memoryview(b) for _ in range(4)]
+        views = [(at, memoryview(b)) for at in range(BLOCK, BLOCK + 4)]
         closing = [b]
         del b
 
-        def drop(views: list[memoryview] = views) -> None:
-            view = views.pop()
-            view[BLOCK] = 1
+        def drop(views: list[tuple[int, memoryview]] = views) -> None:
+            at, view = views.pop()
+            view[at] = 1
             view.release()
 
         def look(weak: weakref.ref[Builder] = weak) -> None:

@@ -213,11 +213,11 @@ def truncation(place: Path) -> None:
             for n in range(200):
                 b.write(block(n, BLOCK))
 
-        def store() -> None:
+        def store(which: int) -> None:
             random = generator()
             with memoryview(b) as view:
                 for n in range(200):
-                    at = len(fixed) + random.randrange(32 * MIB)
+                    at = len(fixed) + (random.randrange(4096) * 2 + which) * BLOCK
                     view[at : at + BLOCK] = block(n, BLOCK)
 
         def truncate() -> None:
@@ -225,7 +225,8 @@ def truncation(place: Path) -> None:
             for _ in range(100):
                 b.truncate(len(fixed) + random.randrange(32 * MIB))
 
-        together(write, write, store, store, truncate, truncate, background=(lambda: b.size,))
+        stores = (partial(store, 0), partial(store, 1))
+        together(write, write, *stores, truncate, truncate, background=(lambda: b.size,))
         b.truncate(len(fixed))
         assert b.size == len(fixed)
         b.seek(0, 2)

@@ -243,7 +243,7 @@ def builder_beside_message(place: Path) -> None:
                 view[at : at + 4096] = block(seed << 16 | at >> 12, 4096)
 
         with memoryview(plain) as view:
-            together(partial(fill, view, 1), partial(fill, segment, 2), partial(fill, view, 1))
+            together(partial(fill, view, 1), partial(fill, segment, 2))
         words = segment.cast("Q")
         words[0] = (8 * MIB - 8) // 8 << 35 | 5 << 32 | 1
         words.release()
