@@ -398,7 +398,10 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     int error = 0;
     while (error == 0 && length > 0) {
         uint64_t piece = mmb__min(length, PIECE), done = 0;
-        error = mmb__grow(map, offset, offset + piece, MMB__WRITE);
+        /* Writing allocates by itself. That is the cheaper way for small files, whose
+         * end need only be moved; large ones get blocks ahead, in long extents. */
+        mmb__access access = offset + piece <= MMB__SMALL ? MMB__READ : MMB__WRITE;
+        error = mmb__grow(map, offset, offset + piece, access);
         if (error == 0) {
             error = write_some(map, offset, from, piece, &done);
         }
