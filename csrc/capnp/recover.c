@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* The start and the length of a file. */
 typedef struct {
@@ -32,11 +33,14 @@ static int read_opening(int fd, opening *out)
     return mmb__pread_all(fd, out->head, sizeof out->head, 0, &got);
 }
 
-static int walk_file(int fd, const mmb_framing *framing, uint32_t *used, mmb_report *report)
+/* `dangling` as in source.h, NULL for finished files. */
+static int walk_file(int fd, const mmb_framing *framing, mmb__dangling *dangling, uint32_t *used,
+                     mmb_report *report)
 {
     mmb__source source;
     int error = mmb__source_file(&source, fd, framing);
     if (error == 0) {
+        source.dangling = dangling;
         error = mmb__walk(&source, used, &report->totals, &report->flaw);
         mmb__source_close(&source);
     }
@@ -70,7 +74,7 @@ static int check_finished(int fd, const opening *start, mmb_report *report)
     report->segments = count_segments(framing.words, framing.count);
     report->file_bytes = framing.file_bytes;
     report->trailing = start->file_bytes - framing.file_bytes;
-    return walk_file(fd, &framing, used, report);
+    return walk_file(fd, &framing, NULL, used, report);
 }
 
 static bool is_marked(const opening *start)
@@ -104,14 +108,34 @@ static void plan_from_used(mmb__unfinished *file, const uint32_t *used)
     memcpy(plan->after, plan->before, plan->count * sizeof *plan->after);
 }
 
+/* Make far pointers that lead to nothing null, which is what they mean. */
+static int drop_dangling(int fd, const mmb_framing *framing, const mmb__dangling *dangling)
+{
+    static const unsigned char null[MMB_WORD];
+    for (uint32_t i = 0; i < dangling->count; i++) {
+        uint64_t place =
+            framing->start[dangling->segment[i]] + (uint64_t)dangling->word[i] * MMB_WORD;
+        ssize_t n;
+        do {
+            n = pwrite(fd, null, sizeof null, (off_t)place);
+        } while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof null) {
+            return n < 0 ? errno : EIO;
+        }
+    }
+    return 0;
+}
+
 /* Walk the unfinished `file`, unless there is nothing in it, and decide its sizes. */
-static int check_unfinished(int fd, mmb__unfinished *file, mmb_report *report)
+static int check_unfinished(int fd, mmb__unfinished *file, mmb__dangling *dangling,
+                            mmb_report *report)
 {
     uint32_t used[MMB_MAX_SEGMENTS] = {0};
     if (file->untouched) {
         report->totals.words = 1; /* the null root to come */
     } else {
-        int error = walk_file(fd, &file->framing, used, report);
+        bool is_building = file->state == MMB__IS_BUILDING;
+        int error = walk_file(fd, &file->framing, is_building ? dangling : NULL, used, report);
         if (error != 0) {
             return error;
         }
@@ -127,6 +151,7 @@ static int check_unfinished(int fd, mmb__unfinished *file, mmb_report *report)
 
 int mmb_recover(int fd, bool durable, mmb_report *report)
 {
+    mmb__dangling dangling = {0};
     mmb__unfinished file;
     opening start;
 
@@ -141,7 +166,10 @@ int mmb_recover(int fd, bool durable, mmb_report *report)
     report->unfinished = true;
     error = mmb__unfinished_parse(fd, start.head, start.file_bytes, &file, &report->flaw);
     if (error == 0) {
-        error = check_unfinished(fd, &file, report);
+        error = check_unfinished(fd, &file, &dangling, report);
+    }
+    if (error == 0) { /* all is well: what is written from here on makes it a message */
+        error = drop_dangling(fd, &file.framing, &dangling);
     }
     if (error != 0) {
         return error;

@@ -137,6 +137,23 @@ static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint6
     return 0;
 }
 
+/* Note the far pointer at a place, which leads to nothing. Places may come again. */
+static int note_dangling(const mmb__reader *r, uint32_t segment, uint32_t word)
+{
+    mmb__dangling *d = r->source->dangling;
+    for (uint32_t i = 0; i < d->count; i++) {
+        if (d->segment[i] == segment && d->word[i] == word) {
+            return 0;
+        }
+    }
+    if (d->count == MMB__MAX_DANGLING) {
+        return mmb__fault(r, segment, word, "too many far pointers lead to nothing");
+    }
+    d->segment[d->count] = segment;
+    d->word[d->count++] = word;
+    return 0;
+}
+
 /* A far pointer: the pad is a plain pointer that lies in the object's segment. */
 static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
                        mmb__object *o)
@@ -145,6 +162,10 @@ static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, ui
     int error = read_pad(r, segment, word, far, 1, &pad);
     if (error != 0) {
         return error;
+    }
+    if (pad == 0 && r->source->dangling != NULL) {
+        o->is_null = true;
+        return note_dangling(r, segment, word);
     }
     uint32_t pad_segment = mmb__far_segment(far);
     uint32_t pad_word = mmb__far_word(far);

@@ -27,11 +27,23 @@ typedef struct {
 /* The file has become too short for a word that it had. */
 #define MMB__ESHORT (-101)
 
+/* Far pointers whose landing pad is null. A builder writes the pointer first, and may
+ * die before the pad: the pad is the first store into a page, perhaps one that the file
+ * must grow for. Readers refuse such a list; for recover it is a list never made. */
+enum { MMB__MAX_DANGLING = 16 };
+
+typedef struct {
+    uint32_t count;
+    uint32_t segment[MMB__MAX_DANGLING];
+    uint32_t word[MMB__MAX_DANGLING];
+} mmb__dangling;
+
 /* Belongs to one walk in one thread. */
 typedef struct {
     const mmb_segment *memory;  /* segments in memory, or NULL: */
     const mmb_framing *framing; /* where they lie in the file `fd` */
     mmb__cache *cache;          /* owned; only for files */
+    mmb__dangling *dangling;    /* where to note them as null pointers; NULL to take them as said */
     uint32_t count;             /* segments */
     int fd;                     /* borrowed */
 } mmb__source;

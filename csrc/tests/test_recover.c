@@ -139,6 +139,35 @@ static void unreachable_segments(void)
     }
 }
 
+/* A builder died between a far pointer and its landing pad: recovered, the pointer is
+ * null, and what it was going to lead to is not there. */
+static void far_pointers_that_lead_to_nothing(void)
+{
+    for (uint32_t lost = 1; lost < 6; lost++) {
+        built b;
+        build(&b, "/tmp", 9, 6, 5, 2, false);
+        put64(mmb_map_base(b.map) + built_start(&b, lost), 0);
+        mmb_map_free(b.map);
+        mmb_report report;
+        CHECK_EQ(mmb_recover(b.fd, lost % 2 == 0, &report), 0);
+        CHECK_EQ(report.totals.objects, 6);
+        CHECK_EQ(mmb_verify(b.fd, &report), 0);
+        CHECK_EQ(report.totals.objects, 6);
+        unsigned char pointer[8];
+        off_t place = (off_t)built_start(&b, 0) + 16 + (off_t)lost * 8;
+        CHECK(pread(b.fd, pointer, sizeof pointer, place) == sizeof pointer);
+        CHECK_EQ(get64(pointer), 0);
+        close(b.fd);
+    }
+    built b; /* more than one builder could leave: none that died so */
+    build(&b, "/tmp", 40, 30, 5, 2, false);
+    for (uint32_t i = 1; i < 30; i++) {
+        put64(mmb_map_base(b.map) + built_start(&b, i), 0);
+    }
+    refuse(b.fd, "lead to nothing");
+    put_away(&b);
+}
+
 static void finished_files_are_left_alone(void)
 {
     built b;
@@ -436,6 +465,7 @@ int main(void)
     RUN(killed_after_the_mark);
     RUN(refused);
     RUN(unreachable_segments);
+    RUN(far_pointers_that_lead_to_nothing);
     RUN(finished_files_are_left_alone);
     RUN(files_that_cannot_be_written);
 #ifdef __linux__
