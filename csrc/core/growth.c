@@ -198,6 +198,9 @@ static bool no_space(int error)
  * small files are many. The second move gives it the rest. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
 {
+    if (eof < mmb__os_page()) {
+        eof = 0; /* a mark at the start of a file makes it no larger than an empty one */
+    }
     uint64_t most =
         mmb__min(map->max_growth, atomic_load_explicit(&map->step_limit, memory_order_relaxed));
     uint64_t step = mmb__min(mmb__max(mmb__round_up(eof, MMB_GRANULE), MMB_GRANULE), most);
@@ -343,10 +346,11 @@ mmb__verdict mmb__serve(mmb_map *map, uint64_t offset, mmb__access access)
             }
         }
     }
-    /* A store after the owner sealed the map is lost: that is an error of this
-     * process, unless it is the owner, whose close is on its way. */
-    if (error != ESTALE || !mmb_map_is_owner(map)) {
+    if (error != ESTALE) {
         mmb_map_set_poison(map, error);
+    } else if (!mmb_map_is_owner(map)) {
+        /* The owner's own close is on its way; here a store is lost. */
+        atomic_store_explicit(&map->stored_late, true, memory_order_relaxed);
     }
     return mmb__cover(map, offset) ? MMB__SERVED : MMB__NOT_OURS;
 }

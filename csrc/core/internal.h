@@ -92,6 +92,9 @@ struct mmb_map {
     /* One of the enum above; moves to a lock are by compare-and-swap, from it by a
      * store (release). A forked child takes both back: their holder is not there. */
     _Atomic int memory;
+    /* This process, not the owner, stored beyond EOF when the owner had sealed the map:
+     * an error of its own, which must not spoil the owner's close. Relaxed. */
+    _Atomic bool stored_late;
     /* Taken by the one thread of this process that moves EOF; the others wait and find
      * it done. A forked child takes it back. */
     _Atomic bool growing;

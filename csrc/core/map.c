@@ -274,7 +274,9 @@ bool mmb_map_is_owner(const mmb_map *map)
 
 int mmb_map_poison(const mmb_map *map)
 {
-    return atomic_load_explicit(&map->shared->poison, memory_order_acquire);
+    int poison = atomic_load_explicit(&map->shared->poison, memory_order_acquire);
+    bool late = atomic_load_explicit(&map->stored_late, memory_order_relaxed);
+    return poison == 0 && late ? ESTALE : poison;
 }
 
 void mmb_map_set_poison(mmb_map *map, int cause)

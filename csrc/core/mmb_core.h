@@ -95,8 +95,9 @@ uint64_t mmb_map_collapse_unit(const mmb_map *map); /* 0 where collapsing is not
 
 /* Turn the memory of a sealed map into a private snapshot: what the file holds
  * can be read at the same addresses, stores stay in memory and never fail, and
- * the file is no longer held open. Costs no memory until it is written.
- * Handler: no. */
+ * the file is no longer held open. Costs no memory until it is written. What someone
+ * cuts off the file later, or changes in it, is cut off or changed here too. On failure
+ * the memory may still be the file's. Handler: no. */
 int mmb_map_detach(mmb_map *map);
 
 /* Unmap, close, free. The map must not be used by anyone any more. Seals first

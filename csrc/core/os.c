@@ -133,9 +133,15 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
 
 static int map_over(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
 {
-    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE,
-                    flags | MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
+    flags |= MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
+#if defined(__linux__) && __SIZEOF_LONG__ == 8
+    /* Past all that may have been put over mmap, which is not made for handlers. */
+    long at = syscall(SYS_mmap, base, length, PROT_READ | PROT_WRITE, flags, fd, offset);
+    return at == -1 ? errno : 0;
+#else
+    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
     return at == MAP_FAILED ? errno : 0;
+#endif
 }
 
 int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset)

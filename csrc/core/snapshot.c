@@ -3,7 +3,8 @@
  * A private mapping of the file shows its content at the old addresses, costs
  * nothing until it is written, and keeps every later store out of the file; zeros
  * stand where the file has nothing. So a full disk needs no other memory than the
- * pages that are written after it, and a closed message stays readable. */
+ * pages that are written after it, and a closed message stays readable. What it
+ * cannot do: whoever cuts the file later takes the pages away, changed ones too. */
 #include "internal.h"
 #include "os.h"
 
@@ -109,7 +110,7 @@ int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length)
 
 uint64_t mmb_map_collapse_unit(const mmb_map *map)
 {
-    return mmb__os_collapse_unit(map->fd);
+    return mmb__can_allocate(map) ? mmb__os_collapse_unit(map->fd) : 0;
 }
 
 int mmb_map_detach(mmb_map *map)

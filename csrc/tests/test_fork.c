@@ -1,0 +1,327 @@
+/* test_fork.c - a map in a parent and its children: all may fill it, one owns it, and
+ * no process that has closed our fd harms the file that got its number. */
+#include "tempfile.h"
+
+#include "internal.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+enum { SECONDS = 100, PAGE = 4096 };
+
+static void a_child_fills_what_the_parent_finishes(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    unsigned char *base = mmb_map_base(map);
+    base[0] = 1;
+    pid_t pids[4];
+    for (int i = 0; i < 4; i++) {
+        pids[i] = fork();
+        CHECK(pids[i] >= 0);
+        if (pids[i] == 0) {
+            CHECK(!mmb_map_is_owner(map));
+            for (uint64_t page = (uint64_t)i; page < 20000; page += 4) {
+                base[page * PAGE + 1] = (unsigned char)(page % 251 + 1);
+            }
+            CHECK_EQ(mmb_map_cut(map, 0), EPERM);
+            CHECK_EQ(mmb_map_collapse(map, 0, MMB_GRANULE), EPERM);
+            mmb_map_free(map); /* releases, and changes nothing */
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_EXITED(wait_for(pids[i], SECONDS));
+    }
+    for (uint64_t page = 0; page < 20000; page++) {
+        CHECK_EQ(base[page * PAGE + 1], page % 251 + 1);
+    }
+    CHECK_EQ(stats_of(map).backed, file_size(fd));
+    close_map(map, 20000 * PAGE);
+    CHECK_EQ(file_size(fd), 20000 * PAGE);
+    close(fd);
+}
+
+static void a_child_that_still_writes_does_not_undo_the_close(void)
+{
+    for (int round = 0; round < LESS_UNDER_TSAN(60); round++) {
+        int fd = temp_file();
+        mmb_options options = {.capacity = GIB, .max_growth = 2 * MIB};
+        mmb_map *map = NULL;
+        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            for (uint64_t at = 0; at < GIB; at += MIB) {
+                mmb_map_base(map)[at] = 1;
+            }
+            _exit(mmb_map_poison(map) == ESTALE ? 0 : 3);
+        }
+        while (file_size(fd) < (uint64_t)(round + 1) * 2 * MIB) {
+            sched_yield();
+        }
+        close_map(map, MIB + 1);
+        CHECK_EQ(file_size(fd), MIB + 1);
+        CHECK_EXITED(wait_for(pid, SECONDS));
+        CHECK_EQ(file_size(fd), MIB + 1);
+        close(fd);
+    }
+}
+
+static void what_poisons_a_child_reaches_the_parent(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        mmb_map_set_poison(map, ENOSPC);
+        mmb_map_base(map)[5] = 1;
+        _exit(0);
+    }
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    CHECK_EQ(mmb_map_poison(map), ENOSPC);
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* ---- a process that closes every fd ----------------------------------------------- */
+
+/* An unrelated file under the number that the map's fd had. */
+static int reuse_number(const mmb_map *map)
+{
+    int number = mmb_map_fd(map);
+    CHECK(close(number) == 0);
+    int other = temp_file();
+    if (other != number) {
+        CHECK_EQ(dup2(other, number), number);
+        close(other);
+    }
+    CHECK_EQ(write(number, "unrelated", 9), 9);
+    return number;
+}
+
+static void a_store_there_dies_as_without_us(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[0] = 1;
+    fflush(NULL);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        int number = reuse_number(map);
+        struct stat now;
+        pid_t inner = fork();
+        if (inner == 0) {
+            mmb_map_base(map)[GIB / 2] = 1;
+            _exit(9);
+        }
+        CHECK_KILLED(wait_for(inner, SECONDS), SIGBUS);
+        CHECK(fstat(number, &now) == 0);
+        CHECK_EQ(now.st_size, 9);
+        _exit(0);
+    }
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    mmb_map_free(map);
+    close(fd);
+}
+
+static int every_call_with_another_file_there(void *argument)
+{
+    mmb_map *map = argument;
+    uint64_t used = 0;
+    int number = reuse_number(map);
+    CHECK_EQ(mmb_map_ensure(map, 100 * MIB), EBADF);
+    CHECK_EQ(mmb_map_reserve(map, 0, 100 * MIB), EBADF);
+    CHECK_EQ(mmb_map_write(map, 0, "x", 1), EBADF);
+    CHECK_EQ(mmb_map_zero_from(map, 0), EBADF);
+    CHECK_EQ(mmb_map_flush(map, true), EBADF);
+    CHECK_EQ(mmb_map_find_used(map, 0, &used), EBADF);
+    mmb_map_seal(map);
+    int expected = mmb_map_is_owner(map) ? EBADF : EPERM;
+    CHECK_EQ(mmb_map_cut(map, 0), expected);
+    CHECK_EQ(mmb_map_collapse(map, 0, MMB_GRANULE), expected);
+    CHECK_EQ(mmb_map_detach(map), EBADF);
+    mmb_map_free(map);
+    char text[16] = "";
+    CHECK_EQ(pread(number, text, sizeof text, 0), 9); /* open, and whole */
+    CHECK(memcmp(text, "unrelated", 9) == 0);
+    return 0;
+}
+
+static int owner_that_closed_every_fd(void *unused)
+{
+    (void)unused;
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[0] = 1;
+    return every_call_with_another_file_there(map);
+}
+
+static int poisoned_with_another_file_there(void *unused)
+{
+    (void)unused;
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    memset(mmb_map_base(map), 7, 100);
+    mmb_map_set_poison(map, ENOSPC);
+    int number = reuse_number(map);
+    CHECK_EQ(mmb_map_detach(map), EBADF);
+    CHECK_EQ(mmb_map_base(map)[0], 7); /* not the other's content */
+    CHECK_EQ(fcntl(number, F_GETFD) >= 0, 1);
+    mmb_map_free(map);
+    CHECK_EQ(fcntl(number, F_GETFD) >= 0, 1);
+    return 0;
+}
+
+static void no_call_there_touches_the_other_file(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[0] = 1;
+    CHECK_EXITED(run_child(every_call_with_another_file_there, map, SECONDS));
+    mmb_map_free(map);
+    close(fd);
+    CHECK_EXITED(run_child(owner_that_closed_every_fd, NULL, SECONDS));
+    CHECK_EXITED(run_child(poisoned_with_another_file_there, NULL, SECONDS));
+}
+
+static int number_of_a_standard_stream(void *unused)
+{
+    (void)unused;
+    int fd = temp_file();
+    close(STDOUT_FILENO);
+    mmb_map *map = open_map(fd, MIB);
+    CHECK(mmb_map_fd(map) > STDERR_FILENO);
+    CHECK((fcntl(mmb_map_fd(map), F_GETFD) & FD_CLOEXEC) != 0);
+    mmb_map_free(map);
+    return 0;
+}
+
+static void a_closed_standard_stream_is_not_taken(void)
+{
+    CHECK_EXITED(run_child(number_of_a_standard_stream, NULL, SECONDS));
+}
+
+/* ---- killed inside ------------------------------------------------------------------ */
+
+static void children_killed_at_any_moment_hang_nobody(void)
+{
+    uint64_t seed = 5;
+    for (int round = 0; round < LESS_UNDER_TSAN(60); round++) {
+        int fd = temp_file();
+        mmb_options options = {.capacity = 8 * GIB, .max_growth = 2 * MIB};
+        mmb_map *map = NULL;
+        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+        pid_t pids[3];
+        for (uint64_t i = 0; i < 3; i++) {
+            pids[i] = fork();
+            CHECK(pids[i] >= 0);
+            if (pids[i] == 0) {
+                for (uint64_t at = i * MIB; at < 8 * GIB; at += 3 * MIB) {
+                    mmb_map_base(map)[at] = 1;
+                }
+                _exit(0);
+            }
+        }
+        const struct timespec pause = {.tv_nsec = (long)(next_random(&seed) % 8000000)};
+        nanosleep(&pause, NULL);
+        for (int i = 0; i < 3; i++) {
+            kill(pids[i], SIGKILL); /* and they are not waited for yet */
+        }
+        double before = now_seconds();
+        mmb_map_base(map)[8 * GIB - 1] = 1;
+        mmb_map_seal(map);
+        CHECK_EQ(mmb_map_cut(map, 0), 0);
+        mmb_map_free(map);
+        CHECK(now_seconds() - before < 5);
+        for (int i = 0; i < 3; i++) {
+            int status;
+            waitpid(pids[i], &status, 0);
+        }
+        CHECK_EQ(file_size(fd), 0);
+        close(fd);
+    }
+}
+
+/* The two locks that a dead process can hold, held on its behalf. */
+static void what_a_dead_process_held_is_taken_back(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    atomic_store(&map->shared->cannot_allocate, true);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        atomic_store(&map->shared->truncating, (int)getpid());
+        mmb__growers_enter(map->shared);
+        raise(SIGKILL);
+    }
+    sleep_ms(50); /* dead, and not waited for */
+    double before = now_seconds();
+    mmb_map_base(map)[100 * MIB] = 1;
+    CHECK(file_size(fd) > 100 * MIB);
+    mmb_map_seal(map);
+    CHECK(now_seconds() - before < 5);
+    CHECK_KILLED(wait_for(pid, SECONDS), SIGKILL);
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* ---- forked while threads are at it -------------------------------------------------- */
+
+static _Atomic bool stop;
+
+static void *grow_until_stopped(void *argument)
+{
+    mmb_map *map = argument;
+    static _Atomic uint64_t next = 1;
+    while (!atomic_load(&stop)) {
+        mmb_map_base(map)[atomic_fetch_add(&next, 1) * 64 * 1024 % (8 * GIB)] = 1;
+    }
+    return NULL;
+}
+
+static void a_fork_while_threads_grow_leaves_no_lock(void)
+{
+    int fd = temp_file();
+    mmb_options options = {.capacity = 8 * GIB + MIB, .max_growth = 2 * MIB};
+    mmb_map *map = NULL;
+    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(pthread_create(&threads[i], NULL, grow_until_stopped, map), 0);
+    }
+    for (uint64_t round = 0; round < 100; round++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            for (uint64_t i = 0; i < 20; i++) {
+                mmb_map_base(map)[(round * 20 + i) * 4 * MIB % (8 * GIB)] = 1;
+            }
+            _exit(0);
+        }
+        CHECK_EXITED(wait_for(pid, SECONDS));
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    close_map(map, 0);
+    close(fd);
+}
+
+int main(void)
+{
+    RUN(a_child_fills_what_the_parent_finishes);
+    RUN(a_child_that_still_writes_does_not_undo_the_close);
+    RUN(what_poisons_a_child_reaches_the_parent);
+    RUN(a_store_there_dies_as_without_us);
+    RUN(no_call_there_touches_the_other_file);
+    RUN(a_closed_standard_stream_is_not_taken);
+    RUN(children_killed_at_any_moment_hang_nobody);
+    RUN(what_a_dead_process_held_is_taken_back);
+    RUN(a_fork_while_threads_grow_leaves_no_lock);
+    return 0;
+}

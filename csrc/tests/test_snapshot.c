@@ -1,0 +1,281 @@
+/* test_snapshot.c - memory that outlives its file: after detach it can be read and
+ * written for ever, and nothing of it reaches the file any more. */
+#include "tempfile.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { PAGE = 4096 };
+
+static unsigned char value_of(uint64_t at)
+{
+    return (unsigned char)(at * 31 / PAGE + 1);
+}
+
+static mmb_map *filled(int *fd, uint64_t capacity, uint64_t size)
+{
+    *fd = temp_file();
+    mmb_map *map = open_map(*fd, capacity);
+    for (uint64_t at = 0; at < size; at += PAGE / 4) {
+        mmb_map_base(map)[at] = value_of(at);
+    }
+    return map;
+}
+
+static void check_filled(const mmb_map *map, uint64_t size)
+{
+    for (uint64_t at = 0; at < size; at += PAGE / 4) {
+        CHECK_EQ(mmb_map_base(map)[at], value_of(at));
+    }
+}
+
+static void content_stays_and_stores_stay_out_of_the_file(void)
+{
+    int fd;
+    const uint64_t size = 5 * MIB + 1000;
+    mmb_map *map = filled(&fd, GIB + 5, size);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_map_cut(map, size), 0);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    CHECK_EQ(mmb_map_detach(map), 0); /* once more is no harm */
+    CHECK_EQ(mmb_map_fd(map), -1);
+    check_filled(map, size);
+    for (uint64_t at = size; at < GIB; at += 3 * MIB) {
+        CHECK_EQ(mmb_map_base(map)[at], 0);
+    }
+    memset(mmb_map_base(map), 0xee, 7 * MIB);
+    mmb_map_base(map)[GIB + 4] = 0xee;
+    CHECK_EQ(file_size(fd), size);
+    unsigned char byte = 0;
+    for (uint64_t at = 0; at < size; at += PAGE / 4) {
+        CHECK_EQ(pread(fd, &byte, 1, (off_t)at), 1);
+        CHECK_EQ(byte, value_of(at));
+    }
+    CHECK_EQ(mmb_map_base(map)[6 * MIB], 0xee);
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* Ranges taken out of the file, highest first; memory keeps its places. */
+static void collapsed_ranges_are_zeros_and_the_rest_is_in_place(void)
+{
+    int fd;
+    const uint64_t size = 20 * MIB;
+    mmb_map *map = filled(&fd, GIB, size);
+    uint64_t unit = mmb_map_collapse_unit(map);
+    mmb_map_seal(map);
+    if (unit == 0) {
+        fprintf(stderr, "  (this file system cannot collapse)\n");
+        mmb_map_free(map);
+        close(fd);
+        return;
+    }
+    CHECK_EQ(mmb_map_cut(map, size), 0);
+    static const struct {
+        uint64_t offset, length;
+    } cuts[] = {{17 * MIB, 2 * MIB}, {9 * MIB, MIB}, {8 * MIB, MIB}, {3 * MIB, 64 * KIB}};
+    const size_t count = sizeof cuts / sizeof *cuts;
+    uint64_t gone = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK_EQ(mmb_map_collapse(map, cuts[i].offset, cuts[i].length), 0);
+        gone += cuts[i].length;
+    }
+    CHECK_EQ(file_size(fd), size - gone);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    for (uint64_t at = 0; at < size; at += PAGE / 4) {
+        bool out = false;
+        for (size_t i = 0; i < count; i++) {
+            out = out || (at >= cuts[i].offset && at < cuts[i].offset + cuts[i].length);
+        }
+        CHECK_EQ(mmb_map_base(map)[at], out ? 0 : value_of(at));
+    }
+    memset(mmb_map_base(map), 1, 30 * MIB);
+    CHECK_EQ(file_size(fd), size - gone);
+    mmb_map_free(map);
+    close(fd);
+}
+
+static void a_late_store_goes_to_memory_of_its_own(void)
+{
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 3 * MIB);
+    mmb_map_seal(map);
+    mmb_map_base(map)[500 * MIB] = 9;
+    CHECK_EQ(mmb_map_base(map)[500 * MIB], 9);
+    CHECK_EQ(mmb_map_poison(map), 0); /* the owner is closing: that is its affair */
+    check_filled(map, 3 * MIB);
+    uint64_t used = 0;
+    CHECK_EQ(mmb_map_find_used(map, 0, &used), 0);
+    CHECK(used < 3 * MIB && used > 3 * MIB - PAGE);
+    CHECK_EQ(mmb_map_cut(map, used), 0);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    check_filled(map, 3 * MIB);
+    mmb_map_free(map);
+    CHECK_EQ(file_size(fd), used);
+    close(fd);
+}
+
+static void what_a_poisoned_map_has_in_memory_survives(void)
+{
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 3 * MIB);
+    mmb_map_set_poison(map, EIO);
+    mmb_map_base(map)[2 * MIB] = 77; /* below EOF: still the file */
+    mmb_map_base(map)[99 * MIB] = 78;
+    mmb_map_base(map)[100] = 79;
+    CHECK_EQ(mmb_map_detach(map), 0);
+    CHECK_EQ(mmb_map_base(map)[2 * MIB], 77);
+    CHECK_EQ(mmb_map_base(map)[99 * MIB], 78);
+    CHECK_EQ(mmb_map_base(map)[100], 79);
+    CHECK_EQ(mmb_map_base(map)[MIB], value_of(MIB));
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* The kernel takes the pages away with the file, changed ones included; nobody dies
+ * of it, and what is stored afterwards stays. */
+static void a_cut_afterwards_kills_nobody(void)
+{
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 5 * MIB);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_map_cut(map, 5 * MIB), 0);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    mmb_map_base(map)[MIB] = 42;
+    CHECK(ftruncate(fd, 0) == 0);
+    CHECK_EQ(mmb_map_base(map)[MIB], 0);
+    unsigned sum = 0;
+    for (uint64_t at = 2 * MIB; at < 6 * MIB; at += PAGE) {
+        sum += mmb_map_base(map)[at];
+        mmb_map_base(map)[at] = 1;
+    }
+    CHECK_EQ(sum, 0);
+    CHECK_EQ(mmb_map_base(map)[3 * MIB], 1);
+    CHECK_EQ(file_size(fd), 0);
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* ---- threads ----------------------------------------------------------------------- */
+
+typedef struct {
+    mmb_map *map;
+    uint64_t number;
+    uint64_t stored; /* pages whose store has returned */
+    _Atomic bool *stop;
+} storer;
+
+static void *store_on(void *argument)
+{
+    storer *self = argument;
+    while (!atomic_load(self->stop)) {
+        uint64_t at = (self->number + self->stored * 4) * PAGE;
+        if (at >= mmb_map_capacity(self->map)) {
+            break;
+        }
+        mmb_map_base(self->map)[at] = value_of(at);
+        self->stored++;
+    }
+    return NULL;
+}
+
+static void detach_while_threads_store(bool below_eof)
+{
+    for (int round = 0; round < LESS_UNDER_TSAN(40); round++) {
+        int fd = temp_file();
+        mmb_map *map = open_map(fd, 512 * MIB);
+        if (below_eof) {
+            CHECK_EQ(mmb_map_ensure(map, 512 * MIB), 0);
+        }
+        _Atomic bool stop = false;
+        pthread_t threads[4];
+        storer storers[4];
+        for (uint64_t i = 0; i < 4; i++) {
+            storers[i] = (storer){map, i, 0, &stop};
+            CHECK_EQ(pthread_create(&threads[i], NULL, store_on, &storers[i]), 0);
+        }
+        sleep_ms(round % 5);
+        CHECK_EQ(mmb_map_detach(map), 0);
+        sleep_ms(1);
+        atomic_store(&stop, true);
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        /* Those below EOF are all there, in the file or in the copy of it. */
+        for (uint64_t i = 0; below_eof && i < 4; i++) {
+            for (uint64_t k = 0; k < storers[i].stored; k++) {
+                uint64_t at = (i + k * 4) * PAGE;
+                CHECK_EQ(mmb_map_base(map)[at], value_of(at));
+            }
+        }
+        mmb_map_free(map);
+        close(fd);
+    }
+}
+
+static void stores_during_detach_are_kept(void)
+{
+    detach_while_threads_store(true);
+}
+
+static void stores_beyond_eof_during_detach_kill_nobody(void)
+{
+    detach_while_threads_store(false);
+}
+
+/* Two threads cover the same page: neither wipes what the other has stored. */
+typedef struct {
+    unsigned char *page;
+    unsigned place;
+    pthread_barrier_t *start;
+} racer;
+
+static void *store_one(void *argument)
+{
+    const racer *self = argument;
+    pthread_barrier_wait(self->start);
+    self->page[self->place] = 1;
+    return NULL;
+}
+
+static void covering_wipes_nothing(void)
+{
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 5 * MIB);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    CHECK(ftruncate(fd, 0) == 0); /* each page of the snapshot must now be covered */
+    for (uint64_t round = 0; round < LESS_UNDER_TSAN(1000); round++) {
+        enum { COUNT = 3 };
+        unsigned char *page = mmb_map_base(map) + round * PAGE;
+        pthread_barrier_t start;
+        pthread_t threads[COUNT];
+        racer racers[COUNT];
+        CHECK_EQ(pthread_barrier_init(&start, NULL, COUNT), 0);
+        for (unsigned i = 0; i < COUNT; i++) {
+            racers[i] = (racer){page, i * 100 + 5, &start};
+            CHECK_EQ(pthread_create(&threads[i], NULL, store_one, &racers[i]), 0);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        for (unsigned i = 0; i < COUNT; i++) {
+            CHECK_EQ(page[i * 100 + 5], 1);
+        }
+        pthread_barrier_destroy(&start);
+    }
+    mmb_map_free(map);
+    close(fd);
+}
+
+int main(void)
+{
+    RUN(content_stays_and_stores_stay_out_of_the_file);
+    RUN(collapsed_ranges_are_zeros_and_the_rest_is_in_place);
+    RUN(a_late_store_goes_to_memory_of_its_own);
+    RUN(what_a_poisoned_map_has_in_memory_survives);
+    RUN(a_cut_afterwards_kills_nobody);
+    RUN(stores_during_detach_are_kept);
+    RUN(stores_beyond_eof_during_detach_kill_nobody);
+    RUN(covering_wipes_nothing);
+    return 0;
+}
