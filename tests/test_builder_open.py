@@ -128,7 +128,7 @@ def test_no_other_program_inherits_a_descriptor(target: Path, atomic: bool) -> N
     try:
         with Builder(target if atomic else number, atomic=atomic):
             ours = set(descriptors()) - set(before)
-            assert len(ours) >= 2
+            assert ours
             assert not any(os.get_inheritable(n) for n in ours)
     finally:
         os.close(number)
