@@ -136,6 +136,30 @@ typedef struct {
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw);
 
+/* ---- columns of numbers -------------------------------------------------------- */
+
+/* Where the data sections of the structs in a list lie. */
+typedef struct {
+    uint64_t byte;   /* of the first, from the start of the segment */
+    uint64_t stride; /* bytes from one to the next */
+    uint64_t count;
+    uint32_t segment;
+} mmb_rows;
+
+/* Numbers to be stored, one for each row, in the byte order of the format. */
+typedef struct {
+    const unsigned char *from; /* the first */
+    int64_t step;              /* bytes from one to the next */
+    uint64_t flip;             /* what each is XORed with: the default of the field */
+    uint32_t offset;           /* bytes from the start of a data section */
+    uint32_t size;             /* bytes of a number: 1, 2, 4 or 8 */
+} mmb_column;
+
+/* Store columns into the rows. Returns 0, or MMB_EMESSAGE if they would reach beyond
+ * the segment (then nothing was stored). */
+int mmb_rows_store(const mmb_segment *segments, uint32_t count, const mmb_rows *rows,
+                   const mmb_column *columns, uint32_t column_count, mmb_flaw *flaw);
+
 /* ---- columns of Text and Data --------------------------------------------------- */
 
 /* Byte strings that lie one after the other: number i is [offset i, offset i + 1) of

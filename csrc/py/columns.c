@@ -33,6 +33,81 @@ static PyObject *resolve(PyObject *module, PyObject *args)
     return result;
 }
 
+/* One column of store_columns: (numbers, offset, flip). The buffer is to be released. */
+static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_column *out)
+{
+    PyObject *numbers;
+    unsigned int offset;
+    unsigned long long flip;
+    if (!PyArg_ParseTuple(tuple, "OIK:column", &numbers, &offset, &flip)) {
+        return false;
+    }
+    if (PyObject_GetBuffer(numbers, view, PyBUF_STRIDED_RO) < 0) {
+        return false;
+    }
+    if (view->ndim != 1 || (uint64_t)view->shape[0] != rows) {
+        PyErr_SetString(PyExc_ValueError, "a column does not have as many numbers as rows");
+        return false;
+    }
+    *out = (mmb_column){.from = view->buf,
+                        .step = view->strides[0],
+                        .flip = flip,
+                        .offset = offset,
+                        .size = (uint32_t)view->itemsize};
+    return true;
+}
+
+PyDoc_STRVAR(store_columns_doc,
+             "store_columns($module, segments, rows, columns, /)\n--\n\n"
+             "Store numbers into the structs of a list.\n\n"
+             "rows is (segment, byte, stride, count); columns is a tuple of (numbers, offset,\n"
+             "flip): a buffer of little-endian numbers, their place in the data section in\n"
+             "bytes, and what each is XORed with.");
+
+static PyObject *store_columns(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *rows_tuple, *columns_tuple, *result = NULL;
+    unsigned int segment;
+    unsigned long long byte, stride, count;
+    mmbpy_memory memory = {0};
+    mmb_flaw flaw = {0};
+    if (!PyArg_ParseTuple(args, "O!O!O!:store_columns", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &rows_tuple, &PyTuple_Type, &columns_tuple) ||
+        !PyArg_ParseTuple(rows_tuple, "IKKK:rows", &segment, &byte, &stride, &count)) {
+        return NULL;
+    }
+    mmb_rows rows = {.byte = byte, .stride = stride, .count = count, .segment = segment};
+    Py_ssize_t given = PyTuple_Size(columns_tuple);
+    Py_buffer *views = PyMem_Calloc((size_t)given + 1, sizeof *views);
+    mmb_column *columns = PyMem_Calloc((size_t)given + 1, sizeof *columns);
+    bool good = views != NULL && columns != NULL;
+    if (!good) {
+        PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; good && i < given; i++) {
+        good = get_column(PyTuple_GetItem(columns_tuple, i), rows.count, &views[i], &columns[i]);
+    }
+    if (good && mmbpy_memory_get(tuple, true, &memory)) {
+        int error;
+        Py_BEGIN_ALLOW_THREADS
+        error =
+            mmb_rows_store(memory.segments, memory.count, &rows, columns, (uint32_t)given, &flaw);
+        Py_END_ALLOW_THREADS
+        if (error != 0) {
+            mmbpy_raise_invalid(PyModule_GetState(module), &flaw);
+        } else {
+            result = Py_NewRef(Py_None);
+        }
+    }
+    mmbpy_memory_release(&memory);
+    for (Py_ssize_t i = 0; views != NULL && i < given; i++) {
+        PyBuffer_Release(&views[i]);
+    }
+    PyMem_Free(views);
+    PyMem_Free(columns);
+    return result;
+}
+
 PyDoc_STRVAR(measure_strings_doc,
              "measure_strings($module, strings, wanted, text, /)\n--\n\n"
              "Check strings and tell how many words they take.\n\n"
@@ -189,6 +264,7 @@ static PyObject *read_strings(PyObject *module, PyObject *args)
 
 PyMethodDef mmbpy_column_functions[] = {
     {"resolve", resolve, METH_VARARGS, resolve_doc},
+    {"store_columns", store_columns, METH_VARARGS, store_columns_doc},
     {"measure_strings", measure_strings, METH_VARARGS, measure_strings_doc},
     {"lay_strings", lay_strings, METH_VARARGS, lay_strings_doc},
     {"read_strings", read_strings, METH_VARARGS, read_strings_doc},

@@ -104,6 +104,12 @@ _Strings: TypeAlias = tuple[Buffer, int, Buffer, Buffer | None, int, int]
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /
 ) -> tuple[int, int, int, int, int, int, int]: ...
+def store_columns(
+    segments: tuple[Buffer, ...],
+    rows: tuple[int, int, int, int],
+    columns: tuple[tuple[Buffer, int, int], ...],
+    /,
+) -> None: ...
 def measure_strings(strings: _Strings, wanted: Buffer | None, text: bool, /) -> int: ...
 def lay_strings(
     segments: tuple[Buffer, ...],

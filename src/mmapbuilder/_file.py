@@ -171,6 +171,11 @@ class OpenFile:
             os.close(self.fd)
             self.fd = -1
             return False
+        except OSError:
+            # No locks here, so nobody else has it in use either.
+            if _stat_if_same(_key_of(status), path, follow_symlinks=False) is not None:
+                os.unlink(path)
+            raise
         if _stat_if_same(_key_of(status), path, follow_symlinks=False) is not None:
             return True
         self._close_fd()
@@ -265,7 +270,7 @@ class OpenFile:
         if durable:
             if self.fd < 0:
                 raise OSError(errno.EMFILE, "no file descriptor is left to sync with", self.name)
-            os.fsync(self.fd)
+            _fsync(self.fd, self.name)
         if self._temporary is not None and self._path is not None:
             if not self._is_at(self._temporary):
                 raise FileNotFoundError(
@@ -277,7 +282,7 @@ class OpenFile:
                 os.replace(self._temporary, self._path)
             self._temporary = None
         if durable and self.created and self._path is not None:
-            _sync_directory(os.path.dirname(self._path))
+            _sync_directory(os.path.dirname(self._path), self.name)
 
     def discard(self) -> None:
         """Remove a file that was made by its path; empty one that was given open."""
@@ -478,9 +483,16 @@ def _move_without_replacing(source: str, target: str) -> None:
     os.unlink(source)
 
 
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _fsync(fd: int, name: "Name") -> None:
     try:
         os.fsync(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
+
+
+def _sync_directory(path: str, name: "Name") -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _fsync(fd, name)
     finally:
         os.close(fd)

@@ -6,6 +6,7 @@ which cannot fail but for the disk.
 
 from typing import Any
 
+from .. import _core
 from ._numpy import np
 from .fields import Column, Union, find, refuse
 from .laying import lay, measure
@@ -85,6 +86,10 @@ class _Numbers(_Writer):
         self.flip = np.dtype(f"<u{bits // 8}").type(field.default or 0)
         self.values = values
 
+    def is_as_stored(self) -> bool:
+        """Tell whether the values have the bytes that are to be stored."""
+        return bool(self.values.dtype == np.dtype(self.dtype)) and len(self.values) != 0
+
     def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
         values = self.values[start:stop]
         dtype = self.dtype
@@ -134,6 +139,7 @@ def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]
     writers = _writers(space, target, found, count)
     space, rows = _rows(space, target, count, [writer.column for writer in writers])
     plain = [writer for writer in writers if not isinstance(writer, _Strings)]
+    plain = _store_natively(space, rows, plain)
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
         for writer in plain:
@@ -144,6 +150,21 @@ def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]
             pointers = (rows.segment, rows.word + offset, rows.stride // 8, count)
             text = writer.column.field.type.kind == "text"
             space = lay(space, pointers, writer.parts, writer.wanted, text, writer.words)
+
+
+def _store_natively(space: Space, rows: Place, writers: list[_Writer]) -> list[_Writer]:
+    """Store the columns that need no conversion, all in one go; return the others."""
+    native, others = [], []
+    for writer in writers:
+        if isinstance(writer, _Numbers) and writer.wanted is None and writer.is_as_stored():
+            offset = writer.column.field.offset // 8
+            native.append((writer.values.data, offset, int(writer.flip)))
+        else:
+            others.append(writer)
+    if native:
+        place = (rows.segment, rows.byte, rows.stride, rows.count)
+        _core.store_columns(space.segments, place, tuple(native))
+    return others
 
 
 def _count(target: Target, given: dict[str, Any]) -> int:
