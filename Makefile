@@ -29,6 +29,7 @@ help:
 	@echo "make test                 build, install into $(VENV), run the tests"
 	@echo "make test-versions        the tests under every later Python found"
 	@echo "make test-free-threaded   the tests under a Python without the GIL"
+	@echo "make test-free-threaded-tsan   the races between threads under ThreadSanitizer"
 	@echo "make check                format, lint, types, C tests under sanitizers, fuzzing,"
 	@echo "                          packages, tests: all that a change must pass"
 	@echo "make cross                the C layers for other systems and processors"
@@ -99,17 +100,31 @@ test-versions: wheel
 # wheel for it, so the tests of messages stay out.
 FT_VENV ?= .venv-3.13t
 
-$(FT_VENV)/.test: $(SOURCES)
-	python=$$(sh tools/free-threaded-python) && "$$python" -m venv $(FT_VENV)
-	$(call retry,$(FT_VENV)/bin/python -m pip install -q --retries 5 --only-binary :all: \
-	    'setuptools>=77' hypothesis numpy pytest)
-	rm -rf build/lib* build/bdist*
-	$(FT_VENV)/bin/python -m pip install -q --no-build-isolation .
-	@touch $@
+# The same once more, instrumented for ThreadSanitizer, for the races alone. What the
+# interpreter itself and the tools report is not looked at.
+FT_TSAN_VENV ?= .venv-3.13t-tsan
 
-.PHONY: test-free-threaded
+define free-threaded
+	python=$$(sh tools/free-threaded-python $(1)) && "$$python" -m venv $(@D)
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --only-binary :all: \
+	    'setuptools>=77' hypothesis numpy pytest)
+	rm -rf build/lib* build/bdist* build/temp*
+	$(@D)/bin/python -m pip install -q --no-build-isolation .
+	@touch $@
+endef
+
+$(FT_VENV)/.test: $(SOURCES)
+	$(call free-threaded)
+$(FT_TSAN_VENV)/.test: $(SOURCES)
+	$(call free-threaded,--tsan)
+
+.PHONY: test-free-threaded test-free-threaded-tsan
 test-free-threaded: $(FT_VENV)/.test
 	$(FT_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+$(FT_TSAN_VENV)/.test test-free-threaded-tsan: export TSAN_OPTIONS = report_bugs=0:handle_sigbus=0
+test-free-threaded-tsan: $(FT_TSAN_VENV)/.test
+	$(FT_TSAN_VENV)/bin/python -m pytest tests/free_threading $(PYTEST_ARGS)
 
 # ---- checks -------------------------------------------------------------------
 
