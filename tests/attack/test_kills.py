@@ -56,7 +56,8 @@ HARNESS = """
 
     def check_prefix(root, complete):
         # Everything up to some block, a part of that one, and nothing after it.
-        assert root.label == "label" or (not complete and "label".startswith(root.label.strip(chr(0))))
+        label = root.label
+        assert label == "label" or (not complete and not label.strip(chr(0) + "label"))
         found = list(root.blocks)
         assert len(found) in (0, blocks)
         done = sum(1 for block in found if block.index)
@@ -245,8 +246,10 @@ def strace(target: Path, *options: str, builder: dict[str, Any]) -> tuple[int, l
     program = tool("strace", "strace")
     log = target.parent.parent / f"{target.parent.name}.strace"
     done = subprocess.run(
-        [program, "-f", "-y", "-qq", "-o", str(log), *options]
-        + [sys.executable, "-c", textwrap.dedent(BUILD), str(target), repr(builder)],
+        [
+            *(program, "-f", "-y", "-qq", "-o", str(log), *options),
+            *(sys.executable, "-c", textwrap.dedent(BUILD), str(target), repr(builder)),
+        ],
         env=environment(),
         capture_output=True,
         text=True,
