@@ -99,6 +99,7 @@ class MessageBuilder:
         self._message: Any = None
         self._root: Any = None
         self._schema: Any = None
+        self._dtypes: dict[Any, Any] = {}
         self._mixed = False
         self._final: Stats | None = None
         self._segments: _core.Segments | None = segments
@@ -137,7 +138,7 @@ class MessageBuilder:
         if schema is None:  # pycapnp takes it for a schema, and dies
             raise TypeError("schema must be a struct of a schema, not None")
         root = self.message.init_root(schema)
-        self._schema = getattr(schema, "schema", schema)
+        self.schema = schema
         if fields:
             root.from_dict(fields)
         self._root = root
@@ -179,6 +180,7 @@ class MessageBuilder:
     @schema.setter
     def schema(self, schema: "Any") -> None:
         self._schema = getattr(schema, "schema", schema)
+        self._dtypes = {}
 
     def array(self, *path: "str | SupportsIndex") -> "Any":
         """Return the list at `path` as a NumPy array that is the memory of the message.
@@ -268,7 +270,7 @@ class MessageBuilder:
             raise ValueError(
                 "the schema of the root is not known: make the root with init_root(), or set schema"
             )
-        return arrays.Space(segments.views(), self._schema, True, self)
+        return arrays.Space(segments.views(), self._schema, True, self._dtypes, self)
 
     def flush(self, durable: bool = False) -> None:
         """Push what was built to the file; with `durable` wait for the device.

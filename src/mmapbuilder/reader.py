@@ -38,6 +38,7 @@ class Message:
         self._segments: tuple[memoryview, ...] | None = segments
         self._nesting_limit = nesting_limit
         self._root: Any = None
+        self._dtypes: dict[Any, Any] = {}
 
     @property
     def root(self) -> "Any":
@@ -132,7 +133,7 @@ class Message:
         from . import arrays
 
         schema = getattr(self._schema, "schema", self._schema)
-        return arrays.Space(self._open_segments(), schema, False)
+        return arrays.Space(self._open_segments(), schema, False, self._dtypes)
 
     @property
     def name(self) -> "str | bytes":

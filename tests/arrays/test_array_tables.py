@@ -176,6 +176,29 @@ def test_a_polars_frame(target: Path) -> None:
         write(target, frame.with_columns(pl.Series("id", [1, None, 3])))
 
 
+def test_masked_arrays(target: Path) -> None:
+    masked = np.ma.MaskedArray([1, 2], [False, True])
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        with pytest.raises(TypeError, match="'id': 1 values are missing"):
+            b.fill("rows", id=masked)
+        names = np.ma.MaskedArray(["a", "b"], [True, False])
+        b.fill("rows", name=names, id=masked[:1].filled(0).repeat(2))
+        assert b.column("rows", "name").tolist() == ["", "b"]
+
+
+def test_two_columns_of_one_name(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table([[1], [2]], ["id", "id"])
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        with pytest.raises(ValueError, match="two columns 'id'"):
+            b.fill("rows", table)
+        pd = pytest.importorskip("pandas")
+        with pytest.raises(ValueError, match="two columns 'id'"):
+            b.fill("rows", pd.DataFrame([[1, 2]], columns=["id", "id"]))
+
+
 def test_what_is_no_table(target: Path) -> None:
     with MessageBuilder(target) as b:
         b.init_root(Root)

@@ -255,6 +255,8 @@ def _writer(
     if kind.kind not in NUMBERS and kind.kind != "bool":
         raise refuse(column, target.path)
     # Rows that do not have the column may hold anything, or nothing.
+    if wanted is not None:
+        label += " (among the rows that have it)"
     checked = _spread(numbers_of(chosen_of(values, wanted), kind, label), wanted)
     return (_Bools if kind.kind == "bool" else _Numbers)(column, wanted, checked)
 

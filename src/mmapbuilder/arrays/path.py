@@ -41,6 +41,8 @@ class Space:
     """pycapnp's schema of the root struct."""
     building: bool
     """Whether the message is being built: then what is not set can be set."""
+    dtypes: dict[Any, Any]
+    """Those of structs that were made before; they are worth keeping."""
     builder: "MessageBuilder | None" = None
 
     def load(self, segment: int, byte: int, length: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from . import _arrow
 from ._numpy import np
-from .values import length_of
+from .values import is_masked, length_of
 
 # Strings of a list that are joined at a time: few enough to stay in the cache.
 _BATCH = 1 << 13
@@ -134,6 +134,8 @@ def _as_list(values: Any) -> Any:
 def _from_numpy(array: Any, label: str, wanted: Any) -> Part | Listed:
     if array.ndim != 1:
         raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
+    if is_masked(array):
+        return _from_sequence(_only(array.tolist(), wanted))  # with None for what is masked
     kind = array.dtype.kind
     if kind not in "US" or array.dtype.itemsize == 0:
         if kind not in "OTUS":

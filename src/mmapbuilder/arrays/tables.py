@@ -1,6 +1,6 @@
 """Tables: of whatever kind into columns, and a list of structs into one of Arrow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import _arrow
@@ -64,17 +64,27 @@ def columns_of(table: Any, where: str) -> dict[str, Any]:
             raise ValueError(f"{where}: one dimension is required, not {table.ndim}")
         return flatten({name: table[name] for name in table.dtype.names})
     if hasattr(table, "column_names") and hasattr(table, "schema"):
-        return flatten({name: table.column(i) for i, name in enumerate(table.column_names)})
+        names = table.column_names
+        return flatten(_unique(where, ((n, table.column(i)) for i, n in enumerate(names))))
     if hasattr(table, "get_columns"):
-        return flatten({column.name: column for column in table.get_columns()})
+        return flatten(_unique(where, ((column.name, column) for column in table.get_columns())))
     if hasattr(table, "items") and hasattr(table, "columns"):
-        return flatten(dict(table.items()))
+        return flatten(_unique(where, table.items()))
     if hasattr(table, "__arrow_c_stream__"):
         return columns_of(_arrow.load("this table").table(table), where)
     raise TypeError(
         f"{where}: a table is required (a mapping of columns, a structured array, an Arrow "
         f"table, a data frame), not {type(table).__name__}"
     )
+
+
+def _unique(where: str, named: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    columns: dict[Any, Any] = {}
+    for name, values in named:
+        if name in columns:
+            raise ValueError(f"{where}: the table has two columns {name!r}")
+        columns[name] = values
+    return columns
 
 
 # ---- back -------------------------------------------------------------------------------

@@ -66,8 +66,15 @@ def chosen_of(values: Any, wanted: Any) -> Any:
     return [value for value, want in zip(values, wanted.tolist(), strict=True) if want]
 
 
+def is_masked(values: Any) -> bool:
+    """Tell whether `values` is an array of NumPy's that knows what is missing."""
+    return isinstance(values, np.ma.MaskedArray)
+
+
 def null_count(values: Any) -> int:
-    """Count the nulls of a column of Arrow, polars or pandas; 0 for others."""
+    """Count what is missing from a column of Arrow, polars or pandas, or a masked array."""
+    if is_masked(values):
+        return int(values.mask.sum())
     count = getattr(values, "null_count", None)
     if count is not None:
         return int(count() if callable(count) else count)

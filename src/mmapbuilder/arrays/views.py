@@ -106,7 +106,7 @@ def _unset(space: Space, target: Target) -> Any:
     if target.type.element.kind == "struct":
         body = target.type.element.schema.node.struct
         shape = _Shape(8 * (body.dataWordCount + body.pointerCount), 64 * body.dataWordCount)
-        empty = np.empty(0, struct_dtype(target.type.element, shape))
+        empty = np.empty(0, struct_dtype(space, target.type.element, shape))
     else:
         empty = np.empty(0, NUMBERS[target.type.element.kind][0])
     empty.flags.writeable = False
@@ -137,7 +137,7 @@ def numbers(space: Space, element: Type, elements: Elements) -> Any:
 def structs(space: Space, element: Type, elements: Elements) -> Any:
     """Return the structured array of a list of structs."""
     place = structs_of(elements)
-    dtype = struct_dtype(element, _Shape(place.stride, place.data_bits))
+    dtype = struct_dtype(space, element, _Shape(place.stride, place.data_bits))
     return _ndarray(space, place.segment, place.byte, dtype, place.count, place.stride)
 
 
@@ -162,9 +162,17 @@ class _Column(NamedTuple):
     size: int
 
 
-def struct_dtype(element: Type, shape: _Shape) -> Any:
+def struct_dtype(space: Space, element: Type, shape: _Shape) -> Any:
     """Return the dtype of a list's structs: what numbers they hold, where."""
-    return np.dtype(_dtype_of(_columns(element.schema, shape), 0, shape.stride))
+    node = element.schema.node
+    # Generic types are many under one number.
+    key = None if node.isGeneric else (int(node.id), shape)
+    dtype = space.dtypes.get(key)
+    if dtype is None:
+        dtype = np.dtype(_dtype_of(_columns(element.schema, shape), 0, shape.stride))
+        if key is not None:
+            space.dtypes[key] = dtype
+    return dtype
 
 
 def _dtype_of(columns: list[_Column], start: int, size: int) -> Any:
