@@ -33,7 +33,7 @@ def column(space: Space, path: tuple[Step, ...]) -> Any:
         found = find(target.type.element.schema, target.rest, where)
         if elements is None and space.building:
             raise PathError(f"{spell(where)} is not set: it has no columns to read")
-        return values(space, rows_of(elements), found, where)
+        return values(space, rows_of(space, elements), found, where)
     if target.type.kind != "list":
         return np.array(array(space, path))
     element = target.type.element
@@ -51,11 +51,25 @@ def column(space: Space, path: tuple[Step, ...]) -> Any:
     return as_objects(strings, "" if element.kind == "text" else b"")
 
 
-def rows_of(elements: Elements | None) -> Place:
+# A list of structs without content costs a message nothing, whatever its length. Their
+# columns would cost memory.
+_MOST_EMPTY = 1 << 20
+
+
+def rows_of(space: Space, elements: Elements | None) -> Place:
     """Take the elements of a list as rows; an unset list has none."""
     if elements is None:
         return Place(0, 0, 0, 0, 0, 0)
-    return structs_of(elements)
+    rows = structs_of(elements)
+    if rows.stride == 0 and rows.count > _MOST_EMPTY:
+        bits = 8 * sum(len(segment) for segment in space.segments)
+        if rows.count > bits:
+            raise invalid(
+                "a list has more structs without content than can be taken apart",
+                elements.segment,
+                elements.word,
+            )
+    return rows
 
 
 def values(space: Space, rows: Place, column: Column, where: tuple[Step, ...]) -> Any:

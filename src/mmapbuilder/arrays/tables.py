@@ -106,7 +106,7 @@ def table(space: Space, path: tuple[Step, ...], names: list[str] | None) -> Any:
     if elements is None and space.building:
         raise PathError(f"{spell(path)} is not set")
     if element.kind == "struct":
-        rows = rows_of(elements)
+        rows = rows_of(space, elements)
         if names is None:
             chosen = [column for column in columns(element.schema) if _can_be_column(column)]
         else:
