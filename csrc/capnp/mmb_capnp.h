@@ -195,11 +195,11 @@ typedef struct {
 } mmb_block;
 
 /* Check strings that come from elsewhere, as Text (UTF-8, gets a terminator) or Data,
- * and tell the words that they take. Of those that `wanted` (NULL: all; one byte for
- * each, not zero: wanted) leaves out only the offsets are checked. Returns NULL, or
- * what is wrong, in static text, with string `*bad`. */
+ * and tell the words that they take, and how many they are (`*found`). Of those that `wanted`
+ * (NULL: all; one byte for each, not zero: wanted) leaves out only the offsets are checked. Returns
+ * NULL, or what is wrong, in static text, with string `*bad`. */
 const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
-                                uint64_t *words, uint64_t *bad);
+                                uint64_t *words, uint64_t *found, uint64_t *bad);
 
 /* Lay strings into `block`, which must be zero, from string `*next` on, and set the
  * pointers of the same numbers to them; those not wanted are left alone. Stops where
@@ -272,7 +272,10 @@ typedef struct {
 int mmb_verify(int fd, mmb_report *report);
 
 /* Finish the file `fd` (open for reading and writing) whose builder is gone, in
- * whatever step it died: everything that can be reached from the root is kept.
+ * whatever step it died: everything that can be reached from the root is kept. What
+ * lies beyond the end of the file is zeros, if the file ends where a builder's can
+ * (at a multiple of MMB_GRANULE); a far pointer to a landing pad that was never
+ * written becomes null.
  * Only writes if the walk finds the message valid; a finished file is verified
  * and left alone. The caller holds the lock that keeps a living builder away.
  * `durable` as in mmb_message_finish. Returns 0, MMB_EMESSAGE (nothing was

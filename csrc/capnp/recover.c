@@ -33,14 +33,15 @@ static int read_opening(int fd, opening *out)
     return mmb__pread_all(fd, out->head, sizeof out->head, 0, &got);
 }
 
-/* `dangling` as in source.h, NULL for finished files. */
-static int walk_file(int fd, const mmb_framing *framing, mmb__dangling *dangling, uint32_t *used,
-                     mmb_report *report)
+/* `dangling` and `zeros_from` as in source.h, for unfinished files. */
+static int walk_file(int fd, const mmb_framing *framing, mmb__dangling *dangling,
+                     uint64_t zeros_from, uint32_t *used, mmb_report *report)
 {
     mmb__source source;
     int error = mmb__source_file(&source, fd, framing);
     if (error == 0) {
         source.dangling = dangling;
+        source.zeros_from = zeros_from;
         error = mmb__walk(&source, used, &report->totals, &report->flaw);
         mmb__source_close(&source);
     }
@@ -74,7 +75,7 @@ static int check_finished(int fd, const opening *start, mmb_report *report)
     report->segments = count_segments(framing.words, framing.count);
     report->file_bytes = framing.file_bytes;
     report->trailing = start->file_bytes - framing.file_bytes;
-    return walk_file(fd, &framing, NULL, used, report);
+    return walk_file(fd, &framing, NULL, MMB__NO_ZEROS, used, report);
 }
 
 static bool is_marked(const opening *start)
@@ -135,7 +136,8 @@ static int check_unfinished(int fd, mmb__unfinished *file, mmb__dangling *dangli
         report->totals.words = 1; /* the null root to come */
     } else {
         bool is_building = file->state == MMB__IS_BUILDING;
-        int error = walk_file(fd, &file->framing, is_building ? dangling : NULL, used, report);
+        int error = walk_file(fd, &file->framing, is_building ? dangling : NULL, file->zeros_from,
+                              used, report);
         if (error != 0) {
             return error;
         }

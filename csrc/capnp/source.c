@@ -31,12 +31,14 @@ int mmb__pread_all(int fd, void *to, size_t length, uint64_t offset, size_t *got
 
 void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count)
 {
-    *source = (mmb__source){.memory = segments, .count = count, .fd = -1};
+    *source =
+        (mmb__source){.memory = segments, .zeros_from = MMB__NO_ZEROS, .count = count, .fd = -1};
 }
 
 int mmb__source_file(mmb__source *source, int fd, const mmb_framing *framing)
 {
-    *source = (mmb__source){.framing = framing, .count = framing->count, .fd = fd};
+    *source = (mmb__source){
+        .framing = framing, .zeros_from = MMB__NO_ZEROS, .count = framing->count, .fd = fd};
     uint32_t blocks = 1;
     while (blocks < MMB__BLOCKS && (uint64_t)blocks * MMB__BLOCK_BYTES < framing->file_bytes) {
         blocks *= 2;
@@ -69,6 +71,10 @@ int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word
     uint64_t block = offset / MMB__BLOCK_BYTES;
     mmb__cache *cache = source->cache;
     uint32_t place = place_of(cache, block);
+    if (offset >= source->zeros_from) {
+        *out = 0;
+        return 0;
+    }
     unsigned char *bytes = cache->bytes[place];
 
     if (cache->number[place] != block + 1) {

@@ -44,9 +44,12 @@ typedef struct {
     const mmb_framing *framing; /* where they lie in the file `fd` */
     mmb__cache *cache;          /* owned; only for files */
     mmb__dangling *dangling;    /* where to note them as null pointers; NULL to take them as said */
+    uint64_t zeros_from;        /* in bytes: where the file ends, and zeros go on; else NO_ZEROS */
     uint32_t count;             /* segments */
     int fd;                     /* borrowed */
 } mmb__source;
+
+#define MMB__NO_ZEROS UINT64_MAX
 
 /* Over segments in memory. Owns nothing, need not be closed. */
 void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count);
@@ -63,6 +66,18 @@ int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word
 static inline uint64_t mmb__source_words(const mmb__source *source, uint32_t segment)
 {
     return source->memory != NULL ? source->memory[segment].words : source->framing->words[segment];
+}
+
+/* Of these, the words that are really there: behind them all is zero. */
+static inline uint64_t mmb__source_stored(const mmb__source *source, uint32_t segment)
+{
+    uint64_t words = mmb__source_words(source, segment);
+    if (source->zeros_from == MMB__NO_ZEROS) {
+        return words;
+    }
+    uint64_t start = source->framing->start[segment];
+    uint64_t there = start < source->zeros_from ? (source->zeros_from - start) / MMB_WORD : 0;
+    return there < words ? there : words;
 }
 
 /* Read one word, which the caller knows to be in bounds. Returns 0 or the error

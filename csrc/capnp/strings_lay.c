@@ -40,7 +40,7 @@ static bool is_start(const unsigned char *bytes, uint64_t at, uint64_t end)
 }
 
 const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
-                                uint64_t *words, uint64_t *bad)
+                                uint64_t *words, uint64_t *found, uint64_t *bad)
 {
     uint64_t start = offset_at(strings, 0);
     uint64_t last = offset_at(strings, strings->count);
@@ -49,6 +49,7 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
     bool all = text && start <= last && last <= strings->size &&
                mmb__is_utf8(strings->bytes + start, last - start);
     *words = 0;
+    *found = 0;
     for (uint64_t i = 0; i < strings->count; i++) {
         uint64_t end = offset_at(strings, i + 1);
         *bad = i;
@@ -65,6 +66,7 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
                 return "the string is not UTF-8";
             }
             *words += words_of(end - start, text);
+            *found += 1;
         }
         start = end;
     }
@@ -153,7 +155,8 @@ int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_point
         if (has_string(strings, i)) {
             uint64_t from = offset_at(strings, i);
             uint64_t to = offset_at(strings, i + 1);
-            if (from > to || to > strings->size || to - from >= MMB_MAX_SEGMENT_WORDS) {
+            if (from > to || to > strings->size ||
+                to - from > MMB_MAX_SEGMENT_WORDS - (text ? 1 : 0)) {
                 *flaw = (mmb_flaw){.reason = "the strings changed while they were used"};
                 error = MMB_EMESSAGE;
                 break;

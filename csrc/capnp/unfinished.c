@@ -53,6 +53,12 @@ static int parse_building(const unsigned char *head, uint64_t file_bytes, mmb__u
     mmb__plan *plan = &out->plan;
     uint64_t start = mmb_table_bytes(plan->entries);
 
+    /* Builders leave files that end at a granule; others were cut, or copied in part,
+     * and what they lack is lost rather than zero. */
+    if (file_bytes % MMB_GRANULE == 0) {
+        out->zeros_from = file_bytes;
+        file_bytes = UINT64_MAX;
+    }
     out->state = MMB__IS_BUILDING;
     for (plan->count = 0; plan->count < plan->entries; plan->count++) {
         uint32_t words = full_words(head, plan->entries, plan->count, start, file_bytes);
@@ -138,6 +144,7 @@ int mmb__unfinished_parse(int fd, const unsigned char *head, uint64_t file_bytes
     int error = 0;
 
     memset(out, 0, sizeof *out);
+    out->zeros_from = MMB__NO_ZEROS;
     out->plan.entries = entries;
     if (file_bytes < MMB__PUBLISH_BYTES) {
         return flaw_in_slot(flaw, 0, "the file is too short for a table");

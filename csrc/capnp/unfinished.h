@@ -15,8 +15,11 @@ typedef enum {
 typedef struct {
     mmb__state state;
     bool untouched; /* no segment was handed out: there is nothing to walk */
-    /* The segments as they lie in the file, cut off where the file ends. */
+    /* The segments as they lie in the file, cut off where the file ends, unless there is a
+     * place in bytes (else MMB__NO_ZEROS) from which on they are zeros: what was made but
+     * not filled when the builder died lies beyond the end that the file had grown to. */
     mmb_framing framing;
+    uint64_t zeros_from;
     /* Building: the full sizes, in `before`. Else the sizes to finish with, in `after`. */
     mmb__plan plan;
 } mmb__unfinished;

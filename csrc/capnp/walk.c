@@ -9,6 +9,8 @@
  *    object reached twice too often, runs out at once. What takes no words (empty
  *    structs, lists of Void, composite lists of empty structs) costs no time
  *    either: its elements are not visited.
+ *    Zeros that an unfinished file will end with are not visited and not charged: there
+ *    may be terabytes of them.
  *  - Memory. Pending objects wait in an array of fixed size. Before the first
  *    descent into an object all its *light* pointers, those to objects without
  *    pointers, are dealt with; with the last *heavy* one the object itself is
@@ -59,17 +61,25 @@ static bool is_heavy(const mmb__object *o)
     return o->pointers != 0 && o->elements != 0;
 }
 
+/* Words of an object that are really there, not zeros behind the end of the file. */
+static uint64_t stored_words(const walk *w, const mmb__object *o)
+{
+    uint64_t stored = mmb__source_stored(w->reader.source, o->segment);
+    uint64_t left = o->start < stored ? stored - o->start : 0;
+    return o->words < left ? o->words : left;
+}
+
 /* Account for an object: once for each pointer, before what is in it is read. */
 static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o, uint32_t depth)
 {
-    uint64_t cost = (uint64_t)o->words + o->pads;
+    uint64_t cost = stored_words(w, o) + o->pads;
     if (cost > w->budget) {
         return fault(
             w, segment, word,
             "more words are pointed at than the message has: objects overlap or form a loop");
     }
     w->budget -= cost;
-    w->totals->words += cost;
+    w->totals->words += (uint64_t)o->words + o->pads;
     w->totals->pointers += o->is_null ? 0 : 1;
     w->totals->objects += o->is_object ? 1 : 0;
     if (o->is_object && depth > w->totals->depth) {
@@ -108,7 +118,8 @@ static void enter(const mmb__object *o, uint32_t depth, frame *f)
 static int scan(walk *w, frame *f)
 {
     frame at = *f;
-    while (at.elements != 0) {
+    uint64_t stored = mmb__source_stored(w->reader.source, at.segment);
+    while (at.elements != 0 && at.next < stored) { /* all others are null */
         mmb__object o;
         uint32_t word = take(&at);
         int error = mmb__resolve(&w->reader, at.segment, word, &o);
@@ -151,9 +162,11 @@ static int advance(walk *w)
     frame child;
     mmb__object o;
     uint32_t word;
+    uint64_t stored = mmb__source_stored(w->reader.source, parent.segment);
 
     do {
-        if (parent.elements == 0) { /* the bytes have changed since the first pass */
+        if (parent.elements == 0 ||
+            parent.next >= stored) { /* the bytes have changed since the first pass */
             w->current.heavy = 0;
             return 0;
         }
@@ -216,7 +229,7 @@ int mmb__walk(const mmb__source *source, uint32_t *used, mmb_totals *totals, mmb
     *totals = (mmb_totals){0};
     for (uint32_t i = 0; i < source->count; i++) {
         used[i] = 0;
-        w.budget += mmb__source_words(source, i);
+        w.budget += mmb__source_stored(source, i);
     }
     if (source->count == 0 || mmb__source_words(source, 0) == 0) {
         return fault(&w, 0, 0, "the message has no root pointer");

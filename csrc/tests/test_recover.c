@@ -168,6 +168,47 @@ static void far_pointers_that_lead_to_nothing(void)
     put_away(&b);
 }
 
+/* What was made but not filled lies beyond the end that the file had grown to: zeros, if
+ * the file is as a builder leaves it, and lost if it was cut. */
+static void objects_beyond_the_end(void)
+{
+    static const uint32_t entries[] = {1, 2, 3, 16};
+    for (size_t e = 0; e < sizeof entries / sizeof entries[0]; e++) {
+        for (int composite = 0; composite < 2; composite++) {
+            unsigned char word[8];
+            mmb_report report;
+            built b;
+            build(&b, "/tmp", entries[e], 1, 5, 2, false);
+            mmb_message_note_segment(b.map, entries[e], 0, MMB_MAX_SEGMENT_WORDS);
+            mmb_map_free(b.map);
+            CHECK(ftruncate(b.fd, (off_t)MMB_GRANULE) == 0);
+            off_t start = (off_t)built_start(&b, 0);
+            put64(word, composite ? p_list(0, COMPOSITE, 1000000) : p_list(0, POINTER, 1000000));
+            CHECK(pwrite(b.fd, word, sizeof word, start) == sizeof word);
+            memset(word, 0, sizeof word);
+            if (composite) {
+                put64(word, p_tag(500000, 1, 1));
+            }
+            for (off_t at = 8; at < 100; at += 8) {
+                CHECK(pwrite(b.fd, word, sizeof word, start + at) == sizeof word);
+                memset(word, 0, sizeof word);
+            }
+            image before = image_take(b.fd);
+            CHECK(ftruncate(b.fd, (off_t)MMB_GRANULE - 8) == 0);
+            refuse(b.fd, "list reaches beyond");
+            image_put(b.fd, &before);
+            free(before.bytes);
+            CHECK_EQ(mmb_recover(b.fd, false, &report), 0);
+            uint64_t end = (uint64_t)start + 8 + 8000000 + (composite ? 8 : 0);
+            CHECK_EQ(size_of(b.fd), end);
+            CHECK_EQ(report.file_bytes, end);
+            CHECK_EQ(mmb_verify(b.fd, &report), 0);
+            CHECK_EQ(report.totals.objects, 1);
+            close(b.fd);
+        }
+    }
+}
+
 static void finished_files_are_left_alone(void)
 {
     built b;
@@ -466,6 +507,7 @@ int main(void)
     RUN(refused);
     RUN(unreachable_segments);
     RUN(far_pointers_that_lead_to_nothing);
+    RUN(objects_beyond_the_end);
     RUN(finished_files_are_left_alone);
     RUN(files_that_cannot_be_written);
 #ifdef __linux__

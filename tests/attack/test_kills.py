@@ -188,6 +188,37 @@ def test_a_message(target: Path, name: str) -> None:
     print(name, counts)  # for those who run it with -s
 
 
+@pytest.mark.parametrize("options", [{}, {"capacity": 1 << 30}, {"segment_words": 1 << 21}])
+def test_a_list_that_was_not_filled(target: Path, options: dict[str, Any]) -> None:
+    """What it was going to hold lies beyond the end of the file, and is zeros."""
+    pytest.importorskip("capnp")
+    from mmapbuilder import open_message, recover
+    from support.readers import BLOCKS
+
+    code = """
+        import os, signal, sys
+        from mmapbuilder import MessageBuilder
+        from support.readers import BLOCKS
+        b = MessageBuilder(sys.argv[1], **{"capacity": 4 << 30} | eval(sys.argv[2]))
+        first, second, last = b.init_root(BLOCKS.schema).init("blocks", 3)
+        first.init("values", 500_000)[7] = 7
+        values = second.init("values", 3_000_000)
+        last.init("values", 5_000_000)
+        for i in range(100):
+            values[i] = i + 1
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert python(code, target, options).signal == "SIGKILL"
+    assert target.stat().st_size < 64_000_000
+    assert recover(target).size == target.stat().st_size > 68_000_000
+    with open_message(target, BLOCKS.schema) as m:
+        first, second, last = m.root.blocks
+        assert (len(first.values), first.values[7]) == (500_000, 7)
+        assert [second.values[i] for i in range(110)] == [*range(1, 101), *[0] * 10]
+        assert (len(second.values), len(last.values)) == (3_000_000, 5_000_000)
+        assert last.values[4_999_999] == 0
+
+
 def test_bytes_that_were_stored_are_there(target: Path) -> None:
     """What a plain builder stored before the kill is in its file, without any close."""
     code = """
