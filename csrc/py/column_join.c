@@ -133,7 +133,8 @@ static bool add_object(joined *j, uint64_t index, PyObject *item)
 }
 
 /* Check one string of a list and add the words that it takes. */
-static bool measure_object(uint64_t index, PyObject *item, bool text, uint64_t *words)
+static bool measure_object(uint64_t index, PyObject *item, bool text, uint64_t *words,
+                           uint64_t *found)
 {
     Py_buffer view = {0};
     uint64_t ends[2] = {0, 0};
@@ -147,6 +148,7 @@ static bool measure_object(uint64_t index, PyObject *item, bool text, uint64_t *
         ends[1] = (uint64_t)length;
         if (ends[1] < MMB_MAX_SEGMENT_WORDS) { /* UTF-8 by its make: nothing to look at */
             *words += (ends[1] + (text ? MMB_WORD : MMB_WORD - 1)) / MMB_WORD;
+            *found += 1;
             return true;
         }
     } else if (is_missing(item)) {
@@ -161,15 +163,17 @@ static bool measure_object(uint64_t index, PyObject *item, bool text, uint64_t *
         raise_no_string(index, item);
         return false;
     }
-    uint64_t own = 0, bad;
+    uint64_t own, one_found, bad;
     one.size = ends[1];
-    const char *reason = mmb_strings_measure(&one, NULL, text, &own, &bad);
+    const char *reason = mmb_strings_measure(&one, NULL, text, &own, &one_found, &bad);
     PyBuffer_Release(&view);
-    *words += own;
     if (reason != NULL) {
         PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)index, reason);
+        return false;
     }
-    return reason == NULL;
+    *words += own;
+    *found += one_found;
+    return true;
 }
 
 /* Goes through a list or tuple, which Python code that runs meanwhile may change. */
@@ -201,7 +205,7 @@ static inline PyObject *items_get(const items *in, Py_ssize_t index)
 
 PyDoc_STRVAR(measure_list_doc,
              "measure_list($module, values, text, /)\n--\n\n"
-             "Check what join_strings would join, and tell how many words it takes.");
+             "Check what join_strings would join; returns what measure_strings does.");
 
 static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -211,15 +215,18 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "Op:measure_list", &values, &text) || !items_start(&in, values)) {
         return NULL;
     }
-    uint64_t words = 0;
+    uint64_t words = 0, found = 0;
     bool good = true;
     for (Py_ssize_t i = 0; good && i < in.count; i++) {
         PyObject *item = items_get(&in, i);
-        good = item != NULL && measure_object((uint64_t)i, item, text != 0, &words);
+        good = item != NULL && measure_object((uint64_t)i, item, text != 0, &words, &found);
         Py_XDECREF(item);
     }
     Py_DECREF(in.sequence);
-    return good ? PyLong_FromUnsignedLongLong(words) : NULL;
+    if (!good) {
+        return NULL;
+    }
+    return Py_BuildValue("KK", (unsigned long long)words, (unsigned long long)found);
 }
 
 PyDoc_STRVAR(join_strings_doc,

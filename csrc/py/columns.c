@@ -110,7 +110,7 @@ static PyObject *store_columns(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(measure_strings_doc,
              "measure_strings($module, strings, wanted, text, /)\n--\n\n"
-             "Check strings and tell how many words they take.\n\n"
+             "Check strings: (the words that they take, how many there are).\n\n"
              "strings is (offsets, width, bytes, valid or None, first, count); wanted is\n"
              "a buffer with one byte for each, or None. ValueError names the row.");
 
@@ -126,14 +126,14 @@ static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
     if (mmbpy_strings_get(tuple, &strings) &&
         mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
         const char *reason;
-        uint64_t words, bad = 0;
+        uint64_t words, found, bad = 0;
         Py_BEGIN_ALLOW_THREADS
-        reason = mmb_strings_measure(&strings.strings, wanted.buf, text != 0, &words, &bad);
+        reason = mmb_strings_measure(&strings.strings, wanted.buf, text != 0, &words, &found, &bad);
         Py_END_ALLOW_THREADS
         if (reason != NULL)
             PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)bad, reason);
         else
-            result = PyLong_FromUnsignedLongLong(words);
+            result = Py_BuildValue("KK", (unsigned long long)words, (unsigned long long)found);
     }
     PyBuffer_Release(&wanted);
     mmbpy_strings_release(&strings);

@@ -141,12 +141,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                            .count = pointers.count};
     check_reading(&pointers, &strings, text, false);
 
-    uint64_t needed, bad;
-    if (mmb_strings_measure(&strings, NULL, text, &needed, &bad) == NULL) {
+    uint64_t needed, found, bad;
+    if (mmb_strings_measure(&strings, NULL, text, &needed, &found, &bad) == NULL) {
         mmb_block block = {.word = head[7], .segment = (head[6] >> 2 & 3) % 3};
         block.words = needed;
         if (block.segment != pointers.segment && (head[6] & 16) == 0) {
-            block.words += pointers.count; /* for the landing pads; else it will be too short */
+            block.words += found; /* for the landing pads; else it will be too short */
         }
         check_laying(&pointers, &strings, text, block);
     }

@@ -131,30 +131,32 @@ static mmb_strings strings_of(bool is_wide)
 
 static void measuring(void)
 {
-    uint64_t words, bad;
+    uint64_t words, found, bad;
     mmb_strings strings = strings_of(false);
-    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &bad) == NULL);
+    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &found, &bad) == NULL);
     CHECK_EQ(words, 1 + 1 + 2 + 1);
+    CHECK_EQ(found, 4);
     strings = strings_of(true);
-    CHECK(mmb_strings_measure(&strings, NULL, false, &words, &bad) == NULL);
+    CHECK(mmb_strings_measure(&strings, NULL, false, &words, &found, &bad) == NULL);
     CHECK_EQ(words, 1 + 0 + 1 + 1);
     const unsigned char wanted[] = {0, 1, 0, 1};
-    CHECK(mmb_strings_measure(&strings, wanted, false, &words, &bad) == NULL);
+    CHECK(mmb_strings_measure(&strings, wanted, false, &words, &found, &bad) == NULL);
     CHECK_EQ(words, 1);
+    CHECK_EQ(found, 2);
     const unsigned char valid[] = {0x0E << 3};
     strings.valid = valid;
     strings.valid_first = 3;
-    CHECK(mmb_strings_measure(&strings, NULL, false, &words, &bad) == NULL);
+    CHECK(mmb_strings_measure(&strings, NULL, false, &words, &found, &bad) == NULL);
     CHECK_EQ(words, 2);
 
     strings = strings_of(true);
     const uint64_t descending[] = {0, 3, 2, 11, 14};
     strings.offsets = (const unsigned char *)descending;
-    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &bad) != NULL);
+    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &found, &bad) != NULL);
     CHECK_EQ(bad, 1);
     const uint64_t beyond[] = {0, 3, 3, 11, 15};
     strings.offsets = (const unsigned char *)beyond;
-    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &bad) != NULL);
+    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &found, &bad) != NULL);
     CHECK_EQ(bad, 3);
 }
 
@@ -172,8 +174,8 @@ static bool is_text(const char *text, size_t length)
         .width = 8,
         .count = 1,
     };
-    uint64_t words, bad;
-    bool good = mmb_strings_measure(&strings, NULL, true, &words, &bad) == NULL;
+    uint64_t words, found, bad;
+    bool good = mmb_strings_measure(&strings, NULL, true, &words, &found, &bad) == NULL;
     free(copy);
     return good;
 }
@@ -227,13 +229,13 @@ static void what_is_utf8(void)
 
     /* A boundary inside a character makes two wrong strings of a good one. */
     const uint64_t ends[] = {0, 1, 2};
-    uint64_t words, bad;
+    uint64_t words, found, bad;
     mmb_strings strings = {.bytes = (const unsigned char *)"\xC3\xA4",
                            .size = 2,
                            .offsets = (const unsigned char *)ends,
                            .width = 8,
                            .count = 2};
-    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &bad) != NULL);
+    CHECK(mmb_strings_measure(&strings, NULL, true, &words, &found, &bad) != NULL);
     CHECK_EQ(bad, 0);
 }
 

@@ -96,6 +96,7 @@ class MessageBuilder:
         self._file = opened
         self._durable = durable
         self._capacity = capacity
+        self._segment_words = segment_words
         self._message: Any = None
         self._root: Any = None
         self._schema: Any = None

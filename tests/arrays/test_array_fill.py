@@ -387,6 +387,15 @@ def test_texts_lie_close_together(target: Path) -> None:
     assert target.stat().st_size - before <= 8 * (2000 + 1 + 40)
 
 
+def test_strings_that_are_missing_take_no_room(target: Path) -> None:
+    """Not even that for a landing pad, in another segment."""
+    with MessageBuilder(target, capacity=1 << 20, segment_words=4096) as b:
+        b.init_root(Root).init("numbers").init("texts", 4060)
+        b.fill("numbers", "texts", ["1234567"] * 10 + [None] * 4050)
+    assert verify(target).segments == 2
+    assert target.stat().st_size <= 8 * (4096 + 2 * 10 + 2 + 32)
+
+
 def test_what_is_written_anew_leaves_nothing_of_the_old(target: Path) -> None:
     with MessageBuilder(target) as b:
         root = b.init_root(Root)

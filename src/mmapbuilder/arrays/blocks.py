@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from .. import _core, _pycapnp
 from .path import Space
 
-# What one block takes at most. Smaller ones leave less unused at the end of a segment.
-MOST_WORDS = 1 << 26
-
 # The orphan's word, and a landing pad if the list is in another segment.
 OVERHEAD = 2
+
+# What one block takes at most: a whole segment.
+MOST_WORDS = _core.MAX_SEGMENT_WORDS - OVERHEAD
 
 _LIST, _WORDS = 2, 5  # what the pointer of the list says
 
@@ -72,6 +72,12 @@ def room_in(space: Space, segment: int) -> int:
     if segment != len(used) - 1:
         return 0  # only the last one is added to
     return max(0, len(space.segments[segment]) // 8 - used[segment] - OVERHEAD)
+
+
+def most_words(space: Space) -> int:
+    """Return the most words that a block should have, unless one string needs more."""
+    assert space.builder is not None
+    return max(1, min(MOST_WORDS, space.builder._segment_words - OVERHEAD))
 
 
 def allocate(space: Space, words: int) -> tuple[Space, Block]:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import _core
 from ._numpy import np
 from .fields import Column, Union, find, refuse
-from .laying import lay, measure
+from .laying import Need, lay, measure
 from .layout import NUMBERS, TAG
 from .path import Elements, PathError, Place, Space, Step, Target, follow, spell, structs_of
 from .strings import Listed, Part, strings_of
@@ -119,10 +119,10 @@ def _view(space: Space, rows: Place, offset: int, dtype: Any, start: int, stop: 
 
 
 class _Strings(_Writer):
-    def __init__(self, column: Column, wanted: Any, parts: list[Part | Listed], words: int) -> None:
+    def __init__(self, column: Column, wanted: Any, parts: list[Part | Listed], need: Need) -> None:
         super().__init__(column, wanted)
         self.parts = parts
-        self.words = words
+        self.need = need
 
 
 def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]
             offset = writer.column.field.offset
             pointers = (rows.segment, rows.word + offset, rows.stride // 8, count)
             text = writer.column.field.type.kind == "text"
-            space = lay(space, pointers, writer.parts, writer.wanted, text, writer.words)
+            space = lay(space, pointers, writer.parts, writer.wanted, text, writer.need)
 
 
 def _store_natively(space: Space, rows: Place, writers: list[_Writer]) -> list[_Writer]:
@@ -250,8 +250,8 @@ def _writer(
         if space.builder is None or space.builder._message is None:
             raise ValueError(f"{label}: Text and Data need a message made by init_root()")
         parts = strings_of(values, label, wanted)
-        words = measure(parts, wanted, kind.kind == "text", label)
-        return _Strings(column, wanted, parts, words)
+        need = measure(parts, wanted, kind.kind == "text", label)
+        return _Strings(column, wanted, parts, need)
     if kind.kind not in NUMBERS and kind.kind != "bool":
         raise refuse(column, target.path)
     # Rows that do not have the column may hold anything, or nothing.
@@ -328,10 +328,10 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     kind = element.kind
     values: Any = None
     parts: list[Part | Listed] = []
-    words = 0
+    need = None
     if kind in ("text", "data"):
         parts = strings_of(data, where)
-        words = measure(parts, None, kind == "text", where)
+        need = measure(parts, None, kind == "text", where)
     elif kind in NUMBERS or kind == "bool":
         values = numbers_of(data, element, where)
     else:
@@ -352,7 +352,7 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     else:
         place = elements.structs()
         pointers = (place.segment, place.word, place.stride // 8, count)
-        lay(space, pointers, parts, None, kind == "text", words)
+        lay(space, pointers, parts, None, kind == "text", need)
 
 
 def _write_bits(space: Space, elements: Elements, values: Any) -> None:

@@ -1,6 +1,6 @@
 """Columns of Text and Data into a message: room, bytes, pointers."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _core
 from . import blocks
@@ -11,20 +11,30 @@ from .strings import Listed, Part
 _WORTHWHILE = 1 << 20
 
 
-def measure(parts: list[Part | Listed], wanted: Any, text: bool, label: str) -> int:
-    """Check strings, and return the words that they take."""
-    words = row = 0
+class Need(NamedTuple):
+    """What strings need."""
+
+    words: int
+    strings: int
+    """How many there are; those in another segment than their pointer need a word more."""
+
+
+def measure(parts: list[Part | Listed], wanted: Any, text: bool, label: str) -> Need:
+    """Check strings, and return what they need."""
+    words = strings = row = 0
     for part in parts:
         mask = None if wanted is None else wanted[row : row + part.rows]
         try:
-            words += part.measure(mask, text)
+            more_words, more_strings = part.measure(mask, text)
         except UnicodeError as error:
             error.add_note(f"in {label}")
             raise
         except (ValueError, TypeError) as error:
             raise type(error)(f"{label}, {error}") from None
+        words += more_words
+        strings += more_strings
         row += part.rows
-    return words
+    return Need(words, strings)
 
 
 def lay(
@@ -33,12 +43,12 @@ def lay(
     parts: list[Part | Listed],
     wanted: Any,
     text: bool,
-    words: int,
+    need: Need | None,
 ) -> Space:
     """Lay strings, which were measured, into the message and set their pointers.
 
     `pointers` is the segment and word of the first, the words from one to the next, and
-    their number; `words` is what measure() told. Returns the memory as it is then.
+    their number; `need` is what measure() told. Returns the memory as it is then.
     """
     segment, word, stride, _ = pointers
     block = blocks.Block(segment, word, 0)  # will do for what takes no room
@@ -58,25 +68,25 @@ def lay(
                     break
                 left_in_part = end_of_part - row - done
                 rest = [part.after(part.rows - left_in_part), *parts[number + 1 :]]
-                if words < 0:  # the block before did not hold all
+                if need is None:  # the block before did not hold all
                     after = None if wanted is None else wanted[row + done :]
-                    words = measure(rest, after, text, "")
-                space, block = _room(space, segment, rest, words, text)
-                words = -1
+                    need = measure(rest, after, text, "")
+                space, block = _room(space, segment, rest, need, text)
+                need = None
             row += batch.rows
     return space
 
 
 def _room(
-    space: Space, segment: int, parts: list[Part | Listed], words: int, text: bool
+    space: Space, segment: int, parts: list[Part | Listed], need: Need, text: bool
 ) -> tuple[Space, blocks.Block]:
     """Take room for strings, near their pointers if it can be had there."""
-    first = measure([parts[0].head(1)], None, text, "")
+    words = need.words
+    first = measure([parts[0].head(1)], None, text, "").words
     near = blocks.room_in(space, segment)
     if words > near:
         if near >= max(first, _WORTHWHILE):
             words = near
         else:
-            # From another segment each string needs a word more, to be reached.
-            words += sum(part.rows for part in parts)
-    return blocks.allocate(space, min(words, max(blocks.MOST_WORDS, first + 1)))
+            words += need.strings
+    return blocks.allocate(space, min(words, max(blocks.most_words(space), first + 1)))

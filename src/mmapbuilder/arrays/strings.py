@@ -34,8 +34,8 @@ class Part(NamedTuple):
         """Keep the first `rows` only."""
         return self._replace(rows=rows)
 
-    def measure(self, wanted: Any, text: bool) -> int:
-        """Check the strings, and return the words that they take."""
+    def measure(self, wanted: Any, text: bool) -> tuple[int, int]:
+        """Check the strings; return the words that they take, and how many there are."""
         return _core.measure_strings(self, wanted, text)
 
     def batches(self) -> Iterator["Part"]:
@@ -58,8 +58,8 @@ class Listed(NamedTuple):
         """Keep the first `rows` only."""
         return self._replace(rows=rows)
 
-    def measure(self, wanted: Any, text: bool) -> int:
-        """Check the strings, and return the words that they take.
+    def measure(self, wanted: Any, text: bool) -> tuple[int, int]:
+        """Check the strings; return the words that they take, and how many there are.
 
         Those that are not wanted are missing from the list already.
         """
