@@ -5,6 +5,8 @@
  *
  * - fallocate raises EOF or leaves it, so processes need no order. Where it is missing,
  *   ftruncate runs under a compare-and-swap lock and looks at EOF again inside it.
+ * - The first move of an empty file is made under that lock in any case: for a small
+ *   file it is an ftruncate, which takes no blocks and costs a tenth.
  * - Blocks are allocated beyond EOF first, then EOF moves in one step from one good
  *   place to the next. In one call, ext4 would move it from extent to extent, leave it
  *   in the middle of a page when the disk is full, and wipe what another thread has
@@ -174,7 +176,7 @@ static int raise_by_allocation(const mmb_map *map, const move *wanted)
     return error != 0 ? error : mmb__os_raise(map->fd, from, wanted->end);
 }
 
-static int raise_eof(const mmb_map *map, const move *wanted)
+static int raise_from_somewhere(const mmb_map *map, const move *wanted)
 {
     if (mmb__can_allocate(map)) {
         int error = raise_by_allocation(map, wanted);
@@ -186,6 +188,32 @@ static int raise_eof(const mmb_map *map, const move *wanted)
     return raise_by_truncation(map, wanted->end);
 }
 
+/* The first move, from 0. Nobody else's move can get in between, since it would be a
+ * first one too; so ftruncate cannot shrink what another process has raised. */
+static int raise_from_zero(const mmb_map *map, const move *wanted)
+{
+    lock_truncation(map->shared);
+    uint64_t eof = 0;
+    int error = mmb__check(map, &eof);
+    bool first = error == 0 && eof == 0;
+    if (first && wanted->solid > wanted->start) {
+        error = raise_by_allocation(map, wanted);
+    } else if (first && ftruncate(map->fd, (off_t)wanted->end) != 0) {
+        error = errno;
+    }
+    if (first && error == 0) {
+        note_backed(map, wanted->end);
+    }
+    atomic_store(&map->shared->truncating, 0);
+    bool done = first ? error != EOPNOTSUPP : error != 0 || eof >= wanted->end;
+    return done ? error : raise_from_somewhere(map, wanted);
+}
+
+static int raise_eof(const mmb_map *map, uint64_t eof, const move *wanted)
+{
+    return eof == 0 ? raise_from_zero(map, wanted) : raise_from_somewhere(map, wanted);
+}
+
 /* ---- policy ---------------------------------------------------------------- */
 
 static bool no_space(int error)
@@ -194,8 +222,8 @@ static bool no_space(int error)
 }
 
 /* Near the end the file doubles, up to a limit; a jump far beyond it gets its
- * own granule and leaves a hole. Of the first granule only the start gets blocks:
- * small files are many. The second move gives it the rest. */
+ * own granule and leaves a hole. The first granule gets no blocks while the file is
+ * small, for small files are many; the second move gives it its own. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
 {
     if (eof < mmb__os_page()) {
@@ -211,9 +239,8 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     if (near && eof <= MMB_GRANULE) {
         start = mmb__min(eof, atomic_load_explicit(&map->solid, memory_order_relaxed));
     }
-    bool small = eof == 0 && to <= map->first_blocks;
-    return (move){
-        .start = start, .solid = small ? mmb__min(map->first_blocks, end) : end, .end = end};
+    bool small = eof == 0 && to <= map->small;
+    return (move){.start = start, .solid = small ? start : end, .end = end};
 }
 
 /* The disk cannot give a whole step: try what is needed and no more, first in
@@ -224,11 +251,11 @@ static int raise_tightly(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof,
     wanted->start = mmb__max(eof, mmb__round_down(from, MMB_GRANULE));
     wanted->end = mmb__min(mmb__round_up(to, MMB_GRANULE), map->length);
     wanted->solid = wanted->end;
-    int error = raise_eof(map, wanted);
+    int error = raise_eof(map, eof, wanted);
     if (no_space(error)) {
         wanted->start = mmb__max(eof, mmb__round_down(from, mmb__os_page()));
         wanted->solid = mmb__round_up(to, mmb__os_page());
-        error = raise_eof(map, wanted);
+        error = raise_eof(map, eof, wanted);
     }
     return error;
 }
@@ -239,7 +266,7 @@ static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__a
     if (access == MMB__READ) {
         wanted.solid = wanted.start;
     }
-    int error = raise_eof(map, &wanted);
+    int error = raise_eof(map, eof, &wanted);
     if (no_space(error) && access == MMB__WRITE) {
         error = raise_tightly(map, from, to, eof, &wanted);
     }

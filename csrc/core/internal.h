@@ -12,8 +12,8 @@
 
 #include "mmb_core.h"
 
-/* Most files of programs that write many stay below this: they get blocks and pages
- * for no more until they outgrow it. A multiple of every page size in use. */
+/* Most files of programs that write many stay below this: until they outgrow it, they
+ * get blocks and pages one by one. A multiple of every page size in use. */
 #define MMB__SMALL ((uint64_t)64 << 10)
 
 #include <stdatomic.h>
@@ -43,8 +43,8 @@ typedef struct {
      * find no entry are counted in `crowd`. Written and read by growers.c, seq_cst. */
     _Atomic uint64_t growers[MMB__GROWERS];
     _Atomic uint32_t crowd;
-    /* pid of the process that extends by ftruncate now, 0 when free. Only for
-     * file systems without fallocate. */
+    /* pid of the process that extends by ftruncate, or makes the first move of EOF, now;
+     * 0 when free. */
     _Atomic int truncating;
     /* Set once the file system has said that it has no fallocate. Relaxed: being late
      * costs one more refused call. */
@@ -75,7 +75,7 @@ struct mmb_map {
     uint64_t length;   /* of the mapping: capacity rounded up to a page */
     uint64_t capacity; /* as asked for */
     uint64_t max_growth;
-    uint64_t first_blocks; /* bytes that get blocks at the first growth, if no more is wanted */
+    uint64_t small; /* bytes; a first growth for no more than these gets no blocks */
     dev_t dev;
     ino_t ino;
     bool counts_blocks; /* of the file system: fstat never tells too few */

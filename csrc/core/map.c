@@ -175,7 +175,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->length = length;
     map->capacity = options->capacity;
     map->max_growth = mmb__round_up(mmb__max(options->max_growth, 1), MMB_GRANULE);
-    map->first_blocks = options->prefault ? MMB_GRANULE : MMB__SMALL;
+    map->small = options->prefault ? 0 : MMB__SMALL;
     map->dev = file.st_dev;
     map->ino = file.st_ino;
     map->owner = getpid();
@@ -400,10 +400,7 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     int error = 0;
     while (error == 0 && length > 0) {
         uint64_t piece = mmb__min(length, PIECE), done = 0;
-        /* Writing allocates by itself. That is the cheaper way for small files, whose
-         * end need only be moved; large ones get blocks ahead, in long extents. */
-        mmb__access access = offset + piece <= MMB__SMALL ? MMB__READ : MMB__WRITE;
-        error = mmb__grow(map, offset, offset + piece, access);
+        error = mmb__grow(map, offset, offset + piece, MMB__WRITE);
         if (error == 0) {
             error = write_some(map, offset, from, piece, &done);
         }
