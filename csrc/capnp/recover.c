@@ -135,9 +135,12 @@ static int check_unfinished(int fd, mmb__unfinished *file, mmb__dangling *dangli
     if (file->untouched) {
         report->totals.words = 1; /* the null root to come */
     } else {
-        bool is_building = file->state == MMB__IS_BUILDING;
-        int error = walk_file(fd, &file->framing, is_building ? dangling : NULL, file->zeros_from,
-                              used, report);
+        mmb__dangling *noted = file->state == MMB__IS_BUILDING ? dangling : NULL;
+        int error;
+        do { /* until the message is valid with all of them null */
+            dangling->nulled = dangling->count;
+            error = walk_file(fd, &file->framing, noted, file->zeros_from, used, report);
+        } while (error == 0 && dangling->count > dangling->nulled);
         if (error != 0) {
             return error;
         }

@@ -65,13 +65,23 @@ static uint32_t place_of(const mmb__cache *cache, uint64_t block)
     return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 48) & (cache->blocks - 1);
 }
 
+static bool is_nulled(const mmb__dangling *d, uint32_t segment, uint32_t word)
+{
+    for (uint32_t i = 0; d != NULL && i < d->nulled; i++) {
+        if (d->segment[i] == segment && d->word[i] == word) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
 {
     uint64_t offset = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
     uint64_t block = offset / MMB__BLOCK_BYTES;
     mmb__cache *cache = source->cache;
     uint32_t place = place_of(cache, block);
-    if (offset >= source->zeros_from) {
+    if (offset >= source->zeros_from || is_nulled(source->dangling, segment, word)) {
         *out = 0;
         return 0;
     }

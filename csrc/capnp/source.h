@@ -34,6 +34,7 @@ enum { MMB__MAX_DANGLING = 16 };
 
 typedef struct {
     uint32_t count;
+    uint32_t nulled; /* so many of them are read as null: bytes may be shared, if hostile */
     uint32_t segment[MMB__MAX_DANGLING];
     uint32_t word[MMB__MAX_DANGLING];
 } mmb__dangling;
