@@ -23,23 +23,25 @@ def _pointer(row: int, at: int, length: int) -> int:
 
 
 @race
-def joined_list_changes(place: Path) -> None:
-    """A list that others lengthen, shorten and overwrite while it is joined."""
+def laid_list_changes(place: Path) -> None:
+    """A list that others lengthen, shorten and overwrite while its strings are laid."""
     values: list[str | bytes | None] = ["x" * (i % 50) for i in range(500)]
 
-    def join() -> None:
+    def lay() -> None:
+        memory = bytearray(8 * (ROWS + 100 * ROWS))
+        pointers = (0, 0, 1, ROWS)
         for _ in range(30):
+            memory[:] = bytes(len(memory))
             try:
-                offsets, content, valid = _core.join_strings(values, 0, len(values))
+                _core.measure_list(values, False)
+                done, _, _ = _core.lay_list(
+                    (memory,), pointers, values, 0, None, False, 0, (0, ROWS, 100 * ROWS)
+                )
             except IndexError:
                 continue
-            count = len(offsets) // 8 - 1
-            ends = struct.unpack(f"<{count + 1}Q", offsets)
-            assert ends[0] == 0
-            assert ends[-1] == len(content)
-            assert list(ends) == sorted(ends)
+            assert done == ROWS
+            _, content, _ = _core.read_strings((memory,), pointers, None, False)
             assert set(content) <= {ord("x"), ord("y")}
-            assert valid is None or len(valid) == (count + 7) // 8
 
     def change() -> None:
         random = generator()
@@ -50,7 +52,7 @@ def joined_list_changes(place: Path) -> None:
             del values[300:]
             values.extend(["x"] * 200)
 
-    together(join, join, background=(change, change))
+    together(lay, lay, background=(change, change))
 
 
 @race
