@@ -252,19 +252,20 @@ fuzz: $(FUZZERS:%=$(BUILD)/fuzz/%)
 	    mkdir -p $(BUILD)/fuzz/found/$$f; \
 	    seeds=csrc/tests/corpus/$$f; test -d $$seeds || seeds=; \
 	    echo "fuzz $$f: $(FUZZ_SECONDS) s"; \
-	    ASAN_OPTIONS=handle_sigbus=0 $(BUILD)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+	    ASAN_OPTIONS=handle_sigbus=0 $(BUILD)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) $(FUZZ_ARGS) \
 	        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
 	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$f $$seeds \
 	        >$(BUILD)/fuzz/$$f.log 2>&1 || { tail -n 100 $(BUILD)/fuzz/$$f.log; exit 1; }; \
 	    grep executed_units $(BUILD)/fuzz/$$f.log; \
 	done
 
-# In `make check`: a few seconds, where there is a clang with libFuzzer.
+# In `make check`: a few seconds, where there is a clang with libFuzzer. Always the same
+# ones, so that a change is judged by itself; new inputs are found by `make fuzz`.
 fuzz-short:
 	@if [ -z "$(FUZZERS)" ]; then :; \
 	elif echo 'int LLVMFuzzerTestOneInput(void){return 0;}' \
 	    | $(FUZZ_CC) -x c -fsanitize=fuzzer,address - -o /dev/null 2>/dev/null; then \
-	    $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20; \
+	    $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20 FUZZ_ARGS='-seed=1 -runs=100000'; \
 	elif [ "$$CI" = true ]; then echo "fuzz: $(FUZZ_CC) with libFuzzer is missing"; exit 1; \
 	else echo "fuzz: skipped, $(FUZZ_CC) with libFuzzer is missing"; fi
 
