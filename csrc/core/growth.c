@@ -205,8 +205,12 @@ static int raise_from_zero(const mmb_map *map, const move *wanted)
         note_backed(map, wanted->end);
     }
     atomic_store(&map->shared->truncating, 0);
-    bool done = first ? error != EOPNOTSUPP : error != 0 || eof >= wanted->end;
-    return done ? error : raise_from_somewhere(map, wanted);
+    if (first ? error == EOPNOTSUPP : error == 0) {
+        /* Another process was first: EOF may be high enough, but its blocks are not
+         * those that are wanted here. */
+        error = raise_from_somewhere(map, wanted);
+    }
+    return error;
 }
 
 static int raise_eof(const mmb_map *map, uint64_t eof, const move *wanted)
@@ -306,8 +310,8 @@ int mmb__grow(mmb_map *map, uint64_t from, uint64_t to, mmb__access access)
 
 /* ---- faults ---------------------------------------------------------------- */
 
-/* Faults come again after an answer that did not help: the limit on believing in it,
- * for systems that cannot say whether a page can be had. */
+/* Faults come again after an answer that did not help: the limit on believing in it.
+ * Systems that cannot say whether a page can be had are asked so often. */
 bool mmb__tried_too_often(mmb_map *map, uint64_t offset)
 {
     enum { ENOUGH = 10000 };
@@ -324,11 +328,8 @@ static int page_error(mmb_map *map, uint64_t offset, mmb__access access)
     uint64_t page = mmb__os_page();
     uint64_t start = mmb__round_down(offset, page);
     int error = mmb__os_populate(map->base + start, page, access == MMB__WRITE);
-    if (error != EFAULT && error != ENOSYS) {
+    if (error != EFAULT && !mmb__tried_too_often(map, start)) {
         return 0; /* there by now, or for the kernel to say at the next try */
-    }
-    if (error == ENOSYS && !mmb__tried_too_often(map, start)) {
-        return 0;
     }
     /* No page. Asking for its block by hand tells a full disk from a failing
      * one; should that help, it was full only for a moment. */

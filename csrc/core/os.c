@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__APPLE__)
@@ -38,7 +39,6 @@
 #else
 #include <pthread.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #endif
 
 #ifndef MAP_NORESERVE
@@ -48,8 +48,9 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-/* Set to the same value by every map that is opened; atomic only for form. */
+/* Set to the same values by every map that is opened; atomic only for form. */
 static _Atomic uint64_t page_size = 4096;
+static _Atomic bool populates; /* an answer to MADV_POPULATE_* can be believed */
 
 void mmb__os_init(void)
 {
@@ -57,6 +58,12 @@ void mmb__os_init(void)
     if (size > 0) {
         atomic_store_explicit(&page_size, (uint64_t)size, memory_order_relaxed);
     }
+#if defined(__linux__)
+    /* Emulators accept any advice, and do nothing. */
+    enum { NO_ADVICE = 9999 };
+    bool refused = madvise(NULL, 0, NO_ADVICE) != 0;
+    atomic_store_explicit(&populates, refused, memory_order_relaxed);
+#endif
 }
 
 uint64_t mmb__os_page(void)
@@ -170,6 +177,9 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
 #if defined(__linux__)
     /* Linux 5.14; the numbers stand here because older headers lack the names. */
     enum { POPULATE_READ = 22, POPULATE_WRITE = 23 };
+    if (!atomic_load_explicit(&populates, memory_order_relaxed)) {
+        return ENOSYS;
+    }
     while (madvise(base, (size_t)length, write ? POPULATE_WRITE : POPULATE_READ) != 0) {
         if (errno == EINVAL) {
             return ENOSYS;
@@ -454,13 +464,16 @@ int mmb__os_duplicate(int fd, int *copy)
 
 #if defined(__linux__)
 
-/* A pid's descriptor can be read from once the process is dead (Linux 5.3). */
+/* A pid's descriptor can be read from once the process is dead (Linux 5.3). Before
+ * that a parent at least can tell of its own children. */
 static bool has_ended(int pid)
 {
     enum { PIDFD_OPEN = 434 };
     long handle = syscall(PIDFD_OPEN, pid, 0);
     if (handle < 0) {
-        return false;
+        siginfo_t state = {0};
+        return syscall(SYS_waitid, P_PID, pid, &state, WEXITED | WNOHANG | WNOWAIT, NULL) == 0 &&
+               state.si_pid == pid;
     }
     struct pollfd ask = {.fd = (int)handle, .events = POLLIN};
 #if defined(SYS_poll)

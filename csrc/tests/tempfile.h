@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -159,6 +160,13 @@ static inline int run_child(int (*work)(void *), void *argument, int seconds)
 #else
 #define LESS_UNDER_TSAN(n) (n)
 #endif
+
+/* True where this runs on an emulated kernel: it has neither all limits, nor its own
+ * signals and threads only, nor the advice by which the core asks for pages. */
+static inline bool is_emulated(void)
+{
+    return madvise(NULL, 0, 9999) == 0;
+}
 
 /* Skips are said; in CI nothing is skipped. */
 static inline void skip(const char *reason)
