@@ -194,9 +194,9 @@ typedef struct {
     uint32_t segment;
 } mmb_block;
 
-/* Check strings that come from elsewhere, as Text (UTF-8, gets a terminator) or Data,
- * and tell the words that they take, and how many they are (`*found`). Of those that `wanted`
- * (NULL: all; one byte for each, not zero: wanted) leaves out only the offsets are checked. Returns
+/* Check strings that come from elsewhere, as Text (UTF-8, gets a terminator) or Data, and
+ * tell how many there are and the words that they take. Of those that `wanted` (NULL: all;
+ * one byte for each, not zero: wanted) leaves out only the offsets are checked. Returns
  * NULL, or what is wrong, in static text, with string `*bad`. */
 const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
                                 uint64_t *words, uint64_t *found, uint64_t *bad);
@@ -213,6 +213,18 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
 int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
                     const mmb_strings *strings, const unsigned char *wanted, bool text,
                     uint64_t *next, mmb_block *block, mmb_flaw *flaw);
+
+/* The same for strings that lie here and there: number i is for pointer i. `*laid` is how
+ * many were dealt with. */
+typedef struct {
+    const unsigned char *bytes; /* NULL: no string, the pointer is to be null */
+    uint64_t length;
+    bool skip; /* leave the pointer alone */
+} mmb_slice;
+
+int mmb_slices_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                   const mmb_slice *slices, uint64_t slice_count, bool text, uint64_t *laid,
+                   mmb_block *block, mmb_flaw *flaw);
 
 /* Read what pointers lead to; those not wanted (as above) count as null, whatever they
  * lead to. `offsets` gets pointers->count + 1 numbers, `valid` (of

@@ -124,67 +124,152 @@ static uint64_t bytes_pointer(int64_t offset, uint64_t length)
     return low | (uint64_t)MMB__BYTES << 32 | length << 35;
 }
 
-int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                    const mmb_strings *strings, const unsigned char *wanted, bool text,
-                    uint64_t *next, mmb_block *block, mmb_flaw *flaw)
+/* Strings on their way into a message. */
+typedef struct {
+    const mmb_segment *segments;
+    uint32_t count;
+    const mmb_pointers *pointers;
+    uint32_t block_segment;
+    uint64_t at, end; /* what is left of the block, in words */
+    bool far;         /* the block is in another segment than the pointers */
+    bool text;
+} layer;
+
+static int layer_start(layer *l, const mmb_segment *segments, uint32_t count,
+                       const mmb_pointers *pointers, bool text, const mmb_block *block,
+                       mmb_flaw *flaw)
 {
     if (mmb_pointers_check(segments, count, pointers, flaw) != 0) {
         return MMB_EMESSAGE;
     }
     uint64_t limit = block->segment < count ? segments[block->segment].words : 0;
-    if (block->word > limit || block->words > limit - block->word ||
-        pointers->count < strings->count) {
+    if (block->word > limit || block->words > limit - block->word) {
         *flaw = (mmb_flaw){.segment = block->segment,
                            .word = block->word,
                            .reason = "the block reaches beyond its segment"};
         return MMB_EMESSAGE;
     }
+    *l = (layer){
+        .segments = segments,
+        .count = count,
+        .pointers = pointers,
+        .block_segment = block->segment,
+        .at = block->word,
+        .end = block->word + block->words,
+        .far = block->segment != pointers->segment,
+        .text = text,
+    };
+    return 0;
+}
 
-    const bool far = block->segment != pointers->segment;
-    uint64_t at = block->word;
-    const uint64_t end = block->word + block->words;
+static void layer_finish(const layer *l, mmb_block *block)
+{
+    block->words = l->end - l->at;
+    block->word = l->at;
+}
+
+static inline bool is_too_long(const layer *l, uint64_t length)
+{
+    return length > MMB_MAX_SEGMENT_WORDS - (l->text ? 1 : 0);
+}
+
+/* Lay one string, or a null pointer if `bytes` is NULL. False if there is no room. */
+static inline bool lay_one(layer *l, uint64_t number, const unsigned char *bytes, uint64_t length)
+{
+    uint64_t word = l->pointers->word + number * l->pointers->stride;
+    unsigned char *pointer = address(l->segments, l->pointers->segment, word);
+    uint64_t value = 0;
+    if (bytes != NULL) {
+        uint64_t elements = length + (l->text ? 1 : 0);
+        uint64_t words = words_of(elements, false);
+        if (words + (l->far ? 1 : 0) > l->end - l->at) {
+            return false;
+        }
+        if (l->far) {
+            mmb__store64(address(l->segments, l->block_segment, l->at), bytes_pointer(0, elements));
+            value = l->at << 3 | MMB__FAR | (uint64_t)l->block_segment << 32;
+            l->at++;
+        } else {
+            value = bytes_pointer((int64_t)l->at - (int64_t)word - 1, elements);
+        }
+        if (length != 0) {
+            memcpy(address(l->segments, l->block_segment, l->at), bytes, length);
+        }
+        l->at += words;
+    }
+    if (mmb__load64(pointer) != 0) {
+        zero_old(l->segments, l->count, l->pointers->segment, word);
+    }
+    mmb__store64(pointer, value);
+    return true;
+}
+
+static int changed(mmb_flaw *flaw)
+{
+    *flaw = (mmb_flaw){.reason = "the strings changed while they were used"};
+    return MMB_EMESSAGE;
+}
+
+int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                    const mmb_strings *strings, const unsigned char *wanted, bool text,
+                    uint64_t *next, mmb_block *block, mmb_flaw *flaw)
+{
+    layer l;
+    int error = layer_start(&l, segments, count, pointers, text, block, flaw);
+    if (error != 0) {
+        return error;
+    }
     uint64_t i = *next;
-    int error = 0;
-    for (; i < strings->count; i++) {
+    uint64_t end = strings->count < pointers->count ? strings->count : pointers->count;
+    for (; i < end; i++) {
         if (wanted != NULL && wanted[i] == 0) {
             continue;
         }
-        uint64_t word = pointers->word + i * pointers->stride;
-        unsigned char *pointer = address(segments, pointers->segment, word);
-        uint64_t value = 0;
+        const unsigned char *bytes = NULL;
+        uint64_t length = 0;
         if (has_string(strings, i)) {
             uint64_t from = offset_at(strings, i);
             uint64_t to = offset_at(strings, i + 1);
-            if (from > to || to > strings->size ||
-                to - from > MMB_MAX_SEGMENT_WORDS - (text ? 1 : 0)) {
-                *flaw = (mmb_flaw){.reason = "the strings changed while they were used"};
-                error = MMB_EMESSAGE;
+            if (from > to || to > strings->size || is_too_long(&l, to - from)) {
+                error = changed(flaw);
                 break;
             }
-            uint64_t length = to - from + (text ? 1 : 0);
-            uint64_t words = words_of(length, false);
-            if (words + (far ? 1 : 0) > end - at) {
-                break;
-            }
-            if (far) {
-                mmb__store64(address(segments, block->segment, at), bytes_pointer(0, length));
-                value = at << 3 | MMB__FAR | (uint64_t)block->segment << 32;
-                at++;
-            } else {
-                value = bytes_pointer((int64_t)at - (int64_t)word - 1, length);
-            }
-            if (to != from) {
-                memcpy(address(segments, block->segment, at), strings->bytes + from, to - from);
-            }
-            at += words;
+            bytes = strings->bytes + from;
+            length = to - from;
         }
-        if (mmb__load64(pointer) != 0) {
-            zero_old(segments, count, pointers->segment, word);
+        if (!lay_one(&l, i, bytes, length)) {
+            break;
         }
-        mmb__store64(pointer, value);
     }
     *next = i;
-    block->words = end - at;
-    block->word = at;
+    layer_finish(&l, block);
+    return error;
+}
+
+int mmb_slices_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                   const mmb_slice *slices, uint64_t slice_count, bool text, uint64_t *laid,
+                   mmb_block *block, mmb_flaw *flaw)
+{
+    layer l;
+    *laid = 0;
+    int error = layer_start(&l, segments, count, pointers, text, block, flaw);
+    if (error != 0) {
+        return error;
+    }
+    uint64_t end = slice_count < pointers->count ? slice_count : pointers->count;
+    for (; *laid < end; *laid += 1) {
+        const mmb_slice *slice = &slices[*laid];
+        if (slice->skip) {
+            continue;
+        }
+        if (is_too_long(&l, slice->length)) {
+            error = changed(flaw);
+            break;
+        }
+        if (!lay_one(&l, *laid, slice->bytes, slice->length)) {
+            break;
+        }
+    }
+    layer_finish(&l, block);
     return error;
 }

@@ -33,6 +33,7 @@ bool mmbpy_block_get(PyObject *tuple, mmb_block *out);
 bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view);
 
 extern PyMethodDef mmbpy_join_functions[];   /* column_join.c */
+extern PyMethodDef mmbpy_list_functions[];   /* column_lists.c */
 extern PyMethodDef mmbpy_column_functions[]; /* columns.c */
 
 #endif

@@ -1,18 +1,13 @@
-/* column_join.c - Python's strings into one buffer with offsets, and back.
- *
- * With one layout for all strings, Apache Arrow's, the layers below need to know
- * only that one, and Arrow's own columns are taken as they are. */
+/* column_join.c - NumPy's strings into one buffer with offsets, and strings out of one. */
 
 #include "column_args.h"
 
-#include <math.h>
 #include <string.h>
 
 /* What is being joined. The buffers are bytearrays, which can grow in place. */
 typedef struct {
     PyObject *offsets, *bytes;
     char *offsets_at, *bytes_at; /* their memory */
-    PyObject *valid;             /* NULL as long as nothing is missing */
     uint64_t count;
     Py_ssize_t used; /* of `bytes` */
     Py_ssize_t room;
@@ -50,8 +45,9 @@ static char *joined_room(joined *j, Py_ssize_t length)
             return NULL;
         }
         Py_ssize_t room = 2 * (j->used + length) + 64;
-        if (PyByteArray_Resize(j->bytes, room) < 0)
+        if (PyByteArray_Resize(j->bytes, room) < 0) {
             return NULL;
+        }
         j->room = room;
         j->bytes_at = PyByteArray_AsString(j->bytes);
     }
@@ -61,25 +57,13 @@ static char *joined_room(joined *j, Py_ssize_t length)
 static bool joined_add(joined *j, const char *data, Py_ssize_t length)
 {
     char *to = joined_room(j, length);
-    if (to == NULL)
+    if (to == NULL) {
         return false;
-    if (length > 0)
-        memcpy(to, data, (size_t)length);
-    j->used += length;
-    return true;
-}
-
-static bool joined_missing(joined *j, uint64_t index)
-{
-    size_t size = (size_t)((j->count + 7) / 8);
-    if (j->valid == NULL) {
-        j->valid = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (j->valid == NULL)
-            return false;
-        memset(PyByteArray_AsString(j->valid), 0xFF, size);
     }
-    unsigned char *byte = (unsigned char *)PyByteArray_AsString(j->valid) + index / 8;
-    *byte = (unsigned char)(*byte & ~(1u << (index % 8)));
+    if (length > 0) {
+        memcpy(to, data, (size_t)length);
+    }
+    j->used += length;
     return true;
 }
 
@@ -87,185 +71,12 @@ static bool joined_missing(joined *j, uint64_t index)
 static PyObject *joined_finish(joined *j, bool good)
 {
     PyObject *result = NULL;
-    if (good && PyByteArray_Resize(j->bytes, j->used) == 0)
-        result = PyTuple_Pack(3, j->offsets, j->bytes, j->valid != NULL ? j->valid : Py_None);
+    if (good && PyByteArray_Resize(j->bytes, j->used) == 0) {
+        result = PyTuple_Pack(2, j->offsets, j->bytes);
+    }
     Py_XDECREF(j->offsets);
     Py_XDECREF(j->bytes);
-    Py_XDECREF(j->valid);
     return result;
-}
-
-static bool is_missing(PyObject *item)
-{
-    return item == Py_None || (PyFloat_Check(item) && isnan(PyFloat_AsDouble(item)));
-}
-
-static void raise_no_string(uint64_t index, PyObject *item)
-{
-    PyObject *name = PyType_GetName(Py_TYPE(item));
-    if (name != NULL) {
-        PyErr_Format(PyExc_TypeError, "row %llu: str, bytes or None is required, not %U",
-                     (unsigned long long)index, name);
-    }
-    Py_XDECREF(name);
-}
-
-static bool add_object(joined *j, uint64_t index, PyObject *item)
-{
-    if (PyUnicode_Check(item)) {
-        Py_ssize_t length;
-        const char *data = PyUnicode_AsUTF8AndSize(item, &length);
-        return data != NULL && joined_add(j, data, length);
-    }
-    if (is_missing(item)) {
-        return joined_missing(j, index);
-    }
-    if (PyObject_CheckBuffer(item)) {
-        Py_buffer view;
-        if (PyObject_GetBuffer(item, &view, PyBUF_SIMPLE) < 0)
-            return false;
-        bool good = joined_add(j, view.buf, view.len);
-        PyBuffer_Release(&view);
-        return good;
-    }
-    raise_no_string(index, item);
-    return false;
-}
-
-/* Check one string of a list and add the words that it takes. */
-static bool measure_object(uint64_t index, PyObject *item, bool text, uint64_t *words,
-                           uint64_t *found)
-{
-    Py_buffer view = {0};
-    uint64_t ends[2] = {0, 0};
-    mmb_strings one = {.offsets = (const unsigned char *)ends, .width = sizeof *ends, .count = 1};
-    if (PyUnicode_Check(item)) {
-        Py_ssize_t length;
-        one.bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
-        if (one.bytes == NULL) {
-            return false;
-        }
-        ends[1] = (uint64_t)length;
-        if (ends[1] < MMB_MAX_SEGMENT_WORDS) { /* UTF-8 by its make: nothing to look at */
-            *words += (ends[1] + (text ? MMB_WORD : MMB_WORD - 1)) / MMB_WORD;
-            *found += 1;
-            return true;
-        }
-    } else if (is_missing(item)) {
-        return true;
-    } else if (PyObject_CheckBuffer(item)) {
-        if (PyObject_GetBuffer(item, &view, PyBUF_SIMPLE) < 0) {
-            return false;
-        }
-        one.bytes = view.buf;
-        ends[1] = (uint64_t)view.len;
-    } else {
-        raise_no_string(index, item);
-        return false;
-    }
-    uint64_t own, one_found, bad;
-    one.size = ends[1];
-    const char *reason = mmb_strings_measure(&one, NULL, text, &own, &one_found, &bad);
-    PyBuffer_Release(&view);
-    if (reason != NULL) {
-        PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)index, reason);
-        return false;
-    }
-    *words += own;
-    *found += one_found;
-    return true;
-}
-
-/* Goes through a list or tuple, which Python code that runs meanwhile may change. */
-typedef struct {
-    PyObject *sequence; /* owned */
-    Py_ssize_t count;
-    bool is_list;
-} items;
-
-static bool items_start(items *in, PyObject *values)
-{
-    in->sequence = MMBPY_SNAPSHOT(values);
-    if (in->sequence == NULL) {
-        return false;
-    }
-    in->is_list = PyList_Check(in->sequence);
-    in->count = in->is_list ? PyList_Size(in->sequence) : PyTuple_Size(in->sequence);
-    return true;
-}
-
-/* A new reference; IndexError if the list has become shorter. */
-static inline PyObject *items_get(const items *in, Py_ssize_t index)
-{
-    PyObject *item =
-        in->is_list ? PyList_GetItem(in->sequence, index) : PyTuple_GetItem(in->sequence, index);
-    Py_XINCREF(item);
-    return item;
-}
-
-PyDoc_STRVAR(measure_list_doc,
-             "measure_list($module, values, text, /)\n--\n\n"
-             "Check what join_strings would join; returns what measure_strings does.");
-
-static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    PyObject *values;
-    int text;
-    items in;
-    if (!PyArg_ParseTuple(args, "Op:measure_list", &values, &text) || !items_start(&in, values)) {
-        return NULL;
-    }
-    uint64_t words = 0, found = 0;
-    bool good = true;
-    for (Py_ssize_t i = 0; good && i < in.count; i++) {
-        PyObject *item = items_get(&in, i);
-        good = item != NULL && measure_object((uint64_t)i, item, text != 0, &words, &found);
-        Py_XDECREF(item);
-    }
-    Py_DECREF(in.sequence);
-    if (!good) {
-        return NULL;
-    }
-    return Py_BuildValue("KK", (unsigned long long)words, (unsigned long long)found);
-}
-
-PyDoc_STRVAR(join_strings_doc,
-             "join_strings($module, values, start, stop, /)\n--\n\n"
-             "Join str (as UTF-8) and bytes-like objects of a list, from start up to stop:\n"
-             "(offsets of 8 bytes, bytes, valid or None), bytearrays. None and NaN are\n"
-             "missing.");
-
-static PyObject *join_strings(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    PyObject *values;
-    Py_ssize_t start, stop;
-    items in;
-    if (!PyArg_ParseTuple(args, "Onn:join_strings", &values, &start, &stop) ||
-        !items_start(&in, values)) {
-        return NULL;
-    }
-    joined j = {0};
-    bool good = start >= 0 && start <= stop && stop <= in.count;
-    if (!good) {
-        PyErr_SetString(PyExc_IndexError, "the list has become shorter");
-    } else {
-        good = joined_start(&j, (uint64_t)(stop - start));
-    }
-    for (Py_ssize_t i = start; good && i < stop; i++) {
-        PyObject *item = items_get(&in, i);
-        if (item == NULL) {
-            good = false;
-            break;
-        }
-        set_offset(&j, (uint64_t)(i - start));
-        good = add_object(&j, (uint64_t)(i - start), item);
-        Py_DECREF(item);
-    }
-    if (good) {
-        set_offset(&j, j.count);
-    }
-    Py_DECREF(in.sequence);
-    return joined_finish(&j, good);
 }
 
 /* ---- NumPy's strings of fixed width ---------------------------------------------- */
@@ -324,8 +135,9 @@ static bool add_characters(joined *j, uint64_t index, const unsigned char *from,
 
 PyDoc_STRVAR(join_fixed_doc,
              "join_fixed($module, data, width, count, wide, /)\n--\n\n"
-             "As join_strings, for the data of a contiguous NumPy array of count strings of\n"
-             "width bytes each, of dtype U if wide, else S. Zeros at the end are padding.");
+             "Join the data of a contiguous NumPy array of count strings of width bytes each,\n"
+             "of dtype U if wide (they become UTF-8), else S. Zeros at the end are padding.\n"
+             "Returns (offsets of 8 bytes, bytes), bytearrays.");
 
 static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -404,8 +216,6 @@ done:
 }
 
 PyMethodDef mmbpy_join_functions[] = {
-    {"measure_list", measure_list, METH_VARARGS, measure_list_doc},
-    {"join_strings", join_strings, METH_VARARGS, join_strings_doc},
     {"join_fixed", join_fixed, METH_VARARGS, join_fixed_doc},
     {"split_strings", split_strings, METH_VARARGS, split_strings_doc},
     {NULL, NULL, 0, NULL},

@@ -31,6 +31,7 @@ static int module_exec(PyObject *module)
         return -1;
     }
     if (PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
         return -1;
     }

@@ -97,6 +97,31 @@ static void check_laying(const mmb_pointers *pointers, const mmb_strings *string
     if (clean && next == pointers->count) {
         check_reading(pointers, strings, text, true);
     }
+    if (error != 0) {
+        return;
+    }
+
+    /* Once more, one by one: over what was just laid, which goes. */
+    mmb_slice slices[MAX_STRINGS];
+    uint32_t ends[MAX_STRINGS + 1];
+    uint64_t laid;
+    memcpy(ends, strings->offsets, (pointers->count + 1) * sizeof *ends);
+    for (uint64_t i = 0; i < pointers->count; i++) {
+        slices[i] = (mmb_slice){.bytes = strings->bytes + ends[i], .length = ends[i + 1] - ends[i]};
+    }
+    if (clean) {
+        for (uint64_t i = 0; i < pointers->count; i++) {
+            zero(pointers->segment, pointers->word + i * pointers->stride, 1);
+        }
+        zero(block.segment, block.word, block.words);
+    }
+    rest = block;
+    CHECK(mmb_slices_lay(segments, 2, pointers, slices, pointers->count, text, &laid, &rest,
+                         &flaw) == 0);
+    CHECK(!clean || laid == next);
+    if (clean && laid == pointers->count) {
+        check_reading(pointers, strings, text, true);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -323,6 +323,48 @@ static void laying_far_and_in_two_blocks(void)
     check_column(&pointers, true, bytes, wide, 0x0D);
 }
 
+static void laying_slices(void)
+{
+    const unsigned char *all = (const unsigned char *)bytes;
+    mmb_slice slices[] = {
+        {.bytes = all, .length = 3},
+        {.bytes = NULL},
+        {.bytes = all + 3, .length = 8},
+        {.bytes = all + 11, .length = 3},
+    };
+    for (uint32_t segment = 0; segment < 2; segment++) {
+        mmb_pointers pointers = {.word = 1, .stride = 2, .count = 4, .segment = 0};
+        uint64_t laid;
+        make(8 + 4, 4 + 3);
+        mmb_block block = {.word = segment == 0 ? 8 : 0, .words = 4, .segment = segment};
+        if (segment == 1) {
+            block.words = 6;
+        }
+        CHECK_EQ(mmb_slices_lay(segments, 2, &pointers, slices, 4, true, &laid, &block, &flaw), 0);
+        CHECK_EQ(laid, segment == 0 ? 4 : 3);
+        if (segment == 1) { /* one pad too many for the block: the last one has to wait */
+            mmb_pointers last = {.word = 7, .stride = 2, .count = 1, .segment = 0};
+            block.words = 2;
+            CHECK_EQ(mmb_slices_lay(segments, 2, &last, &slices[3], 1, true, &laid, &block, &flaw),
+                     0);
+            CHECK_EQ(laid, 1);
+        }
+        check_column(&pointers, true, bytes, wide, 0x0D);
+        slices[0].skip = true;
+        CHECK_EQ(mmb_slices_lay(segments, 2, &pointers, slices, 1, true, &laid, &block, &flaw), 0);
+        CHECK_EQ(laid, 1);
+        check_column(&pointers, true, bytes, wide, 0x0D);
+        slices[0].skip = false;
+    }
+    mmb_pointers pointers = {.word = 0, .stride = 1, .count = 1, .segment = 0};
+    mmb_block block = {.word = 1, .words = 1, .segment = 0};
+    const mmb_slice too_long = {.bytes = all, .length = (1u << 29) - 1};
+    uint64_t laid;
+    CHECK_EQ(mmb_slices_lay(segments, 2, &pointers, &too_long, 1, true, &laid, &block, &flaw),
+             MMB_EMESSAGE);
+    CHECK_EQ(laid, 0);
+}
+
 static void places_out_of_bounds(void)
 {
     mmb_strings strings = strings_of(true);
@@ -416,6 +458,7 @@ int main(void)
     RUN(what_is_utf8);
     RUN(laying_near);
     RUN(laying_far_and_in_two_blocks);
+    RUN(laying_slices);
     RUN(places_out_of_bounds);
     RUN(texts_that_are_none);
     RUN(strings_that_overlap);

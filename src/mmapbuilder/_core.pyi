@@ -131,12 +131,20 @@ def read_strings(
 def measure_list(
     values: Sequence[str | Buffer | float | None], text: bool, /
 ) -> tuple[int, int]: ...
-def join_strings(
-    values: Sequence[str | Buffer | float | None], start: int, stop: int, /
-) -> tuple[bytearray, bytearray, bytearray | None]: ...
+def lay_list(
+    segments: tuple[Buffer, ...],
+    pointers: tuple[int, int, int, int],
+    values: Sequence[str | Buffer | float | None],
+    start: int,
+    wanted: Buffer | None,
+    text: bool,
+    next: int,
+    block: tuple[int, int, int],
+    /,
+) -> tuple[int, int, int]: ...
 def join_fixed(
     data: Buffer, width: int, count: int, wide: bool, /
-) -> tuple[bytearray, bytearray, None]: ...
+) -> tuple[bytearray, bytearray]: ...
 def split_strings(
     offsets: Buffer, bytes: Buffer, valid: Buffer, text: bool, missing: object, /
 ) -> list[Any]: ...

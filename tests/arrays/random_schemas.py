@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 import struct
@@ -23,7 +24,8 @@ RANGES = {
 COLORS = ["red", "green", "blue", "purple"]
 
 _numbers = itertools.count(1)
-_parsers: list[Any] = []  # what they have loaded dies with them, in use or not
+# What a parser has loaded dies with it, in use or not; many at once exceed limits.
+_parsers: collections.deque[Any] = collections.deque(maxlen=100)
 
 
 @dataclass

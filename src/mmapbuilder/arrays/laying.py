@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from .. import _core
 from . import blocks
 from .path import Space
 from .strings import Listed, Part
@@ -54,26 +53,21 @@ def lay(
     block = blocks.Block(segment, word, 0)  # will do for what takes no room
     row = 0
     for number, part in enumerate(parts):
-        end_of_part = row + part.rows
-        for batch in part.batches():
-            mask = None if wanted is None else wanted[row : row + batch.rows]
-            rows = (segment, word + row * stride, stride, batch.rows)
-            done = 0
-            while True:
-                done, at, left = _core.lay_strings(
-                    space.segments, rows, batch, mask, text, done, block
-                )
-                block = block._replace(word=at, words=left)
-                if done == batch.rows:
-                    break
-                left_in_part = end_of_part - row - done
-                rest = [part.after(part.rows - left_in_part), *parts[number + 1 :]]
-                if need is None:  # the block before did not hold all
-                    after = None if wanted is None else wanted[row + done :]
-                    need = measure(rest, after, text, "")
-                space, block = _room(space, segment, rest, need, text)
-                need = None
-            row += batch.rows
+        mask = None if wanted is None else wanted[row : row + part.rows]
+        rows = (segment, word + row * stride, stride, part.rows)
+        done = 0
+        while True:
+            done, at, left = part.lay(space.segments, rows, mask, text, done, block)
+            block = block._replace(word=at, words=left)
+            if done == part.rows:
+                break
+            rest = [part.after(done), *parts[number + 1 :]]
+            if need is None:  # the block before did not hold all
+                after = None if wanted is None else wanted[row + done :]
+                need = measure(rest, after, text, "")
+            space, block = _room(space, segment, rest, need, text)
+            need = None
+        row += part.rows
     return space
 
 

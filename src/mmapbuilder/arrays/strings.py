@@ -1,7 +1,6 @@
-"""Text and Data from anywhere, in the one layout that the native code takes: Arrow's."""
+"""Text and Data from anywhere, in the two forms that the native code takes."""
 
 import sys
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import _core
@@ -9,8 +8,8 @@ from . import _arrow
 from ._numpy import np
 from .values import is_masked, length_of
 
-# Strings of a list that are joined at a time: few enough to stay in the cache.
-_BATCH = 1 << 13
+Room = tuple[int, int, int]
+"""The number of the first string that was not laid; what is left of a block."""
 
 
 class Part(NamedTuple):
@@ -38,9 +37,11 @@ class Part(NamedTuple):
         """Check the strings; return the words that they take, and how many there are."""
         return _core.measure_strings(self, wanted, text)
 
-    def batches(self) -> Iterator["Part"]:
-        """Go through the strings in runs."""
-        yield self
+    def lay(
+        self, segments: Any, pointers: Any, wanted: Any, text: bool, number: int, block: Any
+    ) -> Room:
+        """Lay the strings from `number` on; see `_core.lay_strings`."""
+        return _core.lay_strings(segments, pointers, self, wanted, text, number, block)
 
 
 class Listed(NamedTuple):
@@ -68,12 +69,13 @@ class Listed(NamedTuple):
             values = values[self.first : self.first + self.rows]
         return _core.measure_list(values, text)
 
-    def batches(self) -> Iterator[Part]:
-        """Go through the strings in runs, each of which is joined when it is its turn."""
-        for start in range(self.first, self.first + self.rows, _BATCH):
-            stop = min(start + _BATCH, self.first + self.rows)
-            offsets, data, valid = _core.join_strings(self.values, start, stop)
-            yield Part(offsets, 8, data, valid, 0, stop - start)
+    def lay(
+        self, segments: Any, pointers: Any, wanted: Any, text: bool, number: int, block: Any
+    ) -> Room:
+        """Lay the strings from `number` on; see `_core.lay_list`."""
+        return _core.lay_list(
+            segments, pointers, self.values, self.first, wanted, text, number, block
+        )
 
 
 def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | Listed]":
@@ -143,10 +145,8 @@ def _from_numpy(array: Any, label: str, wanted: Any) -> Part | Listed:
         return _from_sequence(_only(array.astype(object).tolist(), wanted))
     plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     width = plain.dtype.itemsize
-    offsets, data, valid = _core.join_fixed(
-        plain.view(np.uint8).data, width, len(plain), kind == "U"
-    )
-    return Part(offsets, 8, data, valid, 0, len(plain))
+    offsets, data = _core.join_fixed(plain.view(np.uint8).data, width, len(plain), kind == "U")
+    return Part(offsets, 8, data, None, 0, len(plain))
 
 
 _LAYOUTS = {"string": 4, "binary": 4, "large_string": 8, "large_binary": 8}
