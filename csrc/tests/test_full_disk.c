@@ -317,6 +317,38 @@ static const struct {
     {"with little left", with_little_left, 20 << 20},
 };
 
+/* ---- a quota -------------------------------------------------------------------- */
+
+static int beyond_the_quota(void *top)
+{
+    char directory[PATH_MAX + 8];
+    snprintf(directory, sizeof directory, "%s/limited", (const char *)top);
+    if (!run_command("btrfs quota enable %s && btrfs subvolume create %s >/dev/null && "
+                     "btrfs qgroup limit 20M %s",
+                     top, directory, directory)) {
+        skip("btrfs cannot set a quota");
+        return 0;
+    }
+    for (int holes = 0; holes < 2; holes++) {
+        int fd;
+        mmb_map *map = open_map_in(directory, &fd, GIB);
+        if (holes) {
+            mmb_map_base(map)[GIB / 2] = 1;
+        }
+        CHECK_EQ(mmb_map_reserve(map, 0, 60 * MIB), EDQUOT);
+        CHECK_EQ(mmb_map_poison(map), 0);
+        uint64_t pages = 0;
+        while (mmb_map_poison(map) == 0) {
+            store_page(map, pages++);
+            CHECK(pages < 30 * MIB / PAGE);
+        }
+        check_poisoned(map, EDQUOT, pages);
+        mmb_map_free(map);
+        close(fd);
+    }
+    return 0;
+}
+
 /* ---- a limit on the file's size -------------------------------------------------- */
 
 static int limit_lowered_later(void *unused)
@@ -349,6 +381,8 @@ static int limit_lowered_later(void *unused)
 int main(int argc, char **argv)
 {
     CHECK_EXITED(run_child(limit_lowered_later, NULL, SECONDS));
+    fprintf(stderr, "  btrfs: beyond the quota\n");
+    on_disk(&disk_btrfs, 200 * MIB, beyond_the_quota, SECONDS);
     for (size_t i = 0; i < sizeof disks / sizeof *disks; i++) {
         const disk *at = &disks[i];
         for (size_t k = 0; k < sizeof attacks / sizeof *attacks; k++) {
