@@ -63,6 +63,9 @@ $(VENV)/.demo: $(VENV)/.made $(SOURCES)
 	$(call install,capnp)
 $(VENV)/.test: $(VENV)/.made $(SOURCES)
 	$(call install,test)
+$(VENV)/.bench: $(VENV)/.made $(SOURCES)
+	$(call install,bench)
+	@touch $(VENV)/.test $(VENV)/.demo
 $(VENV)/.dev: $(VENV)/.made $(SOURCES)
 	$(call install,dev)
 	@touch $(VENV)/.test $(VENV)/.demo
@@ -272,8 +275,8 @@ fuzz-short:
 # ---- benchmarks, wheels, cleaning ---------------------------------------------
 
 .PHONY: bench wheel dist-check clean
-bench: $(VENV)/.test
-	$(PY) benchmarks/run.py $(BENCH_ARGS)
+bench: $(VENV)/.bench
+	$(PY) -m benchmarks $(BENCH_ARGS)
 
 # auditwheel wants a platform tag that PyPI takes; --strict abi3audit wants nothing
 # from the wheel that 3.11 does not promise.

@@ -29,11 +29,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("subjects", nargs="*", help=f"of {', '.join(names)}")
     parser.add_argument("--directory", default="/var/tmp", help="where the files are made")
     parser.add_argument("--places", default=",".join(PLACES), help="file systems")
-    parser.add_argument("--output", default=str(ROOT / "benchmarks" / "results"))
+    parser.add_argument("--output", default=str(ROOT / "benchmarks" / "out"))
     parser.add_argument("--charts", default=None, help="where the charts go; as --output")
     parser.add_argument("--rounds", type=int, default=0, help="instead of each subject's own")
     parser.add_argument("--quick", action="store_true", help="one round of smaller sizes")
     parser.add_argument("--add", action="store_true", help="to the results that are there")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, only report again")
     arguments = parser.parse_args()
     unknown = set(arguments.subjects) - set(names)
     if unknown:
@@ -91,6 +92,36 @@ def _quick(subject: Subject) -> Subject:
     )
 
 
+def _measure(
+    arguments: argparse.Namespace,
+    chosen: list[Subject],
+    results: list[Series],
+    memory: dict[str, int],
+    known: Path,
+) -> dict[str, object]:
+    """Run all that was chosen, writing down what is there after each part."""
+    base = Path(tempfile.mkdtemp(prefix="mmapbuilder-bench-", dir=arguments.directory))
+    wanted = arguments.places.split(",")
+    with (
+        places(base, wanted, 24 * GIB) as found,
+        tempfile.TemporaryDirectory() as limits,
+    ):
+        _build_limits(Path(limits))
+        about = machine.describe(ROOT, found)
+        for subject in chosen:
+            for kind in subject.places:
+                if kind in found:
+                    more = _run(subject, kind, found[kind], Path(limits), arguments.rounds)
+                    results.extend(more)
+                    report.write(known, about, results, memory, judge(results, memory))
+            if found:
+                first = next(iter(found.values()))
+                for way in subject.memory:
+                    path = os.path.join(first, "memory")
+                    memory[way] = peak_private(way, path, subject.sizes[-1])
+    return about
+
+
 def main() -> None:
     arguments = _arguments()
     output = Path(arguments.output)
@@ -103,24 +134,12 @@ def main() -> None:
     known = output / "results.json"
     if arguments.add and known.exists():
         results, memory = report.read(known, {subject.name for subject in chosen})
-    base = Path(tempfile.mkdtemp(prefix="mmapbuilder-bench-", dir=arguments.directory))
-    wanted = arguments.places.split(",")
-    with (
-        places(base, wanted, 24 * GIB) as found,
-        tempfile.TemporaryDirectory() as limits,
-    ):
-        _build_limits(Path(limits))
-        about = machine.describe(ROOT, found)
-        for subject in chosen:
-            for kind in subject.places:
-                if kind in found:
-                    results += _run(subject, kind, found[kind], Path(limits), arguments.rounds)
-                    report.write(known, about, results, memory, judge(results, memory))
-            if found:
-                first = next(iter(found.values()))
-                for way in subject.memory:
-                    path = os.path.join(first, "memory")
-                    memory[way] = peak_private(way, path, subject.sizes[-1])
+    about: dict[str, object] = {}
+    if arguments.draw:
+        results, memory = report.read(known, set())
+        about = report.machine_of(known)
+    else:
+        about = _measure(arguments, chosen, results, memory, known)
     targets = judge(results, memory)
     report.write(known, about, results, memory, targets)
     table = report.table(results, memory, targets)

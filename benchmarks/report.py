@@ -29,6 +29,7 @@ def write(
                 "wanted": ("at least " if target.at_least else "at most ") + f"{target.wanted:g}",
                 "figure": None if target.figure is None else round(target.figure, 3),
                 "reached": target.reached,
+                "of processor times": target.processor and round(target.processor, 3),
             }
             for target in targets
         ],
@@ -47,6 +48,11 @@ def read(path: Path, without: set[str]) -> tuple[list[Series], dict[str, int]]:
         if s["subject"] not in without
     ]
     return results, content["peak private memory"]
+
+
+def machine_of(path: Path) -> dict[str, object]:
+    """What `write` wrote about the machine."""
+    return dict(json.loads(path.read_text())["machine"])
 
 
 def _number(name: str, value: float) -> str:
@@ -101,5 +107,7 @@ def table(results: list[Series], memory: dict[str, int], targets: list[Target]) 
         figure = "not measured" if target.figure is None else f"{target.figure:.2f} {target.unit}"
         verdict = {True: "reached", False: "MISSED", None: ""}[target.reached]
         bound = f"{'>=' if target.at_least else '<='} {target.wanted:<5g}"
-        lines.append(f"  {target.what:<52} {target.place:<6} {bound} {figure:<12} {verdict}")
+        aside = f"processor {target.processor:.2f}" if target.processor else ""
+        line = f"  {target.what:<52} {target.place:<6} {bound} {figure:<12} {verdict:<8} {aside}"
+        lines.append(line.rstrip())
     return "\n".join(lines) + "\n"
