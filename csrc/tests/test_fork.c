@@ -71,36 +71,34 @@ static void a_child_that_still_writes_does_not_undo_the_close(void)
     }
 }
 
-/* Both make the first move of EOF at once, one for a byte, one for blocks: who wants
- * blocks has them, and nobody takes the other's move for a cut. */
-static void first_growths_of_two_processes_do_not_mix(void)
+/* A child makes the first move of EOF, without blocks, while the parent waits to make
+ * it with some: the parent still gets them, and takes nothing for a cut. */
+static void a_first_move_that_comes_second_has_its_blocks(void)
 {
-    for (int round = 0; round < LESS_UNDER_TSAN(300); round++) {
-        int fd = temp_file();
-        mmb_map *map = open_map(fd, GIB);
-        int start[2];
-        char byte;
-        CHECK(pipe(start) == 0);
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            close(start[1]);
-            CHECK_EQ(read(start[0], &byte, 1), 0);
-            mmb_map_base(map)[0] = 1;
-            _exit(mmb_map_poison(map));
-        }
-        close(start[0]);
-        close(start[1]); /* both go */
-        CHECK_EQ(mmb_map_reserve(map, 0, MIB), 0);
-        struct stat now;
-        CHECK(fstat(fd, &now) == 0);
-        CHECK((uint64_t)now.st_blocks * 512 >= MIB);
-        CHECK_EXITED(wait_for(pid, SECONDS));
-        mmb_map_base(map)[3 * MIB] = 1;
-        CHECK_EQ(mmb_map_base(map)[0], 1);
-        close_map(map, MIB);
-        close(fd);
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        atomic_store(&map->shared->truncating, (int)getpid());
+        sleep_ms(200);
+        CHECK(ftruncate(fd, (off_t)MMB_GRANULE) == 0);
+        atomic_store(&map->shared->backed, MMB_GRANULE);
+        atomic_store(&map->shared->truncating, 0);
+        _exit(0);
     }
+    while (atomic_load(&map->shared->truncating) == 0) {
+        sched_yield();
+    }
+    CHECK_EQ(mmb_map_ensure(map, MIB), 0); /* waits for the child */
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    CHECK_EQ(mmb_map_reserve(map, 0, MIB), 0);
+    struct stat now;
+    CHECK(fstat(fd, &now) == 0);
+    CHECK((uint64_t)now.st_blocks * 512 >= MIB);
+    mmb_map_base(map)[3 * MIB] = 1;
+    close_map(map, 3 * MIB + 1);
+    close(fd);
 }
 
 static void what_poisons_a_child_reaches_the_parent(void)
@@ -351,7 +349,7 @@ int main(void)
 {
     RUN(a_child_fills_what_the_parent_finishes);
     RUN(a_child_that_still_writes_does_not_undo_the_close);
-    RUN(first_growths_of_two_processes_do_not_mix);
+    RUN(a_first_move_that_comes_second_has_its_blocks);
     RUN(what_poisons_a_child_reaches_the_parent);
     RUN(a_store_there_dies_as_without_us);
     RUN(no_call_there_touches_the_other_file);

@@ -99,6 +99,10 @@ static int sequential_stores(void *directory)
         CHECK(pages < GIB / PAGE);
     }
     CHECK(pages > 1);
+    /* The last steps were small ones: there is no space left that could be had. */
+    struct statvfs now;
+    CHECK(statvfs(directory, &now) == 0);
+    CHECK(now.f_bavail <= now.f_blocks / 8);
     check_poisoned(map, ENOSPC, pages);
     mmb_map_free(map);
     close(fd);
