@@ -133,10 +133,11 @@ def main() -> None:
     memory: dict[str, int] = {}
     known = output / "results.json"
     if arguments.add and known.exists():
-        results, memory = report.read(known, {subject.name for subject in chosen})
+        again = {subject.name for subject in chosen}
+        results, memory = report.read(known, again, set(arguments.places.split(",")))
     about: dict[str, object] = {}
     if arguments.draw:
-        results, memory = report.read(known, set())
+        results, memory = report.read(known, set(), set())
         about = report.machine_of(known)
     else:
         about = _measure(arguments, chosen, results, memory, known)

@@ -39,13 +39,13 @@ def write(
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def read(path: Path, without: set[str]) -> tuple[list[Series], dict[str, int]]:
-    """Read back what `write` wrote, but not the subjects `without`."""
+def read(path: Path, subjects: set[str], places: set[str]) -> tuple[list[Series], dict[str, int]]:
+    """Read back what `write` wrote, but not what is to be measured again."""
     content = json.loads(path.read_text())
     results = [
         Series(s["subject"], s["place"], s["size"], s["rounds"], s["runs"], tuple(s["load"]))
         for s in content["series"]
-        if s["subject"] not in without
+        if s["subject"] not in subjects or s["place"] not in places
     ]
     return results, content["peak private memory"]
 
