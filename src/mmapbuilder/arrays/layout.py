@@ -125,9 +125,7 @@ def _field(name: str, found: Any) -> Field:
     slot = proto.slot
     kind = _type(slot.type, found)
     offset = slot.offset
-    if kind.kind == "bool":
-        pass
-    elif kind.kind in NUMBERS:
+    if kind.kind in NUMBERS:
         offset *= NUMBERS[kind.kind][1]
     return Field(name, kind, offset, _default(slot, kind.kind), tag)
 
