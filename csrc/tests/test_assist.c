@@ -163,6 +163,7 @@ static void it_blocks_all_signals(void)
     int fd = temp_file();
     mmb_map *map = open_assisted(fd, GIB, true, false);
     mmb_map_base(map)[0] = 1;
+    sleep_ms(100); /* every thread is born with all of them blocked */
     DIR *tasks = opendir("/proc/self/task");
     CHECK(tasks != NULL);
     struct dirent *entry;

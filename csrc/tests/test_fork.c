@@ -71,6 +71,34 @@ static void a_child_that_still_writes_does_not_undo_the_close(void)
     }
 }
 
+/* A disk may take longer over an allocation than anybody's patience lasts. */
+static void a_child_that_grows_slowly_is_waited_for(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[0] = 1;
+    int inside[2];
+    char byte = 0;
+    CHECK(pipe(inside) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        uint32_t entry = mmb__growers_enter(map->shared);
+        CHECK_EQ(write(inside[1], &byte, 1), 1);
+        sleep_ms(2500);
+        CHECK(ftruncate(fd, 64 * MIB) == 0);
+        mmb__growers_leave(map->shared, entry);
+        _exit(0);
+    }
+    CHECK_EQ(read(inside[0], &byte, 1), 1);
+    close(inside[0]);
+    close(inside[1]);
+    close_map(map, 100);
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    CHECK_EQ(file_size(fd), 100);
+    close(fd);
+}
+
 /* A child makes the first move of EOF, without blocks, while the parent waits to make
  * it with some: the parent still gets them, and takes nothing for a cut. */
 static void a_first_move_that_comes_second_has_its_blocks(void)
@@ -302,6 +330,32 @@ static void what_a_dead_process_held_is_taken_back(void)
     close(fd);
 }
 
+/* The locks that a thread of the parent may hold at that moment, held on its behalf. */
+static void what_threads_held_is_free_in_the_child(void)
+{
+    for (int which = 0; which < 3; which++) {
+        int fd = temp_file();
+        mmb_map *map = open_map(fd, GIB);
+        mmb_map_base(map)[0] = 1;
+        atomic_store(&map->growing, which == 0);
+        if (which > 0) {
+            mmb_map_set_poison(map, EIO);
+            atomic_store(&map->memory, which == 1 ? MMB__CONVERTING : MMB__COVERING);
+        }
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            mmb_map_base(map)[500 * MIB] = 1;
+            _exit(mmb_map_base(map)[500 * MIB] == 1 ? 0 : 3);
+        }
+        CHECK_EXITED(wait_for(pid, 20));
+        atomic_store(&map->growing, false);
+        atomic_store(&map->memory, MMB__SHARED_FILE);
+        mmb_map_free(map);
+        close(fd);
+    }
+}
+
 /* ---- forked while threads are at it -------------------------------------------------- */
 
 static _Atomic bool stop;
@@ -349,6 +403,7 @@ int main(void)
 {
     RUN(a_child_fills_what_the_parent_finishes);
     RUN(a_child_that_still_writes_does_not_undo_the_close);
+    RUN(a_child_that_grows_slowly_is_waited_for);
     RUN(a_first_move_that_comes_second_has_its_blocks);
     RUN(what_poisons_a_child_reaches_the_parent);
     RUN(a_store_there_dies_as_without_us);
@@ -356,6 +411,7 @@ int main(void)
     RUN(a_closed_standard_stream_is_not_taken);
     RUN(children_killed_at_any_moment_hang_nobody);
     RUN(what_a_dead_process_held_is_taken_back);
+    RUN(what_threads_held_is_free_in_the_child);
     RUN(a_fork_while_threads_grow_leaves_no_lock);
     return 0;
 }

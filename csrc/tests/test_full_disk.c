@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 enum { SECONDS = 280, PAGE = 4096 };
 
@@ -262,7 +263,10 @@ static int open_for_more_on_a_full_disk(void *directory)
         close_map(map, 12);
     } else {
         /* btrfs copies on write, and now has no block for that either. */
+        struct statfs fs;
+        enum { BTRFS_TYPE = 0x9123683e };
         CHECK_EQ(error, ENOSPC);
+        CHECK(fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_TYPE);
     }
     char text[32] = "";
     CHECK_EQ(pread(fd, text, sizeof text, 0), 12);

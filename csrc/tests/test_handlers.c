@@ -501,6 +501,12 @@ static void errno_is_as_it_was(void)
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     CHECK_EQ(sigismember(&mask, SIGUSR1), 0);
+    /* Where calls of the handler fail by design. */
+    CHECK_EQ(mmb_map_detach(map), 0);
+    CHECK(ftruncate(fd, 0) == 0);
+    errno = 1234;
+    CHECK_EQ(mmb_map_base(map)[0], 0);
+    CHECK_EQ(errno, 1234);
     mmb_map_free(map);
     close(fd);
 }
@@ -513,15 +519,14 @@ static void tick(int number)
     atomic_fetch_add(&ticks, 1);
 }
 
-static void grow_with_timer(int flags)
+static void grow_with_timer(int flags, int fd)
 {
     struct sigaction action = {.sa_handler = tick, .sa_flags = flags}, before;
     sigemptyset(&action.sa_mask);
     CHECK(sigaction(SIGALRM, &action, &before) == 0);
     struct itimerval every_ms = {{0, 1000}, {0, 1000}}, off = {{0, 0}, {0, 0}};
     CHECK(setitimer(ITIMER_REAL, &every_ms, NULL) == 0);
-    mmb_map *map;
-    int fd = start(&map);
+    mmb_map *map = open_map(fd, 4 * GIB);
     uint64_t *words = (uint64_t *)(void *)mmb_map_base(map);
     const uint64_t size = LESS_UNDER_TSAN(512 * MIB);
     for (uint64_t i = 0; i < size / 8; i += 64) {
@@ -530,6 +535,8 @@ static void grow_with_timer(int flags)
     /* A long allocation, which some file systems break off at any signal. */
     CHECK_EQ(mmb_map_reserve(map, 0, size + 256 * MIB), 0);
     CHECK_EQ(mmb_map_ensure(map, size + 300 * MIB), 0);
+    mmb_map_base(map)[3 * GIB] = 1;
+    CHECK_EQ(mmb_map_reserve(map, size + 300 * MIB, size + 600 * MIB), 0); /* a hole */
     CHECK(setitimer(ITIMER_REAL, &off, NULL) == 0);
     for (uint64_t i = 0; i < size / 8; i += 64) {
         CHECK_EQ(words[i], i);
@@ -541,8 +548,9 @@ static void grow_with_timer(int flags)
 
 static void a_fast_timer_changes_nothing(void)
 {
-    grow_with_timer(SA_RESTART);
-    grow_with_timer(0);
+    grow_with_timer(SA_RESTART, temp_file());
+    grow_with_timer(0, temp_file());
+    grow_with_timer(0, memfd_create("memory", MFD_CLOEXEC));
     CHECK(atomic_load(&ticks) > 0);
 }
 
