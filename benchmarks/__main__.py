@@ -75,6 +75,7 @@ def _run(subject: Subject, kind: str, path: str, limits: Path, rounds: int) -> l
                     limits=limits,
                     warm=subject.warm(size),
                     cgroup=cgroup,
+                    keep=subject.keep,
                 )
             )
     finally:

@@ -36,7 +36,14 @@ def _command(way: str, path: str, size: int, warm: int, limits: Path) -> list[st
 
 
 def run_once(
-    way: str, path: str, size: int, *, warm: int = 0, limits: Path, cgroup: Cgroup | None = None
+    way: str,
+    path: str,
+    size: int,
+    *,
+    warm: int = 0,
+    limits: Path,
+    cgroup: Cgroup | None = None,
+    keep: bool = False,
 ) -> dict[str, float] | None:
     """Run a way in a process of its own and remove what it left; None if it was killed."""
     _remove(path)
@@ -51,7 +58,8 @@ def run_once(
         timeout=TIMEOUT,
         preexec_fn=cgroup.join if cgroup else None,
     )
-    _remove(path)
+    if not keep:
+        _remove(path)
     if done.returncode == -9:
         return None
     if done.returncode != 0:
@@ -129,17 +137,22 @@ def run_series(
     limits: Path,
     warm: int = 0,
     cgroup: Cgroup | None = None,
+    keep: bool = False,
 ) -> Series:
     """Run each way once a round, starting each round with another."""
     series = Series(subject, place, size, rounds)
     before = os.getloadavg()[0]
+    paths: list[str] = []
     for number in range(rounds):
         for i in range(len(ways)):
             way = ways[(i + number) % len(ways)]
             path = os.path.join(directory, f"{subject}-{number}-{i}")
-            run = run_once(way, path, size, warm=warm, limits=limits, cgroup=cgroup)
+            paths.append(path)
+            run = run_once(way, path, size, warm=warm, limits=limits, cgroup=cgroup, keep=keep)
             series.runs.setdefault(way, []).append(run)
             print(".", end="", file=sys.stderr, flush=True)
+    for path in paths:
+        _remove(path)
     print(file=sys.stderr)
     series.load = (before, os.getloadavg()[0])
     return series

@@ -19,6 +19,8 @@ class Subject:
     places: tuple[str, ...] = ("ext4", "xfs", "tmpfs")
     warm: Callable[[int], int] = lambda size: 0  # bytes of memory to touch before each run
     cgroup: int = 0  # bytes of memory, page cache included, that a run may have
+    keep: bool = False  # files until all runs are done: ext4 makes new ones slowly after many
+    # were removed
     memory: tuple[str, ...] = ()  # ways whose private memory is looked at as well
     about: str = ""
 
@@ -133,6 +135,7 @@ SUBJECTS = (
         ),
         (1000,),
         7,
+        keep=True,
         about="files of 4 KiB, each opened, given its content and closed",
     ),
     Subject(

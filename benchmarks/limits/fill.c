@@ -65,8 +65,8 @@ static void write_all(int fd, const unsigned char *from, size_t length)
 /* Address space aligned to a huge page, with `fd` over it or, for -1, nothing. */
 static unsigned char *map_aligned(int fd, size_t length, bool huge, bool single)
 {
-    unsigned char *start = mmap(NULL, length + GRANULE, PROT_NONE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *start =
+        mmap(NULL, length + GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     check(start != MAP_FAILED, "mmap");
     start += GRANULE - (uintptr_t)start % GRANULE;
     int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);

@@ -6,8 +6,8 @@
  *
  *     write   open, write, close
  *     sized   open, ftruncate to 4 KiB, mmap, store, munmap, close
- *     grown   what a file that grows by stores cannot do without: open, lock, room for
- *             64 GiB, 2 MiB of file of which 64 KiB have blocks, store, cut, unmap, close */
+ *     grown   what a file that grows by stores cannot do without: open, lock, 64 GiB of
+ *             addresses, an end at 2 MiB, store, cut, unmap, unlock, close */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdbool.h>
@@ -51,11 +51,10 @@ static void map_it(int fd, size_t length, bool grows)
     char *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     check(base != MAP_FAILED);
     if (grows) {
-        enum { KEEP_SIZE = 1 };
         check(flock(fd, LOCK_EX | LOCK_NB) == 0);
         madvise(base, SMALL, MADV_RANDOM);
-        check(fallocate(fd, KEEP_SIZE, 0, SMALL) == 0);
-        check(fallocate(fd, 0, GRANULE - 1, 1) == 0);
+        madvise(base + SMALL, length - SMALL, MADV_HUGEPAGE);
+        check(ftruncate(fd, GRANULE) == 0);
     } else {
         check(ftruncate(fd, sizeof data) == 0);
     }
@@ -64,6 +63,9 @@ static void map_it(int fd, size_t length, bool grows)
         check(ftruncate(fd, sizeof data) == 0);
     }
     munmap(base, length);
+    if (grows) {
+        flock(fd, LOCK_UN);
+    }
 }
 
 int main(int count, char **words)
