@@ -263,10 +263,9 @@ bool mmb__os_counts_blocks(int fd)
     case EXT4_TYPE:
     case XFS_TYPE:
     case TMPFS_TYPE:
-    case OVERLAY_TYPE:
         return true;
     default:
-        return false; /* late, compressed, or a guess of the other side of a network */
+        return false; /* late, compressed, or unknown what is below (overlay, network) */
     }
 }
 
