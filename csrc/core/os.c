@@ -232,7 +232,6 @@ enum {
     TMPFS_TYPE = 0x01021994,
     HUGETLB_TYPE = 0x958458f6,
     BTRFS_TYPE = 0x9123683e,
-    OVERLAY_TYPE = 0x794c7630,
 };
 
 static uint32_t file_system(int fd, uint64_t *block)
@@ -304,11 +303,11 @@ bool mmb__os_finds_data(int fd)
     case XFS_TYPE:
     case TMPFS_TYPE:
     case BTRFS_TYPE:
-    case OVERLAY_TYPE: /* asks the file system that it keeps its files in */
         return true;
     default:
         /* Others may answer from their metadata and miss pages that were
-         * dirtied through a mapping and not written back yet. */
+         * dirtied through a mapping and not written back yet; an overlay passes
+         * the question on to who knows whom. */
         return false;
     }
 }
