@@ -56,7 +56,7 @@ bool mmb__was_cut(const mmb_map *map)
     for (int i = 0; i < LOOKS; i++) {
         struct stat now;
         if (fstat(map->fd, &now) != 0 || now.st_ino != map->ino ||
-            (uint64_t)now.st_blocks * 512 >= atomic_load(&map->solid)) {
+            (uint64_t)now.st_blocks * 512 >= atomic_load(&map->shared->solid)) {
             return false;
         }
         pause_briefly();
@@ -93,8 +93,9 @@ static void note_backed(const mmb_map *map, uint64_t end)
 
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to)
 {
-    uint64_t seen = atomic_load(&map->solid);
-    while (from <= seen && seen < to && !atomic_compare_exchange_weak(&map->solid, &seen, to)) {
+    uint64_t seen = atomic_load(&map->shared->solid);
+    while (from <= seen && seen < to &&
+           !atomic_compare_exchange_weak(&map->shared->solid, &seen, to)) {
     }
 }
 
@@ -133,6 +134,18 @@ static void lock_truncation(mmb__shared *shared)
         }
         pause_briefly();
     }
+}
+
+void mmb__begin_blocks(mmb_map *map, sigset_t *before)
+{
+    begin_growing(map, before);
+    lock_truncation(map->shared);
+}
+
+void mmb__end_blocks(mmb_map *map, const sigset_t *before)
+{
+    atomic_store(&map->shared->truncating, 0);
+    end_growing(map, before);
 }
 
 /* ---- one move of EOF ------------------------------------------------------- */
@@ -241,7 +254,7 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     uint64_t end = mmb__min(mmb__round_up(wanted, MMB_GRANULE), map->length);
     uint64_t start = near ? eof : mmb__round_down(from, MMB_GRANULE);
     if (near && eof <= MMB_GRANULE) {
-        start = mmb__min(eof, atomic_load_explicit(&map->solid, memory_order_relaxed));
+        start = mmb__min(eof, atomic_load_explicit(&map->shared->solid, memory_order_relaxed));
     }
     bool small = eof == 0 && to <= map->small;
     return (move){.start = start, .solid = small ? start : end, .end = end};

@@ -16,6 +16,7 @@
  * get blocks and pages one by one. A multiple of every page size in use. */
 #define MMB__SMALL ((uint64_t)64 << 10)
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -33,6 +34,11 @@ typedef struct {
      * lowered: whoever reads it (acquire) *before* fstat must find the file at
      * least this long, or someone else has cut it. */
     _Atomic uint64_t backed;
+    /* [0, solid) is known to have blocks. Raised (compare-and-swap) by whoever has
+     * allocated them, lowered before some are punched out; too low is always safe, too
+     * high would make a cut of a hole. What was below EOF when it got blocks, and what
+     * is punched out, is so under mmb__begin_blocks. */
+    _Atomic uint64_t solid;
     /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
     _Atomic int poison;
     /* Set by the owner's seal (seq_cst), read by growers (seq_cst) after they
@@ -101,9 +107,6 @@ struct mmb_map {
     /* The largest step worth trying, lowered when the disk runs full. Relaxed. */
     _Atomic uint64_t step_limit;
 
-    /* [0, solid) is known to have blocks. Raised (compare-and-swap) by whoever has
-     * allocated them, lowered before some are punched out; too low is always safe. */
-    _Atomic uint64_t solid;
     /* The page tried in vain last, and how often in a row. Relaxed; a heuristic
      * against endless loops. */
     _Atomic uint64_t retry_offset;
@@ -166,6 +169,11 @@ bool mmb__was_cut(const mmb_map *map);
 /* True if the fault at `offset` came back so often that our answer cannot be what it
  * needs. Handler: yes. */
 bool mmb__tried_too_often(mmb_map *map, uint64_t offset);
+
+/* Between these, no other thread or process gives blocks to what lies below EOF, notes
+ * them, or takes them away; all signals are blocked in the calling thread. Handler: no. */
+void mmb__begin_blocks(mmb_map *map, sigset_t *before);
+void mmb__end_blocks(mmb_map *map, const sigset_t *before);
 
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);

@@ -343,21 +343,24 @@ static int try_ends(const mmb_map *map, uint64_t start, uint64_t stop)
 static int reserve_piece(mmb_map *map, uint64_t start, uint64_t stop)
 {
     int error = mmb__grow(map, start, stop, MMB__WRITE);
-    if (error != 0 || stop <= atomic_load(&map->solid)) {
+    if (error != 0 || stop <= atomic_load(&map->shared->solid)) {
         return error;
     }
     /* Part of it was below EOF already, and may be holes. */
+    sigset_t before;
+    mmb__begin_blocks(map, &before);
     error = mmb__os_allocate(map->fd, start, stop - start);
     if (error == EOPNOTSUPP) {
         error = mmb__os_raise(map->fd, start, stop); /* NFS */
     }
+    if (error == 0) {
+        mmb__note_solid(map, start, stop);
+    }
+    mmb__end_blocks(map, &before);
     if (error == EOPNOTSUPP) {
         /* The next best: the pages themselves. */
         error = mmb__os_populate(map->base + start, stop - start, true);
         return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
-    }
-    if (error == 0) {
-        mmb__note_solid(map, start, stop);
     }
     return error;
 }

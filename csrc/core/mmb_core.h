@@ -139,7 +139,8 @@ int mmb_map_ensure(mmb_map *map, uint64_t end);
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
 /* Make [from, backed) read as zeros again, giving blocks back where the file
- * system can; EOF stays. Handler: no. */
+ * system can; EOF stays. Only the process that opened the map may: EPERM in a child.
+ * Handler: no. */
 int mmb_map_zero_from(mmb_map *map, uint64_t from);
 
 /* End of the last non-zero byte at or beyond `floor`, else `floor`. Holes cost

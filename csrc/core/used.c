@@ -163,6 +163,9 @@ int mmb_map_zero_from(mmb_map *map, uint64_t from)
 {
     uint64_t eof = 0;
     int error = mmb__check(map, &eof);
+    if (error == 0 && !mmb_map_is_owner(map)) {
+        return EPERM;
+    }
     if (error != 0 || from >= eof) {
         return error;
     }
@@ -171,9 +174,13 @@ int mmb_map_zero_from(mmb_map *map, uint64_t from)
     if (error != 0 || page_end == eof) {
         return error;
     }
-    uint64_t solid = atomic_load_explicit(&map->solid, memory_order_relaxed);
-    while (solid > page_end && !atomic_compare_exchange_weak(&map->solid, &solid, page_end)) {
+    sigset_t before;
+    mmb__begin_blocks(map, &before);
+    _Atomic uint64_t *solid = &map->shared->solid;
+    uint64_t seen = atomic_load(solid);
+    while (seen > page_end && !atomic_compare_exchange_weak(solid, &seen, page_end)) {
     }
     error = mmb__os_punch(map->fd, page_end, eof - page_end);
+    mmb__end_blocks(map, &before);
     return error == EOPNOTSUPP ? write_zeros(map, page_end, eof) : error;
 }
