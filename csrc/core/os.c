@@ -50,7 +50,9 @@
 
 /* Set to the same values by every map that is opened; atomic only for form. */
 static _Atomic uint64_t page_size = 4096;
+#if defined(__linux__)
 static _Atomic bool populates; /* an answer to MADV_POPULATE_* can be believed */
+#endif
 
 void mmb__os_init(void)
 {
