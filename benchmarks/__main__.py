@@ -109,6 +109,8 @@ def _measure(
     ):
         _build_limits(Path(limits))
         about = machine.describe(ROOT, found)
+        if arguments.add and known.exists():
+            report.add_places(about, report.machine_of(known))
         for subject in chosen:
             for kind in subject.places:
                 if kind in found:

@@ -62,13 +62,16 @@ def _bars(axes: Any, series: Series, what: str) -> None:
             values.append(0.0)
         else:
             values.append(series.size / total / 1e9 if what == "GB/s" else total)
+    if what == "seconds" and max(values) < 0.5:
+        what, values = "milliseconds", [1000 * value for value in values]
     places = range(len(ways))
     axes.barh(places, values, color=[_color(way) for way in ways], height=0.7)
     axes.set_yticks(places, [_name(way) for way in ways], fontsize=8)
     axes.invert_yaxis()
     for place, way, value in zip(places, ways, values, strict=True):
         killed = series.median(way) is None
-        label = "killed: out of memory" if killed else f"{value:.2f}"
+        figure = f"{value:.1f}" if what == "milliseconds" else f"{value:.2f}"
+        label = "killed: out of memory" if killed else figure
         axes.text(value, place, f" {label}", va="center", fontsize=7)
     axes.set_xlim(0, max([*values, 1e-9]) * 1.18)
     axes.set_xlabel(what, fontsize=8)

@@ -7,6 +7,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import mmapbuilder
 from benchmarks.places import kind_of
 
 
@@ -21,6 +22,8 @@ def _first_line(path: str, start: str) -> str:
 
 
 def _version(package: str) -> str:
+    if package == "mmapbuilder":  # which may be used from its source tree
+        return str(mmapbuilder.__version__)
     try:
         return version(package)
     except PackageNotFoundError:

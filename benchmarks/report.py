@@ -55,6 +55,13 @@ def machine_of(path: Path) -> dict[str, object]:
     return dict(json.loads(path.read_text())["machine"])
 
 
+def add_places(about: dict[str, object], earlier: dict[str, object]) -> None:
+    """Keep the file systems that earlier runs were made on."""
+    old, new = earlier.get("file systems"), about["file systems"]
+    if isinstance(old, dict) and isinstance(new, dict):
+        about["file systems"] = old | new
+
+
 def _number(name: str, value: float) -> str:
     if name not in _SECONDS:
         return f"{name} {value:,.0f}"
