@@ -88,7 +88,10 @@ def _panels(
         return
     rows = max(len(series.runs) for series in results)
     figure, all_axes = plot.subplots(
-        1, len(results), figsize=(4.2 * len(results), 1.2 + 0.3 * rows), squeeze=False
+        1,
+        len(results),
+        figsize=(max(6.5, 4.2 * len(results)), 1.2 + 0.3 * rows),
+        squeeze=False,
     )
     for axes, series in zip(all_axes[0], results, strict=True):
         _bars(axes, series, what)
