@@ -339,16 +339,33 @@ static int try_ends(const mmb_map *map, uint64_t start, uint64_t stop)
     return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
 }
 
+/* A file that is small has got no blocks yet. Who reserves in it is likely to go on: give
+ * it blocks from where they end, and some ahead, so that the next calls find them. */
+static bool reserve_ahead(mmb_map *map, uint64_t solid, uint64_t stop)
+{
+    uint64_t ahead = mmb__min(mmb__round_up(stop, MMB__SMALL), map->length);
+    if (stop > MMB_GRANULE || mmb__os_allocate(map->fd, solid, ahead - solid) != 0) {
+        return false;
+    }
+    mmb__note_solid(map, solid, ahead);
+    return true;
+}
+
 /* Back whole pages. */
 static int reserve_piece(mmb_map *map, uint64_t start, uint64_t stop)
 {
     int error = mmb__grow(map, start, stop, MMB__WRITE);
-    if (error != 0 || stop <= atomic_load(&map->shared->solid)) {
+    uint64_t solid = atomic_load(&map->shared->solid);
+    if (error != 0 || stop <= solid) {
         return error;
     }
     /* Part of it was below EOF already, and may be holes. */
     sigset_t before;
     mmb__begin_blocks(map, &before);
+    if (reserve_ahead(map, solid, stop)) {
+        mmb__end_blocks(map, &before);
+        return 0;
+    }
     error = mmb__os_allocate(map->fd, start, stop - start);
     if (error == EOPNOTSUPP) {
         error = mmb__os_raise(map->fd, start, stop); /* NFS */
