@@ -30,7 +30,9 @@
 #include <semaphore.h>
 #endif
 #if defined(__linux__)
+#include <linux/fs.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -298,10 +300,19 @@ uint64_t mmb__os_collapse_unit(int fd)
     return block > mmb__os_page() ? block : mmb__os_page();
 }
 
+/* Files that ext4 keeps in the way of its predecessors. */
+static bool has_extents(int fd)
+{
+    enum { EXTENTS = 0x80000 };
+    int flags = 0; /* libcs disagree about the type of a request */
+    return syscall(SYS_ioctl, fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & EXTENTS) != 0;
+}
+
 bool mmb__os_finds_data(int fd)
 {
     switch (file_system(fd, NULL)) {
     case EXT4_TYPE:
+        return has_extents(fd); /* of others it does not tell what was stored lately */
     case XFS_TYPE:
     case TMPFS_TYPE:
     case BTRFS_TYPE:

@@ -10,9 +10,6 @@
 static int has_data(const mmb_map *map, uint64_t offset, uint64_t end, bool *answer)
 {
     uint64_t found = 0;
-    if (!mmb__can_allocate(map)) {
-        return EOPNOTSUPP; /* ext4 without extents does not see what was stored lately */
-    }
     int error = mmb__os_next_data(map->fd, offset, &found);
     *answer = error == 0 && found < end;
     return error == ENXIO ? 0 : error;
