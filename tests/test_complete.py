@@ -1,0 +1,32 @@
+"""What other tests skip for want of a package, CI must not lack."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+
+import pytest
+
+from support.missing import EVERYTHING_MUST_RUN
+
+GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
+# Of these there are wheels for every Python that is tested; of the others not for all.
+TEST = ["hypothesis", "numpy"]
+if GIL:
+    TEST += ["pyarrow"]
+if GIL and sys.version_info < (3, 15):
+    TEST += ["capnp"]
+DEVELOPMENT = ["matplotlib", "mypy", "pandas", "polars"]
+
+
+def has(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def test_nothing_is_skipped_for_want_of_a_package() -> None:
+    if not EVERYTHING_MUST_RUN:
+        pytest.skip("only under CI=true, elsewhere packages may be missing")
+    # An environment with the linter is that of the extra `dev`.
+    needed = TEST + (DEVELOPMENT if has("ruff") else [])
+    assert [name for name in needed if not has(name)] == []
