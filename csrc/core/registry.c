@@ -133,7 +133,9 @@ static void wait_for_users(slot *at)
 void mmb__registry_remove(mmb_map *map)
 {
     slot *at = &slots[map->slot];
-    atomic_store(&at->start, 0);
+    /* Before the look at `users`, by all means: processors order an exchange and a load,
+     * emulated ones not always a store and a load. */
+    (void)atomic_exchange(&at->start, 0);
     wait_for_users(at);
     pthread_mutex_lock(&mutex);
     atomic_store_explicit(&at->map, NULL, memory_order_relaxed);
@@ -164,10 +166,11 @@ static mmb_map *enter_slot(slot *at, uintptr_t address)
         return NULL;
     }
     atomic_fetch_add(&at->users, 1);
-    /* The slot may have been retired, or given to another map, in between; what it
-     * holds now cannot change while we are counted in. */
-    if (atomic_load(&at->start) != 0 && address >= atomic_load(&at->start) &&
-        address < atomic_load(&at->end)) {
+    /* The slot may have been retired, or given to another map, in between. Whose start
+     * is there now stays until we leave, with its end. The start is loaded once: it can
+     * become 0, which is below every address. */
+    start = atomic_load(&at->start);
+    if (start != 0 && address >= start && address < atomic_load(&at->end)) {
         return atomic_load_explicit(&at->map, memory_order_relaxed);
     }
     atomic_fetch_sub(&at->users, 1);
