@@ -1,16 +1,18 @@
 /* column_lists.c - columns of Text and Data from lists of Python's strings.
  *
  * The strings are gone through twice: all are checked before the first is laid. They are
- * laid from where they are, a few at a time, so that nothing is copied twice and nothing
- * large is allocated. */
+ * laid from where they are, some at a time, so that nothing is copied twice and nothing
+ * large is allocated. Most of the time is spent waiting for the memory of the objects;
+ * so they are only read, and not even counted as referred to where the list that
+ * refers to them cannot change meanwhile. */
 
 #include "column_args.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Strings whose memory is held at a time. */
-enum { HELD = 256 };
+/* Strings that are laid at a time. */
+enum { BATCH = 256 };
 
 static bool is_missing(PyObject *item)
 {
@@ -27,25 +29,57 @@ static void raise_no_string(uint64_t index, PyObject *item)
     Py_XDECREF(name);
 }
 
-/* Where the bytes of a string are: `bytes` is NULL if it is missing. They stay as long
- * as `item` and `view` are held; the view is to be released. */
-static bool get_slice(uint64_t index, PyObject *item, Py_buffer *view, mmb_slice *out)
+static inline bool is_str(PyObject *item)
+{
+    return Py_IS_TYPE(item, &PyUnicode_Type) || PyUnicode_Check(item);
+}
+
+/* Whether asking for the bytes of an object runs nobody's code, which might change the
+ * list. Those of others are asked for through the buffer protocol. */
+static bool is_plain(PyObject *item)
+{
+    return is_str(item) || PyBytes_Check(item) || item == Py_None ||
+           Py_IS_TYPE(item, &PyFloat_Type);
+}
+
+/* Where the bytes of a plain object are: `bytes` is NULL if it is a missing string.
+ * They stay as long as the object does. */
+static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
+{
+    Py_ssize_t length = 0;
+    *out = (mmb_slice){.bytes = NULL};
+    if (is_str(item)) {
+        out->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
+        if (out->bytes == NULL) {
+            return false;
+        }
+    } else if (PyBytes_Check(item)) {
+        out->bytes = (const unsigned char *)PyBytes_AsString(item);
+        length = PyBytes_Size(item);
+    } else if (!is_missing(item)) {
+        raise_no_string(index, item);
+        return false;
+    }
+    out->length = (uint64_t)length;
+    return true;
+}
+
+/* The same for any other object, held in the view, which is to be released. */
+static bool get_buffer(uint64_t index, PyObject *item, Py_buffer *view, mmb_slice *out)
 {
     *out = (mmb_slice){.bytes = NULL};
-    if (PyUnicode_Check(item)) {
-        Py_ssize_t length;
-        out->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
-        out->length = (uint64_t)length;
-        return out->bytes != NULL;
-    }
     if (is_missing(item)) {
-        return true;
+        return true; /* a subclass of float: numpy.float64 */
     }
     if (!PyObject_CheckBuffer(item)) {
         raise_no_string(index, item);
         return false;
     }
-    if (PyObject_GetBuffer(item, view, PyBUF_SIMPLE) < 0) {
+    if (PyObject_GetBuffer(item, view, PyBUF_ND) < 0) {
+        return false;
+    }
+    if (view->ndim == 0) { /* NumPy's numbers offer their bytes, too */
+        raise_no_string(index, item);
         return false;
     }
     /* Something must be there, even if it has no bytes. */
@@ -72,48 +106,67 @@ static bool items_start(items *in, PyObject *values)
     return true;
 }
 
-/* A new reference; IndexError if the list has become shorter. */
+/* Borrowed from the list; IndexError if it has become shorter. */
 static inline PyObject *items_get(const items *in, uint64_t index)
 {
-    PyObject *item = in->is_list ? PyList_GetItem(in->sequence, (Py_ssize_t)index)
-                                 : PyTuple_GetItem(in->sequence, (Py_ssize_t)index);
-    Py_XINCREF(item);
-    return item;
+    return in->is_list ? PyList_GetItem(in->sequence, (Py_ssize_t)index)
+                       : PyTuple_GetItem(in->sequence, (Py_ssize_t)index);
 }
 
 /* ---- checking --------------------------------------------------------------------- */
 
-/* Check one string and add what it takes. */
-static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *words,
-                         uint64_t *found)
+static uint64_t words_of(uint64_t length, bool text)
 {
-    Py_buffer view = {0};
-    mmb_slice slice;
-    if (!get_slice(index, item, &view, &slice)) {
-        return false;
-    }
-    const uint64_t ends[2] = {0, slice.length};
-    const mmb_strings one = {.bytes = slice.bytes,
-                             .size = slice.length,
+    return (length + (text ? MMB_WORD : MMB_WORD - 1)) / MMB_WORD;
+}
+
+/* Check a string of which nothing is known and add what it takes. */
+static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uint64_t *words,
+                          uint64_t *found)
+{
+    const uint64_t ends[2] = {0, slice->length};
+    const mmb_strings one = {.bytes = slice->bytes,
+                             .size = slice->length,
                              .offsets = (const unsigned char *)ends,
                              .width = sizeof *ends,
                              .count = 1};
-    const char *reason = NULL;
-    uint64_t own_words = 0, own = 0, bad;
-    if (view.obj == NULL && slice.length < MMB_MAX_SEGMENT_WORDS) {
-        /* A str, UTF-8 by its make: there is nothing to look at. */
-        own = slice.bytes != NULL ? 1 : 0;
-        own_words = own * ((slice.length + (text ? MMB_WORD : MMB_WORD - 1)) / MMB_WORD);
-    } else {
-        reason = mmb_strings_measure(&one, NULL, text, &own_words, &own, &bad);
-    }
-    PyBuffer_Release(&view);
+    uint64_t own_words, own, bad;
+    const char *reason = mmb_strings_measure(&one, NULL, text, &own_words, &own, &bad);
     if (reason != NULL) {
         PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)index, reason);
         return false;
     }
     *words += own_words;
     *found += own;
+    return true;
+}
+
+/* Check one object and add what it takes. */
+static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *words,
+                         uint64_t *found)
+{
+    mmb_slice slice;
+    if (!is_plain(item)) {
+        Py_buffer view = {0};
+        Py_INCREF(item);
+        bool good = get_buffer(index, item, &view, &slice) &&
+                    (slice.bytes == NULL || measure_slice(index, &slice, text, words, found));
+        PyBuffer_Release(&view);
+        Py_DECREF(item);
+        return good;
+    }
+    if (!get_plain(index, item, &slice)) {
+        return false;
+    }
+    if (slice.bytes == NULL) {
+        return true;
+    }
+    bool is_good = !text || is_str(item); /* a str is UTF-8 by its make */
+    if (!is_good || slice.length >= MMB_MAX_SEGMENT_WORDS) {
+        return measure_slice(index, &slice, text, words, found);
+    }
+    *words += words_of(slice.length, text);
+    *found += 1;
     return true;
 }
 
@@ -135,7 +188,6 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
     for (uint64_t i = 0; good && i < in.count; i++) {
         PyObject *item = items_get(&in, i);
         good = item != NULL && measure_item(i, item, text != 0, &words, &found);
-        Py_XDECREF(item);
     }
     Py_DECREF(in.sequence);
     if (!good) {
@@ -146,40 +198,49 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* ---- laying ----------------------------------------------------------------------- */
 
-/* Strings that are held while they are laid. */
+/* Strings to be laid at once: plain objects, which nothing can take from their list
+ * before they are laid, or one that is none, and is held. */
 typedef struct {
-    mmb_slice slices[HELD];
-    PyObject *objects[HELD];
-    Py_buffer views[HELD];
+    mmb_slice slices[BATCH];
     uint64_t count;
-} handful;
+    PyObject *held; /* owned, or NULL */
+    Py_buffer view; /* of what is held */
+} batch;
 
-static void let_go(handful *hand)
+static void batch_release(batch *these)
 {
-    for (uint64_t i = 0; i < hand->count; i++) {
-        PyBuffer_Release(&hand->views[i]);
-        Py_DECREF(hand->objects[i]);
-    }
-    hand->count = 0;
+    PyBuffer_Release(&these->view);
+    Py_CLEAR(these->held);
+    these->count = 0;
 }
 
-/* Take up to HELD strings, `first` and those after it, `left` at the most. */
-static bool take(handful *hand, const items *in, uint64_t first, uint64_t left,
-                 const unsigned char *wanted)
+/* Take the strings from `first` on, `left` at the most. */
+static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t left,
+                       const unsigned char *wanted)
 {
-    for (uint64_t i = 0; i < HELD && i < left; i++) {
-        PyObject *item = items_get(in, first + i);
+    uint64_t most = left < BATCH ? left : BATCH;
+    these->count = 0;
+    while (these->count < most && these->held == NULL) {
+        uint64_t i = these->count, index = first + i;
+        PyObject *item = items_get(in, index);
         if (item == NULL) {
             return false;
         }
-        hand->objects[i] = item;
-        hand->views[i] = (Py_buffer){0};
-        hand->count = i + 1;
         if (wanted != NULL && wanted[i] == 0) {
-            hand->slices[i] = (mmb_slice){.skip = true};
-        } else if (!get_slice(first + i, item, &hand->views[i], &hand->slices[i])) {
-            return false;
+            these->slices[i] = (mmb_slice){.skip = true};
+        } else if (is_plain(item)) {
+            if (!get_plain(index, item, &these->slices[i])) {
+                return false;
+            }
+        } else if (i != 0) {
+            break; /* the next time, since it may run any code */
+        } else {
+            these->held = Py_NewRef(item);
+            if (!get_buffer(index, item, &these->view, &these->slices[i])) {
+                return false;
+            }
         }
+        these->count++;
     }
     return true;
 }
@@ -189,33 +250,34 @@ static bool lay_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_
                       const items *in, uint64_t start, const unsigned char *wanted, bool text,
                       uint64_t *next, mmb_block *block)
 {
-    handful *hand = PyMem_Malloc(sizeof *hand);
+    batch *these = PyMem_Malloc(sizeof *these);
     bool good = true;
-    if (hand == NULL) {
+    if (these == NULL) {
         PyErr_NoMemory();
         return false;
     }
-    hand->count = 0;
+    these->held = NULL;
+    these->view.obj = NULL;
     while (good && *next < all->count) {
         mmb_pointers pointers = *all;
         pointers.word += *next * pointers.stride;
         pointers.count -= *next;
-        good =
-            take(hand, in, start + *next, pointers.count, wanted != NULL ? wanted + *next : NULL);
-        uint64_t laid = 0, held = hand->count;
+        good = batch_take(these, in, start + *next, pointers.count,
+                          wanted != NULL ? wanted + *next : NULL);
+        uint64_t laid = 0, taken = these->count;
         mmb_flaw flaw = {0};
-        if (good && mmb_slices_lay(memory->segments, memory->count, &pointers, hand->slices, held,
+        if (good && mmb_slices_lay(memory->segments, memory->count, &pointers, these->slices, taken,
                                    text, &laid, block, &flaw) != 0) {
             mmbpy_raise_invalid(state, &flaw);
             good = false;
         }
-        let_go(hand);
+        batch_release(these);
         *next += laid;
-        if (laid < held) {
+        if (laid < taken) {
             break; /* the block is full */
         }
     }
-    PyMem_Free(hand);
+    PyMem_Free(these);
     return good;
 }
 

@@ -208,6 +208,9 @@ def test_floats(b: Any) -> None:
         ("colors", [1.5], "takes names or numbers, not 1.5"),
         ("colors", [None], "takes names or numbers, not None"),
         ("texts", [1], "row 0: str, bytes or None is required, not int"),
+        ("texts", ["a", 1.5], "row 1: str, bytes or None is required, not float"),
+        ("datas", [np.int64(1)], "row 0: str, bytes or None is required, not int64"),
+        ("datas", [b"a", np.float64(1.5)], "row 1: str, bytes or None is required, not float64"),
         ("texts", np.arange(3), "str or bytes are required, not int64"),
         ("voids", [None], "cannot write it"),
     ],
@@ -385,6 +388,28 @@ def test_texts_lie_close_together(target: Path) -> None:
         before = b.size
         b.fill("numbers", "texts", ["1234567"] * 1000)
     assert target.stat().st_size - before <= 8 * (2000 + 1 + 40)
+
+
+def test_strings_of_all_kinds_in_one_list(target: Path) -> None:
+    """More than are laid at a time, those that are held among those that are not."""
+
+    class Name(str):
+        pass
+
+    kinds = ["é", Name("name"), b"bytes", np.bytes_(b"numpy"), np.str_("ü"), None, math.nan,
+             np.float64("nan"), bytearray(b"array"), memoryview(b"view"), b""]  # fmt: skip
+    values = kinds * 100 + ["plain"] * 300 + kinds
+    expected = [
+        v.encode() if isinstance(v, str) else b"" if v is None or isinstance(v, float) else bytes(v)
+        for v in values
+    ]
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        b.fill("rows", blob=values, name=values)
+    with open_message(target, Root) as m:
+        assert [bytes(row.blob) for row in m.root.rows] == expected
+        assert [row.name.encode() for row in m.root.rows] == expected
+    verify(target)
 
 
 def test_strings_that_are_missing_take_no_room(target: Path) -> None:
