@@ -6,7 +6,6 @@
  * sync finds little to do. Both are advice: the thread changes no content, never
  * fills a hole, and gives up quietly on any error. */
 #include "internal.h"
-#include "os.h"
 
 #include <errno.h>
 #include <pthread.h>

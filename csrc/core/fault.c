@@ -14,7 +14,6 @@
  * calls, or puts back, the entry point of a lower level reaches what was below
  * that level, not himself. */
 #include "internal.h"
-#include "os.h"
 
 #include <errno.h>
 #include <pthread.h>

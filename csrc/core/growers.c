@@ -4,7 +4,6 @@
  * and must not wait for somebody who was killed doing so. A mere count cannot tell
  * the two apart, so each process counts in an entry that has its pid. */
 #include "internal.h"
-#include "os.h"
 
 #include <sched.h>
 #include <time.h>

@@ -19,7 +19,6 @@
  *
  * EOF is put at multiples of MMB_GRANULE, or at the end of the map. */
 #include "internal.h"
-#include "os.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -50,7 +49,7 @@ bool mmb__was_cut(const mmb_map *map)
      * blocks are gone. Believed if it stays so: blocks are looked at before the number
      * that should be there, and both may be changing. */
     enum { LOOKS = 100 };
-    if (!map->counts_blocks) {
+    if (!map->traits.counts_blocks) {
         return false;
     }
     for (int i = 0; i < LOOKS; i++) {

@@ -11,6 +11,7 @@
 #endif
 
 #include "mmb_core.h"
+#include "os.h"
 
 /* Most files of programs that write many stay below this: until they outgrow it, they
  * get blocks and pages one by one. A multiple of every page size in use. */
@@ -84,7 +85,7 @@ struct mmb_map {
     uint64_t small; /* bytes; a first growth for no more than these gets no blocks */
     dev_t dev;
     ino_t ino;
-    bool counts_blocks; /* of the file system: fstat never tells too few */
+    mmb__traits traits; /* of the file system */
     pid_t owner;
     mmb__shared *shared;
     uint32_t slot; /* in the registry */
@@ -177,6 +178,14 @@ void mmb__end_blocks(mmb_map *map, const sigset_t *before);
 
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);
+
+/* ---- shared.c ------------------------------------------------------------- */
+
+/* A new one, zeroed, or NULL. Handler: no. */
+mmb__shared *mmb__shared_new(void);
+
+/* Give one back. Children that have it too go on using theirs. Handler: no. */
+void mmb__shared_free(mmb__shared *shared);
 
 /* ---- growers.c: who is moving EOF ------------------------------------------ */
 

@@ -1,6 +1,5 @@
 /* map.c - the life of a map: opened, used by calls, sealed, cut, freed. */
 #include "internal.h"
-#include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +14,7 @@
 
 /* ---- opening -------------------------------------------------------------- */
 
-static int check_file(int fd, struct stat *file)
+static int check_file(int fd, struct stat *file, mmb__traits *traits)
 {
     if (fstat(fd, file) != 0) {
         return errno;
@@ -36,7 +35,7 @@ static int check_file(int fd, struct stat *file)
     if ((flags & O_APPEND) != 0) {
         return EINVAL;
     }
-    return mmb__os_can_grow(fd);
+    return mmb__os_look_at(fd, traits);
 }
 
 /* Limits that would only be met later, as a signal or in the middle of a fault. */
@@ -85,7 +84,7 @@ static void release(mmb_map *map)
     }
     mmb__close_file(map);
     if (map->shared != NULL) {
-        mmb__os_shared_free(map->shared, sizeof *map->shared);
+        mmb__shared_free(map->shared);
     }
     free(map->cuts);
     free(map);
@@ -117,7 +116,7 @@ static int raise_to_granule(mmb_map *map, uint64_t size)
 /* Everything of mmb_map_open that `release` undoes. `size`: of what is kept. */
 static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
 {
-    map->shared = mmb__os_shared_alloc(sizeof *map->shared);
+    map->shared = mmb__shared_new();
     if (map->shared == NULL) {
         return ENOMEM;
     }
@@ -133,7 +132,6 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
         return error;
     }
     atomic_store(&map->shared->backed, size);
-    map->counts_blocks = mmb__os_counts_blocks(map->fd);
     return mmb_fault_arm();
 }
 
@@ -144,7 +142,8 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     *limit = MMB_LIMIT_NONE;
     mmb__os_init();
     struct stat file;
-    int error = check_file(fd, &file);
+    mmb__traits traits;
+    int error = check_file(fd, &file, &traits);
     if (error != 0) {
         return error;
     }
@@ -176,6 +175,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->capacity = options->capacity;
     map->max_growth = mmb__round_up(mmb__max(options->max_growth, 1), MMB_GRANULE);
     map->small = options->prefault ? 0 : MMB__SMALL;
+    map->traits = traits;
     map->dev = file.st_dev;
     map->ino = file.st_ino;
     map->owner = getpid();
@@ -265,6 +265,24 @@ uint64_t mmb_map_capacity(const mmb_map *map)
 int mmb_map_fd(const mmb_map *map)
 {
     return map->fd;
+}
+
+int mmb_map_duplicate_fd(const mmb_map *map, int *fd)
+{
+    int error = mmb__os_duplicate(map->fd, fd);
+    if (error != 0) {
+        return error;
+    }
+    struct stat file;
+    error = fstat(*fd, &file) != 0 ? errno : 0;
+    if (error == 0 && (file.st_dev != map->dev || file.st_ino != map->ino)) {
+        error = EBADF;
+    }
+    if (error != 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return error;
 }
 
 bool mmb_map_is_owner(const mmb_map *map)

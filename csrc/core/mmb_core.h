@@ -110,6 +110,10 @@ unsigned char *mmb_map_base(const mmb_map *map); /* Handler: yes. */
 uint64_t mmb_map_capacity(const mmb_map *map);   /* as asked for. Handler: yes. */
 int mmb_map_fd(const mmb_map *map);              /* borrowed; -1 once detached. Handler: yes. */
 
+/* A duplicate of it, close-on-exec, the caller's to close. EBADF if the number is another
+ * file's by now, since the program closed ours. Handler: no. */
+int mmb_map_duplicate_fd(const mmb_map *map, int *fd);
+
 /* True in the process that opened the map, false in a forked child. Handler: yes. */
 bool mmb_map_is_owner(const mmb_map *map);
 

@@ -50,14 +50,32 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-/* Set to the same values by every map that is opened; atomic only for form. */
+/* Set to the same values by whoever comes first; atomic only for form. */
 static _Atomic uint64_t page_size = 4096;
+static _Atomic bool initialised;
 #if defined(__linux__)
-static _Atomic bool populates; /* an answer to MADV_POPULATE_* can be believed */
+static _Atomic bool populates;    /* an answer to MADV_POPULATE_* can be believed */
+static _Atomic bool large_folios; /* the first touch brings in a huge page of a file */
+
+/* That is so since Linux 5.18. */
+static bool has_large_folios(void)
+{
+    struct utsname system;
+    if (uname(&system) != 0) {
+        return false;
+    }
+    char *rest = NULL;
+    unsigned long major = strtoul(system.release, &rest, 10);
+    unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+    return major > 5 || (major == 5 && minor >= 18);
+}
 #endif
 
 void mmb__os_init(void)
 {
+    if (atomic_load_explicit(&initialised, memory_order_acquire)) {
+        return;
+    }
     long size = sysconf(_SC_PAGESIZE);
     if (size > 0) {
         atomic_store_explicit(&page_size, (uint64_t)size, memory_order_relaxed);
@@ -67,7 +85,9 @@ void mmb__os_init(void)
     enum { NO_ADVICE = 9999 };
     bool refused = madvise(NULL, 0, NO_ADVICE) != 0;
     atomic_store_explicit(&populates, refused, memory_order_relaxed);
+    atomic_store_explicit(&large_folios, has_large_folios(), memory_order_relaxed);
 #endif
+    atomic_store_explicit(&initialised, true, memory_order_release);
 }
 
 uint64_t mmb__os_page(void)
@@ -79,30 +99,18 @@ uint64_t mmb__os_page(void)
 
 #if defined(__linux__)
 
-/* Linux 5.18 brings in a whole huge page of a file at the first touch. */
-static bool linux_has_large_folios(void)
-{
-    struct utsname system;
-    if (uname(&system) != 0) {
-        return false;
-    }
-    char *rest = NULL;
-    unsigned long major = strtoul(system.release, &rest, 10);
-    unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
-    return major > 5 || (major == 5 && minor >= 18);
-}
-
 /* Wishes, not needs: what the kernel refuses stays as it was. */
 static void advise(unsigned char *base, uint64_t length, uint64_t small)
 {
-    /* Without this, the first touch would make a small file read ahead. */
-    madvise(base, (size_t)small, MADV_RANDOM);
-    if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) == 0 &&
-        linux_has_large_folios()) {
-        /* With huge pages it means: one at a time. Otherwise the kernel would zero the
-         * next one as well before the writer has filled this one, and both would have
-         * left the processor's cache by then. */
-        madvise(base + small, (size_t)(length - small), MADV_RANDOM);
+    /* Random: without it, the first touch would make a small file read ahead. For huge
+     * pages it means: one at a time. Otherwise the kernel would zero the next one as
+     * well before the writer has filled this one, and both would have left the
+     * processor's cache by then. */
+    bool all = atomic_load_explicit(&large_folios, memory_order_relaxed);
+    madvise(base, (size_t)(all ? length : small), MADV_RANDOM);
+    if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) != 0 &&
+        all) {
+        madvise(base + small, (size_t)(length - small), MADV_NORMAL);
     }
 }
 
@@ -115,10 +123,9 @@ static void advise(unsigned char *base, uint64_t length, uint64_t small)
 
 #endif
 
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
-                     unsigned char **base)
+/* Reserve more than is wanted, take the aligned part, give the rest back. */
+static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
 {
-    /* Reserve more than is wanted, take the aligned part, give the rest back. */
     uint64_t reserved = length + alignment;
     unsigned char *start =
         mmap(NULL, (size_t)reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -137,8 +144,31 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
         munmap(aligned, (size_t)length);
         return error;
     }
-    advise(aligned, length, small < length ? small : length);
     *base = aligned;
+    return 0;
+}
+
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base)
+{
+    /* Linux aligns files that may get huge pages by itself; others are at a good place
+     * if that of the last one is free again. */
+    static _Atomic uintptr_t last;
+    void *hint = (void *)atomic_load_explicit(&last, memory_order_relaxed);
+    unsigned char *start = mmap(hint, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (start == MAP_FAILED) {
+        return errno;
+    }
+    *base = start;
+    if ((uintptr_t)start % alignment != 0) {
+        munmap(start, (size_t)length);
+        int error = map_aligned(fd, length, alignment, base);
+        if (error != 0) {
+            return error;
+        }
+    }
+    atomic_store_explicit(&last, (uintptr_t)*base, memory_order_relaxed);
+    advise(*base, length, small < length ? small : length);
     return 0;
 }
 
@@ -260,18 +290,6 @@ int mmb__os_raise(int fd, uint64_t from, uint64_t end)
     return linux_fallocate(fd, 0, from, end - from);
 }
 
-bool mmb__os_counts_blocks(int fd)
-{
-    switch (file_system(fd, NULL)) {
-    case EXT4_TYPE:
-    case XFS_TYPE:
-    case TMPFS_TYPE:
-        return true;
-    default:
-        return false; /* late, compressed, or unknown what is below (overlay, network) */
-    }
-}
-
 bool mmb__os_is_full(int fd, uint64_t room)
 {
     struct statfs fs;
@@ -308,23 +326,6 @@ static bool has_extents(int fd)
     return syscall(SYS_ioctl, fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & EXTENTS) != 0;
 }
 
-bool mmb__os_finds_data(int fd)
-{
-    switch (file_system(fd, NULL)) {
-    case EXT4_TYPE:
-        return has_extents(fd); /* of others it does not tell what was stored lately */
-    case XFS_TYPE:
-    case TMPFS_TYPE:
-    case BTRFS_TYPE:
-        return true;
-    default:
-        /* Others may answer from their metadata and miss pages that were
-         * dirtied through a mapping and not written back yet; an overlay passes
-         * the question on to who knows whom. */
-        return false;
-    }
-}
-
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
 {
     off_t at = lseek(fd, (off_t)offset, SEEK_DATA);
@@ -335,18 +336,46 @@ int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
     return 0;
 }
 
-int mmb__os_can_grow(int fd)
+static int check_seals(int fd)
 {
-    if (file_system(fd, NULL) == HUGETLB_TYPE) {
-        return EOPNOTSUPP;
-    }
 #if defined(F_GET_SEALS)
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals >= 0 && (seals & (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE)) != 0) {
         return EPERM;
     }
 #endif
+    (void)fd;
     return 0;
+}
+
+int mmb__os_look_at(int fd, mmb__traits *out)
+{
+    switch (file_system(fd, NULL)) {
+    case HUGETLB_TYPE:
+        return EOPNOTSUPP;
+    case EXT4_TYPE:
+        *out = (mmb__traits){
+            .counts_blocks = true,
+            .finds_data = has_extents(fd), /* without, it does not tell of late stores */
+        };
+        return 0;
+    case XFS_TYPE:
+        *out = (mmb__traits){.counts_blocks = true, .finds_data = true};
+        return 0;
+    case TMPFS_TYPE:
+        *out = (mmb__traits){.counts_blocks = true, .finds_data = true};
+        return check_seals(fd);
+    case BTRFS_TYPE:
+        /* Counts late, and compressed blocks. */
+        *out = (mmb__traits){.finds_data = true};
+        return 0;
+    default:
+        /* Others may answer from their metadata and miss pages that were dirtied through
+         * a mapping and not written back yet; an overlay passes the question on to who
+         * knows whom. */
+        *out = (mmb__traits){.finds_data = false};
+        return check_seals(fd);
+    }
 }
 
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
@@ -374,12 +403,6 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
     return EOPNOTSUPP;
 }
 
-bool mmb__os_counts_blocks(int fd)
-{
-    (void)fd;
-    return false;
-}
-
 bool mmb__os_is_full(int fd, uint64_t room)
 {
     struct statvfs fs;
@@ -405,21 +428,16 @@ uint64_t mmb__os_collapse_unit(int fd)
     return 0;
 }
 
-bool mmb__os_finds_data(int fd)
-{
-    (void)fd;
-    return false;
-}
-
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
 {
     (void)fd, (void)offset, (void)found;
     return EOPNOTSUPP;
 }
 
-int mmb__os_can_grow(int fd)
+int mmb__os_look_at(int fd, mmb__traits *out)
 {
     (void)fd;
+    *out = (mmb__traits){.counts_blocks = false, .finds_data = false};
     return 0;
 }
 

@@ -13,7 +13,7 @@
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* Read once, by mmb__os_init; the handler uses the stored value. */
+/* Once, before anything else here: what the handler must not ask for. */
 void mmb__os_init(void);
 uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
 
@@ -45,9 +45,6 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
  * one step where `from` is in the last block. EOPNOTSUPP likewise. Handler: yes. */
 int mmb__os_raise(int fd, uint64_t from, uint64_t end);
 
-/* True if the number of blocks that fstat tells never leaves out one that was allocated. */
-bool mmb__os_counts_blocks(int fd);
-
 /* True if the file system has less than `room` bytes left, as far as it says.
  * Handler: yes. */
 bool mmb__os_is_full(int fd, uint64_t room);
@@ -60,8 +57,6 @@ int mmb__os_collapse(int fd, uint64_t offset, uint64_t length);
 /* The multiple it wants for offset and length, 0 where it is impossible. */
 uint64_t mmb__os_collapse_unit(int fd);
 
-/* True if mmb__os_next_data sees what was stored through a mapping. */
-bool mmb__os_finds_data(int fd);
 /* First byte of data at or after `offset`: 0 and *found, or ENXIO when only holes
  * follow. Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
@@ -72,8 +67,14 @@ int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffer, size_t length,
                  size_t *got);
 
+/* What can be relied on where a file lies. */
+typedef struct {
+    bool counts_blocks; /* those that fstat tells never leave out one that was allocated */
+    bool finds_data;    /* mmb__os_next_data sees what was stored through a mapping */
+} mmb__traits;
+
 /* 0 if a file of this kind can be mapped and grown, else why not. */
-int mmb__os_can_grow(int fd);
+int mmb__os_look_at(int fd, mmb__traits *out);
 
 /* Start writing dirty pages of the range; waits for nothing. */
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length);

@@ -6,7 +6,6 @@
  * pages that are written after it, and a closed message stays readable. What it
  * cannot do: whoever cuts the file later takes the pages away, changed ones too. */
 #include "internal.h"
-#include "os.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -1,6 +1,5 @@
 /* used.c - where the content of a file ends, and making what follows zeros. */
 #include "internal.h"
-#include "os.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,7 +15,8 @@ static int has_data(const mmb_map *map, uint64_t offset, uint64_t end, bool *ans
 }
 
 /* One past the page of the last data below `end`, by halving: "is there data from x
- * on" is true up to that data and false beyond it. `floor` if none. */
+ * on" is true up to that data and false beyond it. `floor` if none. The first page is
+ * tried on its own, since many files have no other. */
 static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t *last)
 {
     bool some = false;
@@ -31,8 +31,9 @@ static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
     uint64_t page = mmb__os_page();
     uint64_t low = floor; /* data from here on */
     uint64_t high = end;  /* none from here on */
+    uint64_t step = page;
     while (error == 0 && mmb__round_down(high - 1, page) > low) {
-        uint64_t middle = mmb__round_up(low + (high - low) / 2, page);
+        uint64_t middle = mmb__round_up(low + step, page);
         middle = middle < high ? middle : mmb__round_down(high - 1, page);
         error = has_data(map, middle, end, &some);
         if (some) {
@@ -40,6 +41,7 @@ static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
         } else {
             high = middle;
         }
+        step = (high - low) / 2;
     }
     *last = high;
     return error;
@@ -92,10 +94,9 @@ static int last_used(const mmb_map *map, uint64_t from, uint64_t to, uint64_t *l
 /* The work of mmb_map_find_used; moves the file offset. */
 static int find_used(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t *used)
 {
-    bool finds_data = mmb__os_finds_data(map->fd);
     while (end > floor) {
         uint64_t last = end;
-        int error = finds_data ? last_data(map, floor, end, &last) : EOPNOTSUPP;
+        int error = map->traits.finds_data ? last_data(map, floor, end, &last) : EOPNOTSUPP;
         if (error == EOPNOTSUPP) {
             last = end; /* all of it must be read */
         } else if (error != 0) {

@@ -10,7 +10,6 @@
 
 #include "state.h"
 
-#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,7 +120,9 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
         atomic_store(&self->phase, MMBPY_CLOSING);
     }
     *out = atomic_load(&self->map);
-    self->kept_fd = fcntl(mmb_map_fd(*out), F_DUPFD_CLOEXEC, 0);
+    if (mmb_map_duplicate_fd(*out, &self->kept_fd) != 0) {
+        self->kept_fd = -1;
+    }
     return 1;
 }
 

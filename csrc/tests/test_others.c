@@ -141,7 +141,9 @@ static void *grow_in_steps(void *argument)
  * system has fallocate and counts blocks; elsewhere a moment of risk remains. */
 static bool every_cut_can_be_found(int fd)
 {
-    return fallocate(fd, 0, 0, 1) == 0 && ftruncate(fd, 0) == 0 && mmb__os_counts_blocks(fd);
+    mmb__traits traits;
+    return fallocate(fd, 0, 0, 1) == 0 && ftruncate(fd, 0) == 0 &&
+           mmb__os_look_at(fd, &traits) == 0 && traits.counts_blocks;
 }
 
 static void a_cut_at_any_moment_is_found(void)

@@ -106,8 +106,8 @@ class OpenFile:
 
     def _make_way(self, path: str) -> None:
         """Let an atomic builder have the name, whose target does not exist yet."""
-        directory, base = os.path.split(path)
-        temporary = os.path.join(directory, _temporary_name(base))
+        directory, slash, base = path.rpartition("/")
+        temporary = directory + slash + _temporary_name(base)
         try:
             fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
@@ -250,13 +250,7 @@ class OpenFile:
 
     def unpark(self, fd: int) -> None:
         """Go on with `fd`, a duplicate of the map's, or -1 if none could be had."""
-        if fd < 0:
-            return
-        status = os.fstat(fd)
-        if _key_of(status) == self._key:
-            self.fd = fd
-        else:  # the process has closed the map's, and its number is another file's
-            os.close(fd)
+        self.fd = fd
 
     # ---- the end ----
 
