@@ -71,9 +71,15 @@ SUBJECTS = (
     ),
     Subject(
         "large",
-        ("fill.builder", "fill.builder_prefault", "fill.mmap_sized", "fill.os_write"),
+        (
+            "fill.builder",
+            "fill.builder_prefault",
+            "fill.builder_writeback",
+            "fill.mmap_sized",
+            "fill.os_write",
+        ),
         (2 * GIB,),
-        3,
+        7,
         places=("ext4", "xfs"),
         cgroup=512 * MIB,
         about="the same, four times as large as the page cache may be",

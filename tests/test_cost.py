@@ -243,15 +243,18 @@ def test_many_maps_do_not_multiply_calls(target: Path) -> None:
     assert sum_of(counts["open"]) <= 300 * 36, counts["open"]
 
 
-def test_prefault_grows_no_more_than_without(target: Path) -> None:
+def test_prefault_grows_in_larger_steps(target: Path) -> None:
     with Builder(target, prefault=True) as b:
         view = memoryview(b)
         block = b"\x5a" * MIB
         for at in range(0, 64 * MIB, MIB):
             view[at : at + MIB] = block
-        assert b.stats.growths <= 6
-        assert b.stats.backed <= 128 * MIB
+        assert b.stats.growths == 2
+        assert b.stats.backed == 64 * MIB
         view.release()
+    with Builder(target, prefault=True, max_growth=8 * MIB) as b:
+        b[0:1] = b"x"
+        assert b.stats.backed == 8 * MIB
 
 
 def test_import_loads_little() -> None:

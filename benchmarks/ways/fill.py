@@ -43,6 +43,10 @@ def builder_prefault(path: str, size: int) -> dict[str, float]:
     return _through_builder(path, size, prefault=True)
 
 
+def builder_writeback(path: str, size: int) -> dict[str, float]:
+    return _through_builder(path, size, writeback=True)
+
+
 def builder_durable(path: str, size: int) -> dict[str, float]:
     return _through_builder(path, size, durable=True)
 

@@ -247,7 +247,7 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     }
     uint64_t most =
         mmb__min(map->max_growth, atomic_load_explicit(&map->step_limit, memory_order_relaxed));
-    uint64_t step = mmb__min(mmb__max(mmb__round_up(eof, MMB_GRANULE), MMB_GRANULE), most);
+    uint64_t step = mmb__min(mmb__max(mmb__round_up(eof, MMB_GRANULE), map->first_step), most);
     bool near = from <= eof + step;
     uint64_t wanted = near ? mmb__max(to, eof + step) : to;
     uint64_t end = mmb__min(mmb__round_up(wanted, MMB_GRANULE), map->length);

@@ -82,6 +82,7 @@ struct mmb_map {
     uint64_t length;   /* of the mapping: capacity rounded up to a page */
     uint64_t capacity; /* as asked for */
     uint64_t max_growth;
+    uint64_t first_step;
     uint64_t small; /* bytes; a first growth for no more than these gets no blocks */
     dev_t dev;
     ino_t ino;

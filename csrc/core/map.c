@@ -12,6 +12,8 @@
 /* More than any address space has; keeps sums of offsets far from overflow. */
 #define MOST_CAPACITY ((uint64_t)1 << 60)
 
+#define PREFAULT_STEP ((uint64_t)32 << 20)
+
 /* ---- opening -------------------------------------------------------------- */
 
 static int check_file(int fd, struct stat *file, mmb__traits *traits)
@@ -124,7 +126,7 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
     if (error != 0) {
         return error;
     }
-    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, MMB__SMALL, &map->base);
+    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, map->small, &map->base);
     if (error == ENOMEM) {
         *limit = blame_for_no_memory();
     }
@@ -174,6 +176,9 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->length = length;
     map->capacity = options->capacity;
     map->max_growth = mmb__round_up(mmb__max(options->max_growth, 1), MMB_GRANULE);
+    /* Who wants pages ahead is going to write much: no care is taken of a small file, and
+     * in large steps the thread that brings them in gets further ahead. */
+    map->first_step = options->prefault ? PREFAULT_STEP : MMB_GRANULE;
     map->small = options->prefault ? 0 : MMB__SMALL;
     map->traits = traits;
     map->dev = file.st_dev;

@@ -44,7 +44,8 @@ class Builder(_core.Map):
         capacity: the most bytes that the file can get. Address space costs nothing.
         max_growth: the most bytes by which the file grows in one step.
         prefault: let a thread prepare memory ahead of the writer: faster where a
-            second processor is idle.
+            second processor is idle. The file grows in steps of 32 MiB from the start,
+            so this is for large ones.
         writeback: start writing to the device behind the writer, so that a later
             ``flush(durable=True)`` or durable close has less to wait for.
         atomic: write a temporary file beside the target, which takes its place at
