@@ -133,6 +133,7 @@ SUBJECTS = (
         "small",
         (
             "small.builder_view",
+            "small.builder_slice",
             "small.builder_write",
             "small.open_write_close",
             "limits.small:write {path} {size}",

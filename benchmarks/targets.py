@@ -43,6 +43,14 @@ def _both(series: Series, slow: str, fast: str) -> tuple[float | None, str, floa
 def _fill(s: Series) -> Iterable[Target]:
     size = "1 GiB" if s.size == GIB else f"{s.size // MIB} MiB"
     local = s.place != "tmpfs"
+    if "fill.builder_writeback" in s.runs:
+        yield Target(
+            f"fill {size}, writeback: speed against a sized mmap",
+            s.place,
+            1.2,
+            True,
+            *_both(s, "fill.mmap_sized", "fill.builder_writeback"),
+        )
     yield Target(
         f"fill {size}: speed against a sized mmap",
         s.place,
@@ -101,7 +109,7 @@ def _beyond(s: Series) -> Iterable[Target]:
 
 
 def _small(s: Series) -> Iterable[Target]:
-    for way in ("view", "write"):
+    for way in ("view", "slice", "write"):
         figures = _both(s, f"small.builder_{way}", "small.open_write_close")
         yield Target(f"1000 small files by {way}: time against open", s.place, 3, False, *figures)
 
@@ -127,7 +135,7 @@ def _import(s: Series) -> Iterable[Target]:
 
 _OF = {
     "fill": _fill,
-    "large": lambda s: list(_fill(s))[:1],
+    "large": lambda s: list(_fill(s))[:2],
     "column": _column,
     "message": _message,
     "beyond": _beyond,

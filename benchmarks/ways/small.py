@@ -21,6 +21,14 @@ def _each(path: str, size: int, make: Callable[[str], None]) -> dict[str, float]
 
 def builder_view(path: str, size: int) -> dict[str, float]:
     def make(name: str) -> None:
+        with Builder(name) as b, memoryview(b) as view:
+            view[: len(DATA)] = DATA
+
+    return _each(path, size, make)
+
+
+def builder_slice(path: str, size: int) -> dict[str, float]:
+    def make(name: str) -> None:
         with Builder(name) as b:
             b[: len(DATA)] = DATA
 
