@@ -81,8 +81,8 @@ class OpenFile:
             self._open_in_place(path)
             status = os.fstat(self.fd)
             self._require_regular(status)
-            self._lock(status)
-            there = _stat_if_same(_key_of(status), path)
+            key = self._lock(status)
+            there = _stat_if_same(key, path)
             if there is not None:
                 self.size = there.st_size
                 if self.created:
@@ -205,7 +205,7 @@ class OpenFile:
     def _require_regular(self, status: os.stat_result) -> None:
         require_regular(status, self.name)
 
-    def _lock(self, status: os.stat_result) -> None:
+    def _lock(self, status: os.stat_result) -> "tuple[int, int]":
         key = _key_of(status)
         token = object()
         if _held.setdefault(key, token) is not token:
@@ -216,6 +216,7 @@ class OpenFile:
         except BaseException:
             self._forget()
             raise
+        return key
 
     def _flock(self, fd: int) -> None:
         try:
@@ -434,6 +435,8 @@ def _key_of(status: os.stat_result) -> "tuple[int, int]":
 
 def _temporary_name(base: str) -> str:
     name = f".{base}{_SUFFIX}"
+    if len(name) <= _NAME_MAX // 4:  # whatever the encoding
+        return name
     encoded = os.fsencode(name)
     if len(encoded) <= _NAME_MAX:
         return name
