@@ -93,6 +93,12 @@ def _quick(subject: Subject) -> Subject:
     )
 
 
+def _place(series: Series) -> tuple[int, int, int]:
+    """Where a series has its place, whenever it was measured."""
+    names = [subject.name for subject in SUBJECTS]
+    return names.index(series.subject), PLACES.index(series.place), series.size
+
+
 def _measure(
     arguments: argparse.Namespace,
     chosen: list[Subject],
@@ -116,6 +122,7 @@ def _measure(
                 if kind in found:
                     more = _run(subject, kind, found[kind], Path(limits), arguments.rounds)
                     results.extend(more)
+                    results.sort(key=_place)
                     report.write(known, about, results, memory, judge(results, memory))
             if found:
                 first = next(iter(found.values()))
@@ -141,6 +148,7 @@ def main() -> None:
     about: dict[str, object] = {}
     if arguments.draw:
         results, memory = report.read(known, set(), set())
+        results.sort(key=_place)
         about = report.machine_of(known)
     else:
         about = _measure(arguments, chosen, results, memory, known)
