@@ -232,10 +232,36 @@ static void ten_thousand_maps_leave_nothing(void)
     CHECK(mappings() <= ranges + 8); /* the sanitizers' own come and go */
 }
 
+/* Whether the kernel aligns the file by itself, and whether the place of the last map is
+ * free or taken. */
+static void every_map_is_aligned(void)
+{
+    enum { MAPS = 12 };
+    mmb_map *maps[MAPS] = {NULL};
+    for (int round = 0; round < 40; round++) {
+        int at = round * 5 % MAPS;
+        mmb_map_free(maps[at]);
+        int fd = round % 3 == 0 ? temp_file() : memfd_create("x", MFD_CLOEXEC);
+        maps[at] = open_map(fd, (uint64_t)(round + 1) * 3 * 4096);
+        close(fd);
+        CHECK_EQ((uintptr_t)mmb_map_base(maps[at]) % MMB_GRANULE, 0);
+        for (uint64_t byte = 0; byte < mmb_map_capacity(maps[at]); byte += 4096) {
+            mmb_map_base(maps[at])[byte] = (unsigned char)(at + 1);
+        }
+    }
+    for (int at = 0; at < MAPS; at++) {
+        for (uint64_t byte = 0; byte < mmb_map_capacity(maps[at]); byte += 4096) {
+            CHECK_EQ(mmb_map_base(maps[at])[byte], at + 1);
+        }
+        mmb_map_free(maps[at]);
+    }
+}
+
 int main(void)
 {
     RUN(what_cannot_grow_is_refused);
     RUN(limits_are_named);
+    RUN(every_map_is_aligned);
     RUN(what_is_there_is_kept_or_replaced);
     RUN(a_write_may_have_any_source);
     RUN(after_the_seal_nothing_grows);
