@@ -156,12 +156,11 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
     static _Atomic uintptr_t last;
     void *hint = (void *)atomic_load_explicit(&last, memory_order_relaxed);
     unsigned char *start = mmap(hint, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (start == MAP_FAILED) {
-        return errno;
-    }
     *base = start;
-    if ((uintptr_t)start % alignment != 0) {
-        munmap(start, (size_t)length);
+    if (start == MAP_FAILED || (uintptr_t)start % alignment != 0) {
+        if (start != MAP_FAILED) {
+            munmap(start, (size_t)length);
+        }
         int error = map_aligned(fd, length, alignment, base);
         if (error != 0) {
             return error;
