@@ -75,13 +75,13 @@ static void it_leaves_holes_alone(void)
 {
     int fd = temp_file();
     mmb_map *map = open_assisted(fd, 64 * GIB, true, true);
-    mmb_map_base(map)[0] = 1;
-    mmb_map_base(map)[8 * GIB] = 1;
-    mmb_map_base(map)[60 * GIB] = 1;
     volatile unsigned char *base = mmb_map_base(map);
+    base[0] = 1; /* a whole step, and a granule for each of the others */
+    base[8 * GIB] = 1;
+    base[60 * GIB] = 1;
     CHECK_EQ(base[62 * GIB], 0); /* a load backs nothing */
     sleep_ms(300);
-    CHECK(stats_of(map).prefaulted <= 16 * MIB);
+    CHECK(stats_of(map).prefaulted <= 16 * MIB + 2 * MMB_GRANULE);
     struct stat now;
     CHECK(fstat(fd, &now) == 0);
     CHECK((uint64_t)now.st_blocks * 512 < 64 * MIB);

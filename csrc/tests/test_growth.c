@@ -49,7 +49,7 @@ static void a_jump_backs_its_own_granule_only(void)
 {
     int fd = temp_file();
     mmb_map *map = open_map(fd, 64 * GIB);
-    unsigned char *base = mmb_map_base(map);
+    volatile unsigned char *base = mmb_map_base(map); /* stored to in this order */
     base[0] = 1;
     uint64_t far = 40 * GIB + 5;
     base[far] = 2;
