@@ -64,7 +64,7 @@ SUBJECTS = (
     Subject(
         "limits",
         _LIMITS,
-        (GIB,),
+        (64 * MIB, GIB),
         7,
         warm=lambda size: 2 * size + size // 4,
         about="the same by C programs that do nothing else",
@@ -77,6 +77,8 @@ SUBJECTS = (
             "fill.builder_writeback",
             "fill.mmap_sized",
             "fill.os_write",
+            _limit("sized"),
+            _limit("steps"),
         ),
         (2 * GIB,),
         7,

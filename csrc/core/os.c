@@ -156,18 +156,18 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
     static _Atomic uintptr_t last;
     void *hint = (void *)atomic_load_explicit(&last, memory_order_relaxed);
     unsigned char *start = mmap(hint, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    *base = start;
     if (start == MAP_FAILED || (uintptr_t)start % alignment != 0) {
         if (start != MAP_FAILED) {
             munmap(start, (size_t)length);
         }
-        int error = map_aligned(fd, length, alignment, base);
+        int error = map_aligned(fd, length, alignment, &start);
         if (error != 0) {
             return error;
         }
     }
-    atomic_store_explicit(&last, (uintptr_t)*base, memory_order_relaxed);
-    advise(*base, length, small < length ? small : length);
+    *base = start;
+    atomic_store_explicit(&last, (uintptr_t)start, memory_order_relaxed);
+    advise(start, length, small < length ? small : length);
     return 0;
 }
 
