@@ -151,7 +151,7 @@ def draw(results: list[Series], directory: Path) -> None:
         name = f"fill-{shown.replace(' ', '').lower()}"
         _panels(plot, of("fill", size), f"A new file of {shown}, filled", "GB/s", directory, name)
     title = "The same by C programs that do nothing else, 1 GiB"
-    _panels(plot, of("limits"), title, "GB/s", directory, "limits")
+    _panels(plot, of("limits", GIB), title, "GB/s", directory, "limits")
     title = "2 GiB filled, in 512 MiB of memory"
     _panels(plot, of("large"), title, "GB/s", directory, "large")
     title = "A NumPy column of 1 GiB, computed and kept"
