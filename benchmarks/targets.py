@@ -40,24 +40,24 @@ def _both(series: Series, slow: str, fast: str) -> tuple[float | None, str, floa
     return _ratio(series, slow, fast), "", _ratio(series, slow, fast, "processor")
 
 
+def _size(s: Series) -> str:
+    return "1 GiB" if s.size == GIB else f"{s.size // MIB} MiB"
+
+
+def _against_sized(s: Series, what: str, way: str) -> Target:
+    wanted = 0.95 if s.place == "tmpfs" else 1.2
+    what = f"fill {_size(s)}{what}: speed against a sized mmap"
+    return Target(what, s.place, wanted, True, *_both(s, "fill.mmap_sized", way))
+
+
+def _large(s: Series) -> Iterable[Target]:
+    yield _against_sized(s, "", "fill.builder")
+    yield _against_sized(s, ", writeback", "fill.builder_writeback")
+
+
 def _fill(s: Series) -> Iterable[Target]:
-    size = "1 GiB" if s.size == GIB else f"{s.size // MIB} MiB"
-    local = s.place != "tmpfs"
-    if "fill.builder_writeback" in s.runs:
-        yield Target(
-            f"fill {size}, writeback: speed against a sized mmap",
-            s.place,
-            1.2,
-            True,
-            *_both(s, "fill.mmap_sized", "fill.builder_writeback"),
-        )
-    yield Target(
-        f"fill {size}: speed against a sized mmap",
-        s.place,
-        1.2 if local else 0.95,
-        True,
-        *_both(s, "fill.mmap_sized", "fill.builder"),
-    )
+    size = _size(s)
+    yield _against_sized(s, "", "fill.builder")
     if s.place == "ext4":
         yield Target(
             f"fill {size}, prefault: speed against os.write",
@@ -135,7 +135,7 @@ def _import(s: Series) -> Iterable[Target]:
 
 _OF = {
     "fill": _fill,
-    "large": lambda s: list(_fill(s))[:2],
+    "large": _large,
     "column": _column,
     "message": _message,
     "beyond": _beyond,
