@@ -194,6 +194,12 @@ typedef struct {
     uint32_t segment;
 } mmb_block;
 
+/* Words that `length` bytes take as Data, or as Text with its terminator. */
+static inline uint64_t mmb_string_words(uint64_t length, bool text)
+{
+    return (length + (text ? 1 : 0) + MMB_WORD - 1) / MMB_WORD;
+}
+
 /* Check strings that come from elsewhere, as Text (UTF-8, gets a terminator) or Data, and
  * tell how many there are and the words that they take. Of those that `wanted` (NULL: all;
  * one byte for each, not zero: wanted) leaves out only the offsets are checked. Returns

@@ -27,12 +27,6 @@ static bool has_string(const mmb_strings *strings, uint64_t index)
     return strings->valid == NULL || (strings->valid[bit / 8] >> (bit % 8) & 1) != 0;
 }
 
-/* Words that `length` bytes take, as Text with a terminator. */
-static uint64_t words_of(uint64_t length, bool text)
-{
-    return (length + (text ? 1 : 0) + MMB_WORD - 1) / MMB_WORD;
-}
-
 /* True if `at` is no place inside a character of the UTF-8 in `bytes` up to `end`. */
 static bool is_start(const unsigned char *bytes, uint64_t at, uint64_t end)
 {
@@ -65,7 +59,7 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
                       : mmb__is_utf8(strings->bytes + start, end - start))) {
                 return "the string is not UTF-8";
             }
-            *words += words_of(end - start, text);
+            *words += mmb_string_words(end - start, text);
             *found += 1;
         }
         start = end;
@@ -115,7 +109,8 @@ static void zero_old(const mmb_segment *segments, uint32_t count, uint32_t segme
             memset(address(segments, pad, at), 0, words * MMB_WORD);
         }
     }
-    memset(address(segments, old.segment, old.word), 0, words_of(old.elements, false) * MMB_WORD);
+    memset(address(segments, old.segment, old.word), 0,
+           mmb_string_words(old.elements, false) * MMB_WORD);
 }
 
 static uint64_t bytes_pointer(int64_t offset, uint64_t length)
@@ -181,7 +176,7 @@ static inline bool lay_one(layer *l, uint64_t number, const unsigned char *bytes
     uint64_t value = 0;
     if (bytes != NULL) {
         uint64_t elements = length + (l->text ? 1 : 0);
-        uint64_t words = words_of(elements, false);
+        uint64_t words = mmb_string_words(elements, false);
         if (words + (l->far ? 1 : 0) > l->end - l->at) {
             return false;
         }

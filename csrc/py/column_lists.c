@@ -115,11 +115,6 @@ static inline PyObject *items_get(const items *in, uint64_t index)
 
 /* ---- checking --------------------------------------------------------------------- */
 
-static uint64_t words_of(uint64_t length, bool text)
-{
-    return (length + (text ? MMB_WORD : MMB_WORD - 1)) / MMB_WORD;
-}
-
 /* Check a string of which nothing is known and add what it takes. */
 static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uint64_t *words,
                           uint64_t *found)
@@ -165,7 +160,7 @@ static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *wo
     if (!is_good || slice.length >= MMB_MAX_SEGMENT_WORDS) {
         return measure_slice(index, &slice, text, words, found);
     }
-    *words += words_of(slice.length, text);
+    *words += mmb_string_words(slice.length, text);
     *found += 1;
     return true;
 }
