@@ -34,8 +34,13 @@ static void pause_briefly(void)
 
 int mmb__our_file(const mmb_map *map, uint64_t *size)
 {
+    return mmb__is_our_file(map, map->fd, size);
+}
+
+int mmb__is_our_file(const mmb_map *map, int fd, uint64_t *size)
+{
     struct stat now;
-    if (fstat(map->fd, &now) != 0 || now.st_dev != map->dev || now.st_ino != map->ino) {
+    if (fstat(fd, &now) != 0 || now.st_dev != map->dev || now.st_ino != map->ino) {
         return EBADF; /* closed, or its number is another file's by now */
     }
     *size = (uint64_t)now.st_size;
@@ -237,7 +242,7 @@ static bool no_space(int error)
     return error == ENOSPC || error == EDQUOT;
 }
 
-/* Near the end the file doubles, up to a limit; a jump far beyond it gets its
+/* Near the end the file doubles, from a first step up to a limit; a jump far beyond it gets its
  * own granule and leaves a hole. The first granule gets no blocks while the file is
  * small, for small files are many; the second move gives it its own. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)

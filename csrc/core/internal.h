@@ -82,8 +82,8 @@ struct mmb_map {
     uint64_t length;   /* of the mapping: capacity rounded up to a page */
     uint64_t capacity; /* as asked for */
     uint64_t max_growth;
-    uint64_t first_step;
-    uint64_t small; /* bytes; a first growth for no more than these gets no blocks */
+    uint64_t first_step; /* bytes; near its end the file grows by no less, if it has room */
+    uint64_t small;      /* bytes; a first growth for no more than these gets no blocks */
     dev_t dev;
     ino_t ino;
     mmb__traits traits; /* of the file system */
@@ -163,6 +163,8 @@ int mmb__check(const mmb_map *map, uint64_t *size);
  * that closes all its fds gives our number to another file, which must neither be
  * extended nor cut. Handler: yes. */
 int mmb__our_file(const mmb_map *map, uint64_t *size);
+/* The same for another fd than the map's. Handler: yes. */
+int mmb__is_our_file(const mmb_map *map, int fd, uint64_t *size);
 
 /* True if someone has cut the file since growth put blocks to it, whatever EOF is by
  * now. Handler: yes. */
@@ -180,7 +182,7 @@ void mmb__end_blocks(mmb_map *map, const sigset_t *before);
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);
 
-/* ---- shared.c ------------------------------------------------------------- */
+/* ---- shared.c: what forked children share ---------------------------------- */
 
 /* A new one, zeroed, or NULL. Handler: no. */
 mmb__shared *mmb__shared_new(void);

@@ -12,6 +12,7 @@
 /* More than any address space has; keeps sums of offsets far from overflow. */
 #define MOST_CAPACITY ((uint64_t)1 << 60)
 
+/* The first step with prefault: the thread is a quarter of a step ahead of the writer. */
 #define PREFAULT_STEP ((uint64_t)32 << 20)
 
 /* ---- opening -------------------------------------------------------------- */
@@ -278,11 +279,8 @@ int mmb_map_duplicate_fd(const mmb_map *map, int *fd)
     if (error != 0) {
         return error;
     }
-    struct stat file;
-    error = fstat(*fd, &file) != 0 ? errno : 0;
-    if (error == 0 && (file.st_dev != map->dev || file.st_ino != map->ino)) {
-        error = EBADF;
-    }
+    uint64_t size = 0;
+    error = mmb__is_our_file(map, *fd, &size); /* of the duplicate, which nobody else closes */
     if (error != 0) {
         close(*fd);
         *fd = -1;
