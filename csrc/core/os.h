@@ -73,7 +73,8 @@ typedef struct {
     bool finds_data;    /* mmb__os_next_data sees what was stored through a mapping */
 } mmb__traits;
 
-/* 0 if a file of this kind can be mapped and grown, else why not. */
+/* 0, and what can be relied on, if a file of this kind can be mapped and grown; else
+ * why it cannot. */
 int mmb__os_look_at(int fd, mmb__traits *out);
 
 /* Start writing dirty pages of the range; waits for nothing. */

@@ -37,11 +37,11 @@ static inline bool run_command(const char *format, const char *a, const char *b,
 static inline bool on_disk(const disk_kind *kind, uint64_t size, int (*work)(void *), int seconds)
 {
     char place[PATH_MAX - 16], directory[PATH_MAX], image[PATH_MAX], options[128];
-    snprintf(place, sizeof place, "%s/mmb-disk-XXXXXX", temp_directory());
     if (is_emulated()) {
         fprintf(stderr, "  (not here: an emulator does not tell why a page cannot be had)\n");
         return false;
     }
+    snprintf(place, sizeof place, "%s/mmb-disk-XXXXXX", temp_directory());
     if (geteuid() != 0) {
         skip("mounting needs root");
         return false;
