@@ -119,13 +119,14 @@ int main(int count, char **words)
     bool allocated = strcmp(way, "allocated") == 0, sized = strcmp(way, "sized") == 0;
     bool single = !sized && !memory && strcmp(way, "huge") != 0;
     size_t head = step / 4;
+    unsigned char *base = NULL;
     pthread_t thread;
+
+    double start = seconds(CLOCK_MONOTONIC), used = seconds(CLOCK_THREAD_CPUTIME_ID);
     if (ahead || populated) {
         sem_init(&order.told, 0, 0);
         pthread_create(&thread, NULL, populate, NULL);
     }
-
-    double start = seconds(CLOCK_MONOTONIC), used = seconds(CLOCK_THREAD_CPUTIME_ID);
     int fd = open(words[2], O_RDWR | O_CREAT | O_EXCL, 0666);
     check(fd >= 0, words[2]);
     if (writes) {
@@ -133,7 +134,7 @@ int main(int count, char **words)
             write_all(fd, block, MIB);
         }
     } else {
-        unsigned char *base = map_aligned(memory ? -1 : fd, length, !sized, single);
+        base = map_aligned(memory ? -1 : fd, length, !sized, single);
         if (allocated) {
             check(fallocate(fd, 0, 0, (off_t)length) == 0, "fallocate");
         } else if (!memory && !steps && !cut && !ahead) {
@@ -167,6 +168,9 @@ int main(int count, char **words)
         order.length = 0;
         sem_post(&order.told);
         pthread_join(thread, NULL);
+    }
+    if (base != NULL) {
+        munmap(base, length);
     }
     close(fd);
     printf("{\"stored\": %.6f, \"closed\": %.6f, \"processor\": %.6f}\n", filled - start,
