@@ -154,7 +154,44 @@ def test_the_fields_of_a_struct_list(b: Any) -> None:
 def test_the_stride_is_that_of_the_structs(b: Any) -> None:
     b.init_root(Root).init("rows", 2)
     body = Root.schema.fields["rows"].schema.elementType.node.struct
-    assert b.array("rows").dtype.itemsize == 8 * (body.dataWordCount + body.pointerCount)
+    array = b.array("rows")
+    assert array.strides == (8 * (body.dataWordCount + body.pointerCount),)
+    assert array.dtype.itemsize == 8 * body.dataWordCount
+
+
+def _shuffle(array: Any) -> None:
+    np.random.default_rng(1).shuffle(array)
+
+
+MOVES = {
+    "shuffle": _shuffle,
+    "shuffle of old": np.random.shuffle,
+    "sort": lambda array: array[::-1].sort(order="id"),
+    "put": lambda array: np.put(array, range(len(array)), array[::-1].copy()),
+    "putmask": lambda array: np.putmask(array, np.ones(len(array), bool), array[::-1].copy()),
+    "assignment": lambda array: array.__setitem__(slice(None), array[::-1].copy()),
+    "swap": lambda array: array.__setitem__([0, 3], array[[3, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_moving_rows_moves_no_pointers(target: Path, name: str) -> None:
+    n = 20
+    texts = [f"text {i}" for i in range(n)]
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        ids = np.arange(n)
+        b.fill("rows", id=ids, ratio=ids, flag=ids % 3 == 0, name=texts)
+        MOVES[name](b.array("rows"))
+    verify(target)
+    with open_message(target, Root) as m:
+        moved = [row.id for row in m.root.rows]
+        assert moved != list(range(n))
+        assert sorted(moved) == list(range(n))
+        if name.startswith("shuffle"):  # by bytes, so what the dtype does not show goes too
+            assert [row.ratio for row in m.root.rows] == moved
+            assert [row.flag for row in m.root.rows] == [i % 3 == 0 for i in moved]
+        assert [row.name for row in m.root.rows] == texts
 
 
 def test_members_of_unions_overlap_and_the_tag_tells_which_is_there(b: Any) -> None:

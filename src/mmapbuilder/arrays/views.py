@@ -105,8 +105,7 @@ def _unset(space: Space, target: Target) -> Any:
     assert target.type.element is not None
     if target.type.element.kind == "struct":
         body = target.type.element.schema.node.struct
-        shape = _Shape(8 * (body.dataWordCount + body.pointerCount), 64 * body.dataWordCount)
-        empty = np.empty(0, struct_dtype(space, target.type.element, shape))
+        empty = np.empty(0, struct_dtype(space, target.type.element, 64 * body.dataWordCount))
     else:
         empty = np.empty(0, NUMBERS[target.type.element.kind][0])
     empty.flags.writeable = False
@@ -137,7 +136,7 @@ def numbers(space: Space, element: Type, elements: Elements) -> Any:
 def structs(space: Space, element: Type, elements: Elements) -> Any:
     """Return the structured array of a list of structs."""
     place = structs_of(elements)
-    dtype = struct_dtype(space, element, _Shape(place.stride, place.data_bits))
+    dtype = struct_dtype(space, element, place.data_bits)
     return _ndarray(space, place.segment, place.byte, dtype, place.count, place.stride)
 
 
@@ -148,13 +147,6 @@ def field_view(space: Space, place: Place, offset: int, dtype: str) -> Any:
     )
 
 
-class _Shape(NamedTuple):
-    """The layout that the structs of a list really have, whatever the schema says."""
-
-    stride: int
-    data_bits: int
-
-
 class _Column(NamedTuple):
     name: str
     dtype: Any
@@ -162,14 +154,19 @@ class _Column(NamedTuple):
     size: int
 
 
-def struct_dtype(space: Space, element: Type, shape: _Shape) -> Any:
-    """Return the dtype of a list's structs: what numbers they hold, where."""
+def struct_dtype(space: Space, element: Type, data_bits: int) -> Any:
+    """Return the dtype of a list's structs: what numbers they hold, where.
+
+    `data_bits` is what the structs really have, whatever the schema says. The dtype covers
+    that and no more: NumPy moves whole items when it sorts, and a pointer that is moved
+    leads somewhere else.
+    """
     node = element.schema.node
     # Generic types are many under one number.
-    key = None if node.isGeneric else (int(node.id), shape)
+    key = None if node.isGeneric else (int(node.id), data_bits)
     dtype = space.dtypes.get(key)
     if dtype is None:
-        dtype = np.dtype(_dtype_of(_columns(element.schema, shape), 0, shape.stride))
+        dtype = _dtype_of(_columns(element.schema, data_bits), 0, data_bits // 8)
         if key is not None:
             space.dtypes[key] = dtype
     return dtype
@@ -186,23 +183,23 @@ def _dtype_of(columns: list[_Column], start: int, size: int) -> Any:
     )
 
 
-def _columns(schema: Any, shape: _Shape) -> list[_Column]:
+def _columns(schema: Any, data_bits: int) -> list[_Column]:
     """List the fields that are there and can be shown as they are stored."""
     layout = Struct(schema)
     columns = []
     for name in layout.names:
         field = layout[name]
         if field.type.kind == "group":
-            inner = _columns(field.type.schema, shape)
+            inner = _columns(field.type.schema, data_bits)
             if inner:
                 start = min(column.offset for column in inner)
                 size = max(column.offset + column.size for column in inner) - start
                 columns.append(_Column(name, _dtype_of(inner, start, size), start, size))
         elif field.type.kind in NUMBERS and field.default == 0:
             dtype, bits = NUMBERS[field.type.kind]
-            if field.offset + bits <= shape.data_bits:
+            if field.offset + bits <= data_bits:
                 columns.append(_Column(name, dtype, field.offset // 8, bits // 8))
     tag = layout.tag_offset
-    if tag is not None and tag + 16 <= shape.data_bits:
+    if tag is not None and tag + 16 <= data_bits:
         columns.append(_Column(TAG, "<u2", tag // 8, 2))
     return columns
