@@ -167,8 +167,9 @@ static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *wo
 
 PyDoc_STRVAR(measure_list_doc,
              "measure_list($module, values, text, /)\n--\n\n"
-             "Check str and bytes-like objects; returns what measure_strings does. None and\n"
-             "NaN are missing strings.");
+             "Check str and bytes-like objects; returns what measure_strings does, and\n"
+             "whether there is an object that is neither str nor bytes. None and NaN are\n"
+             "missing strings.");
 
 static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -179,16 +180,18 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     uint64_t words = 0, found = 0;
-    bool good = true;
+    bool good = true, others = false;
     for (uint64_t i = 0; good && i < in.count; i++) {
         PyObject *item = items_get(&in, i);
+        others = others || (item != NULL && !is_plain(item));
         good = item != NULL && measure_item(i, item, text != 0, &words, &found);
     }
     Py_DECREF(in.sequence);
     if (!good) {
         return NULL;
     }
-    return Py_BuildValue("KK", (unsigned long long)words, (unsigned long long)found);
+    return Py_BuildValue("KKO", (unsigned long long)words, (unsigned long long)found,
+                         others ? Py_True : Py_False);
 }
 
 /* ---- laying ----------------------------------------------------------------------- */

@@ -82,6 +82,29 @@ struct Root {
   generic @6 :Holder(Row);
   which @7 :Int32;
   ones @8 :List(One);
+  nests @9 :List(Nest);
+}
+
+struct Nest {
+  id @0 :Int32;
+  outer :union {
+    b @1 :UInt64;
+    a :group {
+      k @2 :Int16;
+      union {
+        p @3 :Int32;
+        q @4 :Float32;
+      }
+      flag @7 :Bool;
+    }
+    c @5 :UInt64;
+    text @6 :Text;
+    one @8 :One;
+    ones :group {
+      list @9 :List(One);
+      data @10 :Data;
+    }
+  }
 }
 
 struct One {

@@ -506,3 +506,80 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     for number in range(50):
         use(tmp_path / str(number % 3))
     assert mapped() == 0
+
+
+# ---- values from the same message ---------------------------------------------------
+
+
+def test_columns_change_places(b: Any) -> None:
+    b.init_root(Root)
+    b.fill("rows", {"position.x": range(5), "position.y": range(10, 15)})
+    position = b.array("rows")["position"]
+    b.fill("rows", {"position.x": position["y"], "position.y": position["x"]})
+    assert b.column("rows", "position", "x").tolist() == list(range(10, 15))
+    assert b.column("rows", "position", "y").tolist() == list(range(5))
+
+
+def test_a_column_is_reversed(b: Any) -> None:
+    b.init_root(Root)
+    n = 50_000
+    b.fill("rows", id=range(n))
+    b.fill("rows", id=b.array("rows")["id"][::-1])
+    assert b.column("rows", "id").tolist() == list(range(n))[::-1]
+
+
+def test_a_list_is_reversed(b: Any) -> None:
+    b.init_root(Root).init("numbers")
+    b.fill("numbers", "i32", range(1000))
+    b.fill("numbers", "i32", b.array("numbers", "i32")[::-1])
+    assert b.column("numbers", "i32").tolist() == list(range(1000))[::-1]
+
+
+@pytest.mark.parametrize("make", [lambda a: a, memoryview, np.asarray])
+def test_data_change_places(b: Any, make: Any) -> None:
+    b.init_root(Root).init("numbers")
+    b.fill("numbers", "datas", [b"one", b"two", None])
+    swapped = [make(b.array("numbers", "datas", i)) for i in (1, 0)]
+    b.fill("numbers", "datas", [*swapped, np.float64("nan")])
+    assert b.column("numbers", "datas").tolist() == [b"two", b"one", b""]
+
+
+def test_buffers_of_arrow_that_are_the_message(b: Any) -> None:
+    pa = pytest.importorskip("pyarrow")
+    numbers = b.init_root(Root).init("numbers")
+    numbers.data = b"onetwo"
+    b.fill("numbers", "datas", [b"-", b"onetwo"])
+    offsets = pa.py_buffer(np.array([0, 3, 6], np.int32))
+    data = pa.py_buffer(b.array("numbers", "datas", 1))
+    b.fill("numbers", "datas", pa.Array.from_buffers(pa.binary(), 2, [None, offsets, data]))
+    assert b.column("numbers", "datas").tolist() == [b"one", b"two"]
+
+
+def test_a_view_of_the_list_that_is_brought_to_a_newer_layout(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(old_capnp.Root)
+        b.fill("rows", id=[1, 2, 3])
+        b.schema = new_capnp.Root.schema
+        b.fill("rows", score=b.array("rows")["id"])
+        assert b.column("rows", "score").tolist() == [1, 2, 3]
+
+
+# ---- unions in unions ----------------------------------------------------------------
+
+
+def test_an_implied_inner_tag_leaves_rows_of_other_members_alone(b: Any) -> None:
+    b.init_root(Root)
+    everything = (1 << 64) - 1
+    b.fill(
+        "nests",
+        {
+            "outer.@which": ["b", "a", "b"],
+            "outer.b": [everything, None, everything],
+            "outer.a.q": [None, 1.5, None],
+        },
+    )
+    nests = b.message.get_root(Root).nests
+    assert [nest.outer.which() for nest in nests] == ["b", "a", "b"]
+    assert [nests[0].outer.b, nests[2].outer.b] == [everything] * 2
+    assert nests[1].outer.a.which() == "q"
+    assert nests[1].outer.a.q == 1.5

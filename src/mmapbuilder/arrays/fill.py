@@ -4,17 +4,17 @@ All values are checked before anything is changed. What then remains are plain s
 which cannot fail but for the disk.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _core
 from ._numpy import np
 from .fields import Column, Union, find, refuse
 from .laying import Need, lay, measure
-from .layout import NUMBERS, TAG
+from .layout import NUMBERS, TAG, Type
 from .path import Elements, PathError, Place, Space, Step, Target, follow, spell, structs_of
 from .strings import Listed, Part, strings_of
 from .tables import columns_of, flatten
-from .values import chosen_of, length_of, named_numbers, numbers_of
+from .values import chosen_of, is_inside, length_of, named_numbers, numbers_of
 from .views import numbers as numbers_view
 
 # Rows that are written before the next column gets its turn: what they take should
@@ -196,7 +196,7 @@ def _writers(
     """Check all values, and decide which rows the members of unions get."""
     writers: list[_Writer] = []
     chosen: dict[str, Any] = {}
-    implied: dict[str, tuple[Union, int, str]] = {}
+    implied: dict[str, _Implied] = {}
     # The tags first, those of outer unions before those of inner ones: they decide.
     found = sorted(found, key=lambda one: (one[0].union is None, len(one[0].unions)))
     for column, values in found:
@@ -209,16 +209,27 @@ def _writers(
         tags = named_numbers(chosen_of(values, wanted), known, "the union", label)
         chosen[column.union.prefix] = _spread(tags, wanted)
         writers.append(_Numbers(column, wanted, chosen[column.union.prefix]))
-    for union, tag, _ in implied.values():
+    for union, tag, _, wanted in implied.values():
         column = find(union.schema, [TAG], target.path)
-        writers.append(_Numbers(column, None, np.full(count, tag, np.uint16)))
+        writers.append(_Numbers(column, wanted, np.full(count, tag, np.uint16)))
     return writers
+
+
+class _Implied(NamedTuple):
+    """A tag that a column implies, since none is given."""
+
+    union: Union
+    tag: int
+    name: str
+    """Of the first column that implies it."""
+    wanted: Any
+    """Which rows have the union at all, an array of bool; None for all."""
 
 
 def _wanted(
     column: Column,
     chosen: dict[str, Any],
-    implied: dict[str, tuple[Union, int, str]],
+    implied: dict[str, _Implied],
     label: str,
 ) -> Any:
     """Find the rows in which a column is the active member of its unions.
@@ -233,10 +244,10 @@ def _wanted(
             matches = given == tag
             wanted = matches if wanted is None else wanted & matches
             continue
-        other = implied.setdefault(union.prefix, (union, tag, column.name))
-        if other[1] != tag:
+        other = implied.setdefault(union.prefix, _Implied(union, tag, column.name, wanted))
+        if other.tag != tag:
             raise ValueError(
-                f"{label}: it shares its place with {other[2]!r}, as members of one union do; "
+                f"{label}: it shares its place with {other.name!r}, as members of one union do; "
                 f"column {union.prefix + TAG!r} can say which rows have which"
             )
     return wanted
@@ -249,16 +260,33 @@ def _writer(
     if kind.kind in ("text", "data"):
         if space.builder is None or space.builder._message is None:
             raise ValueError(f"{label}: Text and Data need a message made by init_root()")
-        parts = strings_of(values, label, wanted)
-        need = measure(parts, wanted, kind.kind == "text", label)
+        parts, need = _checked_strings(space, values, label, wanted, kind.kind == "text")
         return _Strings(column, wanted, parts, need)
     if kind.kind not in NUMBERS and kind.kind != "bool":
         raise refuse(column, target.path)
     # Rows that do not have the column may hold anything, or nothing.
     if wanted is not None:
         label += " (among the rows that have it)"
-    checked = _spread(numbers_of(chosen_of(values, wanted), kind, label), wanted)
+    checked = _checked_numbers(space, chosen_of(values, wanted), kind, label)
+    checked = _spread(checked, wanted)
     return (_Bools if kind.kind == "bool" else _Numbers)(column, wanted, checked)
+
+
+def _checked_numbers(space: Space, values: Any, kind: Type, label: str) -> Any:
+    """Check numbers, and copy those that lie where something may be written first."""
+    checked = numbers_of(values, kind, label)
+    return checked.copy() if is_inside(space, checked) else checked
+
+
+def _checked_strings(
+    space: Space, values: Any, label: str, wanted: Any, text: bool
+) -> tuple[list[Part | Listed], Need]:
+    """Check strings, and copy those that lie where something may be written first."""
+    parts = strings_of(values, label, wanted)
+    need = measure(parts, wanted, text, label)
+    if need.lent:
+        parts = [part.apart(space) for part in parts]
+    return parts, need
 
 
 def _spread(values: Any, wanted: Any) -> Any:
@@ -330,10 +358,9 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     parts: list[Part | Listed] = []
     need = None
     if kind in ("text", "data"):
-        parts = strings_of(data, where)
-        need = measure(parts, None, kind == "text", where)
+        parts, need = _checked_strings(space, data, where, None, kind == "text")
     elif kind in NUMBERS or kind == "bool":
-        values = numbers_of(data, element, where)
+        values = _checked_numbers(space, data, element, where)
     else:
         raise TypeError(f"{where} is a {target.type}: fill() cannot write it, use pycapnp")
     if elements is None:

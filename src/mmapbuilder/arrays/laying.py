@@ -16,15 +16,18 @@ class Need(NamedTuple):
     words: int
     strings: int
     """How many there are; those in another segment than their pointer need a word more."""
+    lent: bool
+    """Whether some may lie in memory of others, of which the message may be one."""
 
 
 def measure(parts: list[Part | Listed], wanted: Any, text: bool, label: str) -> Need:
     """Check strings, and return what they need."""
     words = strings = row = 0
+    lent = False
     for part in parts:
         mask = None if wanted is None else wanted[row : row + part.rows]
         try:
-            more_words, more_strings = part.measure(mask, text)
+            more_words, more_strings, is_lent = part.measure(mask, text)
         except UnicodeError as error:
             error.add_note(f"in {label}")
             raise
@@ -32,8 +35,9 @@ def measure(parts: list[Part | Listed], wanted: Any, text: bool, label: str) -> 
             raise type(error)(f"{label}, {error}") from None
         words += more_words
         strings += more_strings
+        lent = lent or is_lent
         row += part.rows
-    return Need(words, strings)
+    return Need(words, strings, lent)
 
 
 def lay(

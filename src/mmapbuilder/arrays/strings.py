@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from .. import _core
 from . import _arrow
 from ._numpy import np
-from .values import is_masked, length_of
+from .path import Space
+from .values import is_inside, is_masked, length_of
 
 Room = tuple[int, int, int]
 """The number of the first string that was not laid; what is left of a block."""
@@ -33,9 +34,21 @@ class Part(NamedTuple):
         """Keep the first `rows` only."""
         return self._replace(rows=rows)
 
-    def measure(self, wanted: Any, text: bool) -> tuple[int, int]:
-        """Check the strings; return the words that they take, and how many there are."""
-        return _core.measure_strings(self, wanted, text)
+    def measure(self, wanted: Any, text: bool) -> tuple[int, int, bool]:
+        """Check the strings.
+
+        Returns the words that they take, how many there are, and whether some may lie in
+        the memory of others.
+        """
+        return (*_core.measure_strings(self, wanted, text), True)
+
+    def apart(self, space: Space) -> "Part":
+        """Copy what lies in the message itself, which would change while it is written."""
+        offsets, data, valid = (
+            bytes(buffer) if buffer is not None and is_inside(space, buffer) else buffer
+            for buffer in (self.offsets, self.data, self.valid)
+        )
+        return self._replace(offsets=offsets, data=data, valid=valid)
 
     def lay(
         self, segments: Any, pointers: Any, wanted: Any, text: bool, number: int, block: Any
@@ -59,15 +72,24 @@ class Listed(NamedTuple):
         """Keep the first `rows` only."""
         return self._replace(rows=rows)
 
-    def measure(self, wanted: Any, text: bool) -> tuple[int, int]:
-        """Check the strings; return the words that they take, and how many there are.
+    def measure(self, wanted: Any, text: bool) -> tuple[int, int, bool]:
+        """Check the strings.
+
+        Returns the words that they take, how many there are, and whether some may lie in
+        the memory of others.
 
         Those that are not wanted are missing from the list already.
         """
-        values = self.values
-        if self.rows != len(values):
-            values = values[self.first : self.first + self.rows]
-        return _core.measure_list(values, text)
+        return _core.measure_list(self._rows(), text)
+
+    def _rows(self) -> Any:
+        if self.rows == len(self.values):
+            return self.values
+        return self.values[self.first : self.first + self.rows]
+
+    def apart(self, space: Space) -> "Listed":
+        """Copy what lies in the message itself, which would change while it is written."""
+        return _from_sequence([_apart(space, value) for value in self._rows()])
 
     def lay(
         self, segments: Any, pointers: Any, wanted: Any, text: bool, number: int, block: Any
@@ -76,6 +98,12 @@ class Listed(NamedTuple):
         return _core.lay_list(
             segments, pointers, self.values, self.first, wanted, text, number, block
         )
+
+
+def _apart(space: Space, value: Any) -> Any:
+    if isinstance(value, str | bytes | bytearray | float) or value is None:
+        return value
+    return bytes(value) if is_inside(space, value) else value
 
 
 def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | Listed]":

@@ -6,6 +6,7 @@ from typing import Any
 from . import _arrow
 from ._numpy import np
 from .layout import NUMBERS, Type, enumerants
+from .path import Space
 
 _MOST_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -64,6 +65,15 @@ def chosen_of(values: Any, wanted: Any) -> Any:
     if hasattr(values, "dtype"):
         return values[wanted]
     return [value for value, want in zip(values, wanted.tolist(), strict=True) if want]
+
+
+def is_inside(space: Space, buffer: Any) -> bool:
+    """Tell whether a buffer or array may share its memory with the message."""
+    array = buffer if isinstance(buffer, np.ndarray) else np.asarray(memoryview(buffer))
+    return any(
+        len(segment) and np.may_share_memory(array, np.frombuffer(segment, np.uint8))
+        for segment in space.segments
+    )
 
 
 def is_masked(values: Any) -> bool:
