@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import math
 from pathlib import Path
@@ -583,3 +584,83 @@ def test_an_implied_inner_tag_leaves_rows_of_other_members_alone(b: Any) -> None
     assert [nests[0].outer.b, nests[2].outer.b] == [everything] * 2
     assert nests[1].outer.a.which() == "q"
     assert nests[1].outer.a.q == 1.5
+
+
+def test_the_old_member_goes_when_the_tag_changes(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        b.fill("nests", id=range(3), **{"outer.text": ["hello", "world", "stays"]})
+        b.fill("nests", {"outer.@which": ["one", "ones", "text"]})
+        nests = b.message.get_root(Root).nests
+        assert nests[0].outer.one.value == 0
+        assert len(nests[1].outer.ones.list) == 0
+        assert nests[2].outer.text == "stays"
+    assert b"hello" not in target.read_bytes()
+    with open_message(target, Root) as m:
+        assert m.root.nests[0].outer.one.value == 0
+        assert [nest.outer.which() for nest in m.root.nests] == ["one", "ones", "text"]
+
+
+def test_the_bytes_of_the_old_member_are_not_numbers_of_the_new_one(b: Any) -> None:
+    b.init_root(Root)
+    b.fill("nests", {"id": range(4), "outer.b": [(1 << 64) - 1] * 4})
+    b.fill("nests", {"outer.@which": ["a", "b", "c", "a"], "outer.a.k": [7, 0, 0, 8]})
+    nests = b.message.get_root(Root).nests
+    assert [nest.id for nest in nests] == [0, 1, 2, 3]
+    assert [nests[0].outer.a.k, nests[3].outer.a.k] == [7, 8]
+    assert nests[0].outer.a.which() == "p"
+    assert nests[0].outer.a.p == 0
+    assert not nests[0].outer.a.flag
+    assert nests[1].outer.b == (1 << 64) - 1
+    assert nests[2].outer.c == 0
+
+
+def test_an_implied_tag_clears_too_and_only_where_it_changes(b: Any) -> None:
+    b.init_root(Root)
+    b.fill(
+        "nests",
+        {
+            "outer.@which": ["b", "a", "a"],
+            "outer.b": [1 << 63, None, None],
+            "outer.a.k": [None, 3, 4],
+            "outer.a.@which": [None, "p", "q"],
+            "outer.a.p": [None, 5, None],
+            "outer.a.q": [None, None, 1.5],
+            "outer.a.flag": [None, True, True],
+        },
+    )
+    b.fill("nests", {"outer.a.p": [6, 7, 8]})
+    nests = b.message.get_root(Root).nests
+    assert [nest.outer.a.p for nest in nests] == [6, 7, 8]
+    assert [nest.outer.a.k for nest in nests] == [0, 3, 4]
+    assert [nest.outer.a.flag for nest in nests] == [False, True, True]
+
+
+# ---- what fails leaves the numbers as they were ---------------------------------------
+
+
+def test_no_room_for_strings_leaves_the_numbers(target: Path) -> None:
+    b = MessageBuilder(target, capacity=1 << 16)
+    b.init_root(Root)
+    b.fill("rows", id=[1, 2], count=[3, 4])
+    array = b.array("rows")
+    with pytest.raises(CapacityError):
+        b.fill("rows", id=[5, 6], note=["x", "y" * (1 << 16)])
+    assert array["id"].tolist() == [1, 2]
+    assert array["count"].tolist() == [3, 4]
+    b.discard()
+
+
+def test_no_descriptors_leave_the_numbers(b: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    b.init_root(Root)
+    b.fill("rows", id=[1, 2], name=["a", "b"])
+
+    def no_more() -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pipe", no_more)
+        with pytest.raises(OSError, match="Too many open files"):
+            b.fill("rows", id=[5, 6], name=["x", "y"])
+    assert b.array("rows")["id"].tolist() == [1, 2]
+    assert b.column("rows", "name").tolist() == ["a", "b"]

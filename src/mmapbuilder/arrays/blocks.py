@@ -6,6 +6,8 @@ pointer to the list is cleared first: then nothing but the orphan's one word goe
 the list lies in the message as an object does whose pointer was set elsewhere.
 """
 
+import errno
+import os
 from typing import Any, NamedTuple
 
 from .. import _core, _pycapnp
@@ -59,11 +61,18 @@ def _schema(node_schema: Any) -> Any:
 
 
 def _used_words(space: Space) -> list[int]:
-    """Return the used words of each segment."""
+    """Return the used words of each segment.
+
+    Raises:
+        OSError: there are no descriptors left to ask pycapnp with.
+    """
     builder = space.builder
     assert builder is not None
     assert builder._segments is not None
-    return builder._used_words(builder._segments) or []
+    used = builder._used_words(builder._segments)
+    if not used:  # pycapnp's framing is read through a pipe
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return used
 
 
 def room_in(space: Space, segment: int) -> int:

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from .. import _core
 from ._numpy import np
+from .blocks import Block
 from .fields import Column, Union, find, refuse
-from .laying import Need, lay, measure
+from .laying import Need, lay, measure, reserve
 from .layout import NUMBERS, TAG, Type
 from .path import Elements, PathError, Place, Space, Step, Target, follow, spell, structs_of
 from .strings import Listed, Part, strings_of
 from .tables import columns_of, flatten
+from .unions import clear
 from .values import chosen_of, is_inside, length_of, named_numbers, numbers_of
 from .views import numbers as numbers_view
 
@@ -67,9 +69,6 @@ class _Writer:
         self.wanted = wanted
         """Which rows get the value, an array of bool; None for all."""
 
-    def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
-        """Write the rows from `start` to `stop`."""
-
     def _store(self, view: Any, values: Any, start: int, stop: int) -> None:
         if self.wanted is None:
             np.copyto(view, values, casting="unsafe")
@@ -91,6 +90,7 @@ class _Numbers(_Writer):
         return bool(self.values.dtype == np.dtype(self.dtype)) and len(self.values) != 0
 
     def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
+        """Write the rows from `start` to `stop`."""
         values = self.values[start:stop]
         dtype = self.dtype
         if self.flip:
@@ -106,6 +106,7 @@ class _Bools(_Writer):
         self.values = values ^ bool(column.field.default)
 
     def write(self, space: Space, rows: Place, start: int, stop: int) -> None:
+        """Write the rows from `start` to `stop`."""
         bit = self.column.field.offset % 8
         view = _view(space, rows, self.column.field.offset, "u1", start, stop)
         stored = view & np.uint8(0xFF ^ 1 << bit)
@@ -138,21 +139,46 @@ def _fill_structs(space: Space, target: Target, data: Any, named: dict[str, Any]
     count = _count(target, given)
     writers = _writers(space, target, found, count)
     space, rows = _rows(space, target, count, [writer.column for writer in writers])
-    plain = [writer for writer in writers if not isinstance(writer, _Strings)]
+    plain: list[_Numbers | _Bools] = []
+    strings: list[tuple[_Strings, Block]] = []
+    for writer in writers:
+        if isinstance(writer, _Strings):
+            # Before anything is written, since there may be no room.
+            space, block = reserve(space, rows.segment, writer.need)
+            strings.append((writer, block))
+        else:
+            plain.append(writer)
+    if target.place is not None:
+        _clear_changed(space, rows, plain)
+    for writer, block in strings:
+        offset = writer.column.field.offset
+        pointers = (rows.segment, rows.word + offset, rows.stride // 8, count)
+        text = writer.column.field.type.kind == "text"
+        space = lay(space, pointers, writer.parts, writer.wanted, text, block)
     plain = _store_natively(space, rows, plain)
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
-        for writer in plain:
-            writer.write(space, rows, start, stop)
-    for writer in writers:
-        if isinstance(writer, _Strings):
-            offset = writer.column.field.offset
-            pointers = (rows.segment, rows.word + offset, rows.stride // 8, count)
-            text = writer.column.field.type.kind == "text"
-            space = lay(space, pointers, writer.parts, writer.wanted, text, writer.need)
+        for each in plain:
+            each.write(space, rows, start, stop)
 
 
-def _store_natively(space: Space, rows: Place, writers: list[_Writer]) -> list[_Writer]:
+def _clear_changed(space: Space, rows: Place, writers: "list[_Numbers | _Bools]") -> None:
+    """Clear the unions of rows that get another active member, as pycapnp would."""
+    tags = [(writer, writer.column.union) for writer in writers if writer.column.union]
+    for start in range(0, rows.count, _BATCH):
+        stop = min(start + _BATCH, rows.count)
+        for writer, union in tags:
+            now = _view(space, rows, union.offset, "<u2", start, stop)
+            changed = now != writer.values[start:stop]
+            if writer.wanted is not None:
+                changed &= writer.wanted[start:stop]
+            if changed.any():
+                clear(space, rows, union, changed, start)
+
+
+def _store_natively(
+    space: Space, rows: Place, writers: "list[_Numbers | _Bools]"
+) -> "list[_Numbers | _Bools]":
     """Store the columns that need no conversion, all in one go; return the others."""
     native, others = [], []
     for writer in writers:
@@ -192,9 +218,9 @@ def _label(target: Target, name: str) -> str:
 
 def _writers(
     space: Space, target: Target, found: list[tuple[Column, Any]], count: int
-) -> list[_Writer]:
+) -> list[_Numbers | _Bools | _Strings]:
     """Check all values, and decide which rows the members of unions get."""
-    writers: list[_Writer] = []
+    writers: list[_Numbers | _Bools | _Strings] = []
     chosen: dict[str, Any] = {}
     implied: dict[str, _Implied] = {}
     # The tags first, those of outer unions before those of inner ones: they decide.
@@ -255,7 +281,7 @@ def _wanted(
 
 def _writer(
     space: Space, column: Column, wanted: Any, values: Any, label: str, target: Target
-) -> _Writer:
+) -> _Numbers | _Bools | _Strings:
     kind = column.field.type
     if kind.kind in ("text", "data"):
         if space.builder is None or space.builder._message is None:
@@ -356,7 +382,7 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     kind = element.kind
     values: Any = None
     parts: list[Part | Listed] = []
-    need = None
+    need = Need(0, 0, False)
     if kind in ("text", "data"):
         parts, need = _checked_strings(space, data, where, None, kind == "text")
     elif kind in NUMBERS or kind == "bool":
@@ -379,7 +405,8 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     else:
         place = elements.structs()
         pointers = (place.segment, place.word, place.stride // 8, count)
-        lay(space, pointers, parts, None, kind == "text", need)
+        space, block = reserve(space, place.segment, need)
+        lay(space, pointers, parts, None, kind == "text", block)
 
 
 def _write_bits(space: Space, elements: Elements, values: Any) -> None:

@@ -40,21 +40,36 @@ def measure(parts: list[Part | Listed], wanted: Any, text: bool, label: str) -> 
     return Need(words, strings, lent)
 
 
+def reserve(space: Space, segment: int, need: Need) -> tuple[Space, blocks.Block]:
+    """Take room for strings whose pointers are in `segment`, before any is laid.
+
+    Where one block cannot hold all, it is left to lay().
+    """
+    words = need.words
+    near = blocks.room_in(space, segment) if words else 0
+    if words > near:
+        words += need.strings
+        if near >= _WORTHWHILE or words > blocks.most_words(space):
+            words = 0
+    if not words:
+        return space, blocks.Block(segment, 0, 0)
+    return blocks.allocate(space, words)
+
+
 def lay(
     space: Space,
     pointers: tuple[int, int, int, int],
     parts: list[Part | Listed],
     wanted: Any,
     text: bool,
-    need: Need | None,
+    block: blocks.Block,
 ) -> Space:
     """Lay strings, which were measured, into the message and set their pointers.
 
     `pointers` is the segment and word of the first, the words from one to the next, and
-    their number; `need` is what measure() told. Returns the memory as it is then.
+    their number; `block` is what reserve() gave. Returns the memory as it is then.
     """
     segment, word, stride, _ = pointers
-    block = blocks.Block(segment, word, 0)  # will do for what takes no room
     row = 0
     for number, part in enumerate(parts):
         mask = None if wanted is None else wanted[row : row + part.rows]
@@ -66,11 +81,9 @@ def lay(
             if done == part.rows:
                 break
             rest = [part.after(done), *parts[number + 1 :]]
-            if need is None:  # the block before did not hold all
-                after = None if wanted is None else wanted[row + done :]
-                need = measure(rest, after, text, "")
+            after = None if wanted is None else wanted[row + done :]
+            need = measure(rest, after, text, "")
             space, block = _room(space, segment, rest, need, text)
-            need = None
         row += part.rows
     return space
 
