@@ -355,3 +355,38 @@ def test_without_pyarrow(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pl = pytest.importorskip("polars")
     write(target, pl.DataFrame(COLUMNS))
     assert read_back(target) == COLUMNS
+
+
+def test_odd_columns(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        hidden = pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array([1.5, None]))
+        with pytest.raises(TypeError, match="values are missing"):
+            b.fill("rows", {"position.x": hidden})
+        runs = pa.RunEndEncodedArray.from_arrays(pa.array([1, 2]), pa.array([1.5, None]))
+        with pytest.raises(TypeError, match="values are missing"):
+            b.fill("rows", {"position.x": runs})
+        views = pa.array(["a", "b"], pa.string_view())
+        b.fill("rows", name=pa.DictionaryArray.from_arrays(pa.array([1, None]), views))
+        assert b.column("rows", "name").tolist() == ["b", ""]
+        with pytest.raises(ValueError, match="is given twice"):
+            b.fill("rows", {"position.x": [1, 2], "position": {"x": [1, 2]}})
+        with pytest.raises(ValueError, match="one dimension"):
+            b.fill("rows", {"id": pa.table({"a": [1, 2]})})
+        b.fill("rows", color=["@77", "blue"])
+        assert b.column("rows", "color").tolist() == [77, 2]
+        for name in ("@2", "@65536", "@", "@x"):
+            with pytest.raises(ValueError, match="has no"):
+                b.fill("rows", color=[name, "red"])
+
+
+def test_a_pandas_column_of_objects(target: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        which = ["note", "count"]
+        b.fill("rows", {"@which": which, "note": pd.Series(["a", 5], dtype=object)})
+        assert b.column("rows", "note").tolist() == ["a", ""]
+        with pytest.raises(TypeError, match="row 1"):
+            b.fill("rows", name=pd.Series(["a", 5], dtype=object))

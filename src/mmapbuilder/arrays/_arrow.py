@@ -3,6 +3,11 @@
 from typing import Any
 
 
+def library(values: Any) -> str:
+    """Return the name of the package that the type of `values` is from."""
+    return type(values).__module__.partition(".")[0]
+
+
 def load(purpose: str) -> Any:
     """Import pyarrow.
 

@@ -119,9 +119,9 @@ def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | List
     try:
         if isinstance(values, np.ndarray):
             return [_from_numpy(values, label, wanted)]
-        if _module(values) == "pyarrow":
+        if _arrow.library(values) == "pyarrow":
             return _from_arrow(values, label)
-        if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+        if _is_arrow(values):
             arrow = _arrow.load_if_there()
             if arrow is not None:
                 return _from_arrow(arrow.chunked_array(values), label)
@@ -131,8 +131,10 @@ def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | List
         raise
 
 
-def _module(values: Any) -> str:
-    return type(values).__module__.partition(".")[0]
+def _is_arrow(values: Any) -> bool:
+    """Tell whether a column lies in memory as Arrow's do; objects of Python do not."""
+    offers = hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
+    return offers and getattr(values, "dtype", None) != np.dtype(object)
 
 
 def _from_sequence(values: Any) -> Listed:
@@ -180,12 +182,24 @@ def _from_numpy(array: Any, label: str, wanted: Any) -> Part | Listed:
 _LAYOUTS = {"string": 4, "binary": 4, "large_string": 8, "large_binary": 8}
 
 
+def _decoded(chunk: Any) -> Any:
+    """Take the names in place of a dictionary's indices."""
+    names = chunk.dictionary
+    if str(names.type) in ("string_view", "binary_view"):  # there is no kernel for these
+        large = "large_" + str(names.type).removesuffix("_view")
+        try:
+            names = names.cast(large)
+        except NotImplementedError:  # older releases of pyarrow
+            names = _arrow.load("a dictionary").array(names.to_pylist(), large)
+    return names.take(chunk.indices)
+
+
 def _from_arrow(values: Any, label: str) -> list[Part | Listed]:
     parts: list[Part | Listed] = []
     for chunk in values.chunks if hasattr(values, "chunks") else [values]:
         name = str(chunk.type)
         if name.startswith("dictionary"):
-            chunk = chunk.dictionary_decode()
+            chunk = _decoded(chunk)
             name = str(chunk.type)
         if name == "null":
             chunk = chunk.cast("large_binary")

@@ -21,10 +21,11 @@ def flatten(columns: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if not isinstance(key, str):
             raise TypeError(f"columns are named by str, not {key!r}")
         inner = _inner(values)
-        if inner is None:
-            flat[prefix + key] = values
-        else:
-            flat |= flatten(inner, f"{prefix}{key}.")
+        more = {prefix + key: values} if inner is None else flatten(inner, f"{prefix}{key}.")
+        for name in more:
+            if name in flat:
+                raise ValueError(f"column {name!r} is given twice")
+        flat |= more
     return flat
 
 
@@ -34,7 +35,8 @@ def _inner(values: Any) -> Mapping[str, Any] | None:
     names = getattr(getattr(values, "dtype", None), "names", None)
     if names:
         return {name: values[name] for name in names}
-    if _module(values) == "pyarrow" and str(values.type).startswith("struct<"):
+    kind = str(getattr(values, "type", None))  # tables have none
+    if _arrow.library(values) == "pyarrow" and kind.startswith("struct<"):
         if hasattr(values, "combine_chunks"):
             values = values.combine_chunks()
             if hasattr(values, "chunks"):
@@ -42,10 +44,6 @@ def _inner(values: Any) -> Mapping[str, Any] | None:
         names = [values.type.field(i).name for i in range(values.type.num_fields)]
         return dict(zip(names, values.flatten(), strict=True))
     return None
-
-
-def _module(values: Any) -> str:
-    return type(values).__module__.partition(".")[0]
 
 
 def columns_of(table: Any, where: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def chosen_of(values: Any, wanted: Any) -> Any:
     """Return the values of the rows that are wanted (an array of bool; None: of all)."""
     if wanted is None:
         return values
-    module = type(values).__module__.partition(".")[0]
+    module = _arrow.library(values)
     if module == "pyarrow":
         return values.filter(_arrow.load("a table of Arrow").array(wanted))
     if module == "polars":
@@ -97,6 +97,7 @@ def null_count(values: Any) -> int:
 def _as_array(values: Any, label: str, exact: bool) -> Any:
     """Make an array, without a copy where that can be; `exact` keeps integers exact."""
     length_of(values, label)
+    values = _plain(values)
     if null_count(values):
         raise TypeError(
             f"{label}: {null_count(values)} values are missing, and a number is never missing "
@@ -118,12 +119,23 @@ def _as_array(values: Any, label: str, exact: bool) -> Any:
 
 
 def _from_column(values: Any) -> Any:
-    module = type(values).__module__.partition(".")[0]
-    if module == "pyarrow":
-        if hasattr(values, "dictionary_decode") or "dictionary" in str(values.type):
-            values = values.cast(values.type.value_type)
+    if _arrow.library(values) == "pyarrow":
         return values.to_numpy(zero_copy_only=False)
     return values.to_numpy()
+
+
+def _plain(values: Any) -> Any:
+    """Decode a dictionary or runs of Arrow, in which missing values do not count as such."""
+    if _arrow.library(values) != "pyarrow":
+        return values
+    kind = str(getattr(values, "type", None))
+    if kind.startswith("dictionary"):
+        return values.cast(values.type.value_type)
+    if kind.startswith("run_end_encoded"):
+        import pyarrow.compute
+
+        return pyarrow.compute.run_end_decode(values)
+    return values
 
 
 def _from_sequence(values: list[Any], exact: bool) -> Any:
@@ -216,6 +228,7 @@ def _enumerants_of(values: Any, kind: Type, label: str) -> Any:
 
 def named_numbers(values: Any, known: dict[str, int], what: str, label: str) -> Any:
     """Return numbers for names, or for numbers that have a name."""
+    values = _plain(values)
     if null_count(values):
         raise TypeError(f"{label}: {null_count(values)} values of {what} are missing")
     array = _raw_names(values, label)
@@ -253,9 +266,20 @@ def _raw_names(values: Any, label: str) -> Any:
     return array
 
 
+def _unnamed(value: str, known: dict[str, int]) -> int | None:
+    """Take ``@7``, as table() calls a number without a name."""
+    digits = value[1:]
+    if not (value.startswith("@") and digits.isascii() and digits.isdecimal()):
+        return None
+    number = int(digits) if len(digits) <= 5 else 1 << 16
+    return None if number >= 1 << 16 or number in known.values() else number
+
+
 def _number(value: Any, known: dict[str, int], what: str, label: str, array: Any) -> int:
     if isinstance(value, str):
         number = known.get(value)
+        if number is None:
+            number = _unnamed(value, known)
         if number is not None:
             return number
     elif isinstance(value, int | np.integer) and not isinstance(value, bool):
