@@ -201,17 +201,17 @@ def texts(case: Case, schema: Any, directory: Path, scale: float) -> None:
         arrow = ways["fill(), Arrow"]
 
         have_memory_at_hand(directory)
-    with MessageBuilder(directory / "pycapnp.bin") as b:
-        again = b.init_root(schema.Root).init("entries", count)
+        with MessageBuilder(directory / "pycapnp.bin") as b:
+            again = b.init_root(schema.Root).init("entries", count)
 
-        def loop_over_arrow() -> None:
-            lists = [column.to_pylist() for column in arrow]
-            for one, name, note in zip(again, *lists, strict=True):
-                one.name = name
-                one.note = note
+            def loop_over_arrow() -> None:
+                lists = [column.to_pylist() for column in arrow]
+                for one, name, note in zip(again, *lists, strict=True):
+                    one.name = name
+                    one.note = note
 
-        case.time("pycapnp, from Arrow", loop_over_arrow)
-        b.discard()
+            case.time("pycapnp, from Arrow", loop_over_arrow)
+            b.discard()
     for title, (first, second) in ways.items():
         have_memory_at_hand(directory)
         with MessageBuilder(directory / "fill.bin") as b:
