@@ -64,6 +64,21 @@ static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
     return true;
 }
 
+/* Raise a better error than the one that is set if bytes do not lie side by side. */
+static void explain_strides(uint64_t index, PyObject *item)
+{
+    Py_buffer strided;
+    PyErr_Clear();
+    if (PyObject_GetBuffer(item, &strided, PyBUF_STRIDED_RO) < 0) {
+        return; /* with much the same error as before */
+    }
+    PyBuffer_Release(&strided);
+    PyErr_Format(PyExc_ValueError,
+                 "row %llu: the bytes do not lie side by side: copy them, as with "
+                 "np.ascontiguousarray()",
+                 (unsigned long long)index);
+}
+
 /* The same for any other object, held in the view, which is to be released. */
 static bool get_buffer(uint64_t index, PyObject *item, Py_buffer *view, mmb_slice *out)
 {
@@ -76,6 +91,7 @@ static bool get_buffer(uint64_t index, PyObject *item, Py_buffer *view, mmb_slic
         return false;
     }
     if (PyObject_GetBuffer(item, view, PyBUF_ND) < 0) {
+        explain_strides(index, item);
         return false;
     }
     if (view->ndim == 0) { /* NumPy's numbers offer their bytes, too */

@@ -664,3 +664,21 @@ def test_no_descriptors_leave_the_numbers(b: Any, monkeypatch: pytest.MonkeyPatc
             b.fill("rows", id=[5, 6], name=["x", "y"])
     assert b.array("rows")["id"].tolist() == [1, 2]
     assert b.column("rows", "name").tolist() == ["a", "b"]
+
+
+def test_more_elements_than_a_list_can_have(b: Any) -> None:
+    b.init_root(Root).init("numbers")
+    with pytest.raises(ValueError, match=r"numbers\.u8: such a list has 536870911 elements"):
+        b.fill("numbers", "u8", np.broadcast_to(np.uint8(0), 1 << 29))
+    with pytest.raises(ValueError, match="ones: such a list has 536870911 elements"):
+        b.fill("ones", value=np.broadcast_to(np.float64(0), 1 << 29))
+    with pytest.raises(ValueError, match="rows: such a list has"):
+        b.fill("rows", id=np.broadcast_to(np.int64(0), 1 << 28))
+
+
+@pytest.mark.parametrize("make", [np.asarray, memoryview])
+def test_data_that_do_not_lie_side_by_side(b: Any, make: Any) -> None:
+    b.init_root(Root)
+    apart = make(np.arange(10, dtype=np.uint8))[::2]
+    with pytest.raises(ValueError, match="'blob', row 1: .*np.ascontiguousarray"):
+        b.fill("rows", blob=[b"", apart])

@@ -376,6 +376,8 @@ def test_odd_columns(target: Path) -> None:
             b.fill("rows", {"id": pa.table({"a": [1, 2]})})
         b.fill("rows", color=["@77", "blue"])
         assert b.column("rows", "color").tolist() == [77, 2]
+        with pytest.raises(ValueError, match="the union has no '@77'"):
+            b.fill("rows", {"@which": ["@77", "count"]})
         for name in ("@2", "@65536", "@", "@x"):
             with pytest.raises(ValueError, match="has no"):
                 b.fill("rows", color=[name, "red"])
@@ -390,3 +392,12 @@ def test_a_pandas_column_of_objects(target: Path) -> None:
         assert b.column("rows", "note").tolist() == ["a", ""]
         with pytest.raises(TypeError, match="row 1"):
             b.fill("rows", name=pd.Series(["a", 5], dtype=object))
+
+
+def test_categories_of_polars(target: Path) -> None:
+    pl = pytest.importorskip("polars")
+    with MessageBuilder(target) as b:
+        b.init_root(Root)
+        for kind in (pl.Categorical, pl.Enum(["a", "b"])):
+            b.fill("rows", name=pl.Series(["a", None, "b"], dtype=kind))
+            assert b.column("rows", "name").tolist() == ["a", "", "b"]

@@ -23,6 +23,9 @@ from .views import numbers as numbers_view
 # stay in the processor's cache, since columns share cache lines.
 _BATCH = 1 << 14
 
+# A pointer has 29 bits for the elements of a list, or for its words if they are structs.
+_MOST_ELEMENTS = (1 << 29) - 1
+
 
 def fill(space: Space, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
     """Write columns, or the elements of a list of plain values."""
@@ -209,7 +212,17 @@ def _count(target: Target, given: dict[str, Any]) -> int:
             )
     if elements is not None and elements.count != count:
         raise ValueError(f"{where} has {elements.count} elements, the columns have {count} rows")
+    assert target.type.element is not None
+    body = target.type.element.schema.node.struct
+    _check_size(where, count, body.dataWordCount + body.pointerCount)
     return count
+
+
+def _check_size(where: str, count: int, words: int) -> None:
+    """Refuse more than a list can have, of which pycapnp would die."""
+    most = _MOST_ELEMENTS // max(words, 1)
+    if count > most:
+        raise ValueError(f"{where}: such a list has {most} elements at most, not {count}")
 
 
 def _label(target: Target, name: str) -> str:
@@ -379,6 +392,7 @@ def _fill_elements(space: Space, target: Target, data: Any, named: dict[str, Any
     assert not isinstance(elements, Place)
     if elements is not None and elements.count != count:
         raise ValueError(f"{where} has {elements.count} elements, not {count}")
+    _check_size(where, count, 1)
     kind = element.kind
     values: Any = None
     parts: list[Part | Listed] = []

@@ -1,6 +1,7 @@
 """Values from anywhere as arrays that fit a field, or an error that says which does not."""
 
 import numbers
+import re
 from typing import Any
 
 from . import _arrow
@@ -223,11 +224,16 @@ def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
 
 def _enumerants_of(values: Any, kind: Type, label: str) -> Any:
     known = enumerants(kind.schema)
-    return named_numbers(values, known, str(kind), label)
+    return named_numbers(values, known, str(kind), label, True)
 
 
-def named_numbers(values: Any, known: dict[str, int], what: str, label: str) -> Any:
-    """Return numbers for names, or for numbers that have a name."""
+def named_numbers(
+    values: Any, known: dict[str, int], what: str, label: str, unnamed: bool = False
+) -> Any:
+    """Return numbers for names, or for numbers that have a name.
+
+    With `unnamed` a name may also be ``@7``, for a number without one.
+    """
     values = _plain(values)
     if null_count(values):
         raise TypeError(f"{label}: {null_count(values)} values of {what} are missing")
@@ -243,10 +249,14 @@ def named_numbers(values: Any, known: dict[str, int], what: str, label: str) -> 
         return array.astype(np.uint16)
     if array.dtype.kind == "U":
         names, index = np.unique(array, return_inverse=True)
+        if unnamed:
+            known = _with_unnamed(names.tolist(), known)
         numbers_by_name = [_number(name, known, what, label, array) for name in names.tolist()]
         return np.array(numbers_by_name, np.uint16)[index.reshape(-1)]
     if array.dtype.kind != "O":
         raise _wrong_kind(array, Type(what), label)
+    if unnamed:
+        known = _with_unnamed(array.tolist(), known)
     return np.array(
         [_number(value, known, what, label, array) for value in array.tolist()], np.uint16
     )
@@ -266,20 +276,20 @@ def _raw_names(values: Any, label: str) -> Any:
     return array
 
 
-def _unnamed(value: str, known: dict[str, int]) -> int | None:
-    """Take ``@7``, as table() calls a number without a name."""
-    digits = value[1:]
-    if not (value.startswith("@") and digits.isascii() and digits.isdecimal()):
-        return None
-    number = int(digits) if len(digits) <= 5 else 1 << 16
-    return None if number >= 1 << 16 or number in known.values() else number
+def _with_unnamed(values: list[Any], known: dict[str, int]) -> dict[str, int]:
+    """Add names like ``@7``, as table() calls numbers without a name."""
+    more = {}
+    for value in values:
+        if isinstance(value, str) and value[:1] == "@" and re.fullmatch("@[0-9]{1,5}", value):
+            number = int(value[1:])
+            if number < 1 << 16 and number not in known.values():
+                more[value] = number
+    return known | more
 
 
 def _number(value: Any, known: dict[str, int], what: str, label: str, array: Any) -> int:
     if isinstance(value, str):
         number = known.get(value)
-        if number is None:
-            number = _unnamed(value, known)
         if number is not None:
             return number
     elif isinstance(value, int | np.integer) and not isinstance(value, bool):
