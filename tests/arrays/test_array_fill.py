@@ -571,14 +571,8 @@ def test_a_view_of_the_list_that_is_brought_to_a_newer_layout(target: Path) -> N
 def test_an_implied_inner_tag_leaves_rows_of_other_members_alone(b: Any) -> None:
     b.init_root(Root)
     everything = (1 << 64) - 1
-    b.fill(
-        "nests",
-        {
-            "outer.@which": ["b", "a", "b"],
-            "outer.b": [everything, None, everything],
-            "outer.a.q": [None, 1.5, None],
-        },
-    )
+    b.fill("nests", {"outer.b": [everything] * 3})
+    b.fill("nests", {"outer.@which": ["b", "a", "b"], "outer.a.q": [None, 1.5, None]})
     nests = b.message.get_root(Root).nests
     assert [nest.outer.which() for nest in nests] == ["b", "a", "b"]
     assert [nests[0].outer.b, nests[2].outer.b] == [everything] * 2
