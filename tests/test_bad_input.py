@@ -138,7 +138,7 @@ def test_a_growth_of_the_wrong_type(builder: Any, target: Path, max_growth: obje
     assert not target.exists()
 
 
-@pytest.mark.parametrize("max_growth", [1, 4096, 1 << 40, 1 << 62])
+@pytest.mark.parametrize("max_growth", [1, 4096, 1 << 40, 1 << 62, (1 << 64) - 1])
 def test_unusual_growths_work(target: Path, max_growth: int) -> None:
     with Builder(target, max_growth=max_growth) as b:
         b[10 << 20] = 1

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -261,3 +262,43 @@ def test_print_through_a_text_wrapper(target: Path) -> None:
         b.seek(0)
         b.write(b"LINE")
     assert target.read_text() == "LINE" + lines[4:]
+
+
+# ---- from a builder into itself -------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 3 * MIB])
+@pytest.mark.parametrize("by", [4, -4, 5000, -5000])
+@pytest.mark.parametrize("way", ["slice", "write"])
+def test_content_is_moved_within_a_builder(target: Path, size: int, by: int, way: str) -> None:
+    start = 6000
+    content = os.urandom(size - 1) + b"."
+    with Builder(target) as b:
+        b.seek(start)
+        b.write(content)
+        source = b[start : start + size]
+        if way == "slice":
+            b[start + by : start + by + size] = source
+        else:
+            b.seek(start + by)
+            b.write(source)
+        assert b[start + by : start + by + size] == content
+        source.release()
+
+
+def test_the_file_offset_of_the_caller_stays_under_threads(target: Path) -> None:
+    with target.open("w+b", buffering=0) as f, Builder(f) as b:
+        b[: 64 * MIB : MIB] = b"x" * 64
+        f.seek(12345)
+        threads = [threading.Thread(target=lambda: [b.size for _ in range(300)]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert f.seek(0, os.SEEK_CUR) == 12345
+
+
+def test_reserve_takes_its_end_by_name(target: Path) -> None:
+    with Builder(target) as b:
+        b.reserve(end=5 * MIB)
+        assert b.stats.backed >= 5 * MIB

@@ -295,3 +295,25 @@ def test_a_view_may_be_used_by_threads_started_before_it(target: Path) -> None:
         views.put(None)
         thread.join()
     assert target.read_bytes() == b"\7" * (20 << 20)
+
+
+def test_a_thread_that_writes_for_ever_does_not_hold_up_the_end(target: Path) -> None:
+    # Threads that are in the middle of a call when the interpreter ends never come back.
+    out = run(
+        """
+    class Log:
+        def __init__(self):
+            self.builder = Builder(path)
+        def __del__(self):
+            self.builder.close()
+            print("closed", flush=True)
+    log = Log()
+    worker = {"data": bytes(64 * MIB)}    # a frame of this module would keep log alive
+    exec("def work(b):\\n while True:\\n  b.seek(0)\\n  b.write(data)", worker)
+    threading.Thread(target=worker["work"], args=(log.builder,), daemon=True).start()
+    threading.Event().wait(0.3)
+    """,
+        target,
+        timeout=30,
+    )
+    assert out == "closed\n"

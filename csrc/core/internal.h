@@ -106,6 +106,9 @@ struct mmb_map {
     /* Taken by the one thread of this process that moves EOF; the others wait and find
      * it done. A forked child takes it back. */
     _Atomic bool growing;
+    /* Taken by the one thread of this process that has moved the file offset, which the
+     * caller's fd shares, and will put it back. A forked child takes it back. */
+    _Atomic bool seeking;
     /* The largest step worth trying, lowered when the disk runs full. Relaxed. */
     _Atomic uint64_t step_limit;
 

@@ -176,7 +176,8 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->fd = -1;
     map->length = length;
     map->capacity = options->capacity;
-    map->max_growth = mmb__round_up(mmb__max(options->max_growth, 1), MMB_GRANULE);
+    map->max_growth =
+        mmb__round_up(mmb__min(mmb__max(options->max_growth, 1), MOST_CAPACITY), MMB_GRANULE);
     /* Who wants pages ahead is going to write much: no care is taken of a small file, and
      * in large steps the thread that brings them in gets further ahead. */
     map->first_step = options->prefault ? PREFAULT_STEP : MMB_GRANULE;
@@ -372,22 +373,16 @@ static bool reserve_ahead(mmb_map *map, uint64_t solid, uint64_t stop)
     return true;
 }
 
-/* Back whole pages. */
-static int reserve_piece(mmb_map *map, uint64_t start, uint64_t stop)
+/* Blocks for what may be holes below EOF. */
+static int reserve_holes(mmb_map *map, uint64_t solid, uint64_t start, uint64_t stop)
 {
-    int error = mmb__grow(map, start, stop, MMB__WRITE);
-    uint64_t solid = atomic_load(&map->shared->solid);
-    if (error != 0 || stop <= solid) {
-        return error;
-    }
-    /* Part of it was below EOF already, and may be holes. */
     sigset_t before;
     mmb__begin_blocks(map, &before);
     if (reserve_ahead(map, solid, stop)) {
         mmb__end_blocks(map, &before);
         return 0;
     }
-    error = mmb__os_allocate(map->fd, start, stop - start);
+    int error = mmb__os_allocate(map->fd, start, stop - start);
     if (error == EOPNOTSUPP) {
         error = mmb__os_raise(map->fd, start, stop); /* NFS */
     }
@@ -400,6 +395,25 @@ static int reserve_piece(mmb_map *map, uint64_t start, uint64_t stop)
         error = mmb__os_populate(map->base + start, stop - start, true);
         return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
     }
+    return error;
+}
+
+/* Back whole pages. */
+static int reserve_piece(mmb_map *map, uint64_t start, uint64_t stop)
+{
+    int error = mmb__grow(map, start, stop, MMB__WRITE);
+    uint64_t solid = atomic_load(&map->shared->solid);
+    if (error != 0 || stop <= solid) {
+        return error;
+    }
+    /* The owner's close waits for this, lest blocks come after it has cut the file. */
+    uint32_t entry = mmb__growers_enter(map->shared);
+    uint64_t eof = 0;
+    error = mmb__check(map, &eof);
+    if (error == 0) {
+        error = reserve_holes(map, solid, start, stop);
+    }
+    mmb__growers_leave(map->shared, entry);
     return error;
 }
 
@@ -432,6 +446,28 @@ static int write_some(mmb_map *map, uint64_t offset, const void *data, uint64_t 
     return written > 0 || (written < 0 && errno == EINTR) ? 0 : written < 0 ? errno : EIO;
 }
 
+/* Back [offset, offset + length) if a write there could find the disk full half way: the growth
+ * of one piece gives it blocks, but holes below EOF have none, and of several pieces a later
+ * one may have no room. What is short is not worth the calls. */
+static int make_room(mmb_map *map, uint64_t offset, uint64_t length)
+{
+    bool is_new = offset >= atomic_load(&map->shared->backed) && length <= PIECE;
+    bool has_blocks = offset + length <= atomic_load(&map->shared->solid);
+    if (length <= MMB__SMALL || is_new || has_blocks) {
+        return 0;
+    }
+    return mmb_map_reserve(map, offset, offset + length);
+}
+
+/* True if [data, data + length) and the target share memory: the kernel copies forward in
+ * pieces and would read what it has just written. */
+static bool overlaps(const mmb_map *map, uint64_t offset, const unsigned char *data,
+                     uint64_t length)
+{
+    uintptr_t from = (uintptr_t)data, to = (uintptr_t)(map->base + offset);
+    return from < to + length && to < from + length;
+}
+
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
 {
     if (offset > map->capacity || length > map->capacity - offset) {
@@ -439,12 +475,23 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     }
     const unsigned char *from = data;
     int error = 0;
+    if (length > 0 && overlaps(map, offset, from, length)) {
+        error = mmb_map_reserve(map, offset, offset + length);
+        if (error == 0) {
+            memmove(map->base + offset, from, (size_t)length);
+        }
+        return error;
+    }
+    error = make_room(map, offset, length);
     while (error == 0 && length > 0) {
         uint64_t piece = mmb__min(length, PIECE), done = 0;
+        /* The owner's close waits for all of this, lest it cut the file first. */
+        uint32_t entry = mmb__growers_enter(map->shared);
         error = mmb__grow(map, offset, offset + piece, MMB__WRITE);
         if (error == 0) {
             error = write_some(map, offset, from, piece, &done);
         }
+        mmb__growers_leave(map->shared, entry);
         from += done;
         offset += done;
         length -= done;

@@ -138,8 +138,9 @@ int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end);
 int mmb_map_ensure(mmb_map *map, uint64_t end);
 
 /* Copy `length` bytes from `data` to `offset`, growing as needed, with errors
- * returned rather than met by a fault: a full disk is ENOSPC here. `data` may
- * lie in any map, this one included. Handler: no. */
+ * returned rather than met by a fault: a full disk is ENOSPC here, and then nothing was
+ * copied, but for a part of less than 64 KiB into holes. `data` may lie in any map, this
+ * one included, and overlap the target. Handler: no. */
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
 /* Make [from, backed) read as zeros again, giving blocks back where the file

@@ -63,6 +63,7 @@ static void after_fork_in_child(void)
             atomic_compare_exchange_strong(&map->memory, &converting, MMB__SHARED_FILE);
             atomic_compare_exchange_strong(&map->memory, &covering, MMB__PRIVATE);
             atomic_store(&map->growing, false);
+            atomic_store(&map->seeking, false);
         }
     }
     pthread_mutex_unlock(&mutex);

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,12 +131,17 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
         return error;
     }
     /* The file offset belongs to the caller's fd as well, of which ours is a
-     * duplicate: leave it where it was. */
+     * duplicate: leave it where it was. One at a time, or the second would take where
+     * the first is for where it was. */
+    while (atomic_exchange(&map->seeking, true)) {
+        sched_yield();
+    }
     off_t before = lseek(map->fd, 0, SEEK_CUR);
     error = find_used(map, floor, mmb__min(eof, map->capacity), used);
     if (before >= 0) {
         lseek(map->fd, before, SEEK_SET);
     }
+    atomic_store(&map->seeking, false);
     return error;
 }
 

@@ -39,8 +39,8 @@ static int assign_run(mmbpy_map *self, Py_ssize_t start, Py_ssize_t length, PyOb
     if (map != NULL) {
         Py_BEGIN_ALLOW_THREADS
         error = mmb_map_write(map, (uint64_t)start, source.buf, (uint64_t)length);
-        Py_END_ALLOW_THREADS
         mmbpy_map_leave(self);
+        Py_END_ALLOW_THREADS
     }
     Py_ssize_t given = source.len;
     PyBuffer_Release(&source);

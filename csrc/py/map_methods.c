@@ -37,7 +37,6 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
         if (error == 0 && length != 0) {
             Py_BEGIN_ALLOW_THREADS
             error = mmb_map_write(map, start, source.buf, length);
-            Py_END_ALLOW_THREADS
             if (error == 0) {
                 mmbpy_map_say(self, start + length);
             } else {
@@ -45,8 +44,11 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
                 uint64_t end = start + length;
                 atomic_compare_exchange_strong(&self->cursor, &end, start);
             }
+            mmbpy_map_leave(self);
+            Py_END_ALLOW_THREADS
+        } else {
+            mmbpy_map_leave(self);
         }
-        mmbpy_map_leave(self);
     }
     PyBuffer_Release(&source);
     if (error != 0) {
@@ -76,8 +78,8 @@ static int find_size(mmbpy_map *self, uint64_t *size)
     int error;
     Py_BEGIN_ALLOW_THREADS
     error = mmb_map_find_used(map, atomic_load(&self->said), size);
-    Py_END_ALLOW_THREADS
     mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
     if (error == 0) {
         return 0;
     }
@@ -145,29 +147,30 @@ PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
     if (map == NULL) {
         return NULL;
     }
-    int error = MMB_ECAPACITY;
-    if (end <= self->capacity) {
-        /* EOF itself stays, it moves down at close only; what lies beyond the new
-         * size must not count as content, so it becomes zeros. */
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_map_zero_from(map, end);
-        Py_END_ALLOW_THREADS
-        if (error == 0) {
-            atomic_store(&self->said, end);
-        }
+    int error;
+    /* EOF itself stays, it moves down at close only; what lies beyond the new size must
+     * not count as content, so it becomes zeros. */
+    Py_BEGIN_ALLOW_THREADS
+    error = end > self->capacity ? MMB_ECAPACITY : mmb_map_zero_from(map, end);
+    if (error == 0) {
+        atomic_store(&self->said, end);
     }
     mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
     if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
     }
     return from_uint64(end);
 }
 
-PyObject *mmbpy_map_reserve(PyObject *object, PyObject *end_object)
+PyObject *mmbpy_map_reserve(PyObject *object, PyObject *args, PyObject *kwargs)
 {
+    static char *names[] = {"end", NULL};
     mmbpy_map *self = (mmbpy_map *)object;
+    PyObject *end_object;
     uint64_t end;
-    if (!mmbpy_as_uint64(end_object, "end", &end)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:reserve", names, &end_object) ||
+        !mmbpy_as_uint64(end_object, "end", &end)) {
         return NULL;
     }
     mmb_map *map = mmbpy_map_enter(self);
@@ -177,8 +180,8 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *end_object)
     int error;
     Py_BEGIN_ALLOW_THREADS
     error = end > self->capacity ? MMB_ECAPACITY : mmb_map_reserve(map, 0, end);
-    Py_END_ALLOW_THREADS
     mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
     if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
     }
@@ -193,6 +196,7 @@ static int take_range(mmbpy_map *self, uint64_t length, uint64_t align, uint64_t
         return -1;
     }
     int error = 0;
+    Py_BEGIN_ALLOW_THREADS
     uint64_t cursor = atomic_load(&self->cursor);
     do {
         *start = (cursor + (align - 1)) & ~(align - 1);
@@ -200,15 +204,14 @@ static int take_range(mmbpy_map *self, uint64_t length, uint64_t align, uint64_t
             error = MMB_ECAPACITY;
             break;
         }
-        Py_BEGIN_ALLOW_THREADS
         error = mmb_map_reserve(map, *start, *start + length);
-        Py_END_ALLOW_THREADS
     } while (error == 0 &&
              !atomic_compare_exchange_strong(&self->cursor, &cursor, *start + length));
     if (error == 0) {
         mmbpy_map_say(self, *start + length);
     }
     mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
     if (error == 0) {
         return 0;
     }
@@ -271,8 +274,8 @@ PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
     int error;
     Py_BEGIN_ALLOW_THREADS
     error = mmb_map_flush(map, durable != 0);
-    Py_END_ALLOW_THREADS
     mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
     if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
     }

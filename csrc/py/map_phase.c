@@ -50,15 +50,29 @@ static int answered_phase(mmbpy_map *self)
 
 /* ---- use ------------------------------------------------------------------ */
 
+static uint64_t busy_of_nobody(void)
+{
+    return (uint64_t)(uint32_t)getpid() << 32;
+}
+
+static void count_in(mmbpy_map *self)
+{
+    uint64_t none = busy_of_nobody(), seen = atomic_load(&self->busy), next;
+    do {
+        bool inherited = (seen ^ none) >> 32 != 0;
+        next = (inherited ? none : seen) + 1;
+    } while (!atomic_compare_exchange_weak(&self->busy, &seen, next));
+}
+
 mmb_map *mmbpy_map_hold(mmbpy_map *self)
 {
     int phase;
     do {
-        atomic_fetch_add(&self->busy, 1);
+        count_in(self);
         if (atomic_load(&self->phase) == MMBPY_OPEN) {
             return atomic_load(&self->map);
         }
-        atomic_fetch_sub(&self->busy, 1);
+        mmbpy_map_leave(self);
         phase = answered_phase(self);
     } while (phase == MMBPY_OPEN);
     return NULL;
@@ -90,12 +104,11 @@ void mmbpy_map_leave(mmbpy_map *self)
 
 /* ---- closing -------------------------------------------------------------- */
 
-/* Wait for the methods that are at work. In a forked child the threads that were do
- * not exist, and their count would never fall: there the memory is kept until the
- * object goes. */
+/* Wait for the methods of this process that are at work. */
 static void wait_for_methods(mmbpy_map *self)
 {
-    while (atomic_load(&self->busy) != 0 && mmbpy_map_is_owner(self)) {
+    uint64_t none = busy_of_nobody(), seen;
+    while (seen = atomic_load(&self->busy), (seen ^ none) >> 32 == 0 && seen != none) {
         pause_briefly();
     }
 }

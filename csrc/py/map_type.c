@@ -222,9 +222,9 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
         int error;
         Py_BEGIN_ALLOW_THREADS
         error = mmb_map_find_used(map, atomic_load(&self->said), &used);
-        Py_END_ALLOW_THREADS
         mmb_map_get_stats(map, &stats);
         mmbpy_map_leave(self);
+        Py_END_ALLOW_THREADS
         if (error != 0) {
             return mmbpy_raise(self->state, error, self->name);
         }
@@ -326,6 +326,8 @@ PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
              "Write bytes at the cursor, grow the file as needed, return how many.\n\n"
              "All or nothing: OSError (ENOSPC) or CapacityError mean that no byte was taken.\n"
+             "(Of less than 64 KiB, into a hole of the file, a part may have been; the cursor\n"
+             "stays in any case.)\n"
              "Writes of several threads never overlap.");
 PyDoc_STRVAR(tell_doc, "tell($self, /)\n--\n\nThe cursor, in bytes from the start.");
 PyDoc_STRVAR(seek_doc,
@@ -340,7 +342,7 @@ PyDoc_STRVAR(truncate_doc,
              "Trailing zero bytes stored through a view count if this says so.\n"
              "CapacityError if size is more than the capacity.");
 PyDoc_STRVAR(reserve_doc,
-             "reserve($self, end, /)\n--\n\n"
+             "reserve($self, /, end)\n--\n\n"
              "Back bytes 0 to end with disk blocks now.\n\n"
              "Afterwards the kernel can read into a view of them (readinto, recv_into,\n"
              "preadv), which cannot grow the file by itself, and no store there finds the\n"
@@ -366,7 +368,7 @@ static PyMethodDef map_methods[] = {
     {"tell", mmbpy_map_tell, METH_NOARGS, tell_doc},
     {"seek", mmbpy_map_seek, METH_VARARGS, seek_doc},
     {"truncate", mmbpy_map_truncate, METH_VARARGS, truncate_doc},
-    {"reserve", mmbpy_map_reserve, METH_O, reserve_doc},
+    {"reserve", WITH_KEYWORDS(mmbpy_map_reserve), METH_VARARGS | METH_KEYWORDS, reserve_doc},
     {"allocate", WITH_KEYWORDS(mmbpy_map_allocate), METH_VARARGS | METH_KEYWORDS, allocate_doc},
     {"flush", WITH_KEYWORDS(mmbpy_map_flush), METH_VARARGS | METH_KEYWORDS, flush_doc},
     {"fileno", mmbpy_map_fileno, METH_NOARGS, fileno_doc},

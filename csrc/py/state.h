@@ -60,8 +60,10 @@ typedef struct {
      * must live as long as the object. Set before the first one exists. */
     _Atomic bool segmented;
 
-    _Atomic int phase;    /* an mmbpy_phase */
-    _Atomic long busy;    /* methods at work on `map` right now */
+    _Atomic int phase; /* an mmbpy_phase */
+    /* pid << 32 | methods of that process at work on `map` right now: a forked child
+     * begins with none, since the threads that were at work are not there */
+    _Atomic uint64_t busy;
     _Atomic long exports; /* buffers handed out and not released; they block close */
 
     _Atomic uint64_t cursor; /* where the next write goes */
@@ -136,7 +138,7 @@ PyObject *mmbpy_map_write(PyObject *self, PyObject *data);
 PyObject *mmbpy_map_tell(PyObject *self, PyObject *unused);
 PyObject *mmbpy_map_seek(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_truncate(PyObject *self, PyObject *args);
-PyObject *mmbpy_map_reserve(PyObject *self, PyObject *end);
+PyObject *mmbpy_map_reserve(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mmbpy_map_allocate(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mmbpy_map_flush(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mmbpy_map_fileno(PyObject *self, PyObject *unused);

@@ -287,3 +287,16 @@ def test_sigxfsz_is_left_alone(target: Path) -> None:
         b[0] = 1
     assert signal.getsignal(signal.SIGXFSZ) is before
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] in (resource.RLIM_INFINITY, -1)
+
+
+def test_a_write_of_more_than_the_disk_leaves_nothing_behind(mount: Mount) -> None:
+    path = mount("tmpfs", 300 * MIB) / "file"
+    with Builder(path) as b:
+        b.write(b"head")
+        data = b"x" * (400 * MIB)
+        for write in (b.write, lambda more: b.__setitem__(slice(4, 4 + len(more)), more)):
+            with pytest.raises(OSError) as caught:
+                write(data)
+            check(caught.value, path)
+            assert (b.tell(), b.size) == (4, 4)
+    assert path.read_bytes() == b"head"
