@@ -12,7 +12,14 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import Builder, CapacityError, MessageBuilder, open_message
+from mmapbuilder import (
+    Builder,
+    CapacityError,
+    InvalidMessage,
+    MessageBuilder,
+    open_message,
+    verify,
+)
 from support import apart
 from support.messages import BOOK, fill_book
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, read
@@ -419,3 +426,28 @@ def test_the_smallest_messages(target: Path) -> None:
     with MessageBuilder(target, capacity=16):
         pass
     assert target.stat().st_size == 16
+
+
+def test_fields_may_have_any_name(target: Path, tmp_path: Path) -> None:
+    (tmp_path / "named.capnp").write_text(
+        "@0xd7a1c5b3e9f28406;\nstruct Named { schema @0 :Text; self @1 :Text; }\n"
+    )
+    import capnp
+
+    named = capnp.load(str(tmp_path / "named.capnp"))
+    with MessageBuilder(target) as b:
+        root = b.init_root(named.Named, schema="a", self="b")
+        assert root.to_dict() == {"schema": "a", "self": "b"}
+
+
+def test_a_second_message_by_the_same_allocator_is_refused(target: Path) -> None:
+    b = MessageBuilder(target)
+    draft = BLOCKS.schema.new_message(allocate_seg_callable=b.allocate_segment)
+    draft.label = "draft"
+    del draft
+    second = BLOCKS.schema.new_message(allocate_seg_callable=b.allocate_segment)
+    second.label = "the real one"
+    with pytest.raises(InvalidMessage, match="one builder holds one message"):
+        b.close()
+    with pytest.raises(InvalidMessage):
+        verify(target)

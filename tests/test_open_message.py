@@ -269,3 +269,9 @@ def test_wrong_types(book: Path) -> None:
     for wrong in (None, 1.5, ["path"], object()):
         with pytest.raises(TypeError):
             open_message(wrong, ADDRESS_BOOK.schema)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schema", [None, 5, "AddressBook"])
+def test_a_schema_that_is_none_is_refused_at_once(book: Path, schema: object) -> None:
+    with pytest.raises(TypeError, match="schema must be a struct"):
+        open_message(book, schema)

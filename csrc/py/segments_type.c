@@ -7,6 +7,8 @@
 
 #include "state.h"
 
+#include <string.h>
+
 /* What is handed out when the file has no room: enough that a program which goes
  * on building for a while does not come back for every object. */
 #define SPARE_WORDS ((uint64_t)1 << 17)
@@ -69,8 +71,8 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     int error;
     Py_BEGIN_ALLOW_THREADS
     error = mmb_message_begin(core, entries, durable != 0);
-    Py_END_ALLOW_THREADS
     mmbpy_map_leave(map);
+    Py_END_ALLOW_THREADS
     if (error != 0) {
         Py_DECREF(self);
         return mmbpy_raise(state, error, map->name);
@@ -165,8 +167,8 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     int error;
     Py_BEGIN_ALLOW_THREADS
     error = mmb_map_ensure(map, reach * MMB_WORD);
-    Py_END_ALLOW_THREADS
     mmbpy_map_leave(self->map);
+    Py_END_ALLOW_THREADS
     if (error != 0) {
         return mmbpy_raise(self->map->state, error, self->map->name);
     }
@@ -245,6 +247,37 @@ static bool used_fits(const mmbpy_segments *self, const uint32_t *used, uint32_t
     return true;
 }
 
+/* True if the segment begins as a message does: with a pointer to the struct behind it. */
+static bool begins_a_message(const mmbpy_segments *self, const mmb_segment *segments, uint32_t i)
+{
+    uint64_t first;
+    mmb_object root;
+    mmb_flaw unwanted;
+    memcpy(&first, (const void *)segments[i].base, sizeof first);
+    return first != 0 && (uint32_t)first == 0 &&
+           mmb_resolve(segments, self->count, i, 0, &root, &unwanted) == 0;
+}
+
+/* A segment that the root does not lead to, but that begins as a message does, is the first of
+ * another message, made by the same allocator: it must not go without a word. */
+static int check_single(const mmbpy_segments *self, const mmb_map *map, const mmb_segment *segments,
+                        const uint32_t *used, mmb_flaw *flaw)
+{
+    mmb_stats stats;
+    mmb_map_get_stats(map, &stats);
+    uint64_t at = mmb_table_bytes(self->entries) / MMB_WORD;
+    for (uint32_t i = 1; i < self->count; i++) {
+        at += self->full[i - 1];
+        if (used[i] == 0 && at * MMB_WORD < stats.backed && begins_a_message(self, segments, i)) {
+            *flaw = (mmb_flaw){.segment = i,
+                               .reason = "another message begins here, to which the root does "
+                                         "not lead: one builder holds one message"};
+            return MMB_EMESSAGE;
+        }
+    }
+    return 0;
+}
+
 /* Used words as found by following the pointers from the root. */
 static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, mmb_flaw *flaw)
 {
@@ -257,7 +290,8 @@ static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, mm
     if (self->count == 0) {
         return 0;
     }
-    return mmb_walk(segments, self->count, used, NULL, flaw);
+    int error = mmb_walk(segments, self->count, used, NULL, flaw);
+    return error != 0 ? error : check_single(self, map, segments, used, flaw);
 }
 
 PyDoc_STRVAR(finish_doc,

@@ -35,7 +35,7 @@ class MessageBuilder:
     Args:
         file, capacity, max_growth, prefault, writeback, atomic, durable: as for
             `Builder`.
-        mode: ``"w"`` or ``"x"``. A message cannot be gone on with.
+        mode: ``"w"`` or ``"x"``. A message cannot be continued.
         segment_words: the most words of one segment, unless a single object needs
             more. The default is the most that the format allows, 4 GiB, and the
             right choice: a message of one segment has no far pointers. The table at
@@ -56,7 +56,11 @@ class MessageBuilder:
     or the builder is dropped without being closed; `recover` can finish it.
     """
 
-    _map: _core.Map | None = None  # also where __init__ was never reached
+    # Also where __init__ was never reached, or failed.
+    _map: _core.Map | None = None
+    _segments: _core.Segments | None = None
+    _final: Stats | None = None
+    _schema: "Any" = None
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class MessageBuilder:
     ) -> None:
         if mode == "r+":
             raise ValueError(
-                "a message cannot be gone on with, so mode 'r+' makes no sense: "
+                "a message cannot be continued, so mode 'r+' makes no sense: "
                 "read it with open_message() and build a new one, or recover() an unfinished one"
             )
         entries = _core.table_entries(capacity, segment_words)
@@ -99,11 +103,9 @@ class MessageBuilder:
         self._segment_words = segment_words
         self._message: Any = None
         self._root: Any = None
-        self._schema: Any = None
         self._dtypes: dict[Any, Any] = {}
         self._mixed = False
-        self._final: Stats | None = None
-        self._segments: _core.Segments | None = segments
+        self._segments = segments
         self._map = core
 
     # ---- building ----
@@ -127,7 +129,7 @@ class MessageBuilder:
             self._message = _pycapnp.message_builder(segments.allocate)
         return self._message
 
-    def init_root(self, schema: "Any", **fields: "Any") -> "Any":
+    def init_root(self, schema: "Any", /, **fields: "Any") -> "Any":
         """Make the root struct and return pycapnp's builder of it.
 
         `fields` are set as pycapnp's ``new_message`` does.
@@ -149,7 +151,8 @@ class MessageBuilder:
         """Hand out the next segment: at least `min_words` words of the file, zeroed.
 
         pycapnp calls this where it is passed by hand. Then close finds out what is
-        used by following the pointers from the root.
+        used by following the pointers from the root, that of the first message: for
+        another one, also after an attempt that was given up, make another builder.
 
         When the file cannot give a segment, the memory is in no file, and `close`
         raises: an exception here would end the process.
@@ -346,6 +349,9 @@ class MessageBuilder:
             OSError: a store or one of the last steps failed, or (CapacityError) the
                 capacity was used up. Everything is released; the file stays marked
                 as unfinished, the target of an atomic builder untouched.
+            InvalidMessage: segments that were handed out by hand hold no message, or
+                more than one; likewise.
+            ValueError: `allocate_segment` was called although `message` was in use.
         """
         core = self._map
         segments = self._segments

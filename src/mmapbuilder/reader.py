@@ -185,6 +185,7 @@ def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> M
     Raises:
         InvalidMessage: the file is unfinished or no message.
         OSError: it cannot be opened or mapped.
+        TypeError: `schema` is no struct of a loaded schema.
         ImportError: pycapnp is not installed.
 
     >>> with MessageBuilder("alice.bin") as b:
@@ -196,6 +197,11 @@ def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> M
     import mmap
 
     _pycapnp.load()
+    if not hasattr(schema, "from_segments"):
+        raise TypeError(
+            "schema must be a struct of a schema that pycapnp has loaded, "
+            f"as addressbook_capnp.AddressBook is, not {schema!r}"
+        )
     name = os.fspath(path)
     fd = open_regular(name, os.O_RDONLY)
     try:
