@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _MODES = ("w", "x", "r+")
 _SUFFIX = ".mmapbuilder"
 _NAME_MAX = 255
-_COPY_BYTES = 1 << 30
+_COPY_BYTES = 1 << 20
 
 # Files that builders of this process have open, by device and inode. flock tells
 # builders apart only if they opened the file themselves: two that share an fd also
-# share its lock. setdefault and pop are atomic, so there is no lock to be caught in
-# by a fork.
-_held: "dict[tuple[int, int], object]" = {}
+# share its lock. setdefault is atomic, so there is no lock to be caught in by a fork.
+# The value is a claim, which has the process that made it.
+_held: "dict[tuple[int, int], list[int]]" = {}
 
 
 class OpenFile:
@@ -38,8 +38,8 @@ class OpenFile:
     `release`. With `atomic` the file is a temporary one beside its target.
     """
 
-    __slots__ = ("_key", "_owner", "_path", "_target_fd", "_temporary", "created", "fd", "mode",
-                 "name", "size")  # fmt: skip
+    __slots__ = ("_claim", "_key", "_owner", "_path", "_target_fd", "_temporary", "created",
+                 "fd", "mode", "name", "size")  # fmt: skip
 
     def __init__(self, name: "Name", mode: str) -> None:
         self.name = name
@@ -52,6 +52,7 @@ class OpenFile:
         self._target_fd = -1
         self._key: tuple[int, int] | None = None
         self._owner = os.getpid()
+        self._claim = [self._owner]  # like another's of this process, but not the same
 
     # ---- opening ----
 
@@ -207,8 +208,11 @@ class OpenFile:
 
     def _lock(self, status: os.stat_result) -> "tuple[int, int]":
         key = _key_of(status)
-        token = object()
-        if _held.setdefault(key, token) is not token:
+        held = _held.setdefault(key, self._claim)
+        if held != self._claim and self._path is not None:
+            # Inherited by a fork: whether its builder is still at work, flock knows.
+            _held[key] = held = self._claim
+        if held is not self._claim:
             raise self._busy()
         self._key = key
         try:
@@ -233,7 +237,8 @@ class OpenFile:
 
     def _forget(self) -> None:
         if self._key is not None:
-            _held.pop(self._key, None)
+            if _held.get(self._key) is self._claim:
+                del _held[self._key]
             self._key = None
 
     def _is_at(self, path: str) -> bool:
@@ -461,7 +466,7 @@ def _copy(source: int, target: int, size: int) -> None:
             start, end = offset, size
         offset = start
         while offset < end:
-            data = os.pread(source, min(end - offset, 1 << 20), offset)
+            data = os.pread(source, min(end - offset, _COPY_BYTES), offset)
             if not data:
                 return
             offset += os.pwrite(target, data, offset)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from mmapbuilder import Builder
 from support.apart import python
+from support.missing import tool
 
 PRELUDE = """
 import os, signal, sys
@@ -308,3 +310,136 @@ assert os.path.getsize(path) == (1 << 25) + 1
 """,
         target,
     ).ok()
+
+
+def test_a_child_opens_what_its_parent_has_closed(target: Path) -> None:
+    python(
+        PRELUDE
+        + """
+closed, tell = os.pipe()
+b = Builder(path)
+b.write(b"parent")
+def work():
+    try:
+        Builder(path, "r+")
+    except BlockingIOError:
+        pass                          # the parent is at work still
+    else:
+        raise AssertionError("opened")
+    os.write(told, b"x")
+    os.read(closed, 1)
+    again = Builder(path, "r+")
+    b.discard()                       # what was inherited
+    try:
+        Builder(path, "r+")
+    except BlockingIOError:
+        pass
+    else:
+        raise AssertionError("opened twice")
+    again.seek(0)
+    again.write(b"CHILD!")
+    again.close()
+tried, told = os.pipe()
+pid = child(work)
+os.read(tried, 1)
+b.close()
+os.write(tell, b"x")
+assert wait(pid) == 0
+assert content() == b"CHILD!"
+""",
+        target,
+    ).ok()
+
+
+# A pwrite that takes its time, where SLOW is set: what is between a growth and its write.
+SLOW_WRITES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+static ssize_t slowly(const char *name, int fd, const void *data, size_t size, off_t at)
+{
+    ssize_t (*real)(int, const void *, size_t, off_t) =
+        (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, name);
+    if (getenv("SLOW") != NULL) {
+        usleep(400000);
+    }
+    return real(fd, data, size, at);
+}
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+    return slowly("pwrite", fd, data, size, at);
+}
+ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
+{
+    return slowly("pwrite64", fd, data, size, at);
+}
+"""
+SLOW_DOWN = """
+import ctypes, threading, time
+def slow_down():
+    ctypes.CDLL(None).setenv(b"SLOW", b"1", 1)
+"""
+
+
+@pytest.fixture
+def slow_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tool("cc", "gcc")
+    source, library = tmp_path / "slow.c", tmp_path / "slow.so"
+    source.write_text(SLOW_WRITES)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+
+
+@pytest.mark.usefixtures("slow_writes")
+def test_the_owner_waits_for_the_write_of_a_child(target: Path) -> None:
+    python(
+        PRELUDE
+        + SLOW_DOWN
+        + """
+b = Builder(path)
+b.write(b"parent")
+def work():
+    slow_down()
+    b.seek(1 << 20)
+    b.write(b"c" * 100)
+pid = child(work)
+time.sleep(0.2)
+b.close()
+size = os.path.getsize(path)
+assert wait(pid) == 0
+assert os.path.getsize(path) == size
+""",
+        target,
+    ).ok()
+
+
+@pytest.mark.usefixtures("slow_writes")
+def test_close_in_a_child_waits_for_a_write_there(target: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"somebody else's")
+    python(
+        PRELUDE
+        + SLOW_DOWN
+        + """
+b = Builder(path)
+b.write(b"parent")
+def work():
+    slow_down()
+    thread = threading.Thread(target=lambda: b.write(b"CCCC"))
+    thread.start()
+    time.sleep(0.1)
+    b.close()
+    for _ in range(3):                # one of them gets the number of the map's
+        os.open(sys.argv[2], os.O_RDWR)
+    thread.join()
+pid = child(work)
+assert wait(pid) == 0
+b.close()
+assert content() == b"parentCCCC"
+""",
+        target,
+        other,
+    ).ok()
+    assert other.read_bytes() == b"somebody else's"
