@@ -48,7 +48,12 @@ int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
 PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name)
 {
     PyObject *type = error == MMB_ECAPACITY ? state->capacity_error : PyExc_OSError;
-    return PyObject_CallFunction(type, "isO", mmb_errno(error), mmb_strerror(error),
+    /* The system's words are in the encoding of the locale. */
+    PyObject *words = PyUnicode_DecodeLocale(mmb_strerror(error), "surrogateescape");
+    if (words == NULL) {
+        return NULL;
+    }
+    return PyObject_CallFunction(type, "iNO", mmb_errno(error), words,
                                  name != NULL ? name : Py_None);
 }
 
