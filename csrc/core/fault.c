@@ -1,8 +1,9 @@
 /* fault.c - the SIGBUS handler: what is ours is served, all else is given back.
  *
- * The handler calls nothing that allocates, locks or prints: fstat, fallocate,
- * ftruncate, madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
- * runs with all signals blocked, on whatever stack the thread has for signals.
+ * The handler calls nothing that allocates or prints: fstat, fallocate, ftruncate, madvise,
+ * mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. The one lock that
+ * it takes is that on moving EOF (growth.c), whose holder has all signals blocked. So has
+ * the handler, which runs on whatever stack the thread has for signals.
  *
  * Living with others. Whoever installs a handler after us keeps our address as
  * its "previous" and may call it, or put it back, at any time; we keep theirs.
@@ -12,7 +13,7 @@
  * changes while the level may be called. Getting on top again takes a level that
  * is not in use yet, or one whose previous is just the handler found there. Who
  * calls, or puts back, the entry point of a lower level reaches what was below
- * that level, not himself. */
+ * that level, not itself. */
 #include "internal.h"
 
 #include <errno.h>
