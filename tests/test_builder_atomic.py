@@ -276,3 +276,18 @@ def test_close_with_views_can_be_repeated(target: Path, tmp_path: Path) -> None:
     b.close()
     assert target.read_bytes() == b"new"
     assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("name", ["", "new/", "no/new"])
+def test_errors_name_the_file_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = []
+    for atomic in (False, True):
+        with pytest.raises(OSError) as caught:
+            Builder(name, atomic=atomic)
+        told.append((type(caught.value), caught.value.filename))
+    assert told[0] == told[1]
+    assert told[0][1] == name
+    assert os.listdir() == []

@@ -122,6 +122,9 @@ class OpenFile:
         """Make a temporary file in the directory of what `path` leads to."""
         if self.mode == "x" and os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.name)
+        if not path or path.endswith("/"):  # realpath would make a name of it
+            code = errno.EISDIR if path else errno.ENOENT
+            raise OSError(code, os.strerror(code), self.name)
         self._path = real = os.path.realpath(path)
         target = self._open_target(real)
         if target is None and self.mode == "r+":
@@ -164,6 +167,9 @@ class OpenFile:
         except FileExistsError:
             self._remove_stale(path)
             return False
+        except OSError as error:  # of the directory, mostly: the name is one that nobody gave
+            error.filename = self.name
+            raise
         status = os.fstat(self.fd)
         try:
             self._lock(status)
