@@ -1,7 +1,9 @@
 /* fault.c - the SIGBUS handler: what is ours is served, all else is given back.
  *
- * The handler calls nothing that allocates, locks or prints: fstat, fallocate,
- * ftruncate, madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
+ * The handler calls nothing that allocates or prints: fstat, fallocate, ftruncate,
+ * madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
+ * takes no lock but the one on moving EOF (growth.c: among threads, and among processes),
+ * whose holder has all signals blocked, so it never waits for the thread it runs in. It
  * runs with all signals blocked, on whatever stack the thread has for signals.
  *
  * Living with others. Whoever installs a handler after us keeps our address as
@@ -12,7 +14,7 @@
  * changes while the level may be called. Getting on top again takes a level that
  * is not in use yet, or one whose previous is just the handler found there. Who
  * calls, or puts back, the entry point of a lower level reaches what was below
- * that level, not himself. */
+ * that level, not itself. */
 #include "internal.h"
 
 #include <errno.h>
