@@ -32,6 +32,8 @@ help:
 	@echo "make test-free-threaded-tsan   the races between threads under ThreadSanitizer"
 	@echo "make check                format, lint, types, C tests under sanitizers, fuzzing,"
 	@echo "                          packages, tests: all that a change must pass"
+	@echo "make lint, make types     what ruff and the layers' rules say; what mypy says"
+	@echo "make ctest                the C tests: plain, under ASan with UBSan, under TSan"
 	@echo "make cross                the C layers for other systems and processors"
 	@echo "make fuzz                 fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
 	@echo "make bench                the benchmarks"

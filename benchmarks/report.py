@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.clock import MIB
 from benchmarks.measure import Series
+from benchmarks.subjects import SUBJECTS
 from benchmarks.targets import Target
 
 _BYTES = {"fill", "limits", "large", "column", "beyond", "threads", "durable"}
@@ -98,8 +99,13 @@ def _line(series: Series, way: str) -> str:
 
 def table(results: list[Series], memory: dict[str, int], targets: list[Target]) -> str:
     """Everything, for reading."""
+    about = {subject.name: subject.about for subject in SUBJECTS}
     lines = []
+    told = ""
     for series in results:
+        if series.subject != told:
+            told = series.subject
+            lines += [f"{told}: {about[told]}" if told in about else told, ""]
         load = f"load {series.load[0]:.1f} to {series.load[1]:.1f}"
         what = f"{series.subject}: {_size(series)} on {series.place}"
         lines.append(f"{what}, medians of {series.rounds}, {load}")

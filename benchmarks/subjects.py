@@ -1,4 +1,4 @@
-"""Which ways are run where, with which sizes, how often; and what they should reach."""
+"""Which ways are run where, with which sizes, and how often."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Subject:
     keep: bool = False  # files until all runs are done: ext4 makes new ones slowly after many
     # were removed
     memory: tuple[str, ...] = ()  # ways whose private memory is looked at as well
-    about: str = ""
+    about: str = ""  # what the ways do, for the table
 
 
 def _limit(way: str) -> str:
@@ -43,7 +43,18 @@ _FILL = (
 )
 _LIMITS = tuple(
     _limit(way)
-    for way in ("write", "sized", "huge", "single", "steps", "cut", "ahead", "populated", "memory")
+    for way in (
+        "write",
+        "sized",
+        "huge",
+        "single",
+        "allocated",
+        "steps",
+        "cut",
+        "ahead",
+        "populated",
+        "memory",
+    )
 )
 _MOST_THREADS = (1, 2, 4, 8, 16)
 

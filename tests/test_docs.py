@@ -74,9 +74,7 @@ def test_examples_in_docstrings_run(
     known = {name: getattr(mmapbuilder, name) for name in mmapbuilder.__all__}
     known |= {
         "addressbook_capnp": capnp.load(str(ROOT / "examples" / "addressbook.capnp")),
-        "walk_capnp": capnp.load(str(ROOT / "tests" / "support" / "walk.capnp")),
         "np": numpy,
-        "numpy": numpy,
         "shutil": shutil,
     }
     failed, _ = doctest.testmod(

@@ -1,9 +1,10 @@
 /* fault.c - the SIGBUS handler: what is ours is served, all else is given back.
  *
- * The handler calls nothing that allocates or prints: fstat, fallocate, ftruncate, madvise,
- * mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. The one lock that
- * it takes is that on moving EOF (growth.c), whose holder has all signals blocked. So has
- * the handler, which runs on whatever stack the thread has for signals.
+ * The handler calls nothing that allocates or prints: fstat, fallocate, ftruncate,
+ * madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
+ * takes no lock but the one on moving EOF (growth.c: among threads, and among processes),
+ * whose holder has all signals blocked, so it never waits for the thread it runs in. It
+ * runs with all signals blocked, on whatever stack the thread has for signals.
  *
  * Living with others. Whoever installs a handler after us keeps our address as
  * its "previous" and may call it, or put it back, at any time; we keep theirs.
