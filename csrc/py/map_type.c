@@ -11,15 +11,6 @@
 
 #define DEFAULT_MAX_GROWTH ((uint64_t)64 << 20)
 
-mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object)
-{
-    if (PyObject_TypeCheck(object, state->map_type)) {
-        return (mmbpy_map *)object;
-    }
-    PyErr_SetString(PyExc_TypeError, "a Map is required");
-    return NULL;
-}
-
 void mmbpy_map_say(mmbpy_map *self, uint64_t end)
 {
     uint64_t said = atomic_load(&self->said);

@@ -100,9 +100,6 @@ bool mmbpy_map_is_owner(const mmbpy_map *self);
 /* Raise the size that calls have declared to `end`, never lower it. */
 void mmbpy_map_say(mmbpy_map *self, uint64_t end);
 
-/* The map that `object` is, or NULL with a TypeError. Borrowed. */
-mmbpy_map *mmbpy_as_map(mmbpy_state *state, PyObject *object);
-
 /* Take the right to close: 1 with the map for this caller alone; 0 if it is
  * closed already; -1 with a BufferError if `force` is false and there are
  * exports. After 1, exactly one of the two calls below must follow. */

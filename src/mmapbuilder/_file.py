@@ -167,7 +167,7 @@ class OpenFile:
         except FileExistsError:
             self._remove_stale(path)
             return False
-        except OSError as error:  # of the directory, mostly: the name is one that nobody gave
+        except FileNotFoundError as error:  # the directory: that is in the name as given
             error.filename = self.name
             raise
         status = os.fstat(self.fd)

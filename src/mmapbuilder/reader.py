@@ -107,7 +107,7 @@ class Message:
 
         A list of structs gives a column for each number, enum, Bool, Text and Data, with
         dotted names for those in groups; other fields are left out. `columns` chooses
-        some. Enums and tags of unions are dictionary-encoded names. Null are: Text and
+        some. Enums and tags of unions are dictionary-encoded names. Nulls are Text and
         Data that are not set and have no default, and members of unions that are not
         active.
 
