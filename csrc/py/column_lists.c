@@ -152,13 +152,14 @@ static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uin
     return true;
 }
 
-/* Check one object and add what it takes. */
+/* Check one object and add what it takes. `*others` becomes true if it is not plain. */
 static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *words,
-                         uint64_t *found)
+                         uint64_t *found, bool *others)
 {
     mmb_slice slice;
     if (!is_plain(item)) {
         Py_buffer view = {0};
+        *others = true;
         Py_INCREF(item);
         bool good = get_buffer(index, item, &view, &slice) &&
                     (slice.bytes == NULL || measure_slice(index, &slice, text, words, found));
@@ -199,8 +200,7 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
     bool good = true, others = false;
     for (uint64_t i = 0; good && i < in.count; i++) {
         PyObject *item = items_get(&in, i);
-        others = others || (item != NULL && !is_plain(item));
-        good = item != NULL && measure_item(i, item, text != 0, &words, &found);
+        good = item != NULL && measure_item(i, item, text != 0, &words, &found, &others);
     }
     Py_DECREF(in.sequence);
     if (!good) {
