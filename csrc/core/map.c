@@ -373,7 +373,7 @@ static bool reserve_ahead(mmb_map *map, uint64_t solid, uint64_t stop)
     return true;
 }
 
-/* Blocks for what may be holes below EOF. */
+/* Blocks for [start, stop), which is below EOF and may have holes from `solid` on. */
 static int reserve_holes(mmb_map *map, uint64_t solid, uint64_t start, uint64_t stop)
 {
     sigset_t before;
@@ -448,41 +448,23 @@ static int write_some(mmb_map *map, uint64_t offset, const void *data, uint64_t 
 
 /* Back [offset, offset + length) if a write there could find the disk full half way: the growth
  * of one piece gives it blocks, but holes below EOF have none, and of several pieces a later
- * one may have no room. What is short is not worth the calls. */
+ * one may have no room. What is short is not worth the calls, and where there is no fallocate
+ * to give blocks, bringing in the pages would take longer than the write. */
 static int make_room(mmb_map *map, uint64_t offset, uint64_t length)
 {
     bool is_new = offset >= atomic_load(&map->shared->backed) && length <= PIECE;
     bool has_blocks = offset + length <= atomic_load(&map->shared->solid);
-    if (length <= MMB__SMALL || is_new || has_blocks) {
+    if (length <= MMB__SMALL || is_new || has_blocks || !mmb__can_allocate(map)) {
         return 0;
     }
     return mmb_map_reserve(map, offset, offset + length);
 }
 
-/* True if [data, data + length) and the target share memory: the kernel copies forward in
- * pieces and would read what it has just written. */
-static bool overlaps(const mmb_map *map, uint64_t offset, const unsigned char *data,
-                     uint64_t length)
+/* Write with the kernel's help: it copies without zeroing what is overwritten. */
+static int write_from_elsewhere(mmb_map *map, uint64_t offset, const unsigned char *from,
+                                uint64_t length)
 {
-    uintptr_t from = (uintptr_t)data, to = (uintptr_t)(map->base + offset);
-    return from < to + length && to < from + length;
-}
-
-int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
-{
-    if (offset > map->capacity || length > map->capacity - offset) {
-        return MMB_ECAPACITY;
-    }
-    const unsigned char *from = data;
-    int error = 0;
-    if (length > 0 && overlaps(map, offset, from, length)) {
-        error = mmb_map_reserve(map, offset, offset + length);
-        if (error == 0) {
-            memmove(map->base + offset, from, (size_t)length);
-        }
-        return error;
-    }
-    error = make_room(map, offset, length);
+    int error = make_room(map, offset, length);
     while (error == 0 && length > 0) {
         uint64_t piece = mmb__min(length, PIECE), done = 0;
         /* The owner's close waits for all of this, lest it cut the file first. */
@@ -495,6 +477,28 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
         from += done;
         offset += done;
         length -= done;
+    }
+    return error;
+}
+
+static bool overlaps(const mmb_map *map, uint64_t offset, const void *data, uint64_t length)
+{
+    uintptr_t from = (uintptr_t)data, to = (uintptr_t)(map->base + offset);
+    return from < to + length && to < from + length;
+}
+
+int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
+{
+    if (offset > map->capacity || length > map->capacity - offset) {
+        return MMB_ECAPACITY;
+    }
+    if (!overlaps(map, offset, data, length)) {
+        return write_from_elsewhere(map, offset, data, length);
+    }
+    /* The kernel copies forward, and would read what it has just written. */
+    int error = mmb_map_reserve(map, offset, offset + length);
+    if (error == 0) {
+        memmove(map->base + offset, data, (size_t)length);
     }
     return error;
 }

@@ -139,7 +139,8 @@ int mmb_map_ensure(mmb_map *map, uint64_t end);
 
 /* Copy `length` bytes from `data` to `offset`, growing as needed, with errors
  * returned rather than met by a fault: a full disk is ENOSPC here, and then nothing was
- * copied, but for a part of less than 64 KiB into holes. `data` may lie in any map, this
+ * copied, unless it was 64 KiB at the most or the file system has no fallocate: of that, a
+ * part may have been. `data` may lie in any map, this
  * one included, and overlap the target. Handler: no. */
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 

@@ -11,6 +11,28 @@ static PyObject *from_uint64(uint64_t value)
     return PyLong_FromUnsignedLongLong((unsigned long long)value);
 }
 
+static int write_at_cursor(mmbpy_map *self, mmb_map *map, const void *data, uint64_t length)
+{
+    if (length == 0) {
+        return 0;
+    }
+    uint64_t start = atomic_load(&self->cursor);
+    do {
+        if (length > self->capacity || start > self->capacity - length) {
+            return MMB_ECAPACITY;
+        }
+    } while (!atomic_compare_exchange_weak(&self->cursor, &start, start + length));
+    uint64_t end = start + length;
+    int error = mmb_map_write(map, start, data, length);
+    if (error == 0) {
+        mmbpy_map_say(self, end);
+    } else {
+        /* Give the range back if nobody has moved on. */
+        atomic_compare_exchange_strong(&self->cursor, &end, start);
+    }
+    return error;
+}
+
 PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
 {
     mmbpy_map *self = (mmbpy_map *)object;
@@ -27,28 +49,10 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
     int error = 0;
     mmb_map *map = mmbpy_map_enter(self);
     if (map != NULL) {
-        uint64_t start = atomic_load(&self->cursor);
-        do {
-            if (length > self->capacity || start > self->capacity - length) {
-                error = length == 0 ? 0 : MMB_ECAPACITY;
-                break;
-            }
-        } while (!atomic_compare_exchange_weak(&self->cursor, &start, start + length));
-        if (error == 0 && length != 0) {
-            Py_BEGIN_ALLOW_THREADS
-            error = mmb_map_write(map, start, source.buf, length);
-            if (error == 0) {
-                mmbpy_map_say(self, start + length);
-            } else {
-                /* Nothing was written; give the range back if nobody has moved on. */
-                uint64_t end = start + length;
-                atomic_compare_exchange_strong(&self->cursor, &end, start);
-            }
-            mmbpy_map_leave(self);
-            Py_END_ALLOW_THREADS
-        } else {
-            mmbpy_map_leave(self);
-        }
+        Py_BEGIN_ALLOW_THREADS
+        error = write_at_cursor(self, map, source.buf, length);
+        mmbpy_map_leave(self);
+        Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&source);
     if (error != 0) {

@@ -50,18 +50,30 @@ static int answered_phase(mmbpy_map *self)
 
 /* ---- use ------------------------------------------------------------------ */
 
+/* `busy` when no method of this process is at work. */
 static uint64_t busy_of_nobody(void)
 {
     return (uint64_t)(uint32_t)getpid() << 32;
 }
 
+/* True if `busy` counts methods of the process that this one was forked from. */
+static bool is_inherited(uint64_t busy, uint64_t nobody)
+{
+    return busy >> 32 != nobody >> 32;
+}
+
 static void count_in(mmbpy_map *self)
 {
-    uint64_t none = busy_of_nobody(), seen = atomic_load(&self->busy), next;
+    uint64_t nobody = busy_of_nobody(), seen = atomic_load(&self->busy), next;
     do {
-        bool inherited = (seen ^ none) >> 32 != 0;
-        next = (inherited ? none : seen) + 1;
+        next = (is_inherited(seen, nobody) ? nobody : seen) + 1;
     } while (!atomic_compare_exchange_weak(&self->busy, &seen, next));
+}
+
+static bool is_busy(const mmbpy_map *self)
+{
+    uint64_t nobody = busy_of_nobody(), seen = atomic_load(&self->busy);
+    return !is_inherited(seen, nobody) && seen != nobody;
 }
 
 mmb_map *mmbpy_map_hold(mmbpy_map *self)
@@ -107,8 +119,7 @@ void mmbpy_map_leave(mmbpy_map *self)
 /* Wait for the methods of this process that are at work. */
 static void wait_for_methods(mmbpy_map *self)
 {
-    uint64_t none = busy_of_nobody(), seen;
-    while (seen = atomic_load(&self->busy), (seen ^ none) >> 32 == 0 && seen != none) {
+    while (is_busy(self)) {
         pause_briefly();
     }
 }

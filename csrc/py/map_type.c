@@ -317,8 +317,8 @@ PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
              "Write bytes at the cursor, grow the file as needed, return how many.\n\n"
              "All or nothing: OSError (ENOSPC) or CapacityError mean that no byte was taken.\n"
-             "(Of less than 64 KiB, into a hole of the file, a part may have been; the cursor\n"
-             "stays in any case.)\n"
+             "(Of 64 KiB or less into a hole of the file, and of any write where the file system\n"
+             "has no fallocate, a part may have been. The cursor stays in any case.)\n"
              "Writes of several threads never overlap.");
 PyDoc_STRVAR(tell_doc, "tell($self, /)\n--\n\nThe cursor, in bytes from the start.");
 PyDoc_STRVAR(seek_doc,

@@ -40,7 +40,7 @@ typedef enum {
  *   a method    adds to `busy`, then looks whether `phase` is OPEN; if not it
  *               takes itself off again and reports a closed builder;
  *   a closer    moves `phase` from OPEN to ASKING or CLOSING, which one thread only
- *               can do, then waits until `busy` is zero.
+ *               can do, then waits until `busy` counts nobody.
  *
  * Both are sequentially consistent, so either the method sees the new phase or the
  * closer sees the method. No Python code may run between hold and leave: it
@@ -88,7 +88,8 @@ mmb_map *mmbpy_map_hold(mmbpy_map *self);
  * the map. NULL with an exception set if the map is closed or poisoned. */
 mmb_map *mmbpy_map_enter(mmbpy_map *self);
 
-/* The end of either. */
+/* The end of either. Where the GIL was given up, before it is asked for again: a thread that
+ * comes to that at the end of the interpreter stays there, and would be waited for. */
 void mmbpy_map_leave(mmbpy_map *self);
 
 /* False once close or discard has begun for good. */
