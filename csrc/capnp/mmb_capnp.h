@@ -131,6 +131,10 @@ typedef struct {
                              * 4 and 8 bytes, pointers, structs */
 } mmb_object;
 
+/* True if `segment` begins as a message does that has a root: with a pointer to the struct
+ * that follows. The segments may hold any bytes. */
+bool mmb_begins_message(const mmb_segment *segments, uint32_t count, uint32_t segment);
+
 /* Follow the pointer at `word` of `segment`, whatever bytes these are: what `*out`
  * describes lies within its segment. Returns 0 or MMB_EMESSAGE. */
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,

@@ -265,3 +265,15 @@ int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, u
     out->element_size = o.size;
     return 0;
 }
+
+bool mmb_begins_message(const mmb_segment *segments, uint32_t count, uint32_t segment)
+{
+    if (segment >= count || segments[segment].words == 0) {
+        return false;
+    }
+    uint64_t root = mmb__load64(segments[segment].base);
+    mmb_object object;
+    mmb_flaw unwanted;
+    return root != 0 && mmb__kind(root) == MMB__STRUCT && mmb__offset(root) == 0 &&
+           mmb_resolve(segments, count, segment, 0, &object, &unwanted) == 0;
+}

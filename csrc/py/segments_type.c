@@ -7,8 +7,6 @@
 
 #include "state.h"
 
-#include <string.h>
-
 /* What is handed out when the file has no room: enough that a program which goes
  * on building for a while does not come back for every object. */
 #define SPARE_WORDS ((uint64_t)1 << 17)
@@ -247,17 +245,6 @@ static bool used_fits(const mmbpy_segments *self, const uint32_t *used, uint32_t
     return true;
 }
 
-/* True if the segment begins as a message does: with a pointer to the struct behind it. */
-static bool begins_a_message(const mmbpy_segments *self, const mmb_segment *segments, uint32_t i)
-{
-    uint64_t first;
-    mmb_object root;
-    mmb_flaw unwanted;
-    memcpy(&first, (const void *)segments[i].base, sizeof first);
-    return first != 0 && (uint32_t)first == 0 &&
-           mmb_resolve(segments, self->count, i, 0, &root, &unwanted) == 0;
-}
-
 /* A segment that the root does not lead to, but that begins as a message does, is the first of
  * another message, made by the same allocator: it must not go without a word. */
 static int check_single(const mmbpy_segments *self, const mmb_map *map, const mmb_segment *segments,
@@ -265,10 +252,10 @@ static int check_single(const mmbpy_segments *self, const mmb_map *map, const mm
 {
     mmb_stats stats;
     mmb_map_get_stats(map, &stats);
-    uint64_t at = mmb_table_bytes(self->entries) / MMB_WORD;
+    uintptr_t backed = (uintptr_t)mmb_map_base(map) + stats.backed;
     for (uint32_t i = 1; i < self->count; i++) {
-        at += self->full[i - 1];
-        if (used[i] == 0 && at * MMB_WORD < stats.backed && begins_a_message(self, segments, i)) {
+        bool is_there = (uintptr_t)segments[i].base < backed; /* a look beyond would grow it */
+        if (used[i] == 0 && is_there && mmb_begins_message(segments, self->count, i)) {
             *flaw = (mmb_flaw){.segment = i,
                                .reason = "another message begins here, to which the root does "
                                          "not lead: one builder holds one message"};

@@ -474,9 +474,28 @@ static void unaligned_memory(void)
     VALID(1, 3, 1);
 }
 
+static void beginnings(void)
+{
+    message();
+    segment(3, p_struct(0, 1, 1), 7, 0);
+    CHECK(mmb_begins_message(segments, count, 0));
+    CHECK(!mmb_begins_message(segments, count, 1)); /* there is none */
+    segments[0].words = 2;
+    CHECK(!mmb_begins_message(segments, count, 0)); /* the struct reaches beyond it */
+    segments[0].words = 0;
+    CHECK(!mmb_begins_message(segments, count, 0));
+    const uint64_t others[] = {0, p_struct(1, 1, 0), p_list(0, 2, 8), 1};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        message();
+        segment(3, others[i], 7, 0);
+        CHECK(!mmb_begins_message(segments, count, 0));
+    }
+}
+
 int main(void)
 {
     RUN(roots);
+    RUN(beginnings);
     RUN(structs);
     RUN(plain_lists);
     RUN(pointer_lists);
