@@ -323,3 +323,12 @@ with Builder(sys.argv[2], capacity=10) as b:
     assert (done.returncode, done.stderr) == (0, "")
     assert "capacity" in done.stdout
     assert issubclass(CapacityError, OSError)
+
+
+def test_what_could_not_be_opened_can_be_closed(builder: Any, tmp_path: Path) -> None:
+    b = builder.__new__(builder)
+    with pytest.raises(FileNotFoundError):
+        b.__init__(tmp_path / "no" / "file")
+    b.close()
+    b.discard()
+    assert b.closed

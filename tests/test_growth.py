@@ -174,3 +174,10 @@ def test_tmpfs_with_huge_pages(mount) -> None:
     content = path.read_bytes()
     assert len(content) == 2 * MIB + 1
     assert content.count(255) == 5
+
+
+def test_steps_double_whatever_their_limit(target: Path) -> None:
+    with Builder(target, max_growth=(1 << 64) - 1) as b:
+        for _ in range(64):
+            b.write(bytes(1 << 20))
+        assert b.stats.growths <= 8

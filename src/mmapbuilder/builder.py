@@ -164,6 +164,8 @@ class Builder(_core.Map):
         >>> os.path.exists("scratch.bin")
         False
         """
+        if self.closed:
+            return
         owner = self._is_owner()
         keep = self.mode == "r+" and not self._file.atomic
         if self._finish(force=True, cut=keep) is False:
