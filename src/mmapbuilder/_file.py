@@ -27,7 +27,7 @@ _COPY_BYTES = 1 << 20
 # Files that builders of this process have open, by device and inode. flock tells
 # builders apart only if they opened the file themselves: two that share an fd also
 # share its lock. setdefault is atomic, so there is no lock to be caught in by a fork.
-# The value is a claim, which has the process that made it.
+# The value is a builder's claim: a list of its own, with its process in it.
 _held: "dict[tuple[int, int], list[int]]" = {}
 
 
@@ -52,7 +52,7 @@ class OpenFile:
         self._target_fd = -1
         self._key: tuple[int, int] | None = None
         self._owner = os.getpid()
-        self._claim = [self._owner]  # like another's of this process, but not the same
+        self._claim = [self._owner]  # compared by what it is, not by what is in it
 
     # ---- opening ----
 
@@ -215,7 +215,7 @@ class OpenFile:
     def _lock(self, status: os.stat_result) -> "tuple[int, int]":
         key = _key_of(status)
         held = _held.setdefault(key, self._claim)
-        if held != self._claim and self._path is not None:
+        if held[0] != self._owner and self._path is not None:
             # Inherited by a fork: whether its builder is still at work, flock knows.
             _held[key] = held = self._claim
         if held is not self._claim:

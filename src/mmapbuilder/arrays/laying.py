@@ -45,13 +45,13 @@ def reserve(space: Space, segment: int, need: Need) -> tuple[Space, blocks.Block
 
     Where one block cannot hold all, it is left to lay().
     """
-    words = need.words
-    near = blocks.room_in(space, segment) if words else 0
-    if words > near:
-        words += need.strings
-        if near >= _WORTHWHILE or words > blocks.most_words(space):
-            words = 0
-    if not words:
+    if not need.words:
+        return space, blocks.Block(segment, 0, 0)
+    near = blocks.room_in(space, segment)
+    if need.words <= near:
+        return blocks.allocate(space, need.words)
+    words = need.words + need.strings
+    if near >= _WORTHWHILE or words > blocks.most_words(space):
         return space, blocks.Block(segment, 0, 0)
     return blocks.allocate(space, words)
 

@@ -224,11 +224,11 @@ def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
 
 def _enumerants_of(values: Any, kind: Type, label: str) -> Any:
     known = enumerants(kind.schema)
-    return named_numbers(values, known, str(kind), label, True)
+    return named_numbers(values, known, str(kind), label, unnamed=True)
 
 
 def named_numbers(
-    values: Any, known: dict[str, int], what: str, label: str, unnamed: bool = False
+    values: Any, known: dict[str, int], what: str, label: str, *, unnamed: bool = False
 ) -> Any:
     """Return numbers for names, or for numbers that have a name.
 
