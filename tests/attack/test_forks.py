@@ -376,11 +376,16 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
     return slowly("pwrite64", fd, data, size, at);
 }
 """
-SLOW_DOWN = """
+SLOWLY = (
+    PRELUDE
+    + """
 import ctypes, threading, time
+b = Builder(path)
+b.write(b"parent")
 def slow_down():
     ctypes.CDLL(None).setenv(b"SLOW", b"1", 1)
 """
+)
 
 
 @pytest.fixture
@@ -395,11 +400,8 @@ def slow_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("slow_writes")
 def test_the_owner_waits_for_the_write_of_a_child(target: Path) -> None:
     python(
-        PRELUDE
-        + SLOW_DOWN
+        SLOWLY
         + """
-b = Builder(path)
-b.write(b"parent")
 def work():
     slow_down()
     b.seek(1 << 20)
@@ -420,11 +422,8 @@ def test_close_in_a_child_waits_for_a_write_there(target: Path, tmp_path: Path) 
     other = tmp_path / "other"
     other.write_bytes(b"somebody else's")
     python(
-        PRELUDE
-        + SLOW_DOWN
+        SLOWLY
         + """
-b = Builder(path)
-b.write(b"parent")
 def work():
     slow_down()
     thread = threading.Thread(target=lambda: b.write(b"CCCC"))
