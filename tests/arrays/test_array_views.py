@@ -25,12 +25,6 @@ def limits(dtype: str) -> list[Any]:
     return [0, 1, np.iinfo(dtype).min, np.iinfo(dtype).max]
 
 
-@pytest.fixture
-def b(target: Path) -> Any:
-    with MessageBuilder(target) as builder:
-        yield builder
-
-
 # ---- lists of numbers --------------------------------------------------------------
 
 
