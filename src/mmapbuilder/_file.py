@@ -23,6 +23,7 @@ _MODES = ("w", "x", "r+")
 _SUFFIX = ".mmapbuilder"
 _NAME_MAX = 255
 _COPY_BYTES = 1 << 20
+_EFFECTIVE = os.access in os.supports_effective_ids
 
 # Files that builders of this process have open, by device and inode. flock tells
 # builders apart only if they opened the file themselves: two that share an fd also
@@ -109,6 +110,8 @@ class OpenFile:
         """Let an atomic builder have the name, whose target does not exist yet."""
         directory, slash, base = path.rpartition("/")
         temporary = directory + slash + _temporary_name(base)
+        if not os.access(temporary, os.F_OK, effective_ids=_EFFECTIVE):  # as a rule; no exception
+            return
         try:
             fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
