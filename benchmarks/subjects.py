@@ -151,6 +151,7 @@ SUBJECTS = (
             "small.open_write_close",
             "limits.small:write {path} {size}",
             "limits.small:sized {path} {size}",
+            "limits.small:called {path} {size}",
             "limits.small:grown {path} {size}",
         ),
         (1000,),

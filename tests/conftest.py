@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,15 @@ if os.environ.get("CI") == "true":
 def target(tmp_path: Path) -> Path:
     """A path at which nothing is yet."""
     return tmp_path / "target"
+
+
+@pytest.fixture
+def target_in_memory() -> Iterator[Path]:
+    """A path on tmpfs, whatever `target` is on, at which nothing is yet."""
+    if not os.path.isdir("/dev/shm"):
+        missing("there is no /dev/shm")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory) / "target"
 
 
 @pytest.fixture

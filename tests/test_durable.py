@@ -21,7 +21,8 @@ BUILDER = """
 import sys
 from mmapbuilder import Builder
 with Builder(sys.argv[1], sys.argv[2], atomic="atomic" in sys.argv, durable=True) as b:
-    b.write(b"content")
+    with memoryview(b) as view:
+        view[:7] = b"content"
 """
 
 MESSAGE = """

@@ -100,6 +100,44 @@ def test_views_and_calls_grow_the_same_file(target: Path) -> None:
     assert content[60 * MIB :] == b"late"
 
 
+def test_writes_to_a_small_file_that_nobody_looks_at(target_in_memory: Path) -> None:
+    target = target_in_memory
+    with Builder(target) as b:
+        for length in (1, 100, 4096, 60_000):
+            b.seek(0)
+            b.write(b"w" * length)
+            assert target.stat().st_size == length == b.size == b.stats.backed
+        b[100:103] = b"two"
+        assert b.stats.growths == 1
+    assert target.read_bytes() == b"w" * 100 + b"two" + b"w" * 59_897
+
+
+@pytest.mark.parametrize("look", ["memoryview", "item", "allocate", "long write"])
+def test_a_look_at_memory_moves_the_end_to_where_stores_are_safe(
+    target_in_memory: Path, look: str
+) -> None:
+    target = target_in_memory
+    with Builder(target) as b:
+        b.write(b"written")
+        assert target.stat().st_size == 7
+        if look == "memoryview":
+            memoryview(b).release()
+        elif look == "item":
+            assert b[3] == ord("t")
+        elif look == "allocate":
+            b.allocate(10).release()
+        else:
+            b.write(b"w" * (64 << 10))
+        assert target.stat().st_size == 2 * MIB == b.stats.backed
+        with memoryview(b) as view:
+            view[4000:4006] = b"stored"  # in the page in which the end was
+        b.seek(7)
+        b.write(b"again")
+    content = target.read_bytes()
+    assert content[:12] == b"writtenagain"
+    assert content[4000:4006] == b"stored"
+
+
 def test_random_places_in_a_sparse_file(target: Path) -> None:
     source = random.Random(20)
     stored = {}

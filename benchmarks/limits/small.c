@@ -6,8 +6,11 @@
  *
  *     write   open, write, close
  *     sized   open, ftruncate to 4 KiB, mmap, store, munmap, close
- *     grown   what a file that grows by stores cannot do without: open, lock, 64 GiB of
- *             addresses, an end at 2 MiB, store, cut, unmap, unlock, close */
+ *     called  what a file that can grow by stores, but is written by one call, cannot do
+ *             without: open, lock, 64 GiB of addresses, write, unmap, unlock, close
+ *     grown   what one that does grow by a store cannot do without: open, lock, 64 GiB of
+ *             addresses, an end at 2 MiB, store, cut, unmap, unlock, close. xfs gets the
+ *             block at once: it would write out a file that was cut when it is closed */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdbool.h>
@@ -17,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,26 +50,34 @@ static void write_it(int fd)
     check(write(fd, data, sizeof data) == (ssize_t)sizeof data);
 }
 
-static void map_it(int fd, size_t length, bool grows)
+static void map_it(int fd)
 {
-    char *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    check(ftruncate(fd, sizeof data) == 0);
+    char *base = mmap(NULL, sizeof data, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     check(base != MAP_FAILED);
-    if (grows) {
-        check(flock(fd, LOCK_EX | LOCK_NB) == 0);
-        madvise(base, SMALL, MADV_RANDOM);
-        madvise(base + SMALL, length - SMALL, MADV_HUGEPAGE);
-        check(ftruncate(fd, GRANULE) == 0);
-    } else {
-        check(ftruncate(fd, sizeof data) == 0);
-    }
     memcpy(base, data, sizeof data);
-    if (grows) {
+    munmap(base, sizeof data);
+}
+
+static void grow_it(int fd, bool by_store, bool allocate)
+{
+    char *base = mmap(NULL, CAPACITY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    check(base != MAP_FAILED);
+    check(flock(fd, LOCK_EX | LOCK_NB) == 0);
+    madvise(base, SMALL, MADV_RANDOM);
+    madvise(base + SMALL, CAPACITY - SMALL, MADV_HUGEPAGE);
+    if (by_store) {
+        if (allocate) {
+            check(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, sizeof data) == 0);
+        }
+        check(ftruncate(fd, GRANULE) == 0);
+        memcpy(base, data, sizeof data);
         check(ftruncate(fd, sizeof data) == 0);
+    } else {
+        write_it(fd);
     }
-    munmap(base, length);
-    if (grows) {
-        flock(fd, LOCK_UN);
-    }
+    munmap(base, CAPACITY);
+    flock(fd, LOCK_UN);
 }
 
 int main(int count, char **words)
@@ -73,6 +85,9 @@ int main(int count, char **words)
     check(count == 4);
     memset(data, 'x', sizeof data);
     check(mkdir(words[2], 0777) == 0);
+    struct statfs fs;
+    check(statfs(words[2], &fs) == 0);
+    bool is_xfs = fs.f_type == 0x58465342;
     int files = atoi(words[3]);
     double start = now();
     for (int i = 0; i < files; i++) {
@@ -82,9 +97,10 @@ int main(int count, char **words)
         check(fd >= 0);
         if (strcmp(words[1], "write") == 0) {
             write_it(fd);
+        } else if (strcmp(words[1], "sized") == 0) {
+            map_it(fd);
         } else {
-            bool grows = strcmp(words[1], "grown") == 0;
-            map_it(fd, grows ? CAPACITY : sizeof data, grows);
+            grow_it(fd, strcmp(words[1], "grown") == 0, is_xfs);
         }
         close(fd);
     }

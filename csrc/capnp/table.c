@@ -58,11 +58,15 @@ int mmb_message_begin(mmb_map *map, uint32_t entries, bool durable)
     mmb__store32(mark, MMB__MARK);
     mmb__store32(mark + 4, entries);
     mmb__store32(mark + 8, MMB__BUILDING);
+    int error = mmb_map_show(map);
+    if (error != 0) {
+        return error;
+    }
     ssize_t n = pwrite(mmb_map_fd(map), mark, sizeof mark, 0);
     if (n != (ssize_t)sizeof mark) {
         return n < 0 ? errno : ENOSPC;
     }
-    int error = durable ? mmb_map_flush(map, true) : 0;
+    error = durable ? mmb_map_flush(map, true) : 0;
     if (error != 0) {
         return error;
     }

@@ -5,8 +5,8 @@
  *
  * - fallocate raises EOF or leaves it, so processes need no order. Where it is missing,
  *   ftruncate runs under a compare-and-swap lock and looks at EOF again inside it.
- * - The first move of an empty file is made under that lock in any case: for a small
- *   file it is an ftruncate, which takes no blocks and costs a tenth.
+ * - The first move of a file, from below a granule, is made under that lock in any case: for
+ *   a small file it is an ftruncate, which takes no blocks and costs a tenth.
  * - Blocks are allocated beyond EOF first, then EOF moves in one step from one good
  *   place to the next. In one call, ext4 would move it from extent to extent, leave it
  *   in the middle of a page when the disk is full, and wipe what another thread has
@@ -17,7 +17,8 @@
  * - `backed` is raised after the file was. Read before fstat, it is a lower bound
  *   that only someone else's truncation can break.
  *
- * EOF is put at multiples of MMB_GRANULE, or at the end of the map. */
+ * EOF is put at multiples of MMB_GRANULE, or at the end of the map; hidden.c says what else
+ * there is as long as nobody can store in the memory. */
 #include "internal.h"
 
 #include <errno.h>
@@ -86,7 +87,7 @@ int mmb__check(const mmb_map *map, uint64_t *size)
     return *size < backed ? MMB_ETRUNCATED : 0;
 }
 
-static void note_backed(const mmb_map *map, uint64_t end)
+void mmb__note_backed(const mmb_map *map, uint64_t end)
 {
     _Atomic uint64_t *backed = &map->shared->backed;
     uint64_t seen = atomic_load_explicit(backed, memory_order_relaxed);
@@ -171,7 +172,7 @@ static int raise_by_truncation(const mmb_map *map, uint64_t end)
         error = errno;
     }
     if (error == 0) {
-        note_backed(map, end); /* before the next in turn looks */
+        mmb__note_backed(map, end); /* before the next in turn looks */
     }
     atomic_store(&map->shared->truncating, 0);
     return error;
@@ -205,21 +206,34 @@ static int raise_from_somewhere(const mmb_map *map, const move *wanted)
     return raise_by_truncation(map, wanted->end);
 }
 
-/* The first move, from 0. Nobody else's move can get in between, since it would be a
- * first one too; so ftruncate cannot shrink what another process has raised. */
-static int raise_from_zero(const mmb_map *map, const move *wanted)
+/* Raise EOF over a hole, but for the blocks of a few pages. */
+static int raise_sparsely(const mmb_map *map, const move *wanted)
+{
+    if (wanted->solid > wanted->start) {
+        int error = mmb__os_allocate(map->fd, wanted->start, wanted->solid - wanted->start);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return ftruncate(map->fd, (off_t)wanted->end) == 0 ? 0 : errno;
+}
+
+/* The first move, from below a granule: from 0, as a rule. Nobody else's move can get in
+ * between, since it would be a first one too; so ftruncate cannot shrink what another
+ * process has raised. */
+static int raise_first(const mmb_map *map, const move *wanted)
 {
     lock_truncation(map->shared);
     uint64_t eof = 0;
     int error = mmb__check(map, &eof);
-    bool first = error == 0 && eof == 0;
-    if (first && wanted->solid > wanted->start) {
+    bool first = error == 0 && eof < MMB_GRANULE;
+    if (first && wanted->solid == wanted->end) {
         error = raise_by_allocation(map, wanted);
-    } else if (first && ftruncate(map->fd, (off_t)wanted->end) != 0) {
-        error = errno;
+    } else if (first) {
+        error = raise_sparsely(map, wanted);
     }
     if (first && error == 0) {
-        note_backed(map, wanted->end);
+        mmb__note_backed(map, wanted->end);
     }
     atomic_store(&map->shared->truncating, 0);
     if (first ? error == EOPNOTSUPP : error == 0) {
@@ -232,7 +246,7 @@ static int raise_from_zero(const mmb_map *map, const move *wanted)
 
 static int raise_eof(const mmb_map *map, uint64_t eof, const move *wanted)
 {
-    return eof == 0 ? raise_from_zero(map, wanted) : raise_from_somewhere(map, wanted);
+    return eof < MMB_GRANULE ? raise_first(map, wanted) : raise_from_somewhere(map, wanted);
 }
 
 /* ---- policy ---------------------------------------------------------------- */
@@ -244,11 +258,14 @@ static bool no_space(int error)
 
 /* Near the end the file doubles, from a first step up to a limit; a jump far beyond it gets its
  * own granule and leaves a hole. The first granule gets no blocks while the file is
- * small, for small files are many; the second move gives it its own. */
+ * small, for small files are many, or filled by small calls, which get them by and by; the
+ * second move gives it its own. Where closing would write out a file that was cut, the first
+ * pages get theirs at once, which spares that. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
 {
-    if (eof < mmb__os_page()) {
-        eof = 0; /* a mark at the start of a file makes it no larger than an empty one */
+    bool called = 0 < eof && eof <= map->small && to <= MMB_GRANULE && to - from <= map->small;
+    if (eof < MMB_GRANULE) {
+        eof = 0; /* what a call wrote at the start of a file makes it no larger than an empty one */
     }
     uint64_t most =
         mmb__min(map->max_growth, atomic_load_explicit(&map->step_limit, memory_order_relaxed));
@@ -260,8 +277,13 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     if (near && eof <= MMB_GRANULE) {
         start = mmb__min(eof, atomic_load_explicit(&map->shared->solid, memory_order_relaxed));
     }
-    bool small = eof == 0 && to <= map->small;
-    return (move){.start = start, .solid = small ? start : end, .end = end};
+    uint64_t solid = end;
+    if (called) {
+        solid = start;
+    } else if (eof == 0 && to <= map->small) {
+        solid = map->traits.writes_cut ? to : start;
+    }
+    return (move){.start = start, .solid = solid, .end = end};
 }
 
 /* The disk cannot give a whole step: try what is needed and no more, first in
@@ -292,7 +314,7 @@ static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__a
         error = raise_tightly(map, from, to, eof, &wanted);
     }
     if (error == 0) {
-        note_backed(map, wanted.end);
+        mmb__note_backed(map, wanted.end);
         if (mmb__can_allocate(map)) {
             mmb__note_solid(map, wanted.start, wanted.solid);
         }

@@ -56,6 +56,9 @@ typedef struct {
     /* Set once the file system has said that it has no fallocate. Relaxed: being late
      * costs one more refused call. */
     _Atomic bool cannot_allocate;
+    /* Nobody has the address of the memory. Cleared once (release) by mmb_map_show, under
+     * mmb__begin_blocks; read (acquire) by writes, and again under it. */
+    _Atomic bool hidden;
     /* Counters, relaxed: they order nothing. */
     _Atomic uint64_t growths;
     _Atomic uint64_t faults;
@@ -182,8 +185,19 @@ bool mmb__tried_too_often(mmb_map *map, uint64_t offset);
 void mmb__begin_blocks(mmb_map *map, sigset_t *before);
 void mmb__end_blocks(mmb_map *map, const sigset_t *before);
 
+/* Note that EOF has been moved to `end`, if not further. Handler: yes. */
+void mmb__note_backed(const mmb_map *map, uint64_t end);
+
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);
+
+/* ---- hidden.c: small files that are only written to by calls ---------------- */
+
+/* Write [offset, offset + length), EOF following, if the memory is hidden and the file is
+ * small. True if that was so, with 0 or what stopped it in *error; part of the bytes may be
+ * written then. False if it is to be written in the usual way. Handler: no. */
+bool mmb__write_hidden(mmb_map *map, uint64_t offset, const void *data, uint64_t length,
+                       int *error);
 
 /* ---- shared.c: what forked children share ---------------------------------- */
 

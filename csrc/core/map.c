@@ -117,7 +117,7 @@ static int raise_to_granule(mmb_map *map, uint64_t size)
 }
 
 /* Everything of mmb_map_open that `release` undoes. `size`: of what is kept. */
-static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
+static int build(mmb_map *map, int fd, uint64_t size, bool hidden, mmb_limit *limit)
 {
     map->shared = mmb__shared_new();
     if (map->shared == NULL) {
@@ -135,6 +135,7 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
         return error;
     }
     atomic_store(&map->shared->backed, size);
+    atomic_store(&map->shared->hidden, hidden);
     return mmb_fault_arm();
 }
 
@@ -187,7 +188,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     map->ino = file.st_ino;
     map->owner = getpid();
     atomic_store(&map->step_limit, map->max_growth);
-    error = build(map, fd, (uint64_t)file.st_size, limit);
+    error = build(map, fd, (uint64_t)file.st_size, options->hidden && traits.moves_at_once, limit);
     if (error == 0) {
         error = mmb__registry_add(map);
         if (error != 0) {
@@ -241,6 +242,9 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     }
     uint64_t eof = 0;
     int error = mmb__our_file(map, &eof);
+    if (error == 0 && eof == size && atomic_load(&map->shared->solid) == 0) {
+        return 0; /* written by one call, as a rule: nothing lies beyond EOF */
+    }
     while (error == 0 && ftruncate(map->fd, (off_t)size) != 0) {
         error = errno == EINTR ? 0 : errno;
     }
@@ -492,11 +496,15 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     if (offset > map->capacity || length > map->capacity - offset) {
         return MMB_ECAPACITY;
     }
+    int error = 0;
+    if (mmb__write_hidden(map, offset, data, length, &error)) {
+        return error;
+    }
     if (!overlaps(map, offset, data, length)) {
         return write_from_elsewhere(map, offset, data, length);
     }
     /* The kernel copies forward, and would read what it has just written. */
-    int error = mmb_map_reserve(map, offset, offset + length);
+    error = mmb_map_reserve(map, offset, offset + length);
     if (error == 0) {
         memmove(map->base + offset, data, (size_t)length);
     }

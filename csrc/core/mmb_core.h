@@ -22,8 +22,8 @@
 extern "C" {
 #endif
 
-/* EOF stands at multiples of this while a map is open, and the base of a map is
- * aligned to it: the kernel may map a huge page across EOF, and a store beyond
+/* EOF stands at multiples of this while the memory of a map can be stored to, and the base
+ * of a map is aligned to it: the kernel may map a huge page across EOF, and a store beyond
  * EOF but inside that page raises no signal. */
 #define MMB_GRANULE ((uint64_t)2 << 20)
 
@@ -41,6 +41,7 @@ typedef struct {
     uint64_t max_growth; /* bytes; the largest step of one growth, at least MMB_GRANULE */
     bool prefault;       /* populate ahead of the writer from a thread of the map's own */
     bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
+    bool hidden;         /* nobody stores in the memory before mmb_map_show is called */
     bool replace;        /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
 
@@ -107,8 +108,16 @@ void mmb_map_free(mmb_map *map);
 /* ---- use of a map --------------------------------------------------------- */
 
 unsigned char *mmb_map_base(const mmb_map *map); /* Handler: yes. */
-uint64_t mmb_map_capacity(const mmb_map *map);   /* as asked for. Handler: yes. */
-int mmb_map_fd(const mmb_map *map);              /* borrowed; -1 once detached. Handler: yes. */
+
+/* To be called before anybody stores in the memory of a map that was opened `hidden`: EOF,
+ * which may stand in mid-page until then, moves to a multiple of MMB_GRANULE. Costs nothing
+ * when it was called before, in any process, or the map was not hidden. On failure (an errno
+ * of ftruncate) the map is hidden still; other errors are left for stores to find.
+ * Handler: no. */
+int mmb_map_show(mmb_map *map);
+
+uint64_t mmb_map_capacity(const mmb_map *map); /* as asked for. Handler: yes. */
+int mmb_map_fd(const mmb_map *map);            /* borrowed; -1 once detached. Handler: yes. */
 
 /* A duplicate of it, close-on-exec, the caller's to close. EBADF if the number is another
  * file's by now, since the program closed ours. Handler: no. */

@@ -356,13 +356,14 @@ int mmb__os_look_at(int fd, mmb__traits *out)
         *out = (mmb__traits){
             .counts_blocks = true,
             .finds_data = has_extents(fd), /* without, it does not tell of late stores */
+            .moves_at_once = true,
         };
         return 0;
     case XFS_TYPE:
-        *out = (mmb__traits){.counts_blocks = true, .finds_data = true};
+        *out = (mmb__traits){.counts_blocks = true, .finds_data = true, .writes_cut = true};
         return 0;
     case TMPFS_TYPE:
-        *out = (mmb__traits){.counts_blocks = true, .finds_data = true};
+        *out = (mmb__traits){.counts_blocks = true, .finds_data = true, .moves_at_once = true};
         return check_seals(fd);
     case BTRFS_TYPE:
         /* Counts late, and compressed blocks. */

@@ -71,6 +71,8 @@ int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffe
 typedef struct {
     bool counts_blocks; /* those that fstat tells never leave out one that was allocated */
     bool finds_data;    /* mmb__os_next_data sees what was stored through a mapping */
+    bool moves_at_once; /* EOF moves without waiting for the device, whatever was written before */
+    bool writes_cut;    /* closing a file that was cut writes its data, unless blocks were given */
 } mmb__traits;
 
 /* 0, and what can be relied on, if a file of this kind can be mapped and grown; else

@@ -130,6 +130,10 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
     if (error != 0) {
         return error;
     }
+    if (floor >= mmb__min(eof, map->capacity)) {
+        *used = floor;
+        return 0;
+    }
     /* The file offset belongs to the caller's fd as well, of which ours is a
      * duplicate: leave it where it was. One at a time, or the second would take where
      * the first is for where it was. */

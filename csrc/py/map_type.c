@@ -122,6 +122,7 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
                            .prefault = prefault != 0,
                            .writeback = writeback != 0,
+                           .hidden = true, /* until a buffer or a segment is asked for */
                            .replace = replace != 0};
     uint64_t said_bytes = 0;
     if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
@@ -160,6 +161,13 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
     mmbpy_map *self = (mmbpy_map *)object;
     mmb_map *map = mmbpy_map_enter(self);
     if (map == NULL) {
+        view->obj = NULL;
+        return -1;
+    }
+    int error = mmb_map_show(map);
+    if (error != 0) {
+        mmbpy_map_leave(self);
+        mmbpy_raise(self->state, error, self->name);
         view->obj = NULL;
         return -1;
     }

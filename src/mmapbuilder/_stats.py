@@ -20,7 +20,7 @@ else:
         "Stats", "growths faults backed used prefaulted", module=__package__
     )
     Stats.__doc__ = "What a builder has done so far; bytes unless said otherwise."
-    Stats.growths.__doc__ = "Times that the file was extended."
+    Stats.growths.__doc__ = "Times that the file was extended ahead of its content."
     Stats.faults.__doc__ = "Stores beyond the end of the file that extended it."
     Stats.backed.__doc__ = "Length of the file while it is being built."
     Stats.used.__doc__ = "Bytes that belong to the content."

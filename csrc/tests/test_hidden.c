@@ -1,0 +1,262 @@
+/* test_hidden.c - a small file that is only written to by calls: EOF stands where they end,
+ * until somebody is to store in the memory. No byte is lost on the way. */
+#include "tempfile.h"
+
+#include "mmb_capnp.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { SECONDS = 100, SMALL = 64 * 1024 };
+
+/* Where EOF can follow the content; not every file system has that. */
+static int memory_file(void)
+{
+    int fd = memfd_create("hidden", MFD_CLOEXEC);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static mmb_map *open_hidden(int fd, uint64_t capacity)
+{
+    mmb_options options = {.capacity = capacity, .max_growth = 64 * MIB, .hidden = true};
+    mmb_map *map = NULL;
+    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    return map;
+}
+
+static void check_content(int fd, uint64_t offset, const char *wanted)
+{
+    char found[64] = "";
+    size_t length = strlen(wanted);
+    CHECK(length < sizeof found);
+    CHECK_EQ(pread(fd, found, length, (off_t)offset), length);
+    CHECK(memcmp(found, wanted, length) == 0);
+}
+
+static void eof_follows_the_writes(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(file_size(fd), 5);
+    CHECK_EQ(stats_of(map).backed, 5);
+    CHECK_EQ(mmb_map_write(map, 10, "second", 6), 0); /* over a gap */
+    CHECK_EQ(mmb_map_write(map, 0, "F", 1), 0);
+    CHECK_EQ(file_size(fd), 16);
+    CHECK_EQ(stats_of(map).backed, 16);
+    CHECK_EQ(stats_of(map).growths, 1); /* those that follow the content are not counted */
+    CHECK_EQ(stats_of(map).faults, 0);
+    uint64_t used = 0;
+    CHECK_EQ(mmb_map_find_used(map, 0, &used), 0);
+    CHECK_EQ(used, 16);
+    CHECK_EQ(mmb_map_flush(map, true), 0);
+    close_map(map, used);
+    CHECK_EQ(file_size(fd), 16);
+    check_content(fd, 0, "First");
+    check_content(fd, 10, "second");
+    close(fd);
+}
+
+static void what_is_long_goes_its_usual_way(void)
+{
+    static char data[SMALL];
+    memset(data, 'x', sizeof data);
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, data, sizeof data), 0);
+    CHECK_EQ(file_size(fd), sizeof data);
+    CHECK_EQ(mmb_map_write(map, sizeof data, "y", 1), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    CHECK_EQ(stats_of(map).growths, 2);
+    CHECK_EQ(mmb_map_write(map, 3, "z", 1), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    CHECK_EQ(mmb_map_reserve(map, 0, 3 * MIB), 0);
+    CHECK_EQ(file_size(fd) % MMB_GRANULE, 0);
+    close_map(map, sizeof data + 1);
+    check_content(fd, 0, "xxxzx");
+    check_content(fd, sizeof data - 1, "xy");
+    close(fd);
+}
+
+static void shown_it_is_as_any_other(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(mmb_map_show(map), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    CHECK_EQ(stats_of(map).growths, 2);
+    mmb_map_base(map)[5] = '!';
+    mmb_map_base(map)[100] = '!';
+    CHECK_EQ(mmb_map_write(map, 6, "?", 1), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    CHECK_EQ(mmb_map_show(map), 0);
+    CHECK_EQ(stats_of(map).faults, 0);
+    close_map(map, 101);
+    check_content(fd, 0, "first!?");
+    check_content(fd, 100, "!");
+    close(fd);
+
+    fd = memory_file();
+    map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_show(map), 0); /* nothing is there yet */
+    CHECK_EQ(file_size(fd), 0);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    close_map(map, 5);
+    close(fd);
+
+    fd = memory_file();
+    map = open_hidden(fd, 5000); /* less than a page more: EOF goes to its end */
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(mmb_map_show(map), 0);
+    CHECK_EQ(file_size(fd), 8192);
+    mmb_map_base(map)[4999] = '!';
+    CHECK_EQ(mmb_map_write(map, 4999, "??", 2), MMB_ECAPACITY);
+    close_map(map, 5000);
+    check_content(fd, 4999, "!");
+    close(fd);
+}
+
+static void a_message_shows_it(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_message_begin(map, 1, false), 0);
+    CHECK_EQ(mmb_map_write(map, 1000, "first", 5), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    mmb_map_free(map);
+    close(fd);
+}
+
+static void a_cut_by_someone_else_is_told(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK(ftruncate(fd, 2) == 0);
+    CHECK_EQ(mmb_map_write(map, 5, "second", 6), MMB_ETRUNCATED);
+    CHECK_EQ(mmb_map_show(map), 0); /* for stores to find */
+    CHECK_EQ(file_size(fd), 2);
+    mmb_map_base(map)[MIB] = 1;
+    CHECK_EQ(mmb_map_poison(map), MMB_ETRUNCATED);
+    mmb_map_seal(map);
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* The kernel cannot make another map grow in the middle of a write. */
+static void a_source_beyond_the_eof_of_another_map(void)
+{
+    int fd = memory_file(), other = temp_file();
+    mmb_map *map = open_hidden(fd, GIB), *from = open_map(other, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(mmb_map_write(map, 5, mmb_map_base(from) + 100, 6000), 0);
+    CHECK_EQ(mmb_map_write(map, 6005, "last", 4), 0);
+    close_map(map, 6009);
+    char found[6010];
+    CHECK_EQ(pread(fd, found, sizeof found, 0), 6009);
+    CHECK(memcmp(found, "first", 6) == 0 && memcmp(found + 6005, "last", 4) == 0);
+    close_map(from, 0);
+    close(fd);
+    close(other);
+}
+
+/* ---- shown while others write ------------------------------------------------ */
+
+/* One byte is written in the middle of a page, the end of which is stored to. It matters
+ * who of the two is first as long as the file is empty: so many files are made. */
+enum { WRITTEN = 100, STORED = 4000 };
+
+typedef struct {
+    mmb_map *map;
+    _Atomic unsigned turn; /* of a new file; 0 at the end */
+    _Atomic unsigned done; /* the turn that is over */
+} race;
+
+static void *write_in_turn(void *argument)
+{
+    race *of = argument;
+    unsigned turn = 0, next;
+    for (;;) {
+        while ((next = atomic_load(&of->turn)) == turn) {
+        }
+        turn = next;
+        if (turn == 0) {
+            return NULL;
+        }
+        CHECK_EQ(mmb_map_write(of->map, WRITTEN, "w", 1), 0);
+        atomic_store(&of->done, turn);
+    }
+}
+
+static void store_late(mmb_map *map, unsigned delay)
+{
+    for (volatile unsigned i = 0; i < delay; i = i + 1) {
+    }
+    CHECK_EQ(mmb_map_show(map), 0);
+    ((volatile unsigned char *)mmb_map_base(map))[STORED] = 's';
+}
+
+static void check_both(mmb_map *map, int fd)
+{
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    CHECK_EQ(mmb_map_write(map, SMALL, "e", 1), 0);
+    close_map(map, SMALL + 1);
+    check_content(fd, WRITTEN, "w");
+    check_content(fd, STORED, "s");
+    check_content(fd, SMALL, "e");
+    close(fd);
+}
+
+static void no_store_is_lost_when_a_writer_is_at_work(void)
+{
+    race of = {0};
+    pthread_t writer;
+    CHECK_EQ(pthread_create(&writer, NULL, write_in_turn, &of), 0);
+    for (unsigned turn = 1; turn <= LESS_UNDER_TSAN(20000u); turn++) {
+        int fd = turn % 2 == 0 ? temp_file() : memory_file();
+        of.map = open_hidden(fd, GIB);
+        atomic_store(&of.turn, turn);
+        store_late(of.map, turn % 2000);
+        while (atomic_load(&of.done) != turn) {
+        }
+        check_both(of.map, fd);
+    }
+    atomic_store(&of.turn, 0);
+    CHECK_EQ(pthread_join(writer, NULL), 0);
+}
+
+static void nor_when_a_child_stores(void)
+{
+    for (unsigned round = 0; round < LESS_UNDER_TSAN(400u); round++) {
+        int fd = round % 2 == 0 ? temp_file() : memory_file();
+        mmb_map *map = open_hidden(fd, GIB);
+        fflush(NULL);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            store_late(map, round);
+            _exit(0);
+        }
+        for (volatile unsigned i = 0; i < round * 200; i = i + 1) {
+        }
+        CHECK_EQ(mmb_map_write(map, WRITTEN, "w", 1), 0);
+        CHECK_EXITED(wait_for(pid, SECONDS));
+        check_both(map, fd);
+    }
+}
+
+int main(void)
+{
+    RUN(eof_follows_the_writes);
+    RUN(what_is_long_goes_its_usual_way);
+    RUN(shown_it_is_as_any_other);
+    RUN(a_message_shows_it);
+    RUN(a_cut_by_someone_else_is_told);
+    RUN(a_source_beyond_the_eof_of_another_map);
+    RUN(no_store_is_lost_when_a_writer_is_at_work);
+    RUN(nor_when_a_child_stores);
+    return 0;
+}
