@@ -42,6 +42,23 @@ static bool is_plain(PyObject *item)
            Py_IS_TYPE(item, &PyFloat_Type);
 }
 
+/* The same for what most objects in such a list are: a str and nothing more. False if it is
+ * none, or has no UTF-8, which get_plain explains. */
+static inline bool get_str(PyObject *item, mmb_slice *out)
+{
+    Py_ssize_t length;
+    if (!Py_IS_TYPE(item, &PyUnicode_Type)) {
+        return false;
+    }
+    out->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
+    out->length = (uint64_t)length;
+    out->skip = false;
+    if (out->bytes == NULL) {
+        PyErr_Clear();
+    }
+    return out->bytes != NULL;
+}
+
 /* Where the bytes of a plain object are: `bytes` is NULL if it is a missing string.
  * They stay as long as the object does. */
 static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
@@ -200,6 +217,12 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
     bool good = true, others = false;
     for (uint64_t i = 0; good && i < in.count; i++) {
         PyObject *item = items_get(&in, i);
+        mmb_slice slice;
+        if (item != NULL && get_str(item, &slice) && slice.length < MMB_MAX_SEGMENT_WORDS) {
+            words += mmb_string_words(slice.length, text != 0);
+            found += 1;
+            continue;
+        }
         good = item != NULL && measure_item(i, item, text != 0, &words, &found, &others);
     }
     Py_DECREF(in.sequence);
@@ -242,6 +265,9 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
         }
         if (wanted != NULL && wanted[i] == 0) {
             these->slices[i] = (mmb_slice){.skip = true};
+        } else if (get_str(item, &these->slices[i])) {
+            these->count++;
+            continue;
         } else if (is_plain(item)) {
             if (!get_plain(index, item, &these->slices[i])) {
                 return false;
