@@ -96,6 +96,15 @@ def test_items(target: Path) -> None:
             del b[0:3]
 
 
+def test_a_slice_takes_bytes_that_do_not_lie_side_by_side(target: Path) -> None:
+    with Builder(target) as b:
+        b[0:3] = memoryview(b"abcdef")[::2]  # as a memoryview does
+        b[3:6] = memoryview(b"abcdef")[::-2]
+        with pytest.raises(ValueError):
+            b[0:4] = memoryview(b"abcdef")[::2]
+    assert target.read_bytes() == b"acefdb"
+
+
 def test_slices_are_views_not_copies(target: Path) -> None:
     with Builder(target) as b:
         part = b[1000:2000]

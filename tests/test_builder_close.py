@@ -106,6 +106,7 @@ USES = {
     "flush durable": lambda b: b.flush(durable=True),
     "fileno": lambda b: b.fileno(),
     "size": lambda b: b.size,
+    "read": lambda b: b.read(),
     "readable": lambda b: b.readable(),
     "writable": lambda b: b.writable(),
     "seekable": lambda b: b.seekable(),

@@ -48,6 +48,14 @@ def test_write_of_a_strided_view(target: Path) -> None:
             b.write(memoryview(b"abcdef")[::2])
 
 
+def test_it_cannot_be_read(target: Path) -> None:
+    with Builder(target) as b:
+        b.write(b"content")
+        for refused in (b.read, lambda: b.read(3)):
+            with pytest.raises(io.UnsupportedOperation, match="memoryview"):
+                refused()
+
+
 def test_tell_and_seek(target: Path) -> None:
     with Builder(target) as b:
         assert b.tell() == 0
@@ -159,7 +167,6 @@ def test_what_it_can_do(target: Path) -> None:
         assert b.writable()
         assert b.seekable()
         assert not b.readable()
-        assert not hasattr(b, "read")
 
 
 def test_flush_pushes_to_the_file(target: Path) -> None:
@@ -201,6 +208,16 @@ def test_numpy_save_of_several_arrays_in_one_file(target: Path) -> None:
     with target.open("rb") as file:
         assert (np.load(file) == one).all()
         assert (np.load(file) == two).all()
+
+
+def test_numpy_savez(target: Path) -> None:
+    np = pytest.importorskip("numpy")
+    one, two = np.arange(100_000), np.ones((3, 3))
+    with Builder(target) as b:
+        np.savez(b, one=one, two=two)
+    with np.load(target) as found:
+        assert (found["one"] == one).all()
+        assert (found["two"] == two).all()
 
 
 def test_numpy_tofile_is_not_fooled(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -83,6 +84,22 @@ def test_a_descriptor_that_appends(target: Path) -> None:
             Builder(number)
     finally:
         os.close(number)
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this system has no O_DIRECT")
+def test_a_descriptor_for_direct_io(target: Path) -> None:
+    target.write_bytes(b"old")
+    try:
+        number = os.open(target, os.O_RDWR | os.O_DIRECT)
+    except OSError as error:
+        pytest.skip(f"the file system here has no direct I/O: {error}")
+    try:
+        with pytest.raises(OSError, match="O_DIRECT") as caught:
+            Builder(number)
+    finally:
+        os.close(number)
+    assert caught.value.errno == errno.EINVAL
     assert target.read_bytes() == b"old"
 
 

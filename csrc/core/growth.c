@@ -303,6 +303,16 @@ static int raise_tightly(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof,
     return error;
 }
 
+/* A full disk is not full for ever: after each step that it could give, try a larger one. */
+static void loosen(mmb_map *map)
+{
+    uint64_t limit = atomic_load_explicit(&map->step_limit, memory_order_relaxed);
+    if (limit < map->max_growth) {
+        atomic_store_explicit(&map->step_limit, mmb__min(2 * limit, map->max_growth),
+                              memory_order_relaxed);
+    }
+}
+
 static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__access access)
 {
     move wanted = plan(map, from, to, eof);
@@ -312,6 +322,8 @@ static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__a
     int error = raise_eof(map, eof, &wanted);
     if (no_space(error) && access == MMB__WRITE) {
         error = raise_tightly(map, from, to, eof, &wanted);
+    } else if (error == 0) {
+        loosen(map);
     }
     if (error == 0) {
         mmb__note_backed(map, wanted.end);

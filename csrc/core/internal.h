@@ -112,7 +112,8 @@ struct mmb_map {
     /* Taken by the one thread of this process that has moved the file offset, which the
      * caller's fd shares, and will put it back. A forked child takes it back. */
     _Atomic bool seeking;
-    /* The largest step worth trying, lowered when the disk runs full. Relaxed. */
+    /* The largest step worth trying, lowered when the disk runs full, then raised again step
+     * by step. Relaxed. */
     _Atomic uint64_t step_limit;
 
     /* The page tried in vain last, and how often in a row. Relaxed; a heuristic

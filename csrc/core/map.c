@@ -50,25 +50,16 @@ static int check_limits(uint64_t length, mmb_limit *limit)
         *limit = MMB_LIMIT_FSIZE;
         return EFBIG;
     }
-#ifdef RLIMIT_AS
-    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
-        (uint64_t)now.rlim_cur < length + MMB_GRANULE) {
+    if (mmb__os_address_limit() < length + MMB_GRANULE) {
         *limit = MMB_LIMIT_AS;
         return ENOMEM;
     }
-#endif
     return 0;
 }
 
 static mmb_limit blame_for_no_memory(void)
 {
-#ifdef RLIMIT_AS
-    struct rlimit now;
-    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY) {
-        return MMB_LIMIT_AS;
-    }
-#endif
-    return MMB_LIMIT_SPACE;
+    return mmb__os_address_limit() != UINT64_MAX ? MMB_LIMIT_AS : MMB_LIMIT_SPACE;
 }
 
 void mmb__close_file(mmb_map *map)

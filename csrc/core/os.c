@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -96,6 +97,17 @@ uint64_t mmb__os_page(void)
 }
 
 /* ---- memory --------------------------------------------------------------- */
+
+uint64_t mmb__os_address_limit(void)
+{
+#if defined(RLIMIT_AS) /* not on OpenBSD */
+    struct rlimit now;
+    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY) {
+        return (uint64_t)now.rlim_cur;
+    }
+#endif
+    return UINT64_MAX;
+}
 
 #if defined(__linux__)
 

@@ -17,6 +17,9 @@
 void mmb__os_init(void);
 uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
 
+/* The address space that this process may have, in bytes; UINT64_MAX without a limit. */
+uint64_t mmb__os_address_limit(void);
+
 /* An aligned range of `length` bytes with `fd` mapped shared over it. The first `small`
  * bytes come in page by page, the rest in huge pages where the system has them. */
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,

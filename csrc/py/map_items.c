@@ -27,11 +27,16 @@ PyObject *mmbpy_map_subscript(PyObject *object, PyObject *key)
     return result;
 }
 
+/* 0, -1 with an exception, or 1 if the bytes of `value` do not lie side by side. */
 static int assign_run(mmbpy_map *self, Py_ssize_t start, Py_ssize_t length, PyObject *value)
 {
     Py_buffer source;
     if (PyObject_GetBuffer(value, &source, PyBUF_SIMPLE) < 0) {
-        return -1;
+        if (!PyObject_CheckBuffer(value)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 1;
     }
     int error = 0;
     bool fits = source.len == length;
@@ -68,8 +73,9 @@ int mmbpy_map_ass_subscript(PyObject *object, PyObject *key, PyObject *value)
             return -1;
         }
         Py_ssize_t count = PySlice_AdjustIndices(length, &start, &stop, step);
-        if (step == 1) {
-            return assign_run((mmbpy_map *)object, start, count, value);
+        int answer = step == 1 ? assign_run((mmbpy_map *)object, start, count, value) : 1;
+        if (answer != 1) {
+            return answer;
         }
     }
     PyObject *view = PyMemoryView_FromObject(object);

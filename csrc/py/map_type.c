@@ -355,7 +355,8 @@ PyDoc_STRVAR(flush_doc, "flush($self, /, durable=False)\n--\n\n"
                         "Push what was stored to the file; with durable wait for the device.\n\n"
                         "Raises the OSError that a store could not.");
 PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\nThe map's own file descriptor.");
-PyDoc_STRVAR(readable_doc, "readable($self, /)\n--\n\nFalse: there is no read().");
+PyDoc_STRVAR(readable_doc,
+             "readable($self, /)\n--\n\nFalse: what was stored is read through a view.");
 PyDoc_STRVAR(writable_doc, "writable($self, /)\n--\n\nTrue.");
 PyDoc_STRVAR(seekable_doc, "seekable($self, /)\n--\n\nTrue.");
 PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nRaise TypeError: a map is of one process.");

@@ -73,6 +73,11 @@ class OpenFile:
             self._refuse(
                 errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped"
             )
+        if flags & getattr(os, "O_DIRECT", 0):
+            self._refuse(
+                errno.EINVAL,
+                "a file that is open for direct I/O (O_DIRECT) takes whole blocks only",
+            )
         self._lock(status)
         self.size = os.fstat(self.fd).st_size
 

@@ -1,5 +1,6 @@
 """Bytes into a growing file."""
 
+import io
 import warnings
 
 from . import _core
@@ -10,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
-    from typing import Self
+    from typing import NoReturn, Self
 
     from typing_extensions import Buffer
 
@@ -109,6 +110,14 @@ class Builder(_core.Map):
     def stats(self) -> Stats:
         """Counters of this builder; after close, as they were then."""
         return Stats(*self._stats())
+
+    def read(self, size: int = -1) -> "NoReturn":
+        """Raise io.UnsupportedOperation: what was stored is read through a view.
+
+        It is there for those who know a file by it, like `numpy.savez`.
+        """
+        self.readable()  # raises if the builder is closed or poisoned
+        raise io.UnsupportedOperation("read: a builder is read through memoryview()")
 
     def writelines(self, lines: "Iterable[Buffer]") -> None:
         """Write one after the other; no line ends are added."""

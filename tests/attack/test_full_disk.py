@@ -157,6 +157,26 @@ def test_a_message_stays_unfinished_until_there_is_room(disk: tuple[Path, int]) 
         assert m.root.rows[0].data == b"d"
 
 
+def test_steps_grow_again_when_there_is_room_again(mount: Mount) -> None:
+    point = mount("tmpfs", 200 * MIB)
+    ballast = point / "ballast"
+    with ballast.open("wb") as f:
+        f.write(bytes(190 * MIB))
+    block = b"x" * MIB
+    with Builder(point / "target") as b:
+        for _ in range(4):
+            b.write(block)
+        with pytest.raises(OSError) as caught:
+            b.write(block * 20)
+        check(caught.value, point / "target")
+        ballast.unlink()
+        before = b.stats.growths
+        for _ in range(100):
+            b.write(block)
+        assert b.stats.growths - before <= 12  # in steps of 2 MiB it would be fifty
+    assert (point / "target").read_bytes() == block * 104
+
+
 def test_full_in_the_middle_of_close(mount: Mount) -> None:
     """The table has its block already, so that closing needs none; the content decides."""
     point = mount("ext4", 8 * MIB)
