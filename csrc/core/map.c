@@ -226,6 +226,14 @@ void mmb_map_seal(mmb_map *map)
     }
 }
 
+/* Whether there may be blocks beyond `size` bytes, which a growth that failed could leave. */
+static bool has_more_blocks(const mmb_map *map, uint64_t size)
+{
+    struct stat now;
+    return !map->traits.counts_blocks || fstat(map->fd, &now) != 0 ||
+           (uint64_t)now.st_blocks * 512 > mmb__round_up(size, mmb__os_page());
+}
+
 int mmb_map_cut(mmb_map *map, uint64_t size)
 {
     if (!mmb_map_is_owner(map)) {
@@ -233,8 +241,8 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     }
     uint64_t eof = 0;
     int error = mmb__our_file(map, &eof);
-    if (error == 0 && eof == size && atomic_load(&map->shared->solid) == 0) {
-        return 0; /* written by one call, as a rule: nothing lies beyond EOF */
+    if (error == 0 && eof == size && !has_more_blocks(map, size)) {
+        return 0; /* as a rule a small file that was written by one call */
     }
     while (error == 0 && ftruncate(map->fd, (off_t)size) != 0) {
         error = errno == EINTR ? 0 : errno;

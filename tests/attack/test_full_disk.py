@@ -7,6 +7,7 @@ incomplete looks incomplete, and a new builder works once there is room.
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import signal
 import subprocess
@@ -155,6 +156,20 @@ def test_a_message_stays_unfinished_until_there_is_room(disk: tuple[Path, int]) 
         again.init_root(schema).init("rows", 1)[0].data = b"d"
     with open_message(path, schema) as m:
         assert m.root.rows[0].data == b"d"
+
+
+def test_no_blocks_stay_behind_a_small_file(mount: Mount) -> None:
+    point = mount("ext4", 64 * MIB)
+    path = point / "target"
+    with Builder(path) as b:
+        b.write(b"x" * 4096)
+        with pytest.raises(OSError) as caught:
+            b.write(b"x" * 100 * MIB)
+        check(caught.value, path)
+        # A growth that failed has left them beyond the end, which is where the content ends.
+        assert os.fstat(b.fileno()).st_blocks * 512 > 10 * MIB
+    assert path.read_bytes() == b"x" * 4096
+    assert path.stat().st_blocks * 512 <= 64 << 10
 
 
 def test_steps_grow_again_when_there_is_room_again(mount: Mount) -> None:
