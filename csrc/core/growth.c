@@ -55,7 +55,7 @@ bool mmb__was_cut(const mmb_map *map)
      * blocks are gone. Believed if it stays so: blocks are looked at before the number
      * that should be there, and both may be changing. */
     enum { LOOKS = 100 };
-    if (!map->traits.counts_blocks) {
+    if (!map->traits.counts_blocks || atomic_load(&map->shared->solid) == 0) {
         return false;
     }
     for (int i = 0; i < LOOKS; i++) {

@@ -41,9 +41,18 @@ static int check_file(int fd, struct stat *file, mmb__traits *traits)
     return mmb__os_look_at(fd, traits);
 }
 
-/* Limits that would only be met later, as a signal or in the middle of a fault. */
-static int check_limits(uint64_t length, mmb_limit *limit)
+/* What is no capacity at all, and limits that would only be met later, as a signal or in the
+ * middle of a fault. */
+static int check_capacity(uint64_t capacity, mmb_limit *limit)
 {
+    if (capacity == 0) {
+        return EINVAL;
+    }
+    if (capacity > MOST_CAPACITY) {
+        *limit = MMB_LIMIT_SPACE;
+        return ENOMEM;
+    }
+    uint64_t length = mmb__round_up(capacity, mmb__os_page());
     struct rlimit now;
     if (getrlimit(RLIMIT_FSIZE, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
         (uint64_t)now.rlim_cur < length) {
@@ -127,7 +136,40 @@ static int build(mmb_map *map, int fd, uint64_t size, bool hidden, mmb_limit *li
     }
     atomic_store(&map->shared->backed, size);
     atomic_store(&map->shared->hidden, hidden);
-    return mmb_fault_arm();
+    error = mmb_fault_arm();
+    if (error != 0) {
+        return error;
+    }
+    error = mmb__registry_add(map);
+    if (error != 0) {
+        *limit = MMB_LIMIT_MAPS;
+    }
+    return error;
+}
+
+/* A map of nothing yet, which `release` undoes; NULL without memory. */
+static mmb_map *new_map(const mmb_options *options, uint64_t length, const struct stat *file,
+                        const mmb__traits *traits)
+{
+    mmb_map *map = calloc(1, sizeof *map);
+    if (map == NULL) {
+        return NULL;
+    }
+    map->fd = -1;
+    map->length = length;
+    map->capacity = options->capacity;
+    map->max_growth =
+        mmb__round_up(mmb__min(mmb__max(options->max_growth, 1), MOST_CAPACITY), MMB_GRANULE);
+    /* Who wants pages ahead is going to write much: no care is taken of a small file, and
+     * in large steps the thread that brings them in gets further ahead. */
+    map->first_step = options->prefault ? PREFAULT_STEP : MMB_GRANULE;
+    map->small = options->prefault ? 0 : MMB__SMALL;
+    map->traits = *traits;
+    map->dev = file->st_dev;
+    map->ino = file->st_ino;
+    map->owner = getpid();
+    atomic_store(&map->step_limit, map->max_growth);
+    return map;
 }
 
 int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
@@ -139,59 +181,28 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     struct stat file;
     mmb__traits traits;
     int error = check_file(fd, &file, &traits);
+    if (error == 0) {
+        error = check_capacity(options->capacity, limit);
+    }
     if (error != 0) {
         return error;
     }
-    if (options->capacity == 0) {
-        return EINVAL;
-    }
-    if (options->capacity > MOST_CAPACITY) {
-        *limit = MMB_LIMIT_SPACE;
-        return ENOMEM;
-    }
-    bool replace = options->replace && file.st_size > 0;
-    if (replace) {
-        file.st_size = 0;
-    }
-    uint64_t length = mmb__round_up(options->capacity, mmb__os_page());
-    error = check_limits(length, limit);
-    if (error != 0) {
-        return error;
-    }
-    if ((uint64_t)file.st_size > options->capacity) {
+    uint64_t kept = options->replace ? 0 : (uint64_t)file.st_size;
+    if (kept > options->capacity) {
         return MMB_ECAPACITY;
     }
-    mmb_map *map = calloc(1, sizeof *map);
+    mmb_map *map =
+        new_map(options, mmb__round_up(options->capacity, mmb__os_page()), &file, &traits);
     if (map == NULL) {
         return ENOMEM;
     }
-    map->fd = -1;
-    map->length = length;
-    map->capacity = options->capacity;
-    map->max_growth =
-        mmb__round_up(mmb__min(mmb__max(options->max_growth, 1), MOST_CAPACITY), MMB_GRANULE);
-    /* Who wants pages ahead is going to write much: no care is taken of a small file, and
-     * in large steps the thread that brings them in gets further ahead. */
-    map->first_step = options->prefault ? PREFAULT_STEP : MMB_GRANULE;
-    map->small = options->prefault ? 0 : MMB__SMALL;
-    map->traits = traits;
-    map->dev = file.st_dev;
-    map->ino = file.st_ino;
-    map->owner = getpid();
-    atomic_store(&map->step_limit, map->max_growth);
-    error = build(map, fd, (uint64_t)file.st_size, options->hidden && traits.moves_at_once, limit);
-    if (error == 0) {
-        error = mmb__registry_add(map);
-        if (error != 0) {
-            *limit = MMB_LIMIT_MAPS;
-        }
-    }
+    error = build(map, fd, kept, options->hidden && traits.moves_at_once, limit);
     if (error != 0) {
         release(map);
         return error;
     }
     /* The file is touched last, by one call that leaves it as it was if it fails. */
-    error = replace ? mmb_map_cut(map, 0) : raise_to_granule(map, (uint64_t)file.st_size);
+    error = kept < (uint64_t)file.st_size ? mmb_map_cut(map, 0) : raise_to_granule(map, kept);
     if (error != 0) {
         mmb_map_free(map);
         return error;
