@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder
+from support.apart import python
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -136,6 +138,30 @@ def test_a_look_at_memory_moves_the_end_to_where_stores_are_safe(
     content = target.read_bytes()
     assert content[:12] == b"writtenagain"
     assert content[4000:4006] == b"stored"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_has_closed_everything_harms_nobody(target_in_memory: Path) -> None:
+    code = """
+    import errno, os, sys
+    from mmapbuilder import Builder
+    b = Builder(sys.argv[1])
+    b.write(b"hello")
+    pid = os.fork()
+    if pid == 0:
+        os.closerange(3, 100)
+        try:
+            b[0]
+        except OSError as error:  # the end of the file cannot be moved without it
+            os._exit(0 if error.errno == errno.EBADF else 1)
+        os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0
+    with memoryview(b) as view:
+        view[100] = 65
+    b.close()
+    """
+    python(code, target_in_memory, timeout=60).ok()
+    assert target_in_memory.read_bytes() == b"hello" + bytes(95) + b"A"
 
 
 def test_random_places_in_a_sparse_file(target: Path) -> None:

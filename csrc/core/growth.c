@@ -108,7 +108,7 @@ void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to)
 
 /* All signals are blocked meanwhile: a handler that ran here and stored beyond EOF
  * would wait for its own thread. */
-static void begin_growing(mmb_map *map, sigset_t *before)
+void mmb__begin_growing(mmb_map *map, sigset_t *before)
 {
     sigset_t all;
     sigfillset(&all);
@@ -118,19 +118,24 @@ static void begin_growing(mmb_map *map, sigset_t *before)
     }
 }
 
-static void end_growing(mmb_map *map, const sigset_t *before)
+void mmb__end_growing(mmb_map *map, const sigset_t *before)
 {
     atomic_store(&map->growing, false);
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* Take the lock on ftruncate, from a process that died holding it if need be. */
+/* Take the lock on ftruncate, from a process that died holding it if need be. The threads of
+ * this process take turns as it is: if it seems to hold the lock, one that is gone had its
+ * number. */
 static void lock_truncation(mmb__shared *shared)
 {
     int self = (int)getpid();
     for (;;) {
         int holder = 0;
         if (atomic_compare_exchange_strong(&shared->truncating, &holder, self)) {
+            return;
+        }
+        if (holder == self) {
             return;
         }
         if (!mmb__os_is_alive(holder)) {
@@ -143,14 +148,20 @@ static void lock_truncation(mmb__shared *shared)
 
 void mmb__begin_blocks(mmb_map *map, sigset_t *before)
 {
-    begin_growing(map, before);
+    mmb__begin_growing(map, before);
     lock_truncation(map->shared);
 }
 
 void mmb__end_blocks(mmb_map *map, const sigset_t *before)
 {
     atomic_store(&map->shared->truncating, 0);
-    end_growing(map, before);
+    mmb__end_growing(map, before);
+}
+
+int mmb__allocate(const mmb_map *map, uint64_t start, uint64_t length)
+{
+    atomic_store(&map->shared->allocated, true);
+    return mmb__os_allocate(map->fd, start, length);
 }
 
 /* ---- one move of EOF ------------------------------------------------------- */
@@ -182,7 +193,7 @@ static int raise_by_allocation(const mmb_map *map, const move *wanted)
 {
     uint64_t from = wanted->end - 1;
     if (wanted->solid > wanted->start) {
-        int error = mmb__os_allocate(map->fd, wanted->start, wanted->solid - wanted->start);
+        int error = mmb__allocate(map, wanted->start, wanted->solid - wanted->start);
         if (error == EOPNOTSUPP) {
             from = wanted->start; /* NFS: only blocks and EOF together */
         } else if (error != 0) {
@@ -210,7 +221,7 @@ static int raise_from_somewhere(const mmb_map *map, const move *wanted)
 static int raise_sparsely(const mmb_map *map, const move *wanted)
 {
     if (wanted->solid > wanted->start) {
-        int error = mmb__os_allocate(map->fd, wanted->start, wanted->solid - wanted->start);
+        int error = mmb__allocate(map, wanted->start, wanted->solid - wanted->start);
         if (error != 0) {
             return error;
         }
@@ -349,12 +360,12 @@ int mmb__grow(mmb_map *map, uint64_t from, uint64_t to, mmb__access access)
     }
     sigset_t before;
     uint32_t entry = mmb__growers_enter(map->shared);
-    begin_growing(map, &before);
+    mmb__begin_growing(map, &before);
     error = mmb__check(map, &eof);
     if (error == 0 && to > eof) {
         error = extend(map, from, to, eof, access);
     }
-    end_growing(map, &before);
+    mmb__end_growing(map, &before);
     mmb__growers_leave(map->shared, entry);
     return error;
 }
@@ -384,7 +395,7 @@ static int page_error(mmb_map *map, uint64_t offset, mmb__access access)
     }
     /* No page. Asking for its block by hand tells a full disk from a failing
      * one; should that help, it was full only for a moment. */
-    error = mmb__os_allocate(map->fd, start, page);
+    error = mmb__allocate(map, start, page);
     if (error != 0 && error != EOPNOTSUPP) {
         return error;
     }

@@ -56,9 +56,9 @@ typedef struct {
     /* Set once the file system has said that it has no fallocate. Relaxed: being late
      * costs one more refused call. */
     _Atomic bool cannot_allocate;
-    /* Nobody has the address of the memory. Cleared once (release) by mmb_map_show, under
-     * mmb__begin_blocks; read (acquire) by writes, and again under it. */
-    _Atomic bool hidden;
+    /* Set (seq_cst) before blocks are allocated: there may be some beyond EOF since, whether
+     * or not the growth came off. Read by the owner's cut. */
+    _Atomic bool allocated;
     /* Counters, relaxed: they order nothing. */
     _Atomic uint64_t growths;
     _Atomic uint64_t faults;
@@ -106,6 +106,13 @@ struct mmb_map {
     /* This process, not the owner, stored beyond EOF when the owner had sealed the map:
      * an error of its own, which must not spoil the owner's close. Relaxed. */
     _Atomic bool stored_late;
+    /* Nobody in this process has the address of the memory. Cleared once (release) by
+     * mmb_map_show, under mmb__begin_blocks; read (acquire) by writes, and again between
+     * mmb__begin_growing and its end. */
+    _Atomic bool hidden;
+    /* No other process has the map. Cleared (release) before a fork, between
+     * mmb__begin_growing and its end; read as `hidden` is. */
+    _Atomic bool alone;
     /* Taken by the one thread of this process that moves EOF; the others wait and find
      * it done. A forked child takes it back. */
     _Atomic bool growing;
@@ -181,6 +188,14 @@ bool mmb__was_cut(const mmb_map *map);
  * needs. Handler: yes. */
 bool mmb__tried_too_often(mmb_map *map, uint64_t offset);
 
+/* Between these, no other thread of this process moves EOF; all signals are blocked in the
+ * calling thread. Handler: yes. */
+void mmb__begin_growing(mmb_map *map, sigset_t *before);
+void mmb__end_growing(mmb_map *map, const sigset_t *before);
+
+/* Blocks for [start, start + length), beyond EOF as well: as mmb__os_allocate. Handler: yes. */
+int mmb__allocate(const mmb_map *map, uint64_t start, uint64_t length);
+
 /* Between these, no other thread or process gives blocks to what lies below EOF, notes
  * them, or takes them away; all signals are blocked in the calling thread. Handler: no. */
 void mmb__begin_blocks(mmb_map *map, sigset_t *before);
@@ -199,6 +214,9 @@ void mmb__note_solid(mmb_map *map, uint64_t from, uint64_t to);
  * written then. False if it is to be written in the usual way. Handler: no. */
 bool mmb__write_hidden(mmb_map *map, uint64_t offset, const void *data, uint64_t length,
                        int *error);
+
+/* To be called before a fork: the map is not this process's alone any more. Handler: no. */
+void mmb__share(mmb_map *map);
 
 /* ---- shared.c: what forked children share ---------------------------------- */
 

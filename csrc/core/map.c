@@ -117,7 +117,7 @@ static int raise_to_granule(mmb_map *map, uint64_t size)
 }
 
 /* Everything of mmb_map_open that `release` undoes. `size`: of what is kept. */
-static int build(mmb_map *map, int fd, uint64_t size, bool hidden, mmb_limit *limit)
+static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
 {
     map->shared = mmb__shared_new();
     if (map->shared == NULL) {
@@ -135,7 +135,6 @@ static int build(mmb_map *map, int fd, uint64_t size, bool hidden, mmb_limit *li
         return error;
     }
     atomic_store(&map->shared->backed, size);
-    atomic_store(&map->shared->hidden, hidden);
     error = mmb_fault_arm();
     if (error != 0) {
         return error;
@@ -169,6 +168,8 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     map->ino = file->st_ino;
     map->owner = getpid();
     atomic_store(&map->step_limit, map->max_growth);
+    atomic_store(&map->hidden, options->hidden && traits->moves_at_once);
+    atomic_store(&map->alone, true);
     return map;
 }
 
@@ -196,7 +197,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     if (map == NULL) {
         return ENOMEM;
     }
-    error = build(map, fd, kept, options->hidden && traits.moves_at_once, limit);
+    error = build(map, fd, kept, limit);
     if (error != 0) {
         release(map);
         return error;
@@ -237,12 +238,14 @@ void mmb_map_seal(mmb_map *map)
     }
 }
 
-/* Whether there may be blocks beyond `size` bytes, which a growth that failed could leave. */
-static bool has_more_blocks(const mmb_map *map, uint64_t size)
+static int truncate_to(const mmb_map *map, uint64_t size)
 {
-    struct stat now;
-    return !map->traits.counts_blocks || fstat(map->fd, &now) != 0 ||
-           (uint64_t)now.st_blocks * 512 > mmb__round_up(size, mmb__os_page());
+    while (ftruncate(map->fd, (off_t)size) != 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
 }
 
 int mmb_map_cut(mmb_map *map, uint64_t size)
@@ -252,13 +255,11 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     }
     uint64_t eof = 0;
     int error = mmb__our_file(map, &eof);
-    if (error == 0 && eof == size && !has_more_blocks(map, size)) {
-        return 0; /* as a rule a small file that was written by one call */
+    /* Making a file longer gives back no blocks that a growth has left beyond its end. */
+    if (error == 0 && eof <= size && atomic_load(&map->shared->allocated)) {
+        error = truncate_to(map, eof);
     }
-    while (error == 0 && ftruncate(map->fd, (off_t)size) != 0) {
-        error = errno == EINTR ? 0 : errno;
-    }
-    return error;
+    return error == 0 && eof != size ? truncate_to(map, size) : error;
 }
 
 void mmb_map_free(mmb_map *map)
@@ -380,7 +381,7 @@ static int try_ends(const mmb_map *map, uint64_t start, uint64_t stop)
 static bool reserve_ahead(mmb_map *map, uint64_t solid, uint64_t stop)
 {
     uint64_t ahead = mmb__min(mmb__round_up(stop, MMB__SMALL), map->length);
-    if (stop > MMB_GRANULE || mmb__os_allocate(map->fd, solid, ahead - solid) != 0) {
+    if (stop > MMB_GRANULE || mmb__allocate(map, solid, ahead - solid) != 0) {
         return false;
     }
     mmb__note_solid(map, solid, ahead);
@@ -396,7 +397,7 @@ static int reserve_holes(mmb_map *map, uint64_t solid, uint64_t start, uint64_t 
         mmb__end_blocks(map, &before);
         return 0;
     }
-    int error = mmb__os_allocate(map->fd, start, stop - start);
+    int error = mmb__allocate(map, start, stop - start);
     if (error == EOPNOTSUPP) {
         error = mmb__os_raise(map->fd, start, stop); /* NFS */
     }

@@ -110,10 +110,10 @@ void mmb_map_free(mmb_map *map);
 unsigned char *mmb_map_base(const mmb_map *map); /* Handler: yes. */
 
 /* To be called before anybody stores in the memory of a map that was opened `hidden`: EOF,
- * which may stand in mid-page until then, moves to a multiple of MMB_GRANULE. Costs nothing
- * when it was called before, in any process, or the map was not hidden. On failure (an errno
- * of ftruncate) the map is hidden still; other errors are left for stores to find.
- * Handler: no. */
+ * which may stand in mid-page until then, moves to a multiple of MMB_GRANULE. A forked child
+ * calls it for itself. Costs nothing when it was called before, or the map was not hidden. On
+ * failure (EBADF, or an errno of ftruncate) the map is hidden still; other errors are left for
+ * stores to find. Handler: no. */
 int mmb_map_show(mmb_map *map);
 
 uint64_t mmb_map_capacity(const mmb_map *map); /* as asked for. Handler: yes. */

@@ -41,9 +41,22 @@ static uint32_t lowest_free;        /* no free slot below it; guarded by the mut
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+static void share(slot *at)
+{
+    atomic_fetch_add(&at->users, 1);
+    if (atomic_load(&at->start) != 0) {
+        mmb__share(atomic_load(&at->map));
+    }
+    atomic_fetch_sub(&at->users, 1);
+}
+
 static void before_fork(void)
 {
     pthread_mutex_lock(&mutex);
+    uint32_t count = atomic_load(&used_slots);
+    for (uint32_t i = 0; i < count; i++) {
+        share(&slots[i]);
+    }
 }
 
 static void after_fork_in_parent(void)

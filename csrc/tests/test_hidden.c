@@ -119,6 +119,77 @@ static void shown_it_is_as_any_other(void)
     close(fd);
 }
 
+static int do_nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static void after_a_fork_growth_goes_its_usual_way(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(file_size(fd), 5);
+    CHECK_EXITED(run_child(do_nothing, NULL, SECONDS));
+    CHECK_EQ(mmb_map_write(map, 1, "IRS", 3), 0);
+    CHECK_EQ(file_size(fd), 5);
+    CHECK_EQ(mmb_map_write(map, 4, "T!", 2), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    close_map(map, 6);
+    check_content(fd, 0, "fIRST!");
+    close(fd);
+}
+
+static void what_came_by_another_way_is_shown(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(pwrite(fd, "other", 5, 100 * KIB), 5); /* more than is small */
+    CHECK_EQ(mmb_map_show(map), 0);
+    CHECK_EQ(file_size(fd), MMB_GRANULE);
+    mmb_map_base(map)[100 * KIB + 5] = '!';
+    mmb_map_base(map)[3 * MIB] = '!';
+    close_map(map, 4 * MIB);
+    check_content(fd, 100 * KIB, "other!");
+    close(fd);
+}
+
+static void without_its_descriptor_it_stays_hidden(void)
+{
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    close(mmb_map_fd(map)); /* as programs do that close all they have */
+    CHECK_EQ(mmb_map_show(map), EBADF);
+    CHECK_EQ(mmb_map_write(map, 5, "second", 6), EBADF);
+    CHECK_EQ(file_size(fd), 5);
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* A map that was hidden may end where it is long already, or be made longer. */
+static void blocks_beyond_the_end_are_given_back(void)
+{
+    for (uint64_t size = 8192; size <= 65536; size *= 8) {
+        int fd = memory_file();
+        mmb_map *map = open_hidden(fd, GIB);
+        CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+        CHECK_EQ(mmb_map_write(map, 8191, "!", 1), 0);
+        CHECK_EQ(mmb_map_reserve(map, 0, 8192), 0); /* and some ahead */
+        struct stat now;
+        CHECK(fstat(fd, &now) == 0);
+        CHECK_EQ(now.st_size, 8192);
+        CHECK(now.st_blocks * 512 > 8192);
+        close_map(map, size);
+        CHECK(fstat(fd, &now) == 0);
+        CHECK_EQ(now.st_size, size);
+        CHECK_EQ(now.st_blocks * 512, 8192);
+        close(fd);
+    }
+}
+
 static void a_message_shows_it(void)
 {
     int fd = memory_file();
@@ -253,6 +324,10 @@ int main(void)
     RUN(eof_follows_the_writes);
     RUN(what_is_long_goes_its_usual_way);
     RUN(shown_it_is_as_any_other);
+    RUN(after_a_fork_growth_goes_its_usual_way);
+    RUN(what_came_by_another_way_is_shown);
+    RUN(without_its_descriptor_it_stays_hidden);
+    RUN(blocks_beyond_the_end_are_given_back);
     RUN(a_message_shows_it);
     RUN(a_cut_by_someone_else_is_told);
     RUN(a_source_beyond_the_eof_of_another_map);
