@@ -287,7 +287,7 @@ static void no_store_is_lost_when_a_writer_is_at_work(void)
     pthread_t writer;
     CHECK_EQ(pthread_create(&writer, NULL, write_in_turn, &of), 0);
     for (unsigned turn = 1; turn <= LESS_UNDER_TSAN(20000u); turn++) {
-        int fd = turn % 2 == 0 ? temp_file() : memory_file();
+        int fd = turn % 50 == 0 ? temp_file() : memory_file();
         of.map = open_hidden(fd, GIB);
         atomic_store(&of.turn, turn);
         store_late(of.map, turn % 2000);
@@ -302,7 +302,7 @@ static void no_store_is_lost_when_a_writer_is_at_work(void)
 static void nor_when_a_child_stores(void)
 {
     for (unsigned round = 0; round < LESS_UNDER_TSAN(400u); round++) {
-        int fd = round % 2 == 0 ? temp_file() : memory_file();
+        int fd = round % 8 == 0 ? temp_file() : memory_file();
         mmb_map *map = open_hidden(fd, GIB);
         fflush(NULL);
         pid_t pid = fork();
