@@ -252,8 +252,10 @@ static void *write_in_turn(void *argument)
     race *of = argument;
     unsigned turn = 0, next;
     for (;;) {
-        while ((next = atomic_load(&of->turn)) == turn) {
-            sched_yield();
+        for (unsigned spins = 1; (next = atomic_load(&of->turn)) == turn; spins++) {
+            if (spins % 20000 == 0) {
+                sched_yield(); /* rarely: it is to start at the same moment as the other */
+            }
         }
         turn = next;
         if (turn == 0) {
