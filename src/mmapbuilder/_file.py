@@ -8,6 +8,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol, TypeAlias
 
     class HasFileno(Protocol):
@@ -249,12 +250,6 @@ class OpenFile:
             errno.EWOULDBLOCK, "locked: another builder is at work on this file", self.name
         )
 
-    def _forget(self) -> None:
-        if self._key is not None:
-            if _held.get(self._key) is self._claim:
-                del _held[self._key]
-            self._key = None
-
     def _is_at(self, path: str) -> bool:
         follow = path is not self._temporary
         if self._key is None:
@@ -348,19 +343,34 @@ class OpenFile:
             except Exception:
                 pass
 
-    def _close_fd(self) -> None:
+    # What follows may run when the interpreter has cleared its modules: defaults are still
+    # there then.
+
+    def _forget(self, held: "dict[tuple[int, int], list[int]]" = _held) -> None:
+        if self._key is not None:
+            if held.get(self._key) is self._claim:
+                del held[self._key]
+            self._key = None
+
+    def _close_fd(self, close: "Callable[[int], None]" = os.close) -> None:
         self._forget()
         fd, self.fd = self.fd, -1
         if fd >= 0:
             self._unlock(fd)
-            os.close(fd)
+            close(fd)
 
-    def _unlock(self, fd: int) -> None:
+    def _unlock(
+        self,
+        fd: int,
+        getpid: "Callable[[], int]" = os.getpid,
+        flock: "Callable[[int, int], None]" = fcntl.flock,
+        how: int = fcntl.LOCK_UN,
+    ) -> None:
         # By hand, since the lock belongs to what the caller's fd also refers to. A
         # forked child shares it too, but it is not the child's to give up.
-        if self._owner == os.getpid():
+        if self._owner == getpid():
             try:
-                fcntl.flock(fd, fcntl.LOCK_UN)
+                flock(fd, how)
             except OSError:
                 pass
 
