@@ -25,6 +25,13 @@ with Builder(sys.argv[1], sys.argv[2], atomic="atomic" in sys.argv, durable=True
         view[:7] = b"content"
 """
 
+WRITER = """
+import sys
+from mmapbuilder import Builder
+with Builder(sys.argv[1], sys.argv[2], durable=True) as b:
+    b.write(b"content")
+"""
+
 MESSAGE = """
 import sys
 from mmapbuilder import MessageBuilder
@@ -93,6 +100,16 @@ def test_a_new_file_is_synced_with_its_directory(
     lines = calls(BUILDER, "w")
     cut = place(lines, r"ftruncate\(.*, 7\)")
     synced = place(lines, SYNC, cut)
+    place(lines, directory_sync(target), synced)
+
+
+def test_what_one_call_wrote_is_synced_as_well(
+    target: Path, calls: Callable[..., list[str]]
+) -> None:
+    lines = calls(WRITER, "w")
+    written = place(lines, r'pwrite64\(.*"content"')
+    cuts = [n for n, line in enumerate(lines) if "ftruncate" in line]  # where there is one
+    synced = place(lines, SYNC, max([written, *cuts]))
     place(lines, directory_sync(target), synced)
 
 

@@ -2,6 +2,7 @@
  * until somebody is to store in the memory. No byte is lost on the way. */
 #include "tempfile.h"
 
+#include "internal.h"
 #include "mmb_capnp.h"
 
 #include <pthread.h>
@@ -155,6 +156,25 @@ static void what_came_by_another_way_is_shown(void)
     close_map(map, 4 * MIB);
     check_content(fd, 100 * KIB, "other!");
     close(fd);
+}
+
+static int grow_under_a_dead_lock(void *unused)
+{
+    (void)unused;
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    atomic_store(&map->shared->truncating, (int)getpid()); /* of one who had this number */
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(mmb_map_show(map), 0);
+    atomic_store(&map->shared->truncating, (int)getpid());
+    CHECK_EQ(mmb_map_reserve(map, 0, 8 * MIB), 0);
+    close_map(map, 5);
+    return 0;
+}
+
+static void a_lock_in_our_own_name_is_a_dead_ones(void)
+{
+    CHECK_EXITED(run_child(grow_under_a_dead_lock, NULL, SECONDS));
 }
 
 static void without_its_descriptor_it_stays_hidden(void)
@@ -331,6 +351,7 @@ int main(void)
     RUN(shown_it_is_as_any_other);
     RUN(after_a_fork_growth_goes_its_usual_way);
     RUN(what_came_by_another_way_is_shown);
+    RUN(a_lock_in_our_own_name_is_a_dead_ones);
     RUN(without_its_descriptor_it_stays_hidden);
     RUN(blocks_beyond_the_end_are_given_back);
     RUN(a_message_shows_it);
