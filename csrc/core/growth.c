@@ -268,9 +268,9 @@ static bool no_space(int error)
 }
 
 /* Near the end the file doubles, from a first step up to a limit; a jump far beyond it gets its
- * own granule and leaves a hole. The first granule gets no blocks while the file is
- * small, for small files are many, or filled by small calls, which get them by and by; the
- * second move gives it its own. Where closing would write out a file that was cut, the first
+ * own granule and leaves a hole. The first granule of a file that is expected to stay small, or
+ * is filled by small calls, gets no blocks, they come by and by; the second move gives it its
+ * own. Where closing would write out a file that was cut, the first
  * pages get theirs at once, which spares that. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
 {
@@ -291,7 +291,8 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     uint64_t solid = end;
     if (called) {
         solid = start;
-    } else if (eof == 0 && to <= map->small) {
+    } else if (eof == 0 && to <= map->small &&
+               !atomic_load_explicit(&map->large, memory_order_relaxed)) {
         solid = map->traits.writes_cut ? to : start;
     }
     return (move){.start = start, .solid = solid, .end = end};
@@ -332,6 +333,7 @@ static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__a
     }
     int error = raise_eof(map, eof, &wanted);
     if (no_space(error) && access == MMB__WRITE) {
+        mmb__expect_no_more(map); /* a huge page wants blocks for all of it */
         error = raise_tightly(map, from, to, eof, &wanted);
     } else if (error == 0) {
         loosen(map);

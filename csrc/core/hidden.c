@@ -24,7 +24,8 @@ static bool is_hidden(const mmb_map *map)
 /* Whether EOF is moved by writes of this process, and by nothing else. */
 static bool is_left_to_writes(const mmb_map *map)
 {
-    return is_hidden(map) && atomic_load_explicit(&map->alone, memory_order_acquire);
+    return map->traits.moves_at_once && is_hidden(map) &&
+           atomic_load_explicit(&map->alone, memory_order_acquire);
 }
 
 /* pwrite all of it, or as much as there is room for; how much in *done. */
@@ -114,6 +115,7 @@ int mmb_map_show(mmb_map *map)
     mmb__begin_blocks(map, &before);
     int error = move_to_granule(map);
     if (error == 0) {
+        mmb__expect(map);
         atomic_store_explicit(&map->hidden, false, memory_order_release);
     }
     mmb__end_blocks(map, &before);

@@ -14,7 +14,7 @@
 #include "os.h"
 
 /* Most files of programs that write many stay below this: until they outgrow it, they
- * get blocks and pages one by one. A multiple of every page size in use. */
+ * get blocks one by one. A multiple of every page size in use. */
 #define MMB__SMALL ((uint64_t)64 << 10)
 
 #include <signal.h>
@@ -110,6 +110,10 @@ struct mmb_map {
      * mmb_map_show, under mmb__begin_blocks; read (acquire) by writes, and again between
      * mmb__begin_growing and its end. */
     _Atomic bool hidden;
+    /* It was expected to become large: its first granule gets blocks at once, and a huge page.
+     * Relaxed: stored before anybody can store in the memory, and when there is no room for
+     * so much. */
+    _Atomic bool large;
     /* No other process has the map. Cleared (release) before a fork, between
      * mmb__begin_growing and its end; read as `hidden` is. */
     _Atomic bool alone;
@@ -217,6 +221,17 @@ bool mmb__write_hidden(mmb_map *map, uint64_t offset, const void *data, uint64_t
 
 /* To be called before a fork: the map is not this process's alone any more. Handler: no. */
 void mmb__share(mmb_map *map);
+
+/* ---- expect.c: small or large ------------------------------------------------ */
+
+/* To be called before anybody stores in the memory. Handler: no. */
+void mmb__expect(mmb_map *map);
+
+/* There is no room for a large one. Handler: yes. */
+void mmb__expect_no_more(mmb_map *map);
+
+/* A file was finished with `size` bytes. Handler: yes. */
+void mmb__learn_size(uint64_t size);
 
 /* ---- shared.c: what forked children share ---------------------------------- */
 

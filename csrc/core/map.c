@@ -80,11 +80,17 @@ void mmb__close_file(mmb_map *map)
     map->fd = -1;
 }
 
-static void release(mmb_map *map)
+static void unmap(mmb_map *map)
 {
     if (map->base != NULL) {
         munmap(map->base, (size_t)map->length);
+        map->base = NULL;
     }
+}
+
+static void release(mmb_map *map)
+{
+    unmap(map);
     mmb__close_file(map);
     if (map->shared != NULL) {
         mmb__shared_free(map->shared);
@@ -127,7 +133,7 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
     if (error != 0) {
         return error;
     }
-    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, map->small, &map->base);
+    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, &map->base);
     if (error == ENOMEM) {
         *limit = blame_for_no_memory();
     }
@@ -135,6 +141,9 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
         return error;
     }
     atomic_store(&map->shared->backed, size);
+    if (!atomic_load(&map->hidden)) {
+        mmb__expect(map);
+    }
     error = mmb_fault_arm();
     if (error != 0) {
         return error;
@@ -168,7 +177,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     map->ino = file->st_ino;
     map->owner = getpid();
     atomic_store(&map->step_limit, map->max_growth);
-    atomic_store(&map->hidden, options->hidden && traits->moves_at_once);
+    atomic_store(&map->hidden, options->hidden);
     atomic_store(&map->alone, true);
     return map;
 }
@@ -259,17 +268,30 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     if (error == 0 && eof <= size && atomic_load(&map->shared->allocated)) {
         error = truncate_to(map, eof);
     }
-    return error == 0 && eof != size ? truncate_to(map, size) : error;
+    if (error == 0 && eof != size) {
+        error = truncate_to(map, size);
+    }
+    if (error == 0) {
+        mmb__learn_size(size);
+    }
+    return error;
+}
+
+void mmb_map_unmap(mmb_map *map)
+{
+    if (map->base != NULL) {
+        mmb_map_seal(map);
+        mmb__registry_remove(map);
+        unmap(map);
+    }
 }
 
 void mmb_map_free(mmb_map *map)
 {
-    if (map == NULL) {
-        return;
+    if (map != NULL) {
+        mmb_map_unmap(map);
+        release(map);
     }
-    mmb_map_seal(map);
-    mmb__registry_remove(map);
-    release(map);
 }
 
 /* ---- looking -------------------------------------------------------------- */

@@ -101,6 +101,10 @@ uint64_t mmb_map_collapse_unit(const mmb_map *map); /* 0 where collapsing is not
  * the memory may still be the file's. Handler: no. */
 int mmb_map_detach(mmb_map *map);
 
+/* Take the memory of a map away that nobody uses any more; seals first if needed. What may
+ * follow is mmb_map_cut, which then has no pages to look for, and mmb_map_free. Handler: no. */
+void mmb_map_unmap(mmb_map *map);
+
 /* Unmap, close, free. The map must not be used by anyone any more. Seals first
  * if needed; does not cut the file. NULL is ignored. Handler: no. */
 void mmb_map_free(mmb_map *map);

@@ -112,7 +112,7 @@ uint64_t mmb__os_address_limit(void)
 #if defined(__linux__)
 
 /* Wishes, not needs: what the kernel refuses stays as it was. */
-static void advise(unsigned char *base, uint64_t length, uint64_t small)
+void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
 {
     /* Random: without it, the first touch would make a small file read ahead. For huge
      * pages it means: one at a time. Otherwise the kernel would zero the next one as
@@ -126,11 +126,21 @@ static void advise(unsigned char *base, uint64_t length, uint64_t small)
     }
 }
 
+void mmb__os_small_pages(unsigned char *base, uint64_t length)
+{
+    madvise(base, (size_t)length, MADV_NOHUGEPAGE);
+}
+
 #else
 
-static void advise(unsigned char *base, uint64_t length, uint64_t small)
+void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
 {
     (void)base, (void)length, (void)small;
+}
+
+void mmb__os_small_pages(unsigned char *base, uint64_t length)
+{
+    (void)base, (void)length;
 }
 
 #endif
@@ -160,8 +170,7 @@ static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned cha
     return 0;
 }
 
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
-                     unsigned char **base)
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
 {
     /* Linux aligns files that may get huge pages by itself; others are at a good place
      * if that of the last one is free again. */
@@ -179,7 +188,6 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
     }
     *base = start;
     atomic_store_explicit(&last, (uintptr_t)start, memory_order_relaxed);
-    advise(start, length, small < length ? small : length);
     return 0;
 }
 
@@ -368,11 +376,17 @@ int mmb__os_look_at(int fd, mmb__traits *out)
         *out = (mmb__traits){
             .counts_blocks = true,
             .finds_data = has_extents(fd), /* without, it does not tell of late stores */
+            .has_huge_pages = true,
             .moves_at_once = true,
         };
         return 0;
     case XFS_TYPE:
-        *out = (mmb__traits){.counts_blocks = true, .finds_data = true, .writes_cut = true};
+        *out = (mmb__traits){
+            .counts_blocks = true,
+            .finds_data = true,
+            .has_huge_pages = true,
+            .writes_cut = true,
+        };
         return 0;
     case TMPFS_TYPE:
         *out = (mmb__traits){.counts_blocks = true, .finds_data = true, .moves_at_once = true};

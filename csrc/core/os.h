@@ -20,10 +20,15 @@ uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
 /* The address space that this process may have, in bytes; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
 
-/* An aligned range of `length` bytes with `fd` mapped shared over it. The first `small`
- * bytes come in page by page, the rest in huge pages where the system has them. */
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
-                     unsigned char **base);
+/* An aligned range of `length` bytes with `fd` mapped shared over it. */
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base);
+
+/* The first `small` bytes come in page by page, the rest in huge pages where the system has
+ * them. Wishes, not needs. */
+void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
+
+/* No huge pages here after all. Handler: yes. */
+void mmb__os_small_pages(unsigned char *base, uint64_t length);
 
 /* Replace a range in place: by private copy-on-write pages of `fd` at `offset`,
  * or by private zeros. Neither reserves memory. Handler: yes. */
@@ -72,10 +77,11 @@ int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffe
 
 /* What can be relied on where a file lies. */
 typedef struct {
-    bool counts_blocks; /* those that fstat tells never leave out one that was allocated */
-    bool finds_data;    /* mmb__os_next_data sees what was stored through a mapping */
-    bool moves_at_once; /* EOF moves without waiting for the device, whatever was written before */
-    bool writes_cut;    /* closing a file that was cut writes its data, unless blocks were given */
+    bool counts_blocks;  /* those that fstat tells never leave out one that was allocated */
+    bool finds_data;     /* mmb__os_next_data sees what was stored through a mapping */
+    bool has_huge_pages; /* on present kernels, for who wants them */
+    bool moves_at_once;  /* EOF moves without waiting for the device, whatever was written before */
+    bool writes_cut;     /* closing a file that was cut writes its data, unless blocks were given */
 } mmb__traits;
 
 /* 0, and what can be relied on, if a file of this kind can be mapped and grown; else

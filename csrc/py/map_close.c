@@ -67,6 +67,9 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
             find_error = mmb_map_find_used(map, atomic_load(&self->said), &used);
         }
         if (find_error == 0 && cut) {
+            if (mmbpy_map_is_unused(self)) {
+                mmb_map_unmap(map);
+            }
             error = cut_file(map, used);
         }
         if (error == 0) {

@@ -210,13 +210,24 @@ void mmbpy_map_release_export(mmbpy_map *self)
     }
 }
 
+/* Whether the exports alone keep the memory; else the object does, too. */
+static bool goes_with_exports(const mmbpy_map *self)
+{
+    return !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
+}
+
+bool mmbpy_map_is_unused(const mmbpy_map *self)
+{
+    return goes_with_exports(self) && atomic_load(&self->exports) == 0;
+}
+
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
 {
     mmb_map *map = atomic_load(&self->map);
     mmb_map_get_stats(map, &self->last_stats);
     self->last_used = used;
-    self->early_free = !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
-    if (!self->early_free || atomic_load(&self->exports) != 0) {
+    self->early_free = goes_with_exports(self);
+    if (!mmbpy_map_is_unused(self)) {
         Py_BEGIN_ALLOW_THREADS
         mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
         Py_END_ALLOW_THREADS

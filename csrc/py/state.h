@@ -106,6 +106,9 @@ void mmbpy_map_say(mmbpy_map *self, uint64_t end);
  * exports. After 1, exactly one of the two calls below must follow. */
 int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
 
+/* For the closer, between begin and end: nobody has the memory of the map, or will have. */
+bool mmbpy_map_is_unused(const mmbpy_map *self);
+
 /* Done: free the map or, while exports or windows are around, turn its memory into
  * a private snapshot. `used` is for stats. */
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);

@@ -162,6 +162,25 @@ static void after_the_seal_nothing_grows(void)
     close(fd);
 }
 
+static void unmapped_it_can_still_be_cut(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    unsigned char *base = mmb_map_base(map);
+    base[0] = 'x';
+    mmb_map_unmap(map);
+    CHECK(msync(base, 4096, MS_ASYNC) != 0 && errno == ENOMEM); /* nothing is mapped there */
+    mmb_map_unmap(map);
+    CHECK_EQ(mmb_map_poison(map), 0);
+    CHECK_EQ(mmb_map_cut(map, 1), 0);
+    CHECK_EQ(file_size(fd), 1);
+    mmb_map_free(map);
+    char found = 0;
+    CHECK_EQ(pread(fd, &found, 1, 0), 1);
+    CHECK_EQ(found, 'x');
+    close(fd);
+}
+
 static void errors_have_words(void)
 {
     static const int errors[] = {MMB_ETRUNCATED, MMB_ECAPACITY, ESTALE, ENOSPC, EBUSY};
@@ -265,6 +284,7 @@ int main(void)
     RUN(what_is_there_is_kept_or_replaced);
     RUN(a_write_may_have_any_source);
     RUN(after_the_seal_nothing_grows);
+    RUN(unmapped_it_can_still_be_cut);
     RUN(errors_have_words);
     RUN(ten_thousand_maps_leave_nothing);
     return 0;
