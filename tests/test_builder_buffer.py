@@ -6,12 +6,15 @@ import array
 import ctypes
 import hashlib
 import os
+import resource
 import struct
 from pathlib import Path
 
 import pytest
 
 from mmapbuilder import Builder
+from support.apart import python
+from support.missing import missing
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -261,3 +264,43 @@ def test_stores_are_seen_by_whoever_maps_or_reads_the_file(target: Path) -> None
             b[0] = ord("j")
             assert other[0] == ord("j")
             assert os.pread(file.fileno(), 5, 0) == b"jello"
+
+
+def test_without_addresses_for_a_view_calls_still_write(tmp_path: Path) -> None:
+    # Some two thousand views of 64 GiB fill the addresses of a process, on arm64 four.
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 5000:
+        missing("the limit on open files (ulimit -Hn) is below 5000")
+    python(
+        """
+        import errno, os, resource, sys
+        from mmapbuilder import Builder
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        path = os.path.join(sys.argv[1], "target")
+        builders = []
+        for i in range(min(most - 50, 16000)):
+            b = Builder(f"{path}{i}")
+            builders.append(b)
+            b.write(b"written")
+            try:
+                memoryview(b).release()
+            except OSError as error:
+                assert error.errno == errno.ENOMEM and error.filename == b.name
+                assert "capacity of 68719476736 bytes" in error.strerror
+                break
+        else:
+            sys.exit("room for all of them")
+        b.write(b" again")
+        b[0:1] = b"W"
+        b.close()
+        with open(b.name, "rb") as f:
+            assert f.read() == b"Written again"
+        for _ in range(10):
+            builders.pop(0).close()
+        with Builder(path) as b:
+            memoryview(b)[0] = 1  # there is room for one again
+        for b in builders[:-1]:
+            b.close()
+        """,
+        tmp_path,
+    ).ok()

@@ -143,13 +143,13 @@ def test_system_calls_of_a_small_file(target: Path) -> None:
         """,
         target,
     )
-    assert sum_of(counts["open"]) <= 36, counts["open"]
-    assert counts["open"]["mmap"] <= 4
-    assert sum_of(counts["store"]) <= 20, counts["store"]
+    assert sum_of(counts["open"]) <= 24, counts["open"]
+    assert sum_of(counts["store"]) <= 28, counts["store"]
+    assert counts["store"]["mmap"] <= 1
     assert counts["store"]["rt_sigreturn"] == 1
     assert counts["store"]["fallocate"] <= 1  # the file is small yet: a page, on xfs
     assert counts["store"]["ftruncate"] == 1
-    assert sum_of(counts["close"]) <= 45, counts["close"]
+    assert sum_of(counts["close"]) <= 28, counts["close"]
     assert counts["close"]["ftruncate"] == 1
 
 
@@ -157,6 +157,7 @@ def test_system_calls_of_a_small_file(target: Path) -> None:
 def test_system_calls_of_a_small_file_that_is_written(target_in_memory: Path, store: str) -> None:
     counts = calls(
         f"""
+        mark("open")
         b = Builder(path)
         mark("store")
         {store}
@@ -165,9 +166,13 @@ def test_system_calls_of_a_small_file_that_is_written(target_in_memory: Path, st
         """,
         target_in_memory,
     )
+    assert sum_of(counts["open"]) <= 24, counts["open"]
     assert counts["store"]["pwrite64"] == 1
-    assert sum_of(counts["store"]) <= 12, counts["store"]
-    assert sum_of(counts["close"]) <= 35, counts["close"]
+    assert sum_of(counts["store"]) <= 9, counts["store"]
+    assert sum_of(counts["close"]) <= 20, counts["close"]
+    # Nor does it need memory: this saves a sixth of the time.
+    for part in "open", "store", "close":
+        assert not {"mmap", "munmap", "madvise"} & counts[part].keys()
     # The end of the file follows what is written, and is not moved on its own.
     assert counts["store"]["ftruncate"] == counts["store"]["fallocate"] == 0
     assert counts["close"]["ftruncate"] == 0

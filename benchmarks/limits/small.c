@@ -6,10 +6,10 @@
  *
  *     write   open, write, close
  *     sized   open, ftruncate to 4 KiB, mmap, store, munmap, close
- *     called  what a file that can grow by stores, but is written by one call, cannot do
- *             without: open, lock, 64 GiB of addresses, write, unmap, unlock, close
+ *     called  what a file that could grow by stores, but is written by one call, cannot do
+ *             without: open, lock, write, unlock, close
  *     grown   what one that does grow by a store cannot do without: open, lock, 64 GiB of
- *             addresses, an end at 2 MiB, store, cut, unmap, unlock, close. xfs gets the
+ *             addresses, an end at 2 MiB, store, unmap, cut, unlock, close. xfs gets the
  *             block at once: it would write out a file that was cut when it is closed */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -26,7 +26,6 @@
 
 #define CAPACITY ((size_t)64 << 30)
 #define GRANULE ((off_t)2 << 20)
-#define SMALL ((off_t)64 << 10)
 
 static char data[4096];
 
@@ -59,25 +58,19 @@ static void map_it(int fd)
     munmap(base, sizeof data);
 }
 
-static void grow_it(int fd, bool by_store, bool allocate)
+static void grow_it(int fd, bool allocate)
 {
     char *base = mmap(NULL, CAPACITY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     check(base != MAP_FAILED);
-    check(flock(fd, LOCK_EX | LOCK_NB) == 0);
-    madvise(base, SMALL, MADV_RANDOM);
-    madvise(base + SMALL, CAPACITY - SMALL, MADV_HUGEPAGE);
-    if (by_store) {
-        if (allocate) {
-            check(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, sizeof data) == 0);
-        }
-        check(ftruncate(fd, GRANULE) == 0);
-        memcpy(base, data, sizeof data);
-        check(ftruncate(fd, sizeof data) == 0);
-    } else {
-        write_it(fd);
+    madvise(base, CAPACITY, MADV_RANDOM);
+    madvise(base + GRANULE, CAPACITY - GRANULE, MADV_HUGEPAGE);
+    if (allocate) {
+        check(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, sizeof data) == 0);
     }
+    check(ftruncate(fd, GRANULE) == 0);
+    memcpy(base, data, sizeof data);
     munmap(base, CAPACITY);
-    flock(fd, LOCK_UN);
+    check(ftruncate(fd, sizeof data) == 0);
 }
 
 int main(int count, char **words)
@@ -100,7 +93,13 @@ int main(int count, char **words)
         } else if (strcmp(words[1], "sized") == 0) {
             map_it(fd);
         } else {
-            grow_it(fd, strcmp(words[1], "grown") == 0, is_xfs);
+            check(flock(fd, LOCK_EX | LOCK_NB) == 0);
+            if (strcmp(words[1], "grown") == 0) {
+                grow_it(fd, is_xfs);
+            } else {
+                write_it(fd);
+            }
+            flock(fd, LOCK_UN);
         }
         close(fd);
     }

@@ -35,13 +35,8 @@ static void pause_briefly(void)
 
 int mmb__our_file(const mmb_map *map, uint64_t *size)
 {
-    return mmb__is_our_file(map, map->fd, size);
-}
-
-int mmb__is_our_file(const mmb_map *map, int fd, uint64_t *size)
-{
     struct stat now;
-    if (fstat(fd, &now) != 0 || now.st_dev != map->dev || now.st_ino != map->ino) {
+    if (fstat(map->fd, &now) != 0 || now.st_dev != map->dev || now.st_ino != map->ino) {
         return EBADF; /* closed, or its number is another file's by now */
     }
     *size = (uint64_t)now.st_size;

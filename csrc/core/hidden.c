@@ -110,10 +110,14 @@ int mmb_map_show(mmb_map *map)
     if (!is_hidden(map)) {
         return 0;
     }
+    int error = mmb__have_memory(map);
+    if (error != 0) {
+        return error;
+    }
     sigset_t before;
     uint32_t entry = mmb__growers_enter(map->shared);
     mmb__begin_blocks(map, &before);
-    int error = move_to_granule(map);
+    error = move_to_granule(map);
     if (error == 0) {
         mmb__expect(map);
         atomic_store_explicit(&map->hidden, false, memory_order_release);

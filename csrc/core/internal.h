@@ -81,7 +81,6 @@ typedef struct {
 
 struct mmb_map {
     /* Written by mmb_map_open only, read by anyone. */
-    unsigned char *base;
     uint64_t length;   /* of the mapping: capacity rounded up to a page */
     uint64_t capacity; /* as asked for */
     uint64_t max_growth;
@@ -92,9 +91,16 @@ struct mmb_map {
     mmb__traits traits; /* of the file system */
     pid_t owner;
     mmb__shared *shared;
-    uint32_t slot; /* in the registry */
+    uint32_t slot; /* in the registry, or MMB__NO_SLOT */
 
-    /* Closed and set to -1 by detach, which runs when no handler is inside. */
+    /* The memory, NULL until there is some; written before `mapped`, which is set (release)
+     * when the registry has its range, too, under the registry's mutex. Whoever does not know
+     * that there is memory, by having its address, asks `mapped` (acquire) first. */
+    unsigned char *base;
+    _Atomic bool mapped;
+
+    /* Taken away, and set to -1, by the thread that closes the map, when no handler is inside
+     * or will look at it. */
     int fd;
 
     /* Sealed in this process (a child may seal its own view only). seq_cst, for
@@ -135,13 +141,21 @@ struct mmb_map {
     /* Owned by the one thread that closes the map. */
     mmb__cut *cuts; /* what was collapsed, descending offsets */
     size_t cut_count;
+    bool detached;       /* the memory is no longer the file's */
     mmb__assist *assist; /* NULL without prefault and writeback */
 };
 
 /* ---- registry.c: address -> map, lock-free for readers -------------------- */
 
-/* Add the range of `map`, remember its slot in it. EMFILE when full. Handler: no. */
+#define MMB__NO_SLOT UINT32_MAX
+
+/* Give `map` a slot. EMFILE when full. Handler: no. */
 int mmb__registry_add(mmb_map *map);
+
+/* Unless that is done, make the memory of `map`, by a function that sets `base`, and let
+ * handlers find it. Of threads that ask at once one makes it, and a fork finds all of it or
+ * nothing. Returns what `make` does. Handler: no. */
+int mmb__registry_publish(mmb_map *map, int (*make)(mmb_map *));
 
 /* Take the map out and wait until no handler is inside. Handler: no. */
 void mmb__registry_remove(mmb_map *map);
@@ -181,8 +195,6 @@ int mmb__check(const mmb_map *map, uint64_t *size);
  * that closes all its fds gives our number to another file, which must neither be
  * extended nor cut. Handler: yes. */
 int mmb__our_file(const mmb_map *map, uint64_t *size);
-/* The same for another fd than the map's. Handler: yes. */
-int mmb__is_our_file(const mmb_map *map, int fd, uint64_t *size);
 
 /* True if someone has cut the file since growth put blocks to it, whatever EOF is by
  * now. Handler: yes. */
@@ -260,8 +272,9 @@ bool mmb__cover(mmb_map *map, uint64_t offset);
 
 /* ---- map.c ---------------------------------------------------------------- */
 
-/* Close the fd, unless its number is another file's by now. Handler: no. */
-void mmb__close_file(mmb_map *map);
+/* Map the file, if that is not done: whoever is to touch `base` without having got it from
+ * mmb_map_base asks for this first. EBADF, or an errno of mmap. Handler: no. */
+int mmb__have_memory(mmb_map *map);
 
 /* ---- fault.c -------------------------------------------------------------- */
 
@@ -276,6 +289,11 @@ void mmb__assist_wake(mmb_map *map, uint64_t start, uint64_t solid);
 /* Stop it and wait for its end; in a forked child, where it does not exist, only
  * free its memory. Nobody may be growing the map any more. Handler: no. */
 void mmb__assist_stop(mmb_map *map);
+
+static inline bool mmb__is_mapped(const mmb_map *map)
+{
+    return atomic_load_explicit(&map->mapped, memory_order_acquire);
+}
 
 static inline bool mmb__can_allocate(const mmb_map *map)
 {

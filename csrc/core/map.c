@@ -12,6 +12,9 @@
 /* More than any address space has; keeps sums of offsets far from overflow. */
 #define MOST_CAPACITY ((uint64_t)1 << 60)
 
+/* Of this there is enough. */
+#define MODEST_CAPACITY ((uint64_t)64 << 30)
+
 /* The first step with prefault: the thread is a quarter of a step ahead of the writer. */
 #define PREFAULT_STEP ((uint64_t)32 << 20)
 
@@ -71,32 +74,31 @@ static mmb_limit blame_for_no_memory(void)
     return mmb__os_address_limit() != UINT64_MAX ? MMB_LIMIT_AS : MMB_LIMIT_SPACE;
 }
 
-void mmb__close_file(mmb_map *map)
+static int map_file(mmb_map *map)
 {
+    int error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, &map->base);
     uint64_t size = 0;
-    if (mmb__our_file(map, &size) == 0) {
-        close(map->fd);
+    if (error == 0 && mmb__our_file(map, &size) != 0) {
+        /* The program has closed our fd, and it was another file by now. */
+        munmap(map->base, (size_t)map->length);
+        map->base = NULL;
+        return EBADF;
     }
-    map->fd = -1;
+    return error;
+}
+
+int mmb__have_memory(mmb_map *map)
+{
+    return mmb__is_mapped(map) ? 0 : mmb__registry_publish(map, map_file);
 }
 
 static void unmap(mmb_map *map)
 {
-    if (map->base != NULL) {
+    if (mmb__is_mapped(map)) {
         munmap(map->base, (size_t)map->length);
         map->base = NULL;
+        atomic_store(&map->mapped, false);
     }
-}
-
-static void release(mmb_map *map)
-{
-    unmap(map);
-    mmb__close_file(map);
-    if (map->shared != NULL) {
-        mmb__shared_free(map->shared);
-    }
-    free(map->cuts);
-    free(map);
 }
 
 /* Bytes stored between EOF and the end of its page raise no signal and are wiped
@@ -122,8 +124,8 @@ static int raise_to_granule(mmb_map *map, uint64_t size)
     return error;
 }
 
-/* Everything of mmb_map_open that `release` undoes. `size`: of what is kept. */
-static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
+/* Everything of mmb_map_open that `mmb_map_free` undoes. `size`: of what is kept. */
+static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb_limit *limit)
 {
     map->shared = mmb__shared_new();
     if (map->shared == NULL) {
@@ -133,17 +135,7 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
     if (error != 0) {
         return error;
     }
-    error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, &map->base);
-    if (error == ENOMEM) {
-        *limit = blame_for_no_memory();
-    }
-    if (error != 0) {
-        return error;
-    }
     atomic_store(&map->shared->backed, size);
-    if (!atomic_load(&map->hidden)) {
-        mmb__expect(map);
-    }
     error = mmb_fault_arm();
     if (error != 0) {
         return error;
@@ -151,11 +143,21 @@ static int build(mmb_map *map, int fd, uint64_t size, mmb_limit *limit)
     error = mmb__registry_add(map);
     if (error != 0) {
         *limit = MMB_LIMIT_MAPS;
+        return error;
+    }
+    if (needs_memory_now) {
+        error = mmb__have_memory(map);
+        if (error == ENOMEM) {
+            *limit = blame_for_no_memory();
+        }
+    }
+    if (error == 0 && !atomic_load(&map->hidden)) {
+        mmb__expect(map);
     }
     return error;
 }
 
-/* A map of nothing yet, which `release` undoes; NULL without memory. */
+/* A map of nothing yet; NULL without memory. */
 static mmb_map *new_map(const mmb_options *options, uint64_t length, const struct stat *file,
                         const mmb__traits *traits)
 {
@@ -164,6 +166,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
         return NULL;
     }
     map->fd = -1;
+    map->slot = MMB__NO_SLOT;
     map->length = length;
     map->capacity = options->capacity;
     map->max_growth =
@@ -180,6 +183,15 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     atomic_store(&map->hidden, options->hidden);
     atomic_store(&map->alone, true);
     return map;
+}
+
+/* While nobody has the address of the memory it can be spared, which for a small file is a
+ * sixth of all. But want of address space is an error of opening: where there may be any, it
+ * is tried at once. */
+static bool needs_memory_now(const mmb_map *map, const mmb_options *options)
+{
+    return !options->hidden || options->prefault || options->writeback ||
+           map->length > MODEST_CAPACITY || mmb__os_address_limit() != UINT64_MAX;
 }
 
 int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
@@ -206,9 +218,9 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     if (map == NULL) {
         return ENOMEM;
     }
-    error = build(map, fd, kept, limit);
+    error = build(map, fd, kept, needs_memory_now(map, options), limit);
     if (error != 0) {
-        release(map);
+        mmb_map_free(map);
         return error;
     }
     /* The file is touched last, by one call that leaves it as it was if it fails. */
@@ -279,7 +291,7 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
 
 void mmb_map_unmap(mmb_map *map)
 {
-    if (map->base != NULL) {
+    if (map->slot != MMB__NO_SLOT) {
         mmb_map_seal(map);
         mmb__registry_remove(map);
         unmap(map);
@@ -288,10 +300,19 @@ void mmb_map_unmap(mmb_map *map)
 
 void mmb_map_free(mmb_map *map)
 {
-    if (map != NULL) {
-        mmb_map_unmap(map);
-        release(map);
+    if (map == NULL) {
+        return;
     }
+    mmb_map_unmap(map);
+    int fd = mmb_map_take_fd(map);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (map->shared != NULL) {
+        mmb__shared_free(map->shared);
+    }
+    free(map->cuts);
+    free(map);
 }
 
 /* ---- looking -------------------------------------------------------------- */
@@ -311,19 +332,12 @@ int mmb_map_fd(const mmb_map *map)
     return map->fd;
 }
 
-int mmb_map_duplicate_fd(const mmb_map *map, int *fd)
+int mmb_map_take_fd(mmb_map *map)
 {
-    int error = mmb__os_duplicate(map->fd, fd);
-    if (error != 0) {
-        return error;
-    }
     uint64_t size = 0;
-    error = mmb__is_our_file(map, *fd, &size); /* of the duplicate, which nobody else closes */
-    if (error != 0) {
-        close(*fd);
-        *fd = -1;
-    }
-    return error;
+    int fd = map->fd >= 0 && mmb__our_file(map, &size) == 0 ? map->fd : -1;
+    map->fd = -1;
+    return fd;
 }
 
 bool mmb_map_is_owner(const mmb_map *map)
@@ -384,14 +398,18 @@ int mmb_map_ensure(mmb_map *map, uint64_t end)
 /* Blocks are not all that a store may need: a file system with large folios wants them
  * for the whole folio, of which the ends of a range have only a part. On a disk that
  * is almost full bring those in, to see whether they can be had. */
-static int try_ends(const mmb_map *map, uint64_t start, uint64_t stop)
+static int try_ends(mmb_map *map, uint64_t start, uint64_t stop)
 {
     if (!mmb__os_is_full(map->fd, 4 * MMB_GRANULE)) {
         return 0;
     }
     uint64_t first = mmb__min(stop, mmb__round_up(start + 1, MMB_GRANULE));
     uint64_t last = mmb__max(first, mmb__round_down(stop - 1, MMB_GRANULE));
-    int error = mmb__os_populate(map->base + start, first - start, true);
+    int error = mmb__have_memory(map);
+    if (error != 0) {
+        return error;
+    }
+    error = mmb__os_populate(map->base + start, first - start, true);
     if ((error == 0 || error == ENOSYS) && last < stop) {
         error = mmb__os_populate(map->base + last, stop - last, true);
     }
@@ -429,7 +447,10 @@ static int reserve_holes(mmb_map *map, uint64_t solid, uint64_t start, uint64_t 
     mmb__end_blocks(map, &before);
     if (error == EOPNOTSUPP) {
         /* The next best: the pages themselves. */
-        error = mmb__os_populate(map->base + start, stop - start, true);
+        error = mmb__have_memory(map);
+        if (error == 0) {
+            error = mmb__os_populate(map->base + start, stop - start, true);
+        }
         return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
     }
     return error;
@@ -476,6 +497,10 @@ static int write_some(mmb_map *map, uint64_t offset, const void *data, uint64_t 
     if (written < 0 && errno == EFAULT) {
         /* The source lies beyond EOF of a map: only a load of our own can make it
          * grow there, the kernel's cannot. */
+        int error = mmb__have_memory(map);
+        if (error != 0) {
+            return error;
+        }
         written = (ssize_t)mmb__min(length, mmb__os_page());
         memmove(map->base + offset, data, (size_t)written);
     }
@@ -520,6 +545,9 @@ static int write_from_elsewhere(mmb_map *map, uint64_t offset, const unsigned ch
 
 static bool overlaps(const mmb_map *map, uint64_t offset, const void *data, uint64_t length)
 {
+    if (!mmb__is_mapped(map)) {
+        return false;
+    }
     uintptr_t from = (uintptr_t)data, to = (uintptr_t)(map->base + offset);
     return from < to + length && to < from + length;
 }
@@ -552,7 +580,7 @@ int mmb_map_flush(mmb_map *map, bool durable)
         return error;
     }
     uint64_t length = mmb__min(eof, map->length);
-    if (length > 0 && msync(map->base, (size_t)length, MS_ASYNC) != 0) {
+    if (length > 0 && mmb__is_mapped(map) && msync(map->base, (size_t)length, MS_ASYNC) != 0) {
         return errno;
     }
     return durable ? mmb__os_datasync(map->fd) : 0;

@@ -95,8 +95,8 @@ int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length);
 uint64_t mmb_map_collapse_unit(const mmb_map *map); /* 0 where collapsing is not supported */
 
 /* Turn the memory of a sealed map into a private snapshot: what the file holds
- * can be read at the same addresses, stores stay in memory and never fail, and
- * the file is no longer held open. Costs no memory until it is written. What someone
+ * can be read at the same addresses, stores stay in memory and never fail. The file is held
+ * open until mmb_map_take_fd or mmb_map_free. Costs no memory until it is written. What someone
  * cuts off the file later, or changes in it, is cut off or changed here too. On failure
  * the memory may still be the file's. Handler: no. */
 int mmb_map_detach(mmb_map *map);
@@ -111,21 +111,23 @@ void mmb_map_free(mmb_map *map);
 
 /* ---- use of a map --------------------------------------------------------- */
 
-unsigned char *mmb_map_base(const mmb_map *map); /* Handler: yes. */
+/* Of a map that was opened `hidden`, only after mmb_map_show. Handler: yes. */
+unsigned char *mmb_map_base(const mmb_map *map);
 
-/* To be called before anybody stores in the memory of a map that was opened `hidden`: EOF,
- * which may stand in mid-page until then, moves to a multiple of MMB_GRANULE. A forked child
- * calls it for itself. Costs nothing when it was called before, or the map was not hidden. On
- * failure (EBADF, or an errno of ftruncate) the map is hidden still; other errors are left for
- * stores to find. Handler: no. */
+/* To be called before anybody stores in the memory of a map that was opened `hidden`: there may
+ * be none before, and EOF, which may stand in mid-page until then, moves to a multiple of
+ * MMB_GRANULE. A forked child calls it for itself. Costs nothing when it was called before, or
+ * the map was not hidden. On failure (EBADF, ENOMEM, or an errno of mmap or ftruncate) the map
+ * is hidden still; other errors are left for stores to find. Handler: no. */
 int mmb_map_show(mmb_map *map);
 
 uint64_t mmb_map_capacity(const mmb_map *map); /* as asked for. Handler: yes. */
-int mmb_map_fd(const mmb_map *map);            /* borrowed; -1 once detached. Handler: yes. */
+int mmb_map_fd(const mmb_map *map);            /* borrowed; -1 once taken. Handler: yes. */
 
-/* A duplicate of it, close-on-exec, the caller's to close. EBADF if the number is another
- * file's by now, since the program closed ours. Handler: no. */
-int mmb_map_duplicate_fd(const mmb_map *map, int *fd);
+/* The fd of a detached or unmapped map, from now on the caller's to close: the file is still
+ * locked, and can be synced. -1 if it was taken before, or its number is another file's by now,
+ * since the program closed ours. Handler: no. */
+int mmb_map_take_fd(mmb_map *map);
 
 /* True in the process that opened the map, false in a forked child. Handler: yes. */
 bool mmb_map_is_owner(const mmb_map *map);

@@ -490,11 +490,12 @@ int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffe
 {
 #if defined(__OpenBSD__)
     /* Mappings and read() have caches of their own there. */
-    (void)fd;
-    memcpy(buffer, base + offset, length);
-    *got = length;
-    return 0;
-#else
+    if (base != NULL) {
+        memcpy(buffer, base + offset, length);
+        *got = length;
+        return 0;
+    }
+#endif
     (void)base;
     for (;;) {
         ssize_t done = pread(fd, buffer, length, (off_t)offset);
@@ -506,7 +507,6 @@ int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffe
             return errno;
         }
     }
-#endif
 }
 
 int mmb__os_duplicate(int fd, int *copy)

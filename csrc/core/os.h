@@ -69,8 +69,8 @@ uint64_t mmb__os_collapse_unit(int fd);
  * follow. Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 
-/* Copy what the file holds at `offset`, stores made through the mapping at `base`
- * included, up to `length` bytes; the number in *got. Where the system can, without
+/* Copy what the file holds at `offset`, stores made through the mapping at `base` (NULL
+ * without one) included, up to `length` bytes; the number in *got. Where the system can, without
  * touching the memory: on a full tmpfs even a load from a hole wants a block. */
 int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffer, size_t length,
                  size_t *got);

@@ -7,10 +7,10 @@
  *
  * Slots come in blocks, each with bounds around the ranges of its maps, so that a fault
  * with ten thousand maps open looks at a hundred bounds and one block, not at them all.
- * Bounds only widen while any slot of the block is taken, and that of a map was widened
- * before its opening returned: whoever knows an address of a live map finds it inside.
+ * Bounds only widen while any slot of the block has a range, and that of a map was widened
+ * before its address was known: whoever knows an address of a live map finds it inside.
  *
- * Writers (open, close) take a mutex. It is never held while a handler of the
+ * Writers (open, map, close) take a mutex. It is never held while a handler of the
  * same thread could run into it: the handler does not touch it. */
 #include "internal.h"
 
@@ -19,7 +19,7 @@
 #include <sched.h>
 
 typedef struct {
-    _Atomic uintptr_t start; /* 0: free, or being retired */
+    _Atomic uintptr_t start; /* 0: no memory yet, free, or being retired */
     _Atomic uintptr_t end;
     _Atomic(mmb_map *) map;
     _Atomic uint32_t users; /* handlers inside, of this process */
@@ -31,7 +31,7 @@ typedef struct {
 typedef struct {
     _Atomic uintptr_t low; /* with `high`: around every range of the block; 0, 0 if none */
     _Atomic uintptr_t high;
-    uint32_t taken; /* slots; guarded by the mutex, as is every store to the bounds */
+    uint32_t taken; /* slots with a range; guarded by the mutex, as is every store to the bounds */
 } block;
 
 static slot slots[MMB_MAX_MAPS];
@@ -41,21 +41,16 @@ static uint32_t lowest_free;        /* no free slot below it; guarded by the mut
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void share(slot *at)
-{
-    atomic_fetch_add(&at->users, 1);
-    if (atomic_load(&at->start) != 0) {
-        mmb__share(atomic_load(&at->map));
-    }
-    atomic_fetch_sub(&at->users, 1);
-}
-
+/* Under the mutex no map leaves its slot, so none is freed. */
 static void before_fork(void)
 {
     pthread_mutex_lock(&mutex);
     uint32_t count = atomic_load(&used_slots);
     for (uint32_t i = 0; i < count; i++) {
-        share(&slots[i]);
+        mmb_map *map = atomic_load(&slots[i].map);
+        if (map != NULL) {
+            mmb__share(map);
+        }
     }
 }
 
@@ -125,16 +120,37 @@ int mmb__registry_add(mmb_map *map)
     slot *at = &slots[index];
     at->taken = true;
     map->slot = index;
-    uintptr_t start = (uintptr_t)map->base, end = start + map->length;
-    enter_block(&blocks[index / BLOCK], start, end);
     atomic_store_explicit(&at->map, map, memory_order_relaxed);
-    atomic_store_explicit(&at->end, end, memory_order_relaxed);
-    atomic_store(&at->start, start); /* publishes the two above */
     if (index >= atomic_load(&used_slots)) {
         atomic_store(&used_slots, index + 1);
     }
     pthread_mutex_unlock(&mutex);
     return 0;
+}
+
+/* Under the mutex. */
+static void publish(mmb_map *map)
+{
+    slot *at = &slots[map->slot];
+    uintptr_t start = (uintptr_t)map->base, end = start + map->length;
+    enter_block(&blocks[map->slot / BLOCK], start, end);
+    atomic_store_explicit(&at->end, end, memory_order_relaxed);
+    atomic_store(&at->start, start); /* publishes the map and the end */
+    atomic_store_explicit(&map->mapped, true, memory_order_release);
+}
+
+int mmb__registry_publish(mmb_map *map, int (*make)(mmb_map *))
+{
+    pthread_mutex_lock(&mutex);
+    int error = 0;
+    if (!atomic_load_explicit(&map->mapped, memory_order_relaxed)) {
+        error = make(map);
+        if (error == 0) {
+            publish(map);
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    return error;
 }
 
 static void wait_for_users(slot *at)
@@ -149,12 +165,14 @@ void mmb__registry_remove(mmb_map *map)
     slot *at = &slots[map->slot];
     /* Before the look at `users`, by all means: processors order an exchange and a load,
      * emulated ones not always a store and a load. */
-    (void)atomic_exchange(&at->start, 0);
+    bool published = atomic_exchange(&at->start, 0) != 0;
     wait_for_users(at);
     pthread_mutex_lock(&mutex);
     atomic_store_explicit(&at->map, NULL, memory_order_relaxed);
     at->taken = false;
-    leave_block(&blocks[map->slot / BLOCK]);
+    if (published) {
+        leave_block(&blocks[map->slot / BLOCK]);
+    }
     if (map->slot < lowest_free) {
         lowest_free = map->slot;
     }
@@ -164,6 +182,7 @@ void mmb__registry_remove(mmb_map *map)
     }
     atomic_store(&used_slots, count);
     pthread_mutex_unlock(&mutex);
+    map->slot = MMB__NO_SLOT;
 }
 
 void mmb__registry_drain(const mmb_map *map)

@@ -115,9 +115,10 @@ uint64_t mmb_map_collapse_unit(const mmb_map *map)
 int mmb_map_detach(mmb_map *map)
 {
     mmb_map_seal(map);
-    if (map->fd < 0) {
+    if (map->detached) {
         return 0;
     }
+    map->detached = true;
     /* No handler grows the file any more. A store that came after the seal may
      * have made the copy already, but before the file was cut and collapsed: make
      * it anew. That of a poisoned map stays: its stores are nowhere else. */
@@ -128,11 +129,10 @@ int mmb_map_detach(mmb_map *map)
         sched_yield();
         state = MMB__SHARED_FILE;
     }
-    if (state != MMB__PRIVATE || mmb_map_poison(map) == 0) {
+    if (mmb__is_mapped(map) && (state != MMB__PRIVATE || mmb_map_poison(map) == 0)) {
         error = show_all(map);
     }
     atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
     mmb__registry_drain(map);
-    mmb__close_file(map);
     return error;
 }

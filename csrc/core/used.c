@@ -78,7 +78,8 @@ static int last_used(const mmb_map *map, uint64_t from, uint64_t to, uint64_t *l
     while (to > from) {
         size_t length = (size_t)mmb__min(to - from, sizeof bytes), got = 0;
         uint64_t at = to - length;
-        int error = mmb__os_read(map->fd, map->base, at, bytes, length, &got);
+        const unsigned char *base = mmb__is_mapped(map) ? map->base : NULL;
+        int error = mmb__os_read(map->fd, base, at, bytes, length, &got);
         if (error != 0) {
             return error;
         }

@@ -144,9 +144,6 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
         atomic_store(&self->phase, MMBPY_CLOSING);
     }
     *out = atomic_load(&self->map);
-    if (mmb_map_duplicate_fd(*out, &self->kept_fd) != 0) {
-        self->kept_fd = -1;
-    }
     return 1;
 }
 
@@ -167,7 +164,6 @@ void mmbpy_map_drop_fd(mmbpy_map *self)
 
 void mmbpy_map_cancel_close(mmbpy_map *self)
 {
-    mmbpy_map_drop_fd(self);
     atomic_store(&self->phase, MMBPY_OPEN);
 }
 
@@ -210,15 +206,9 @@ void mmbpy_map_release_export(mmbpy_map *self)
     }
 }
 
-/* Whether the exports alone keep the memory; else the object does, too. */
-static bool goes_with_exports(const mmbpy_map *self)
-{
-    return !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
-}
-
 bool mmbpy_map_is_unused(const mmbpy_map *self)
 {
-    return goes_with_exports(self) && atomic_load(&self->exports) == 0;
+    return !atomic_load(&self->segmented) && atomic_load(&self->exports) == 0;
 }
 
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
@@ -226,12 +216,16 @@ void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
     mmb_map *map = atomic_load(&self->map);
     mmb_map_get_stats(map, &self->last_stats);
     self->last_used = used;
-    self->early_free = goes_with_exports(self);
-    if (!mmbpy_map_is_unused(self)) {
-        Py_BEGIN_ALLOW_THREADS
+    self->early_free = !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
+    bool unused = self->early_free && mmbpy_map_is_unused(self);
+    Py_BEGIN_ALLOW_THREADS
+    if (unused) {
+        mmb_map_unmap(map);
+    } else {
         mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
-        Py_END_ALLOW_THREADS
     }
+    Py_END_ALLOW_THREADS
+    self->kept_fd = mmb_map_take_fd(map);
     atomic_store(&self->phase, MMBPY_CLOSED);
     free_if_unused(self);
 }

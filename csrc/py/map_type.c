@@ -167,7 +167,8 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
     int error = mmb_map_show(map);
     if (error != 0) {
         mmbpy_map_leave(self);
-        mmbpy_raise(self->state, error, self->name);
+        mmb_limit limit = error == ENOMEM ? MMB_LIMIT_SPACE : MMB_LIMIT_NONE;
+        raise_open_error(self, error, limit, self->capacity);
         view->obj = NULL;
         return -1;
     }

@@ -74,9 +74,8 @@ typedef struct {
     uint64_t last_used;
     bool early_free; /* the last export frees the map; else the object's end does */
 
-    /* A duplicate of the map's fd, made by the closer and for it alone: the file is
-     * still locked and can be synced after the map has let go of it. -1 if there is
-     * none. */
+    /* The map's fd, kept by the closer and for it alone: the file is still locked and can
+     * be synced after the map has let go of it. -1 if the program has closed it. */
     int kept_fd;
 } mmbpy_map;
 
@@ -106,14 +105,15 @@ void mmbpy_map_say(mmbpy_map *self, uint64_t end);
  * exports. After 1, exactly one of the two calls below must follow. */
 int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
 
-/* For the closer, between begin and end: nobody has the memory of the map, or will have. */
+/* For the closer, between begin and end: nobody has the memory of the map, or will have, in
+ * this process. */
 bool mmbpy_map_is_unused(const mmbpy_map *self);
 
 /* Done: free the map or, while exports or windows are around, turn its memory into
  * a private snapshot. `used` is for stats. */
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);
 
-/* The fd that begin_close has kept, which is the caller's from now on, or -1. Only
+/* The fd that end_close has kept, which is the caller's from now on, or -1. Only
  * for the closer. */
 int mmbpy_map_take_fd(mmbpy_map *self);
 void mmbpy_map_drop_fd(mmbpy_map *self);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 enum { SECONDS = 100, SMALL = 64 * 1024 };
 
@@ -58,6 +59,132 @@ static void eof_follows_the_writes(void)
     check_content(fd, 0, "First");
     check_content(fd, 10, "second");
     close(fd);
+}
+
+/* ---- the memory comes when somebody asks for it ------------------------------ */
+
+static bool has_memory(const mmb_map *map)
+{
+    return mmb_map_base(map) != NULL;
+}
+
+static void without_memory_everything_else_works(void)
+{
+    static unsigned char long_one[MIB];
+    memset(long_one, 'l', sizeof long_one);
+    int fd = memory_file();
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_flush(map, true), 0);
+    CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
+    CHECK_EQ(mmb_map_flush(map, false), 0);
+    CHECK_EQ(mmb_map_write(map, 5, long_one, sizeof long_one), 0);
+    CHECK_EQ(mmb_map_reserve(map, 0, 3 * MIB), 0);
+    CHECK_EQ(mmb_map_ensure(map, 9 * MIB), 0);
+    CHECK_EQ(mmb_map_write(map, 20 * MIB, "last", 4), 0);
+    CHECK_EQ(mmb_map_zero_from(map, 20 * MIB + 3), 0);
+    uint64_t used = 0;
+    CHECK_EQ(mmb_map_find_used(map, 0, &used), 0);
+    CHECK_EQ(used, 20 * MIB + 3);
+    CHECK(!has_memory(map));
+    CHECK_EQ(mmb_map_show(map), 0);
+    CHECK(has_memory(map));
+    CHECK(memcmp(mmb_map_base(map) + 20 * MIB, "las", 4) == 0);
+    CHECK(memcmp(mmb_map_base(map), "firstl", 6) == 0);
+    mmb_map_base(map)[100 * MIB] = 'x';
+    CHECK_EQ(stats_of(map).faults, 1);
+    close_map(map, 100 * MIB + 1);
+    check_content(fd, 100 * MIB, "x");
+
+    map = open_hidden(fd, GIB);
+    CHECK_EQ(mmb_map_write(map, 3, "!", 1), 0);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    CHECK(!has_memory(map));
+    mmb_map_free(map);
+    check_content(fd, 0, "fir!t");
+    close(fd);
+}
+
+/* Want of addresses is an error of opening wherever that can be told. */
+static int little_address_space(void *unused)
+{
+    (void)unused;
+    int fd = memory_file();
+    mmb_options options = {.capacity = GIB << 17, .max_growth = 64 * MIB, .hidden = true};
+    mmb_map *map = NULL;
+    mmb_limit limit = MMB_LIMIT_NONE;
+    CHECK_EQ(mmb_map_open(fd, &options, &map, &limit), ENOMEM);
+    CHECK_EQ(limit, MMB_LIMIT_SPACE);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    struct rlimit half = {.rlim_cur = GIB, .rlim_max = GIB};
+    CHECK(setrlimit(RLIMIT_AS, &half) == 0);
+    options.capacity = GIB - 4 * MIB; /* less than the limit, more than is left */
+    CHECK_EQ(mmb_map_open(fd, &options, &map, &limit), ENOMEM);
+    CHECK_EQ(limit, MMB_LIMIT_AS);
+#endif
+    return 0;
+}
+
+static void want_of_addresses_is_an_error_of_opening(void)
+{
+    CHECK_EXITED(run_child(little_address_space, NULL, SECONDS));
+}
+
+/* A program that closes our fd gives its number to another file. */
+static void the_memory_is_of_no_other_file(void)
+{
+    int fd = memory_file(), other = memory_file();
+    CHECK_EQ(write(other, "other", 5), 5);
+    mmb_map *map = open_hidden(fd, GIB);
+    CHECK(dup2(other, mmb_map_fd(map)) >= 0);
+    CHECK_EQ(mmb_map_show(map), EBADF);
+    CHECK(!has_memory(map));
+    mmb_map_free(map);
+    CHECK_EQ(file_size(other), 5);
+    close(fd);
+    close(other);
+}
+
+enum { SHOWERS = 4 };
+
+typedef struct {
+    mmb_map *map;
+    _Atomic unsigned waiting;
+    unsigned char *seen[SHOWERS];
+} showing;
+
+static void *show_and_store(void *argument)
+{
+    showing *all = argument;
+    unsigned mine = atomic_fetch_add(&all->waiting, 1);
+    while (atomic_load(&all->waiting) < SHOWERS) {
+        sched_yield();
+    }
+    CHECK_EQ(mmb_map_show(all->map), 0);
+    all->seen[mine] = mmb_map_base(all->map);
+    all->seen[mine][mine * 3 * MIB] = 'x';
+    return NULL;
+}
+
+static void of_threads_that_ask_at_once_one_makes_it(void)
+{
+    for (int round = 0; round < LESS_UNDER_TSAN(300); round++) {
+        int fd = memory_file();
+        showing all = {.map = open_hidden(fd, GIB)};
+        pthread_t threads[SHOWERS];
+        for (int i = 0; i < SHOWERS; i++) {
+            CHECK_EQ(pthread_create(&threads[i], NULL, show_and_store, &all), 0);
+        }
+        for (int i = 0; i < SHOWERS; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        for (unsigned i = 0; i < SHOWERS; i++) {
+            CHECK(all.seen[i] == mmb_map_base(all.map));
+            CHECK_EQ(all.seen[i][i * 3 * MIB], 'x');
+        }
+        close_map(all.map, 10 * MIB);
+        close(fd);
+    }
 }
 
 static void what_is_long_goes_its_usual_way(void)
@@ -347,6 +474,10 @@ static void nor_when_a_child_stores(void)
 int main(void)
 {
     RUN(eof_follows_the_writes);
+    RUN(without_memory_everything_else_works);
+    RUN(want_of_addresses_is_an_error_of_opening);
+    RUN(the_memory_is_of_no_other_file);
+    RUN(of_threads_that_ask_at_once_one_makes_it);
     RUN(what_is_long_goes_its_usual_way);
     RUN(shown_it_is_as_any_other);
     RUN(after_a_fork_growth_goes_its_usual_way);

@@ -174,7 +174,12 @@ static void unmapped_it_can_still_be_cut(void)
     CHECK_EQ(mmb_map_poison(map), 0);
     CHECK_EQ(mmb_map_cut(map, 1), 0);
     CHECK_EQ(file_size(fd), 1);
+    int taken = mmb_map_take_fd(map);
+    CHECK_EQ(mmb_map_fd(map), -1);
+    CHECK_EQ(mmb_map_take_fd(map), -1);
     mmb_map_free(map);
+    CHECK_EQ(file_size(taken), 1); /* still open */
+    close(taken);
     char found = 0;
     CHECK_EQ(pread(fd, &found, 1, 0), 1);
     CHECK_EQ(found, 'x');

@@ -88,6 +88,12 @@ static spot spots[SPOTS];
 static unsigned char ranges[SPOTS][4096];
 static _Atomic bool done;
 
+static int give_range(mmb_map *map)
+{
+    map->base = ranges[(spot *)(void *)map - spots]; /* the map is the first in its spot */
+    return 0;
+}
+
 static void *change(void *argument)
 {
     unsigned number = *(unsigned *)argument;
@@ -98,12 +104,13 @@ static void *change(void *argument)
         if (atomic_load(&mine->registered)) {
             atomic_store(&mine->registered, false);
             mmb__registry_remove(&mine->map);
+            atomic_store(&mine->map.mapped, false);
             mine->map.capacity = 0; /* nobody may look at it now: TSan would see */
         } else {
-            mine->map.base = ranges[mine - spots];
             mine->map.length = sizeof ranges[0];
             mine->map.capacity = (uint64_t)(mine - spots) + 1;
             CHECK_EQ(mmb__registry_add(&mine->map), 0);
+            CHECK_EQ(mmb__registry_publish(&mine->map, give_range), 0);
             atomic_store(&mine->registered, true);
         }
     }

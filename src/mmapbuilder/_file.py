@@ -264,7 +264,7 @@ class OpenFile:
         os.close(fd)
 
     def unpark(self, fd: int) -> None:
-        """Go on with `fd`, a duplicate of the map's, or -1 if none could be had."""
+        """Go on with `fd`, which was the map's, or -1 if the program has closed it."""
         self.fd = fd
 
     # ---- the end ----
@@ -277,21 +277,39 @@ class OpenFile:
     def publish(self, durable: bool) -> None:
         """Give the finished file its name; with `durable` wait for the device."""
         if durable:
-            if self.fd < 0:
-                raise OSError(errno.EMFILE, "no file descriptor is left to sync with", self.name)
-            _fsync(self.fd, self.name)
-        if self._temporary is not None and self._path is not None:
-            if not self._is_at(self._temporary):
-                raise FileNotFoundError(
-                    errno.ENOENT, "the temporary file was taken away", self._temporary
-                )
-            if self.mode == "x":
-                _move_without_replacing(self._temporary, self._path)
-            else:
-                os.replace(self._temporary, self._path)
-            self._temporary = None
-        if durable and self.created and self._path is not None:
-            _sync_directory(os.path.dirname(self._path), self.name)
+            self._publish_durably()
+        elif self._temporary is not None:
+            self._take_name()
+
+    def _publish_durably(self) -> None:
+        if self.fd < 0:
+            raise OSError(errno.EBADF, "the program has closed the descriptor", self.name)
+        _fsync(self.fd, self.name)
+        if not self.created or self._path is None:
+            return
+        # Opened first: what fails here must not find the target replaced.
+        directory = os.open(
+            os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )
+        try:
+            self._take_name()
+            _fsync(directory, self.name)
+        finally:
+            os.close(directory)
+
+    def _take_name(self) -> None:
+        """Let a temporary file take the place of its target."""
+        if self._temporary is None or self._path is None:
+            return
+        if not self._is_at(self._temporary):
+            raise FileNotFoundError(
+                errno.ENOENT, "the temporary file was taken away", self._temporary
+            )
+        if self.mode == "x":
+            _move_without_replacing(self._temporary, self._path)
+        else:
+            os.replace(self._temporary, self._path)
+        self._temporary = None
 
     def discard(self) -> None:
         """Remove a file that was made by its path; empty one that was given open."""
@@ -514,11 +532,3 @@ def _fsync(fd: int, name: "Name") -> None:
         os.fsync(fd)
     except OSError as error:
         raise OSError(error.errno, error.strerror, name) from None
-
-
-def _sync_directory(path: str, name: "Name") -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _fsync(fd, name)
-    finally:
-        os.close(fd)
