@@ -151,7 +151,7 @@ static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb
             *limit = blame_for_no_memory();
         }
     }
-    if (error == 0 && !atomic_load(&map->hidden)) {
+    if (error == 0 && (map->small == 0 || !atomic_load(&map->hidden))) {
         mmb__expect(map);
     }
     return error;
