@@ -5,7 +5,6 @@ Each test is a process of its own, since that goes by the files that a process m
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -105,20 +104,47 @@ assert make(4096) == 2 * MIB
     ).ok()
 
 
-def test_where_there_is_no_room_it_is_a_small_one(path: Path) -> None:
-    ballast = path.with_name("ballast")
-    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT)
-    free = os.fstatvfs(fd).f_bavail * os.fstatvfs(fd).f_frsize
-    os.posix_fallocate(fd, 0, free - MIB)
-    os.close(fd)
+@pytest.mark.parametrize(
+    "before",
+    [
+        "fill_disk()",
+        "fill_disk(); v[0]",  # a load brings in what a store would
+        "fill_disk(); v[5000]; v[0] = 1",
+        "v[0] = 1; b.truncate(0); fill_disk()",
+        "v[0] = 1; fill_disk(); b.truncate(0); fill_disk()",
+        "v[5000] = 1; b.truncate(4096); fill_disk()",
+    ],
+)
+def test_where_there_is_no_room_it_is_a_small_one(path: Path, before: str) -> None:
     python(
         PRELUDE
-        + """
+        + f"""
+def fill_disk():
+    fd = os.open(path + ".ballast", os.O_WRONLY | os.O_CREAT)
+    free = os.fstatvfs(fd).f_bavail * os.fstatvfs(fd).f_frsize
+    if free > MIB:
+        os.posix_fallocate(fd, os.fstat(fd).st_size, free - MIB)
+    os.close(fd)
 with Builder(path) as b:
     v = memoryview(b)
+    {before}
     v[:100000] = b"x" * 100000
     v.release()
 assert Path(path).read_bytes() == b"x" * 100000
+""",
+        path,
+    ).ok()
+
+
+def test_a_message_does_not_take_its_place(path: Path) -> None:
+    # It begins with a mark that is written, so that no huge page could come in.
+    python(
+        PRELUDE
+        + """
+from mmapbuilder import MessageBuilder
+with MessageBuilder(path + ".message") as m:
+    m.allocate_segment(1)[0:8] = bytes(8)
+assert make(4096) == 2 * MIB
 """,
         path,
     ).ok()

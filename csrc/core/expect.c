@@ -1,4 +1,4 @@
-/* expect.c - small or large: what is made ready for a file before anybody stores in it.
+/* expect.c - small or large: what an empty file gets with the first store in its memory.
  *
  * A huge page for the first granule is zeroed whole, which takes as long as thirty to eighty
  * pages that come in one by one: a waste for a small file, and cheap for a large one. Which of
@@ -14,20 +14,26 @@
 /* Whether the next file is expected to become large. It orders nothing. */
 static _Atomic bool next_is_large = true;
 
-void mmb__expect(mmb_map *map)
+static uint64_t first_granule(const mmb_map *map)
 {
-    bool large = map->small == 0;
-    if (!large && map->traits.has_huge_pages && atomic_load(&map->shared->backed) == 0) {
-        large = atomic_exchange_explicit(&next_is_large, false, memory_order_relaxed);
+    return mmb__min(MMB_GRANULE, map->length);
+}
+
+bool mmb__expect_large(mmb_map *map)
+{
+    if (!map->traits.has_huge_pages || !mmb__is_mapped(map) ||
+        !atomic_exchange_explicit(&next_is_large, false, memory_order_relaxed)) {
+        return false;
     }
-    atomic_store_explicit(&map->large, large, memory_order_relaxed);
-    mmb__os_advise(map->base, map->length, large ? 0 : mmb__min(MMB_GRANULE, map->length));
+    atomic_store_explicit(&map->large, true, memory_order_relaxed);
+    mmb__os_use_huge_pages(map->base, first_granule(map), true);
+    return true;
 }
 
 void mmb__expect_no_more(mmb_map *map)
 {
     if (atomic_exchange_explicit(&map->large, false, memory_order_relaxed)) {
-        mmb__os_small_pages(map->base, mmb__min(MMB_GRANULE, map->length));
+        mmb__os_use_huge_pages(map->base, first_granule(map), false);
     }
 }
 

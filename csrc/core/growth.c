@@ -267,7 +267,7 @@ static bool no_space(int error)
  * is filled by small calls, gets no blocks, they come by and by; the second move gives it its
  * own. Where closing would write out a file that was cut, the first
  * pages get theirs at once, which spares that. */
-static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
+static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, bool large)
 {
     bool called = 0 < eof && eof <= map->small && to <= MMB_GRANULE && to - from <= map->small;
     if (eof < MMB_GRANULE) {
@@ -286,8 +286,7 @@ static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof)
     uint64_t solid = end;
     if (called) {
         solid = start;
-    } else if (eof == 0 && to <= map->small &&
-               !atomic_load_explicit(&map->large, memory_order_relaxed)) {
+    } else if (eof == 0 && to <= map->small && !large) {
         solid = map->traits.writes_cut ? to : start;
     }
     return (move){.start = start, .solid = solid, .end = end};
@@ -322,7 +321,8 @@ static void loosen(mmb_map *map)
 
 static int extend(mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, mmb__access access)
 {
-    move wanted = plan(map, from, to, eof);
+    bool large = eof == 0 && to <= map->small && access == MMB__WRITE && mmb__expect_large(map);
+    move wanted = plan(map, from, to, eof, large);
     if (access == MMB__READ) {
         wanted.solid = wanted.start;
     }

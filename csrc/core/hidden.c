@@ -119,7 +119,6 @@ int mmb_map_show(mmb_map *map)
     mmb__begin_blocks(map, &before);
     error = move_to_granule(map);
     if (error == 0) {
-        mmb__expect(map);
         atomic_store_explicit(&map->hidden, false, memory_order_release);
     }
     mmb__end_blocks(map, &before);

@@ -116,9 +116,8 @@ struct mmb_map {
      * mmb_map_show, under mmb__begin_blocks; read (acquire) by writes, and again between
      * mmb__begin_growing and its end. */
     _Atomic bool hidden;
-    /* It was expected to become large: its first granule gets blocks at once, and a huge page.
-     * Relaxed: stored before anybody can store in the memory, and when there is no room for
-     * so much. */
+    /* It was expected to become large: its first granule has got blocks and is to be a huge
+     * page. Relaxed: what follows from it is advice. */
     _Atomic bool large;
     /* No other process has the map. Cleared (release) before a fork, between
      * mmb__begin_growing and its end; read as `hidden` is. */
@@ -152,10 +151,9 @@ struct mmb_map {
 /* Give `map` a slot. EMFILE when full. Handler: no. */
 int mmb__registry_add(mmb_map *map);
 
-/* Unless that is done, make the memory of `map`, by a function that sets `base`, and let
- * handlers find it. Of threads that ask at once one makes it, and a fork finds all of it or
- * nothing. Returns what `make` does. Handler: no. */
-int mmb__registry_publish(mmb_map *map, int (*make)(mmb_map *));
+/* Make `base` the memory of `map` and let handlers find it; a fork finds all of that or
+ * nothing. False if another thread has been faster, with another base. Handler: no. */
+bool mmb__registry_publish(mmb_map *map, unsigned char *base);
 
 /* Take the map out and wait until no handler is inside. Handler: no. */
 void mmb__registry_remove(mmb_map *map);
@@ -236,10 +234,11 @@ void mmb__share(mmb_map *map);
 
 /* ---- expect.c: small or large ------------------------------------------------ */
 
-/* To be called before anybody stores in the memory. Handler: no. */
-void mmb__expect(mmb_map *map);
+/* True if `map`, which is empty yet, is expected to become large: give it blocks for all of
+ * its first granule before a page comes in, which will be huge. Handler: yes. */
+bool mmb__expect_large(mmb_map *map);
 
-/* There is no room for a large one. Handler: yes. */
+/* There are no blocks for so much. Handler: yes. */
 void mmb__expect_no_more(mmb_map *map);
 
 /* A file was finished with `size` bytes. Handler: yes. */
@@ -273,7 +272,8 @@ bool mmb__cover(mmb_map *map, uint64_t offset);
 /* ---- map.c ---------------------------------------------------------------- */
 
 /* Map the file, if that is not done: whoever is to touch `base` without having got it from
- * mmb_map_base asks for this first. EBADF, or an errno of mmap. Handler: no. */
+ * mmb_map_base asks for this first. EBADF, an errno of mmap, or ESTALE when the memory was
+ * detached or taken away. Handler: no. */
 int mmb__have_memory(mmb_map *map);
 
 /* ---- fault.c -------------------------------------------------------------- */

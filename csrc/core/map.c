@@ -74,22 +74,30 @@ static mmb_limit blame_for_no_memory(void)
     return mmb__os_address_limit() != UINT64_MAX ? MMB_LIMIT_AS : MMB_LIMIT_SPACE;
 }
 
-static int map_file(mmb_map *map)
-{
-    int error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, &map->base);
-    uint64_t size = 0;
-    if (error == 0 && mmb__our_file(map, &size) != 0) {
-        /* The program has closed our fd, and it was another file by now. */
-        munmap(map->base, (size_t)map->length);
-        map->base = NULL;
-        return EBADF;
-    }
-    return error;
-}
-
 int mmb__have_memory(mmb_map *map)
 {
-    return mmb__is_mapped(map) ? 0 : mmb__registry_publish(map, map_file);
+    if (mmb__is_mapped(map)) {
+        return 0;
+    }
+    if (map->detached || map->slot == MMB__NO_SLOT) {
+        return ESTALE;
+    }
+    uint64_t size = 0, small = map->small != 0 ? MMB_GRANULE : 0;
+    unsigned char *base = NULL;
+    int error = mmb__our_file(map, &size);
+    if (error == 0) {
+        error = mmb__os_map_file(map->fd, map->length, MMB_GRANULE, small, &base);
+    }
+    if (error != 0) {
+        return error;
+    }
+    /* Asked again, since the program may have closed our fd, and the number been another
+     * file's when it was mapped. */
+    error = mmb__our_file(map, &size);
+    if (error != 0 || !mmb__registry_publish(map, base)) {
+        munmap(base, (size_t)map->length);
+    }
+    return error;
 }
 
 static void unmap(mmb_map *map)
@@ -151,9 +159,6 @@ static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb
             *limit = blame_for_no_memory();
         }
     }
-    if (error == 0 && (map->small == 0 || !atomic_load(&map->hidden))) {
-        mmb__expect(map);
-    }
     return error;
 }
 
@@ -186,11 +191,11 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
 }
 
 /* While nobody has the address of the memory it can be spared, which for a small file is a
- * sixth of all. But want of address space is an error of opening: where there may be any, it
- * is tried at once. */
-static bool needs_memory_now(const mmb_map *map, const mmb_options *options)
+ * sixth of all. But want of address space is an error of opening: where there may be any, or
+ * content would be given up for nothing, the memory is made at once. */
+static bool needs_memory_now(const mmb_map *map, const mmb_options *options, bool gives_up)
 {
-    return !options->hidden || options->prefault || options->writeback ||
+    return !options->hidden || options->prefault || options->writeback || gives_up ||
            map->length > MODEST_CAPACITY || mmb__os_address_limit() != UINT64_MAX;
 }
 
@@ -218,7 +223,8 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     if (map == NULL) {
         return ENOMEM;
     }
-    error = build(map, fd, kept, needs_memory_now(map, options), limit);
+    bool now = needs_memory_now(map, options, (uint64_t)file.st_size > kept);
+    error = build(map, fd, kept, now, limit);
     if (error != 0) {
         mmb_map_free(map);
         return error;

@@ -112,7 +112,7 @@ uint64_t mmb__os_address_limit(void)
 #if defined(__linux__)
 
 /* Wishes, not needs: what the kernel refuses stays as it was. */
-void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
+static void advise(unsigned char *base, uint64_t length, uint64_t small)
 {
     /* Random: without it, the first touch would make a small file read ahead. For huge
      * pages it means: one at a time. Otherwise the kernel would zero the next one as
@@ -126,21 +126,21 @@ void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
     }
 }
 
-void mmb__os_small_pages(unsigned char *base, uint64_t length)
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
 {
-    madvise(base, (size_t)length, MADV_NOHUGEPAGE);
+    madvise(base, (size_t)length, yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 #else
 
-void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
+static void advise(unsigned char *base, uint64_t length, uint64_t small)
 {
     (void)base, (void)length, (void)small;
 }
 
-void mmb__os_small_pages(unsigned char *base, uint64_t length)
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
 {
-    (void)base, (void)length;
+    (void)base, (void)length, (void)yes;
 }
 
 #endif
@@ -170,7 +170,8 @@ static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned cha
     return 0;
 }
 
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base)
 {
     /* Linux aligns files that may get huge pages by itself; others are at a good place
      * if that of the last one is free again. */
@@ -188,6 +189,7 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char 
     }
     *base = start;
     atomic_store_explicit(&last, (uintptr_t)start, memory_order_relaxed);
+    advise(start, length, small < length ? small : length);
     return 0;
 }
 

@@ -20,15 +20,13 @@ uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
 /* The address space that this process may have, in bytes; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
 
-/* An aligned range of `length` bytes with `fd` mapped shared over it. */
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, unsigned char **base);
+/* An aligned range of `length` bytes with `fd` mapped shared over it. The first `small`
+ * bytes come in page by page, the rest in huge pages where the system has them. */
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base);
 
-/* The first `small` bytes come in page by page, the rest in huge pages where the system has
- * them. Wishes, not needs. */
-void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
-
-/* No huge pages here after all. Handler: yes. */
-void mmb__os_small_pages(unsigned char *base, uint64_t length);
+/* Whether pages that come in from now on are to be huge. A wish. Handler: yes. */
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes);
 
 /* Replace a range in place: by private copy-on-write pages of `fd` at `offset`,
  * or by private zeros. Neither reserves memory. Handler: yes. */

@@ -128,29 +128,21 @@ int mmb__registry_add(mmb_map *map)
     return 0;
 }
 
-/* Under the mutex. */
-static void publish(mmb_map *map)
-{
-    slot *at = &slots[map->slot];
-    uintptr_t start = (uintptr_t)map->base, end = start + map->length;
-    enter_block(&blocks[map->slot / BLOCK], start, end);
-    atomic_store_explicit(&at->end, end, memory_order_relaxed);
-    atomic_store(&at->start, start); /* publishes the map and the end */
-    atomic_store_explicit(&map->mapped, true, memory_order_release);
-}
-
-int mmb__registry_publish(mmb_map *map, int (*make)(mmb_map *))
+bool mmb__registry_publish(mmb_map *map, unsigned char *base)
 {
     pthread_mutex_lock(&mutex);
-    int error = 0;
-    if (!atomic_load_explicit(&map->mapped, memory_order_relaxed)) {
-        error = make(map);
-        if (error == 0) {
-            publish(map);
-        }
+    bool first = !atomic_load_explicit(&map->mapped, memory_order_relaxed);
+    if (first) {
+        slot *at = &slots[map->slot];
+        uintptr_t start = (uintptr_t)base, end = start + map->length;
+        map->base = base;
+        enter_block(&blocks[map->slot / BLOCK], start, end);
+        atomic_store_explicit(&at->end, end, memory_order_relaxed);
+        atomic_store(&at->start, start); /* publishes the map, its base and the end */
+        atomic_store_explicit(&map->mapped, true, memory_order_release);
     }
     pthread_mutex_unlock(&mutex);
-    return error;
+    return first;
 }
 
 static void wait_for_users(slot *at)
@@ -181,8 +173,8 @@ void mmb__registry_remove(mmb_map *map)
         count--;
     }
     atomic_store(&used_slots, count);
-    pthread_mutex_unlock(&mutex);
     map->slot = MMB__NO_SLOT;
+    pthread_mutex_unlock(&mutex);
 }
 
 void mmb__registry_drain(const mmb_map *map)

@@ -115,7 +115,7 @@ uint64_t mmb_map_collapse_unit(const mmb_map *map)
 int mmb_map_detach(mmb_map *map)
 {
     mmb_map_seal(map);
-    if (map->detached) {
+    if (map->detached || map->slot == MMB__NO_SLOT) {
         return 0;
     }
     map->detached = true;

@@ -178,18 +178,22 @@ int mmb_map_zero_from(mmb_map *map, uint64_t from)
     if (error != 0 || from >= eof) {
         return error;
     }
-    uint64_t page_end = mmb__min(mmb__round_up(from, mmb__os_page()), eof);
-    error = write_zeros(map, from, page_end);
-    if (error != 0 || page_end == eof) {
+    /* A huge page must find blocks for all of it when it comes in again, or the disk could be
+     * full by then, and the file is not large as it is. */
+    bool huge = atomic_load_explicit(&map->large, memory_order_relaxed) && from < MMB_GRANULE;
+    uint64_t punched = huge ? MMB_GRANULE : mmb__round_up(from, mmb__os_page());
+    punched = mmb__min(punched, eof);
+    error = write_zeros(map, from, punched);
+    if (error != 0 || punched == eof) {
         return error;
     }
     sigset_t before;
     mmb__begin_blocks(map, &before);
     _Atomic uint64_t *solid = &map->shared->solid;
     uint64_t seen = atomic_load(solid);
-    while (seen > page_end && !atomic_compare_exchange_weak(solid, &seen, page_end)) {
+    while (seen > punched && !atomic_compare_exchange_weak(solid, &seen, punched)) {
     }
-    error = mmb__os_punch(map->fd, page_end, eof - page_end);
+    error = mmb__os_punch(map->fd, punched, eof - punched);
     mmb__end_blocks(map, &before);
-    return error == EOPNOTSUPP ? write_zeros(map, page_end, eof) : error;
+    return error == EOPNOTSUPP ? write_zeros(map, punched, eof) : error;
 }

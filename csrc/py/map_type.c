@@ -110,19 +110,20 @@ static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
 
 static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd",      "capacity", "max_growth", "prefault", "writeback",
-                            "replace", "name",     "said",       NULL};
+    static char *names[] = {"fd",     "capacity", "max_growth", "prefault", "writeback",
+                            "hidden", "replace",  "name",       "said",     NULL};
     mmbpy_map *self = (mmbpy_map *)object;
     PyObject *capacity, *max_growth = NULL, *name = Py_None, *said = NULL;
-    int fd, prefault = 0, writeback = 0, replace = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OpppOO:Map", names, &fd, &capacity,
-                                     &max_growth, &prefault, &writeback, &replace, &name, &said)) {
+    int fd, prefault = 0, writeback = 0, hidden = 0, replace = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OppppOO:Map", names, &fd, &capacity,
+                                     &max_growth, &prefault, &writeback, &hidden, &replace, &name,
+                                     &said)) {
         return -1;
     }
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
                            .prefault = prefault != 0,
                            .writeback = writeback != 0,
-                           .hidden = true, /* until a buffer or a segment is asked for */
+                           .hidden = hidden != 0,
                            .replace = replace != 0};
     uint64_t said_bytes = 0;
     if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
@@ -317,10 +318,11 @@ static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(map_doc,
              "Map(fd, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-             "    replace=False, name=None, said=0)\n--\n\n"
+             "    hidden=False, replace=False, name=None, said=0)\n--\n\n"
              "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
-             "fd is duplicated; said is what its content counts at least. With replace the\n"
-             "file is emptied, once nothing else can fail.");
+             "fd is duplicated; said is what its content counts at least. With hidden it is\n"
+             "only mapped when a buffer or a segment is asked for. With replace the file is\n"
+             "emptied, once nothing else can fail.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"

@@ -105,6 +105,70 @@ static void without_memory_everything_else_works(void)
     close(fd);
 }
 
+/* Detached, unmapped, or both: what comes then is not the finished file's memory. */
+static void after_the_end_there_is_none(void)
+{
+    for (int way = 0; way < 4; way++) {
+        int fd = memory_file();
+        mmb_map *map = open_hidden(fd, GIB);
+        CHECK_EQ(mmb_map_write(map, 0, "finished", 8), 0);
+        mmb_map_seal(map);
+        CHECK_EQ(mmb_map_cut(map, 8), 0);
+        if (way != 1) {
+            CHECK_EQ(mmb_map_detach(map), 0);
+        }
+        if (way != 0) {
+            mmb_map_unmap(map);
+        }
+        if (way == 3) {
+            CHECK_EQ(mmb_map_detach(map), 0);
+        }
+        CHECK_EQ(mmb_map_show(map), ESTALE);
+        CHECK(!has_memory(map));
+        mmb_map_free(map);
+        CHECK_EQ(file_size(fd), 8);
+        close(fd);
+    }
+}
+
+/* Addresses that cannot be had are met before content is given up. */
+static int replace_without_addresses(void *unused)
+{
+    (void)unused;
+    enum { MOST = 6000 };
+    int fd = memory_file(), other = memory_file();
+    CHECK_EQ(write(fd, "precious", 8), 8);
+    void *last = NULL;
+    for (int i = 0; i < MOST && last != MAP_FAILED; i++) {
+        last = mmap(NULL, (size_t)(64 * GIB), PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+    CHECK(last == MAP_FAILED);
+    mmb_options options = {
+        .capacity = 64 * GIB, .max_growth = MIB, .hidden = true, .replace = true};
+    mmb_map *map = NULL;
+    mmb_limit limit = MMB_LIMIT_NONE;
+    CHECK_EQ(mmb_map_open(fd, &options, &map, &limit), ENOMEM);
+    CHECK_EQ(limit, MMB_LIMIT_SPACE);
+    check_content(fd, 0, "precious");
+    CHECK_EQ(mmb_map_open(other, &options, &map, &limit), 0); /* nothing to lose */
+    CHECK_EQ(mmb_map_write(map, 0, "new", 3), 0);
+    CHECK_EQ(mmb_map_show(map), ENOMEM);
+    CHECK_EQ(mmb_map_write(map, 3, "er", 2), 0);
+    close_map(map, 5);
+    check_content(other, 0, "newer");
+    return 0;
+}
+
+static void content_is_not_given_up_for_nothing(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    CHECK_EXITED(run_child(replace_without_addresses, NULL, SECONDS));
+#else
+    (void)replace_without_addresses; /* they need addresses of their own */
+#endif
+}
+
 /* Want of addresses is an error of opening wherever that can be told. */
 static int little_address_space(void *unused)
 {
@@ -475,6 +539,8 @@ int main(void)
 {
     RUN(eof_follows_the_writes);
     RUN(without_memory_everything_else_works);
+    RUN(after_the_end_there_is_none);
+    RUN(content_is_not_given_up_for_nothing);
     RUN(want_of_addresses_is_an_error_of_opening);
     RUN(the_memory_is_of_no_other_file);
     RUN(of_threads_that_ask_at_once_one_makes_it);

@@ -88,12 +88,6 @@ static spot spots[SPOTS];
 static unsigned char ranges[SPOTS][4096];
 static _Atomic bool done;
 
-static int give_range(mmb_map *map)
-{
-    map->base = ranges[(spot *)(void *)map - spots]; /* the map is the first in its spot */
-    return 0;
-}
-
 static void *change(void *argument)
 {
     unsigned number = *(unsigned *)argument;
@@ -110,7 +104,7 @@ static void *change(void *argument)
             mine->map.length = sizeof ranges[0];
             mine->map.capacity = (uint64_t)(mine - spots) + 1;
             CHECK_EQ(mmb__registry_add(&mine->map), 0);
-            CHECK_EQ(mmb__registry_publish(&mine->map, give_range), 0);
+            CHECK(mmb__registry_publish(&mine->map, ranges[mine - spots]));
             atomic_store(&mine->registered, true);
         }
     }

@@ -31,6 +31,7 @@ class Map(_Exporter):
         max_growth: SupportsIndex = 67108864,
         prefault: bool = False,
         writeback: bool = False,
+        hidden: bool = False,
         replace: bool = False,
         name: object = None,
         said: SupportsIndex = 0,

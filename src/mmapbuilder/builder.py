@@ -90,6 +90,7 @@ class Builder(_core.Map):
                 max_growth=max_growth,
                 prefault=prefault,
                 writeback=writeback,
+                hidden=True,
                 replace=mode == "w",
                 name=opened.name,
                 said=opened.size if mode == "r+" else 0,
