@@ -100,6 +100,7 @@ static void without_memory_everything_else_works(void)
     mmb_map_seal(map);
     CHECK_EQ(mmb_map_detach(map), 0);
     CHECK(!has_memory(map));
+    CHECK(msync(NULL, 4096, MS_ASYNC) != 0); /* nothing has been put where it would begin */
     mmb_map_free(map);
     check_content(fd, 0, "fir!t");
     close(fd);
@@ -230,8 +231,23 @@ static void *show_and_store(void *argument)
     return NULL;
 }
 
+/* Mappings of files from memory_file(). */
+static int count_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps != NULL);
+    char line[PATH_MAX + 200];
+    int count = 0;
+    while (fgets(line, sizeof line, maps) != NULL) {
+        count += strstr(line, "memfd:hidden") != NULL;
+    }
+    fclose(maps);
+    return count;
+}
+
 static void of_threads_that_ask_at_once_one_makes_it(void)
 {
+    int before = count_mappings();
     for (int round = 0; round < LESS_UNDER_TSAN(300); round++) {
         int fd = memory_file();
         showing all = {.map = open_hidden(fd, GIB)};
@@ -249,6 +265,7 @@ static void of_threads_that_ask_at_once_one_makes_it(void)
         close_map(all.map, 10 * MIB);
         close(fd);
     }
+    CHECK_EQ(count_mappings(), before);
 }
 
 static void what_is_long_goes_its_usual_way(void)
