@@ -265,8 +265,8 @@ static bool no_space(int error)
 /* Near the end the file doubles, from a first step up to a limit; a jump far beyond it gets its
  * own granule and leaves a hole. The first granule of a file that is expected to stay small, or
  * is filled by small calls, gets no blocks, they come by and by; the second move gives it its
- * own. Where closing would write out a file that was cut, the first
- * pages get theirs at once, which spares that. */
+ * own. Where closing would write out a file that was cut, the first pages get theirs at once,
+ * which spares that. */
 static move plan(const mmb_map *map, uint64_t from, uint64_t to, uint64_t eof, bool large)
 {
     bool called = 0 < eof && eof <= map->small && to <= MMB_GRANULE && to - from <= map->small;

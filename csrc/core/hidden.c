@@ -4,7 +4,8 @@
  * is neither a fault nor in the file. While nobody has the address of the memory there are
  * no stores and no pages, so EOF may stand where the content ends, as after write(2). That
  * spares a file which is made by one call two moves of EOF, which take longer than all the
- * rest: each is a transaction of the file system.
+ * rest: each is a transaction of the file system. (Nor is there any memory before, as a rule:
+ * map.c makes it when it is first needed.)
  *
  * Whoever gives the address away calls mmb_map_show first. Showing and writing are done by
  * one thread at a time, so that no write leaves EOF in mid-page behind the back of somebody

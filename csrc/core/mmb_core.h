@@ -41,7 +41,7 @@ typedef struct {
     uint64_t max_growth; /* bytes; the largest step of one growth, at least MMB_GRANULE */
     bool prefault;       /* populate ahead of the writer from a thread of the map's own */
     bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
-    bool hidden;         /* nobody stores in the memory before mmb_map_show is called */
+    bool hidden;         /* nobody asks for the memory before mmb_map_show is called */
     bool replace;        /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
 
