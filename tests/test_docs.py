@@ -57,7 +57,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 MODULES = [
     "mmapbuilder",
-    *(f"mmapbuilder.{m.name}" for m in pkgutil.iter_modules(mmapbuilder.__path__)),
+    *(m.name for m in pkgutil.walk_packages(mmapbuilder.__path__, "mmapbuilder.")),
 ]
 
 

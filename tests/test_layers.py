@@ -22,7 +22,7 @@ VERSIONS = re.compile(r"\b(?:PY_VERSION_HEX|PY_(?:MAJOR|MINOR)_VERSION|Py_GIL_DI
 BELOW = {
     "core": set[str](),
     "capnp": {"mmb_core.h"},
-    "py": {"mmb_core.h", "mmb_capnp.h"},
+    "py": {"mmb_core.h", "mmb_capnp.h", "mmb_log.h"},
 }
 
 

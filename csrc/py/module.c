@@ -27,6 +27,9 @@ static int module_exec(PyObject *module)
     if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL) {
         return -1;
     }
+    if ((state->log_reader_type = add_type(module, &mmbpy_log_reader_spec)) == NULL) {
+        return -1;
+    }
     if (mmbpy_add_errors(module, state) < 0) {
         return -1;
     }
@@ -53,6 +56,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->map_type);
     Py_VISIT(state->window_type);
     Py_VISIT(state->segments_type);
+    Py_VISIT(state->log_reader_type);
     Py_VISIT(state->capacity_error);
     Py_VISIT(state->invalid_message);
     return 0;
@@ -67,6 +71,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->map_type);
     Py_CLEAR(state->window_type);
     Py_CLEAR(state->segments_type);
+    Py_CLEAR(state->log_reader_type);
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);
     return 0;

@@ -18,6 +18,7 @@ typedef struct {
     PyTypeObject *map_type;
     PyTypeObject *window_type;
     PyTypeObject *segments_type;
+    PyTypeObject *log_reader_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
 } mmbpy_state;
@@ -184,6 +185,7 @@ bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
 extern PyType_Spec mmbpy_map_spec;
 extern PyType_Spec mmbpy_window_spec;
 extern PyType_Spec mmbpy_segments_spec;
+extern PyType_Spec mmbpy_log_reader_spec;
 extern PyMethodDef mmbpy_message_functions[];
 
 /* The state of the module that made `type` or a base of it. */

@@ -10,6 +10,7 @@ from ._core import CapacityError, InvalidMessage
 from ._stats import Stats
 from .builder import Builder
 from .check import Report, recover, verify
+from .log import Log, Messages, open_log
 from .message import MessageBuilder
 from .reader import Message, open_message
 
@@ -17,10 +18,13 @@ __all__ = [
     "Builder",
     "CapacityError",
     "InvalidMessage",
+    "Log",
     "Message",
     "MessageBuilder",
+    "Messages",
     "Report",
     "Stats",
+    "open_log",
     "open_message",
     "recover",
     "verify",

@@ -4,12 +4,15 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 # Far more than any message holds: reading a mapped file costs nothing up front, so
 # there is no amount of reading to defend against.
 _TRAVERSAL_LIMIT = 1 << 62
+
+# How deep structs and lists may nest, where nobody says.
+NESTING_LIMIT = 4096
 
 
 def load() -> "Any":
@@ -79,3 +82,63 @@ def reader_over(schema: "Any", segments: "Sequence[memoryview]", nesting_limit: 
     """Return pycapnp's reader of the root in `segments`, which it keeps alive."""
     load()
     return schema.from_segments(segments, _TRAVERSAL_LIMIT, nesting_limit)
+
+
+def require_struct(schema: "Any") -> None:
+    """Refuse what is no struct of a loaded schema.
+
+    Raises:
+        TypeError: it is none.
+        ImportError: pycapnp is not installed.
+    """
+    load()
+    if not hasattr(schema, "read_multiple_bytes"):
+        raise TypeError(
+            "schema must be a struct of a schema that pycapnp has loaded, "
+            f"as addressbook_capnp.AddressBook is, not {schema!r}"
+        )
+
+
+def readers_of_frames(schema: "Any", frames: memoryview) -> "Iterator[Any]":
+    """Iterate over the roots of whole frames, which lie back to back in `frames`.
+
+    Each reader keeps the memory alive.
+    """
+    messages: Iterator[Any] = schema.read_multiple_bytes(frames, _TRAVERSAL_LIMIT, NESTING_LIMIT)
+    return messages
+
+
+class Importable:
+    """A struct of a schema, described so that another process can load it.
+
+    Raises:
+        TypeError: the file that the schema was loaded from is not known, or not there.
+    """
+
+    def __init__(self, schema: "Any") -> None:
+        names = schema.schema.node.displayName.partition(":")[2]
+        file = _file_of(schema)
+        if file is None or not os.path.isfile(file):
+            raise TypeError(
+                f"cannot pickle the schema {names}: the file that it was loaded from is not there"
+            )
+        self.file = os.path.abspath(file)
+        self.names = names.split(".")
+
+    def load(self) -> "Any":
+        """Load the schema file, and return the struct."""
+        found = load().load(self.file)
+        for name in self.names:
+            found = getattr(found, name)
+        return found
+
+
+def _file_of(schema: "Any") -> "str | None":
+    """Return the file that a struct was loaded from, if pycapnp knows it."""
+    modules = load().lib.capnp._global_schema_parser.modules_by_id
+    while schema is not None:
+        file: str | None = getattr(schema, "__file__", None)
+        if file is not None:
+            return file
+        schema = modules.get(schema.schema.node.scopeId)  # what it is nested in
+    return None

@@ -1,0 +1,159 @@
+/* log_frame.c - the size of one frame, and where the frames of a log start. See mmb_log.h. */
+#include "mmb_log.h"
+
+#include "log_index.h"
+#include "wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int refuse(const char **reason, const char *text)
+{
+    *reason = text;
+    return MMB_EMESSAGE;
+}
+
+/* The same for a table of more than one entry, which is rare. */
+static int measure_table(const unsigned char *table, uint64_t have, uint32_t last, uint64_t *bytes,
+                         const char **reason)
+{
+    if (last >= MMB_MAX_SEGMENTS) {
+        return refuse(reason, last == UINT32_MAX
+                                  ? "the message is unfinished: its builder did not close it"
+                                  : "the table has more segments than readers accept");
+    }
+    uint64_t sum = mmb_table_bytes(last + 1);
+    if (have < sum) {
+        *bytes = sum;
+        return MMB_EHEAD;
+    }
+    for (uint32_t i = 0; i <= last; i++) {
+        uint32_t words = mmb__load32(table + 4 + (size_t)i * 4);
+        if (words > MMB_MAX_SEGMENT_WORDS) {
+            return refuse(reason, "a segment is larger than segments can be");
+        }
+        sum += (uint64_t)words * MMB_WORD;
+    }
+    *bytes = sum;
+    return 0;
+}
+
+int mmb_frame_measure(const void *head, uint64_t have, uint64_t *bytes, const char **reason)
+{
+    const unsigned char *table = head;
+    if (have < MMB_WORD) {
+        *bytes = MMB_WORD;
+        return MMB_EHEAD;
+    }
+    uint64_t header = mmb__load64(table);
+    uint32_t words = (uint32_t)(header >> 32);
+    if (words == 0 && (uint32_t)header < MMB_MAX_SEGMENTS) {
+        return refuse(reason, "the message has no root");
+    }
+    if ((uint32_t)header != 0) {
+        return measure_table(table, have, (uint32_t)header, bytes, reason);
+    }
+    if (words > MMB_MAX_SEGMENT_WORDS) {
+        return refuse(reason, "a segment is larger than segments can be");
+    }
+    *bytes = MMB_WORD + (uint64_t)words * MMB_WORD;
+    return 0;
+}
+
+/* ---- places ------------------------------------------------------------------------ */
+
+void mmb_places_clear(mmb_places *places)
+{
+    free(places->anchors);
+    *places = (mmb_places){0};
+}
+
+/* Memory for one anchor more: twice as much as before, or every second anchor is dropped. */
+static int make_room(mmb_places *places)
+{
+    if (places->room == MMB_MAX_ANCHORS) {
+        for (uint32_t i = 0; i < MMB_MAX_ANCHORS / 2; i++) {
+            places->anchors[i] = places->anchors[2 * i];
+        }
+        places->shift++;
+        return 0;
+    }
+    uint32_t room = places->room == 0 ? 64 : 2 * places->room;
+    uint64_t *anchors = realloc(places->anchors, room * sizeof *anchors);
+    if (anchors == NULL) {
+        return ENOMEM;
+    }
+    places->anchors = anchors;
+    places->room = room;
+    return 0;
+}
+
+int mmb_places_add(mmb_places *places, uint64_t bytes)
+{
+    uint64_t number = places->count - places->indexed;
+    if (number >> places->shift == places->room && make_room(places) != 0) {
+        return ENOMEM;
+    }
+    if ((number & (((uint64_t)1 << places->shift) - 1)) == 0) {
+        places->anchors[number >> places->shift] = places->end;
+    }
+    places->end += bytes;
+    places->count++;
+    return 0;
+}
+
+/* The place of a message at or before `number`, and how many messages are left to go on. */
+static uint64_t nearest(const mmb_places *places, uint64_t number, uint64_t *left)
+{
+    if (number < places->indexed) {
+        return mmb__index_nearest(places->index, number, left);
+    }
+    uint64_t beyond = number - places->indexed;
+    *left = beyond & (((uint64_t)1 << places->shift) - 1);
+    return places->anchors[beyond >> places->shift];
+}
+
+/* The bytes of the frame at `start`; 0 if there is none that ends by places->end. */
+static uint64_t frame_at(const mmb_places *places, const unsigned char *data, uint64_t start)
+{
+    const char *reason;
+    uint64_t bytes, have = start < places->end ? places->end - start : 0;
+    if (have == 0 || start % MMB_WORD != 0 ||
+        mmb_frame_measure(data + start, have, &bytes, &reason) != 0) {
+        return 0;
+    }
+    return bytes <= have ? bytes : 0;
+}
+
+int mmb_places_find(const mmb_places *places, const unsigned char *data, uint64_t number,
+                    uint64_t *start, uint64_t *bytes)
+{
+    uint64_t left;
+    uint64_t at = nearest(places, number, &left);
+    uint64_t size = frame_at(places, data, at);
+    for (; left > 0 && size != 0; left--) {
+        at += size;
+        size = frame_at(places, data, at);
+    }
+    *start = at;
+    *bytes = size;
+    return size != 0 ? 0 : MMB_EMESSAGE;
+}
+
+int mmb_places_list(const mmb_places *places, const unsigned char *data, uint64_t first,
+                    uint64_t count, uint64_t *starts)
+{
+    uint64_t start, bytes;
+    if (count == 0) {
+        return 0;
+    }
+    int error = mmb_places_find(places, data, first, &start, &bytes);
+    for (uint64_t i = 0; error == 0 && i < count; i++) {
+        starts[i] = start;
+        start += bytes;
+        if (i + 1 < count && (bytes = frame_at(places, data, start)) == 0) {
+            error = MMB_EMESSAGE;
+        }
+    }
+    return error;
+}

@@ -1,0 +1,136 @@
+/* log_hop.c - from the header of each frame to the next, through a window on the file. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include "mmb_log.h"
+
+#include "source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    WINDOW_BYTES = 64 << 10,
+    GLANCE_BYTES = 4096, /* read instead where frames are larger than the window */
+};
+
+/* The part of the file that was read last. */
+typedef struct {
+    unsigned char *bytes; /* owned, WINDOW_BYTES */
+    uint64_t start;       /* in the file */
+    uint64_t length;
+    int fd;
+} window;
+
+/* Have the window show the file from `place` on: `wanted` bytes of it, or as many as there
+ * are. Returns 0 or an error of reading. */
+static int show(window *w, uint64_t place, uint64_t wanted)
+{
+    uint64_t beyond = place - w->start;
+    if (place >= w->start && beyond <= w->length && wanted <= w->length - beyond) {
+        return 0;
+    }
+    bool leapt = place < w->start || beyond > w->length + WINDOW_BYTES;
+    size_t got = 0;
+    int error = mmb__pread_all(w->fd, w->bytes, leapt ? GLANCE_BYTES : WINDOW_BYTES, place, &got);
+    w->start = place;
+    w->length = got;
+    return error;
+}
+
+static const unsigned char *shown(const window *w, uint64_t place, uint64_t *have)
+{
+    *have = w->start + w->length - place;
+    return w->bytes + (place - w->start);
+}
+
+/* 0 and whether the file holds nothing but zeros from `place` on. */
+static int only_zeros(window *w, uint64_t place, bool *zeros)
+{
+    for (;;) {
+        uint64_t have;
+        int error = show(w, place, WINDOW_BYTES);
+        if (error != 0) {
+            return error;
+        }
+        const unsigned char *bytes = shown(w, place, &have);
+        *zeros = have == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)have - 1) == 0);
+        if (have == 0 || !*zeros) {
+            return 0;
+        }
+        place += have;
+    }
+}
+
+/* Why the bytes at `place` are not the header of a whole frame: `*tail`, or `*reason`. */
+static int look_at_tail(window *w, uint64_t place, mmb_tail *tail, const char *reason)
+{
+    uint64_t have;
+    const unsigned char *bytes = shown(w, place, &have);
+    if (have == 0) {
+        *tail = MMB_TAIL_NONE;
+        return 0;
+    }
+    if (reason == NULL) {
+        uint64_t header = have >= MMB_WORD ? mmb__load64(bytes) : 0;
+        bool fence = header != 0 && header % mmb_fence_of(MMB_FENCE_BYTES) == 0;
+        *tail = fence ? MMB_TAIL_FENCE : MMB_TAIL_TORN;
+        return 0;
+    }
+    bool zeros = false;
+    int error = only_zeros(w, place, &zeros);
+    *tail = MMB_TAIL_ZEROS;
+    return error != 0 || zeros ? error : MMB_EMESSAGE;
+}
+
+/* The size of the next frame in `*bytes`, 0 where there is no whole one. Returns 0 or an error
+ * of reading. */
+static int next_frame(window *w, uint64_t place, uint64_t file_bytes, uint64_t *bytes,
+                      const char **reason)
+{
+    uint64_t have, wanted = MMB_WORD;
+    int found = MMB_EHEAD;
+    *reason = NULL;
+    while (found == MMB_EHEAD) {
+        int error = show(w, place, wanted);
+        const unsigned char *head = shown(w, place, &have);
+        if (error != 0 || have < wanted) {
+            *bytes = 0;
+            return error;
+        }
+        found = mmb_frame_measure(head, have, &wanted, reason);
+    }
+    *bytes = found == 0 && wanted <= file_bytes - place ? wanted : 0;
+    return 0;
+}
+
+int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
+                const char **reason)
+{
+    struct stat now;
+    if (fstat(fd, &now) != 0) {
+        return errno;
+    }
+    *file_bytes = (uint64_t)now.st_size;
+    *tail = MMB_TAIL_NONE;
+    *reason = NULL;
+    if (places->end >= *file_bytes) {
+        return 0;
+    }
+    window w = {.bytes = malloc(WINDOW_BYTES), .fd = fd};
+    uint64_t bytes = 1;
+    int error = w.bytes != NULL ? 0 : ENOMEM;
+    while (error == 0 && bytes != 0) {
+        error = next_frame(&w, places->end, *file_bytes, &bytes, reason);
+        if (error == 0 && bytes != 0) {
+            error = mmb_places_add(places, bytes);
+        }
+    }
+    if (error == 0) {
+        error = look_at_tail(&w, places->end, tail, *reason);
+    }
+    free(w.bytes);
+    return error;
+}

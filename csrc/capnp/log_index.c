@@ -1,0 +1,217 @@
+/* log_index.c - the index of a log: checked, read, written, published. See log_index.h. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include "log_index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const unsigned char magic[8] = {'M', 'M', 'B', 'L', 'O', 'G', 'X', 1};
+
+static mmb__index_header *header_of(const unsigned char *memory)
+{
+    return (mmb__index_header *)(uintptr_t)memory;
+}
+
+static mmb__index_block *block_of(const unsigned char *memory, uint64_t number)
+{
+    const unsigned char *blocks = memory + MMB_INDEX_HEADER;
+    return (mmb__index_block *)(uintptr_t)(blocks +
+                                           number / MMB__INDEX_BLOCK * sizeof(mmb__index_block));
+}
+
+uint64_t mmb_index_bytes(uint64_t count)
+{
+    /* The end of the last message counts as one more. */
+    return MMB_INDEX_HEADER + (count / MMB__INDEX_BLOCK + 1) * sizeof(mmb__index_block);
+}
+
+/* ---- identity ----------------------------------------------------------------------- */
+
+/* The name of this boot of the machine, 32 hexadecimal digits with dashes in between. */
+static void read_boot(unsigned char boot[16])
+{
+    char text[64];
+    unsigned digits = 0;
+    memset(boot, 0, 16);
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text) : 0;
+    for (ssize_t i = 0; i < length && digits < 32; i++) {
+        unsigned c = (unsigned char)text[i];
+        unsigned value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+        if (value < 16) {
+            boot[digits / 2] = (unsigned char)((unsigned)boot[digits / 2] << 4 | value);
+            digits++;
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+int mmb_log_identify(int fd, mmb_log_identity *out)
+{
+    struct stat now;
+    if (fstat(fd, &now) != 0) {
+        return errno;
+    }
+    *out = (mmb_log_identity){
+        .device = (uint64_t)now.st_dev,
+        .inode = (uint64_t)now.st_ino,
+        .size = (uint64_t)now.st_size,
+        .mtime = (uint64_t)now.st_mtim.tv_sec * 1000000000u + (uint64_t)now.st_mtim.tv_nsec,
+    };
+    read_boot(out->boot);
+    return 0;
+}
+
+/* FNV-1a over what is written once. */
+static uint64_t check_of(const mmb__index_header *header)
+{
+    uint64_t check = 0xCBF29CE484222325u;
+    const uint64_t parts[] = {header->device, header->inode};
+    const unsigned char *bytes = (const unsigned char *)parts;
+    for (size_t i = 0; i < sizeof parts; i++) {
+        check = (check ^ bytes[i]) * 0x100000001B3u;
+    }
+    return check;
+}
+
+static bool fits(const mmb__index_header *header, const mmb_log_identity *identity)
+{
+    if (memcmp(header->magic, magic, sizeof magic) != 0 || header->check != check_of(header) ||
+        header->device != identity->device || header->inode != identity->inode) {
+        return false;
+    }
+    if (atomic_load_explicit(&header->settled, memory_order_acquire) == 1) {
+        return header->size == identity->size && header->mtime == identity->mtime;
+    }
+    static const unsigned char unnamed[16];
+    return memcmp(header->boot, unnamed, 16) != 0 && memcmp(header->boot, identity->boot, 16) == 0;
+}
+
+/* ---- reading --------------------------------------------------------------------------- */
+
+uint64_t mmb__index_nearest(const unsigned char *index, uint64_t number, uint64_t *left)
+{
+    const mmb__index_block *block = block_of(index, number);
+    uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
+    uint32_t first = at;
+    while (at > 0 && block->delta[at] == MMB__FAR_AWAY) {
+        at--;
+    }
+    *left = first - at;
+    return block->base + (uint64_t)block->delta[at] * MMB_WORD;
+}
+
+bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_identity *identity,
+                     uint64_t *count, uint64_t *end)
+{
+    if (bytes < MMB_INDEX_HEADER || !fits(header_of(memory), identity)) {
+        return false;
+    }
+    *count = atomic_load_explicit(&header_of(memory)->count, memory_order_acquire);
+    if (*count > bytes || mmb_index_bytes(*count) > bytes) {
+        return false;
+    }
+    uint64_t left;
+    *end = mmb__index_nearest(memory, *count, &left);
+    if (left != 0) { /* it lies far away: no other message has been published since, as a rule */
+        *end = atomic_load_explicit(&header_of(memory)->committed, memory_order_relaxed);
+    }
+    return *end <= identity->size;
+}
+
+/* ---- writing ----------------------------------------------------------------------------- */
+
+static void put(mmb__index_block *block, uint64_t number, uint64_t place)
+{
+    uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
+    if (at == 0) {
+        block->base = place;
+    }
+    uint64_t words = (place - block->base) / MMB_WORD;
+    block->delta[at] = words < MMB__FAR_AWAY ? (uint32_t)words : MMB__FAR_AWAY;
+}
+
+void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
+{
+    mmb__index_header *header = header_of(memory);
+    memcpy(header->boot, identity->boot, sizeof header->boot);
+    atomic_store_explicit(&header->settled, 0, memory_order_release);
+}
+
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end)
+{
+    mmb__index_header *header = header_of(memory);
+    put(block_of(memory, count), count, end);
+    atomic_store_explicit(&header->committed, end, memory_order_relaxed);
+    atomic_store_explicit(&header->count, count, memory_order_release);
+}
+
+void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity)
+{
+    mmb__index_header *header = header_of(memory);
+    header->size = identity->size;
+    header->mtime = identity->mtime;
+    atomic_store_explicit(&header->settled, 1, memory_order_release);
+}
+
+static int write_all(int fd, const void *from, size_t length)
+{
+    const unsigned char *at = from;
+    while (length > 0) {
+        ssize_t n = write(fd, at, length);
+        if (n < 0 && errno != EINTR) {
+            return errno;
+        }
+        at += n > 0 ? n : 0;
+        length -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* The blocks of all messages, each written when it is full, and the last one. */
+static int write_blocks(int fd, const mmb_places *places, const unsigned char *data)
+{
+    uint64_t starts[MMB__INDEX_BLOCK];
+    mmb__index_block *block = malloc(sizeof *block);
+    int error = block != NULL ? 0 : ENOMEM;
+    for (uint64_t first = 0; error == 0 && first <= places->count; first += MMB__INDEX_BLOCK) {
+        uint64_t left = places->count - first;
+        uint64_t count = left < MMB__INDEX_BLOCK ? left : MMB__INDEX_BLOCK;
+        memset(block, 0, sizeof *block);
+        error = mmb_places_list(places, data, first, count, starts);
+        for (uint64_t i = 0; i < count; i++) {
+            put(block, i, starts[i]);
+        }
+        if (count < MMB__INDEX_BLOCK) {
+            put(block, count, places->end);
+        }
+        error = error != 0 ? error : write_all(fd, block, sizeof *block);
+    }
+    free(block);
+    return error;
+}
+
+int mmb_index_write(int fd, const mmb_places *places, const unsigned char *data,
+                    const mmb_log_identity *identity)
+{
+    static const unsigned char padding[MMB_INDEX_HEADER - sizeof(mmb__index_header)];
+    mmb__index_header header = {
+        .device = identity->device,
+        .inode = identity->inode,
+        .count = places->count,
+        .committed = places->end,
+    };
+    memcpy(header.magic, magic, sizeof magic);
+    header.check = check_of(&header);
+    mmb_index_settle((unsigned char *)&header, identity);
+    int error = write_all(fd, &header, sizeof header);
+    error = error != 0 ? error : write_all(fd, padding, sizeof padding);
+    return error != 0 ? error : write_blocks(fd, places, data);
+}

@@ -1,0 +1,36 @@
+/* log_view.c - a growing file mapped for reading. See mmb_log.h. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include "mmb_log.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/* Addresses are plenty, as a rule; a file that outgrows these is mapped again. */
+#define ROOM ((uint64_t)64 << 30)
+
+int mmb_view_map(int fd, uint64_t bytes, mmb_view *out)
+{
+    uint64_t least = bytes != 0 ? bytes : MMB_WORD;
+    uint64_t length = least < ROOM / 4 ? ROOM : 4 * least;
+    for (;;) {
+        void *base = mmap(NULL, (size_t)length, PROT_READ, MAP_SHARED, fd, 0);
+        if (base != MAP_FAILED) {
+            *out = (mmb_view){.base = base, .length = length};
+            return 0;
+        }
+        if (errno != ENOMEM || length == least) {
+            return errno;
+        }
+        length = length / 4 > least ? length / 4 : least;
+    }
+}
+
+void mmb_view_unmap(mmb_view *view)
+{
+    if (view->base != NULL) {
+        munmap((void *)(uintptr_t)view->base, (size_t)view->length);
+    }
+    *view = (mmb_view){0};
+}

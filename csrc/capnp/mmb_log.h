@@ -1,0 +1,162 @@
+/* mmb_log.h - many messages in one growing file.
+ *
+ * A *frame* is a message as it lies in a file: its table and then its segments. A *log* is
+ * a file of frames, back to back, and nothing else, so every reader of concatenated messages
+ * reads it. The frames end at the *committed end*, in bytes from the start of the file.
+ * What the file holds behind that is its *tail*.
+ *
+ * While a writer is at work the tail begins with the *fence*: a header of one segment that
+ * reaches beyond the end of the file. Stream readers take it for a message of which the end
+ * is missing, and stop. Zeros would be taken for empty messages.
+ *
+ * Places are in bytes from the start of the file, messages are counted from 0. Errors are
+ * those of mmb_capnp.h. No function here may be called from a signal handler.
+ */
+#ifndef MMB_LOG_H
+#define MMB_LOG_H
+
+#include "mmb_capnp.h"
+
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- frames ------------------------------------------------------------------- */
+
+/* The table of a frame does not fit into the bytes that can be read. */
+#define MMB_EHEAD (-102)
+
+/* How large the frame is that starts at `head`, of which `have` bytes can be read. Returns 0
+ * with the bytes of the frame, which may be more than `have`; MMB_EHEAD with the bytes of its
+ * table; or MMB_EMESSAGE with `*reason`, in static text: no reader accepts such a table, or
+ * the message has no root. */
+int mmb_frame_measure(const void *head, uint64_t have, uint64_t *bytes, const char **reason);
+
+/* What the fence says: a segment of 4 MiB, or of a multiple of that while a large message is
+ * being built. Files end earlier. */
+#define MMB_FENCE_BYTES ((uint64_t)4 << 20)
+
+static inline uint64_t mmb_fence_of(uint64_t bytes)
+{
+    return bytes / MMB_WORD << 32;
+}
+
+/* ---- where frames start ---------------------------------------------------------- */
+
+/* The most anchors; of more messages every second, fourth, ... has one. */
+enum { MMB_MAX_ANCHORS = 1 << 17 };
+
+/* The places of messages in bounded memory: those of some messages, the *anchors*, are kept;
+ * others are found by going on from there, frame by frame. What the index of the log knows
+ * needs no anchors. Belongs to one thread at a time. */
+typedef struct {
+    const unsigned char *index; /* memory of the index (see below), borrowed, or NULL */
+    uint64_t indexed;           /* messages whose places, and that of the end, the index has */
+    uint64_t *anchors;          /* owned: of message indexed + (i << shift) */
+    uint32_t room;              /* anchors that there is memory for */
+    uint32_t shift;
+    uint64_t count; /* messages */
+    uint64_t end;   /* the committed end, as far as it is known */
+} mmb_places;
+
+void mmb_places_clear(mmb_places *places); /* frees the anchors; afterwards it is empty */
+
+/* Note that a frame of `bytes` starts at places->end. Returns 0 or ENOMEM. */
+int mmb_places_add(mmb_places *places, uint64_t bytes);
+
+/* Where message `number` (below places->count) starts and how large it is. `data` is the file
+ * in memory, up to places->end at least. Whatever these bytes are, what is found lies in
+ * front of places->end. Returns 0 or MMB_EMESSAGE: the bytes are no longer the frames that were
+ * there, or the index is of other ones. */
+int mmb_places_find(const mmb_places *places, const unsigned char *data, uint64_t number,
+                    uint64_t *start, uint64_t *bytes);
+
+/* The starts of the messages [first, first + count) as numbers in the machine's byte order.
+ * Returns as mmb_places_find. */
+int mmb_places_list(const mmb_places *places, const unsigned char *data, uint64_t first,
+                    uint64_t count, uint64_t *starts);
+
+/* ---- hopping over frames ------------------------------------------------------------ */
+
+/* What lies behind the last whole frame. */
+typedef enum {
+    MMB_TAIL_NONE,  /* nothing */
+    MMB_TAIL_FENCE, /* a fence: the log is open, or its writer was killed */
+    MMB_TAIL_TORN,  /* the beginning of a message */
+    MMB_TAIL_ZEROS, /* zeros only */
+} mmb_tail;
+
+/* Go on from places->end, from header to header, as far as `fd` (open for reading; its file
+ * offset is not used) holds whole frames, and add them to `places`. Reads with pread and maps
+ * nothing: a file that is cut meanwhile is no danger. Time is bounded by the bytes of the
+ * file. Returns 0, with what follows in `*tail` and the size of the file in `*file_bytes`;
+ * MMB_EMESSAGE, with the `*reason` why what stands at places->end begins no message; ENOMEM
+ * or an error of reading. What was found before an error is in `places`. */
+int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
+                const char **reason);
+
+/* ---- memory for reading --------------------------------------------------------------- */
+
+/* A file mapped for reading, with address space behind its end: when the file grows, what is
+ * new can be read at the same addresses. Needs no descriptor. Who reads beyond the file's end
+ * dies of SIGBUS. */
+typedef struct {
+    const unsigned char *base; /* NULL if there is none */
+    uint64_t length;           /* bytes; at least those that were asked for */
+} mmb_view;
+
+/* Map `fd` so that `bytes` can be read, and more later if there are addresses for it. Returns
+ * 0 or an errno. */
+int mmb_view_map(int fd, uint64_t bytes, mmb_view *out);
+void mmb_view_unmap(mmb_view *view);
+
+/* ---- the index ----------------------------------------------------------------------- */
+
+/* The *index* of a log is a file beside it that tells where each message starts. It is only
+ * of use together with its log, on this machine, and it can be made again at any time. */
+
+/* What tells the log that an index belongs to from all others. */
+typedef struct {
+    uint64_t device;
+    uint64_t inode;
+    unsigned char boot[16]; /* zeros where the system does not name its boots */
+    uint64_t size;          /* of the log's file, bytes */
+    uint64_t mtime;         /* of the log's file, ns */
+} mmb_log_identity;
+
+/* Fill it in for `fd`. Returns 0 or an errno. */
+int mmb_log_identify(int fd, mmb_log_identity *out);
+
+#define MMB_INDEX_HEADER ((uint64_t)4096)
+
+/* The size of the index of `count` messages, bytes. */
+uint64_t mmb_index_bytes(uint64_t count);
+
+/* Write a whole index of `places`, which has no index itself, into the empty file `fd`; `data`
+ * is the log in memory. It is a *settled* one: good for as long as the log's file has the size
+ * and the time of its last change that `identity` says. Returns 0, MMB_EMESSAGE as
+ * mmb_places_find, ENOMEM, or an error of writing. */
+int mmb_index_write(int fd, const mmb_places *places, const unsigned char *data,
+                    const mmb_log_identity *identity);
+
+/* How far the index in `memory`, of which the file has `bytes`, can be used for the log of
+ * `identity`: the number of messages, and the committed end. False if not at all: it is of
+ * another log, of a state of it that is gone, of an earlier boot of the machine, or damaged.
+ * What a writer appends while this is called may be in or not. */
+bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_identity *identity,
+                     uint64_t *count, uint64_t *end);
+
+/* For the writer, who has the index mapped and has made room for mmb_index_bytes(count + 1).
+ * Unsettle: from now on what counts is what is published, while this boot lasts. Publish: the
+ * log has `count` messages by now, of which the last ends at `end`; to be called for every
+ * number in turn, after the message is committed. Settle: as mmb_index_write. */
+void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity);
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end);
+void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

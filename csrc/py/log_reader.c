@@ -1,0 +1,372 @@
+/* log_reader.c - `_core.LogReader`: the messages of a log as memory.
+ *
+ * It maps the file of the log, and its index if there is one, and keeps no descriptor. What
+ * it has handed out are views of its own memory, which keep it alive. */
+
+#include "state.h"
+
+#include "mmb_log.h"
+
+#include <errno.h>
+
+/* A file that outgrows its mapping is mapped again, four times as large each time. */
+enum { MAX_VIEWS = 24 };
+
+/* All fields below `name` are read and written under the object's lock. */
+typedef struct {
+    PyObject_HEAD PyObject *name; /* for error texts; set once by __new__ */
+    mmbpy_state *state;
+    mmb_view data[MAX_VIEWS]; /* the last is in use, earlier ones may be referred to */
+    uint32_t views;
+    mmb_view index;
+    mmb_places places;
+    mmb_tail tail;
+    uint64_t file_bytes;
+} mmbpy_log_reader;
+
+/* ---- errors ------------------------------------------------------------------------- */
+
+/* Raise InvalidMessage for what stands at `place` in place of message `number`. */
+static void raise_invalid(mmbpy_log_reader *self, uint64_t number, uint64_t place,
+                          const char *reason)
+{
+    PyObject *text =
+        PyUnicode_FromFormat("%S: message %llu, at byte %llu: %s", self->name,
+                             (unsigned long long)number, (unsigned long long)place, reason);
+    PyObject *error =
+        text != NULL ? PyObject_CallFunction(self->state->invalid_message, "O", text) : NULL;
+    PyObject *word = PyLong_FromUnsignedLongLong(place / MMB_WORD);
+    PyObject *why = PyUnicode_FromString(reason);
+    if (error != NULL && word != NULL && why != NULL &&
+        PyObject_SetAttrString(error, "reason", why) == 0 &&
+        PyObject_SetAttrString(error, "word", word) == 0) {
+        PyErr_SetObject(self->state->invalid_message, error);
+    }
+    Py_XDECREF(text);
+    Py_XDECREF(error);
+    Py_XDECREF(word);
+    Py_XDECREF(why);
+}
+
+static const char changed[] = "the bytes are no longer those that were there, or the index is of "
+                              "another file; remove it";
+
+/* ---- looking at the files ------------------------------------------------------------ */
+
+/* Have all of [0, bytes) mapped. */
+static int map_data(mmbpy_log_reader *self, int fd, uint64_t bytes)
+{
+    if (self->views > 0 && bytes <= self->data[self->views - 1].length) {
+        return 0;
+    }
+    if (self->views == MAX_VIEWS) {
+        return ENOMEM;
+    }
+    int error = mmb_view_map(fd, bytes, &self->data[self->views]);
+    self->views += error == 0 ? 1 : 0;
+    return error;
+}
+
+static const unsigned char *data_of(const mmbpy_log_reader *self)
+{
+    return self->data[self->views - 1].base;
+}
+
+/* Take over what the index knows beyond what is known already. */
+static void use_index(mmbpy_log_reader *self, int fd, const mmb_log_identity *identity)
+{
+    mmb_log_identity file;
+    uint64_t count, end, start, bytes;
+    if (fd < 0 || mmb_log_identify(fd, &file) != 0 || file.size < MMB_INDEX_HEADER) {
+        return;
+    }
+    if (self->index.base == NULL && mmb_view_map(fd, file.size, &self->index) != 0) {
+        return; /* it goes without */
+    }
+    if (file.size > self->index.length ||
+        !mmb_index_check(self->index.base, file.size, identity, &count, &end) ||
+        count < self->places.count || count == 0) {
+        return;
+    }
+    mmb_places known = {.index = self->index.base, .indexed = count, .count = count, .end = end};
+    if (mmb_places_find(&known, data_of(self), count - 1, &start, &bytes) != 0 ||
+        start + bytes != end) {
+        return; /* whatever it describes, it is not this log */
+    }
+    mmb_places_clear(&self->places);
+    self->places = known;
+}
+
+/* See what is new. Returns 0, an errno, or MMB_EMESSAGE with the reason. */
+static int look(mmbpy_log_reader *self, int fd, int index_fd, const char **reason)
+{
+    mmb_log_identity identity;
+    int error = mmb_log_identify(fd, &identity);
+    error = error != 0 ? error : map_data(self, fd, identity.size);
+    if (error != 0) {
+        return error;
+    }
+    use_index(self, index_fd, &identity);
+    error = mmb_log_hop(fd, &self->places, &self->tail, &self->file_bytes, reason);
+    return error != 0 ? error : map_data(self, fd, self->file_bytes);
+}
+
+static int raise_if(mmbpy_log_reader *self, int error, const char *reason)
+{
+    if (error == MMB_EMESSAGE) {
+        raise_invalid(self, self->places.count, self->places.end, reason);
+    } else if (error != 0) {
+        mmbpy_raise(self->state, error, self->name);
+    }
+    return error != 0 ? -1 : 0;
+}
+
+static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "index_fd", "name", NULL};
+    int fd, index_fd, error;
+    PyObject *name;
+    const char *reason = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiO:LogReader", names, &fd, &index_fd, &name)) {
+        return NULL;
+    }
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    if (state == NULL) {
+        return NULL;
+    }
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_log_reader *self = (mmbpy_log_reader *)alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->state = state;
+    self->name = Py_NewRef(name);
+    Py_BEGIN_ALLOW_THREADS /* nobody else knows the object yet */
+    error = look(self, fd, index_fd, &reason);
+    Py_END_ALLOW_THREADS
+    if (raise_if(self, error, reason) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static void log_dealloc(PyObject *object)
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    for (uint32_t i = 0; i < self->views; i++) {
+        mmb_view_unmap(&self->data[i]);
+    }
+    mmb_view_unmap(&self->index);
+    mmb_places_clear(&self->places);
+    Py_XDECREF(self->name);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(refresh_doc, "refresh($self, fd, index_fd, /)\n--\n\n"
+                          "See what was appended since. Returns the number of messages.");
+
+static PyObject *log_refresh(PyObject *object, PyObject *args)
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    int fd, index_fd, failed;
+    uint64_t count;
+    if (!PyArg_ParseTuple(args, "ii:refresh", &fd, &index_fd)) {
+        return NULL;
+    }
+    MMBPY_LOCK(object)
+    const char *reason = NULL;
+    failed = raise_if(self, look(self, fd, index_fd, &reason), reason);
+    count = self->places.count;
+    MMBPY_UNLOCK()
+    return failed < 0 ? NULL : PyLong_FromUnsignedLongLong(count);
+}
+
+PyDoc_STRVAR(write_index_doc, "write_index($self, fd, index_fd, /)\n--\n\n"
+                              "Write an index into the empty file index_fd; fd is the log's.");
+
+static PyObject *log_write_index(PyObject *object, PyObject *args)
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    int fd, index_fd, error;
+    if (!PyArg_ParseTuple(args, "ii:write_index", &fd, &index_fd)) {
+        return NULL;
+    }
+    MMBPY_LOCK(object)
+    mmb_log_identity identity;
+    error = mmb_log_identify(fd, &identity);
+    if (error == 0) {
+        error = mmb_index_write(index_fd, &self->places, data_of(self), &identity);
+    }
+    MMBPY_UNLOCK()
+    if (raise_if(self, error, changed) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- messages --------------------------------------------------------------------------- */
+
+/* Where message `number` lies. -1 with IndexError or InvalidMessage. */
+static int find(mmbpy_log_reader *self, uint64_t number, uint64_t *start, uint64_t *bytes)
+{
+    if (number >= self->places.count) {
+        PyErr_Format(PyExc_IndexError, "message %llu of a log of %llu messages",
+                     (unsigned long long)number, (unsigned long long)self->places.count);
+        return -1;
+    }
+    if (mmb_places_find(&self->places, data_of(self), number, start, bytes) != 0) {
+        raise_invalid(self, number, *start, changed);
+        return -1;
+    }
+    return 0;
+}
+
+static int find_object(PyObject *object, PyObject *number_object, uint64_t *start, uint64_t *bytes)
+{
+    uint64_t number;
+    int result;
+    if (!mmbpy_as_uint64(number_object, "the number of a message", &number)) {
+        return -1;
+    }
+    MMBPY_LOCK(object)
+    result = find((mmbpy_log_reader *)object, number, start, bytes);
+    MMBPY_UNLOCK()
+    return result;
+}
+
+PyDoc_STRVAR(place_doc, "place($self, number, /)\n--\n\n"
+                        "(start, size) of a message, table included, in bytes.");
+
+static PyObject *log_place(PyObject *object, PyObject *number)
+{
+    uint64_t start, bytes;
+    if (find_object(object, number, &start, &bytes) < 0) {
+        return NULL;
+    }
+    return Py_BuildValue("KK", (unsigned long long)start, (unsigned long long)bytes);
+}
+
+PyDoc_STRVAR(offsets_doc,
+             "offsets($self, first, buffer, /)\n--\n\n"
+             "Fill the buffer with the starts of the messages from first on, u64 each.");
+
+static PyObject *log_offsets(PyObject *object, PyObject *args)
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    Py_buffer buffer;
+    unsigned long long first;
+    int failed = 0;
+    if (!PyArg_ParseTuple(args, "Kw*:offsets", &first, &buffer)) {
+        return NULL;
+    }
+    uint64_t count = (uint64_t)buffer.len / sizeof(uint64_t);
+    MMBPY_LOCK(object)
+    if (first > self->places.count || count > self->places.count - first) {
+        PyErr_SetString(PyExc_IndexError, "the log has fewer messages");
+        failed = -1;
+    } else if (mmb_places_list(&self->places, data_of(self), first, count, buffer.buf) != 0) {
+        raise_invalid(self, first, 0, changed);
+        failed = -1;
+    }
+    MMBPY_UNLOCK()
+    PyBuffer_Release(&buffer);
+    if (failed < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t log_length(PyObject *object)
+{
+    Py_ssize_t count;
+    MMBPY_LOCK(object)
+    count = (Py_ssize_t)((mmbpy_log_reader *)object)->places.count;
+    MMBPY_UNLOCK()
+    return count;
+}
+
+/* ---- memory and properties ---------------------------------------------------------------- */
+
+/* The committed part of the file, as far as it is known now. */
+static int log_getbuffer(PyObject *object, Py_buffer *view, int flags)
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    void *base;
+    Py_ssize_t length;
+    MMBPY_LOCK(object)
+    base = (void *)(uintptr_t)data_of(self);
+    length = (Py_ssize_t)self->places.end;
+    MMBPY_UNLOCK()
+    return PyBuffer_FillInfo(view, object, base, length, 1, flags);
+}
+
+static PyObject *get_committed(PyObject *object, void *Py_UNUSED(closure))
+{
+    uint64_t end;
+    MMBPY_LOCK(object)
+    end = ((mmbpy_log_reader *)object)->places.end;
+    MMBPY_UNLOCK()
+    return PyLong_FromUnsignedLongLong(end);
+}
+
+static PyObject *get_indexed(PyObject *object, void *Py_UNUSED(closure))
+{
+    uint64_t indexed;
+    MMBPY_LOCK(object)
+    indexed = ((mmbpy_log_reader *)object)->places.indexed;
+    MMBPY_UNLOCK()
+    return PyLong_FromUnsignedLongLong(indexed);
+}
+
+static PyObject *get_tail(PyObject *object, void *Py_UNUSED(closure))
+{
+    static const char *const kinds[] = {"none", "fence", "torn", "zeros"};
+    mmb_tail tail;
+    uint64_t bytes;
+    MMBPY_LOCK(object)
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    tail = self->tail;
+    bytes = self->file_bytes > self->places.end ? self->file_bytes - self->places.end : 0;
+    MMBPY_UNLOCK()
+    return Py_BuildValue("sK", kinds[tail], (unsigned long long)bytes);
+}
+
+static PyMethodDef log_methods[] = {
+    {"refresh", log_refresh, METH_VARARGS, refresh_doc},
+    {"write_index", log_write_index, METH_VARARGS, write_index_doc},
+    {"place", log_place, METH_O, place_doc},
+    {"offsets", log_offsets, METH_VARARGS, offsets_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef log_properties[] = {
+    {"committed", get_committed, NULL, "Where the last whole message ends, in bytes.", NULL},
+    {"indexed", get_indexed, NULL, "Messages whose places are taken from the index.", NULL},
+    {"tail", get_tail, NULL,
+     "What follows the last whole message, 'none', 'fence', 'torn' or 'zeros', and how many\n"
+     "bytes that is.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyDoc_STRVAR(log_doc, "LogReader(fd, index_fd, name)\n--\n\n"
+                      "The messages of the file fd, mapped; its buffer is what is committed.\n\n"
+                      "index_fd is the index's file, or -1. Neither is kept.");
+
+static PyType_Slot log_slots[] = {
+    {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},
+    {Py_tp_dealloc, log_dealloc},   {Py_tp_methods, log_methods},
+    {Py_tp_getset, log_properties}, {Py_bf_getbuffer, log_getbuffer},
+    {Py_sq_length, log_length},     {0, NULL},
+};
+
+PyType_Spec mmbpy_log_reader_spec = {
+    .name = "mmapbuilder._core.LogReader",
+    .basicsize = sizeof(mmbpy_log_reader),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = log_slots,
+};

@@ -1,0 +1,353 @@
+"""The read side: the messages of a log as a sequence, memory-mapped."""
+
+import os
+import time
+import warnings
+from collections.abc import Sequence
+
+from .. import _core, _pycapnp
+from .._file import open_regular
+from .index_file import make_index, open_index
+from .unpack import is_packed, unpack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Any, Self, SupportsIndex
+
+    from ..check import Path
+
+    _Base = Sequence[Any]
+else:
+    _Base = Sequence
+
+_SHORTEST_PAUSE = 0.0001
+_LONGEST_PAUSE = 0.005
+
+
+class Messages(_Base):
+    """Some messages of a log, in order: what a slice of it gives.
+
+    A sequence of pycapnp readers, made as they are asked for. Nothing is copied: the
+    readers, and the views of `frame`, keep the memory of the log alive.
+    """
+
+    def __init__(self, log: "Log", numbers: range) -> None:
+        self._log = log
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, key: "SupportsIndex | slice") -> "Any":
+        """Return the root of a message, or the messages of a slice.
+
+        Raises:
+            IndexError: there is no such message.
+            TypeError: the log was opened without a schema.
+            InvalidMessage: someone has changed the file.
+        """
+        if isinstance(key, slice):
+            return Messages(self._log, self._numbers[key])
+        return self._log._root(self._number(key))
+
+    def __iter__(self) -> "Iterator[Any]":
+        numbers = self._numbers
+        if numbers.step != 1 or not numbers:
+            return map(self._log._root, numbers)
+        return self._log._roots(numbers[0], numbers[-1])
+
+    def __reversed__(self) -> "Iterator[Any]":
+        return map(self._log._root, reversed(self._numbers))
+
+    def frame(self, number: "SupportsIndex") -> memoryview:
+        """Return a message as it lies in the file, its table included: read-only memory.
+
+        Raises:
+            IndexError: there is no such message.
+        """
+        return self._log._frame(self._number(number))
+
+    @property
+    def offsets(self) -> "Any":
+        """Where each message starts, in bytes: a NumPy array of uint64."""
+        import numpy as np
+
+        numbers = self._numbers
+        if not numbers:
+            return np.zeros(0, np.uint64)
+        first, last = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
+        found = np.empty(last - first + 1, np.uint64)
+        self._log._reader().offsets(first, found.data)
+        return found[:: numbers.step]
+
+    def _number(self, key: "SupportsIndex") -> int:
+        try:
+            return self._numbers[key]
+        except IndexError:
+            raise IndexError(f"message {key} of {len(self)} messages") from None
+
+    def __repr__(self) -> str:
+        numbers = self._numbers
+        return f"<messages {numbers.start}:{numbers.stop}:{numbers.step} of {self._log!r}>"
+
+
+class Log(Messages):
+    """The messages of a file, read in place; what `open_log` returns.
+
+    A sequence of pycapnp readers. It has the messages that were there when it was opened;
+    `refresh` adds what was appended since. No descriptor is kept.
+    """
+
+    def __init__(
+        self,
+        name: "str | bytes",
+        schema: "Any",
+        index: bool,
+        core: _core.LogReader,
+        identity: "tuple[int, int] | None",
+    ) -> None:
+        super().__init__(self, range(len(core)))
+        self._name = name
+        self._path = os.path.abspath(name)
+        self._schema = schema
+        self._index = index
+        self._core: _core.LogReader | None = core
+        self._memory = memoryview(core)
+        self._identity = identity  # device and inode; None if the file has no name
+        self._warn_if_torn()
+
+    # ---- messages ----
+
+    def _reader(self) -> _core.LogReader:
+        core = self._core
+        if core is None:
+            raise ValueError("I/O operation on closed log")
+        return core
+
+    def _frame(self, number: int) -> memoryview:
+        start, size = self._reader().place(number)
+        return self._memory[start : start + size]
+
+    def _schema_of_roots(self) -> "Any":
+        if self._schema is None:
+            raise TypeError("the log was opened without a schema: open_log(path, schema)")
+        return self._schema
+
+    def _root(self, number: int) -> "Any":
+        schema = self._schema_of_roots()
+        return next(_pycapnp.readers_of_frames(schema, self._frame(number)))
+
+    def _roots(self, first: int, last: int) -> "Iterator[Any]":
+        core = self._reader()
+        start, _ = core.place(first)
+        last_start, size = core.place(last)
+        frames = self._memory[start : last_start + size]
+        return _pycapnp.readers_of_frames(self._schema_of_roots(), frames)
+
+    # ---- a file that grows ----
+
+    def refresh(self) -> int:
+        """See what was appended since; return the number of messages.
+
+        Slices that were taken before keep their messages. If another file has the name
+        by now, or none, there is nothing new.
+
+        Raises:
+            InvalidMessage: what follows is no message.
+            OSError: the file cannot be read.
+        """
+        core = self._reader()
+        fd = self._open_again()
+        if fd >= 0:
+            index = open_index(self._path) if self._index else -1
+            try:
+                count = core.refresh(fd, index)
+            finally:
+                os.close(fd)
+                if index >= 0:
+                    os.close(index)
+            if count != len(self._numbers):
+                self._memory = memoryview(core)
+                self._numbers = range(count)
+        return len(self._numbers)
+
+    def _open_again(self) -> int:
+        if self._identity is None:
+            return -1
+        try:
+            fd = open_regular(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return -1
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) == self._identity:
+            return fd
+        os.close(fd)
+        return -1
+
+    def follow(self, start: int = -1, timeout: "float | None" = None) -> "Iterator[Any]":
+        """Iterate over messages, and wait for more at the end.
+
+        Args:
+            start: the number of the first message; -1 for the next that is appended.
+            timeout: the most seconds to wait for a message; then the iteration ends.
+                Without one it never does.
+
+        Raises: as `refresh`, and TypeError without a schema.
+        """
+        number = start if start >= 0 else self.refresh()
+        while self._wait_for(number, timeout):
+            for root in Messages(self, range(number, len(self))):
+                yield root
+                number += 1
+
+    def _wait_for(
+        self,
+        number: int,
+        timeout: "float | None",
+        clock: "Callable[[], float]" = time.monotonic,
+    ) -> bool:
+        end = None if timeout is None else clock() + timeout
+        pause = _SHORTEST_PAUSE
+        while self.refresh() <= number:
+            left = pause if end is None else end - clock()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return True
+
+    # ---- properties ----
+
+    @property
+    def committed(self) -> int:
+        """Where the last whole message ends, in bytes."""
+        return self._reader().committed
+
+    @property
+    def torn(self) -> int:
+        """Bytes behind the last whole message that are none: a writer was interrupted.
+
+        0 for the log of a `MessageLog` that is open or was killed: what follows there is
+        not part of it.
+        """
+        kind, size = self._reader().tail
+        return 0 if kind == "fence" else size
+
+    def _warn_if_torn(self) -> None:
+        if self.torn:
+            kind, size = self._reader().tail
+            what = "zeros" if kind == "zeros" else "the beginning of a message"
+            warnings.warn(
+                f"{os.fsdecode(self._name)}: the last {size} bytes are no message but {what}; "
+                f"the {len(self)} messages before, {self.committed} bytes, can be read",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    @property
+    def name(self) -> "str | bytes":
+        """The file as it was given."""
+        return self._name
+
+    @property
+    def closed(self) -> bool:
+        """Whether close was called."""
+        return self._core is None
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Let go of the file. Readers and views that are still alive stay valid."""
+        self._core = None
+        self._memory = memoryview(b"")
+
+    def __enter__(self) -> "Self":
+        self._reader()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        schema = None if self._schema is None else _pycapnp.Importable(self._schema)
+        return _open_pickled, (self._path, schema, self._index)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self)} messages"
+        return f"<{type(self).__name__} {self._name!r} {state}>"
+
+
+def _open_pickled(path: "str | bytes", schema: "Any", index: bool) -> Log:
+    return open_log(path, None if schema is None else schema.load(), index=index)
+
+
+def open_log(path: "Path", schema: "Any" = None, *, index: bool = True) -> Log:
+    """Open a file of messages, one after the other, whoever wrote it.
+
+    Any file of standard frames will do: what pycapnp's ``write`` or a C++ program
+    appended, and the log of a `MessageLog`, also while that is open. Files compressed by
+    bzip2 or zstd are unpacked first, into a file without a name.
+
+    Pickled, it is opened again by its path, and its schema is loaded again.
+
+    Args:
+        path: str, bytes or os.PathLike.
+        schema: the struct that all roots are, of a schema that pycapnp has loaded; not
+            needed for `Log.frame` and `Log.offsets`.
+        index: use the index beside the file (``path`` and ``.idx``); make it if it is not
+            there or out of date, and can be made. Without one, opening reads the header
+            of every message.
+
+    Warns:
+        RuntimeWarning: behind the last whole message stands something else.
+
+    Raises:
+        InvalidMessage: what stands there is no message, and not the beginning of one.
+        OSError: it cannot be opened or mapped.
+        TypeError: `schema` is no struct of a loaded schema.
+        ImportError: pycapnp or what unpacks the file is not installed.
+
+    >>> with open("people.capnp", "wb") as file:
+    ...     for name in ["Ada", "Charles"]:
+    ...         addressbook_capnp.Person.new_message(name=name).write(file)
+    >>> with open_log("people.capnp", addressbook_capnp.Person) as log:
+    ...     print(len(log), log[-1].name, [person.name for person in log])
+    2 Charles ['Ada', 'Charles']
+    """
+    if schema is not None:
+        _pycapnp.require_struct(schema)
+    name = os.fspath(path)
+    fd = open_regular(name, os.O_RDONLY)
+    try:
+        if is_packed(fd):
+            with unpack(fd, name) as unpacked:
+                core = _core.LogReader(unpacked.fileno(), -1, os.fsdecode(name))
+            return Log(name, schema, False, core, None)
+        core = _open_core(fd, name, index)
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return Log(name, schema, index, core, (status.st_dev, status.st_ino))
+
+
+def _open_core(fd: int, name: "str | bytes", index: bool) -> _core.LogReader:
+    index_fd = open_index(name) if index else -1
+    try:
+        core = _core.LogReader(fd, index_fd, os.fsdecode(name))
+    finally:
+        if index_fd >= 0:
+            os.close(index_fd)
+    # The index of a log that is being written is its writer's.
+    if index and core.indexed < len(core) and core.tail[0] != "fence":
+        try:
+            make_index(name, fd, core)
+        except OSError:
+            pass  # no right, or no room, to make one
+    return core
