@@ -44,7 +44,7 @@ help:
 # ---- the environment ----------------------------------------------------------
 
 SOURCES := pyproject.toml setup.py MANIFEST.in \
-    $(wildcard csrc/core/*.[ch] csrc/capnp/*.[ch] csrc/py/*.[ch]) \
+    $(wildcard csrc/core/*.[ch] csrc/capnp/*.[ch] csrc/schema/*.[ch] csrc/py/*.[ch]) \
     $(wildcard src/mmapbuilder/*.py src/mmapbuilder/*.pyi src/mmapbuilder/*/*.py)
 
 $(VENV)/.made:
@@ -158,9 +158,9 @@ types: $(VENV)/.dev
 
 # ---- C tests: plain, under ASan with UBSan, under TSan -------------------------
 
-CSTD    := -std=c11 -pthread -Icsrc/core -Icsrc/capnp
+CSTD    := -std=c11 -pthread -Icsrc/core -Icsrc/capnp -Icsrc/schema
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion -Werror
-LIB_SRC := $(wildcard csrc/core/*.c csrc/capnp/*.c)
+LIB_SRC := $(wildcard csrc/core/*.c csrc/capnp/*.c csrc/schema/*.c)
 CTESTS  := $(notdir $(basename $(wildcard csrc/tests/test_*.c)))
 CTEST_SECONDS ?= 300
 

@@ -15,10 +15,11 @@ setup(
             sources=[
                 *sorted(glob("csrc/core/*.c")),
                 *sorted(glob("csrc/capnp/*.c")),
+                *sorted(glob("csrc/schema/*.c")),
                 *sorted(glob("csrc/py/*.c")),
             ],
             depends=sorted(glob("csrc/*/*.h")),
-            include_dirs=["csrc/core", "csrc/capnp", "csrc/py"],
+            include_dirs=["csrc/core", "csrc/capnp", "csrc/schema", "csrc/py"],
             define_macros=[] if free_threaded else [("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-std=c11", "-pthread", "-fvisibility=hidden"],
             extra_link_args=["-pthread"],

@@ -1,4 +1,4 @@
-/* utf8.h - is this UTF-8? Private to csrc/capnp. */
+/* utf8.h - is this UTF-8? Private to csrc/capnp and csrc/schema. */
 #ifndef MMB_UTF8_H
 #define MMB_UTF8_H
 

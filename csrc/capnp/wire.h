@@ -1,6 +1,6 @@
 /* wire.h - bytes of the wire format: little-endian numbers and the fields of pointers.
  *
- * Private to csrc/capnp. Everything here is pure: no bounds are checked, no memory
+ * Private to csrc/capnp and csrc/schema. Everything here is pure: no bounds are checked, no memory
  * is kept. Numbers are put together byte by byte, which works for any alignment
  * and byte order and which compilers turn into a single load or store.
  */

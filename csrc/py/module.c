@@ -1,6 +1,7 @@
 /* module.c - the extension module `mmapbuilder._core`. */
 
 #include "column_args.h"
+#include "plan_type.h"
 #include "state.h"
 
 PyDoc_STRVAR(module_doc, "Files mapped over a huge address range, growing as they are written.\n\n"
@@ -30,6 +31,9 @@ static int module_exec(PyObject *module)
     if ((state->log_reader_type = add_type(module, &mmbpy_log_reader_spec)) == NULL) {
         return -1;
     }
+    if ((state->plan_type = add_type(module, &mmbpy_plan_spec)) == NULL) {
+        return -1;
+    }
     if (mmbpy_add_errors(module, state) < 0) {
         return -1;
     }
@@ -57,6 +61,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->window_type);
     Py_VISIT(state->segments_type);
     Py_VISIT(state->log_reader_type);
+    Py_VISIT(state->plan_type);
     Py_VISIT(state->capacity_error);
     Py_VISIT(state->invalid_message);
     return 0;
@@ -72,6 +77,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->window_type);
     Py_CLEAR(state->segments_type);
     Py_CLEAR(state->log_reader_type);
+    Py_CLEAR(state->plan_type);
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);
     return 0;

@@ -19,6 +19,7 @@ typedef struct {
     PyTypeObject *window_type;
     PyTypeObject *segments_type;
     PyTypeObject *log_reader_type;
+    PyTypeObject *plan_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
 } mmbpy_state;

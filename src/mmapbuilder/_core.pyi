@@ -1,7 +1,7 @@
 # Private: use the names that mmapbuilder itself offers.
 
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeAlias, final, overload, type_check_only
+from typing import Any, Self, SupportsIndex, TypeAlias, final, overload, type_check_only
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -116,6 +116,30 @@ def recover(
 
 # Offsets, their width, bytes, valid bits, number of the first string, count.
 _Strings: TypeAlias = tuple[Buffer, int, Buffer, Buffer | None, int, int]
+
+@final
+class Plan:
+    def __new__(
+        cls,
+        types: list[tuple[int, int]],
+        structs: list[tuple[Any, ...]],
+        enums: list[list[str | None]],
+        /,
+    ) -> Self: ...
+    def read(
+        self,
+        segments: tuple[Buffer, ...],
+        type: int,
+        segment: int,
+        word: int,
+        start: int,
+        stop: int,
+        style: int,
+        row_class: Any,
+        fields: frozenset[str] | None,
+        trusted: bool,
+        /,
+    ) -> tuple[Any, str | None]: ...
 
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /

@@ -9,12 +9,14 @@ from .builder import GIB, MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any, Self, SupportsIndex
 
     from ._file import FileLike, Name
     from .arrays import Space
+    from .columns.room import BuilderMemory
+    from .columns.schema import Plan
 
 
 class MessageBuilder:
@@ -262,6 +264,54 @@ class MessageBuilder:
 
         arrays.fill(self._space(), path, columns)
         self._open_map().tell()  # raises if a store found the disk full
+
+    # ---- rows ----
+
+    def to_dict(self, *, trusted: bool = False) -> "dict[str, Any]":
+        """Return what was built so far as a dict; see `Message.to_dict`."""
+        from .columns import rows
+
+        return rows.to_dict(self._plan(), self._memory(), trusted)
+
+    def rows(
+        self,
+        *path: "str | SupportsIndex",
+        as_: "Any" = dict,
+        start: int = 0,
+        stop: int | None = None,
+        trusted: bool = False,
+    ) -> "list[Any]":
+        """Return the list at `path` as rows; see `Message.rows`."""
+        from .columns import rows
+
+        return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
+
+    def iter_rows(
+        self,
+        *path: "str | SupportsIndex",
+        as_: "Any" = dict,
+        chunk: int = 65536,
+        trusted: bool = False,
+    ) -> "Iterator[Any]":
+        """Return an iterator over the list at `path`; see `Message.iter_rows`."""
+        from .columns import rows
+
+        return rows.iter_rows(self._plan(), self._memory(), path, as_, chunk, trusted)
+
+    def _plan(self) -> "Plan":
+        from .columns.schema import plan_of
+
+        if self._schema is None:
+            raise ValueError(
+                "the schema of the root is not known: make the root with init_root(), or set schema"
+            )
+        return plan_of(self._schema)
+
+    def _memory(self) -> "BuilderMemory":
+        from .columns.room import BuilderMemory
+
+        self._open_map().tell()  # raises what poisoned the map
+        return BuilderMemory(self)
 
     def _space(self) -> "Space":
         """Describe the memory of the message to `arrays`."""

@@ -7,11 +7,14 @@ from ._file import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any, Self, SupportsIndex
 
     from .arrays import Space
     from .check import Path
+    from .columns.memory import ReadMemory
+    from .columns.schema import Plan
 
 
 class Message:
@@ -127,6 +130,97 @@ class Message:
         from . import arrays
 
         return arrays.table(self._space(), path, columns)
+
+    # ---- rows ----
+
+    def to_dict(self, *, trusted: bool = False) -> "dict[str, Any]":
+        """Return the whole message as a dict, as pycapnp's ``root.to_dict()`` does.
+
+        Structs and groups become dicts, lists become lists, enums their names; Text is
+        str, Data is bytes, Void is None. A pointer that is not set has no key, unless it
+        is the active member of a union, which is the only one with a key. An enum's
+        number without a name is ``@7``, where pycapnp fails. Pointers of any type and
+        capabilities are left out, with a warning if there are any.
+
+        A hostile message can point at one object many times. Of more than four times its
+        words nothing is made, unless it is `trusted`.
+
+        >>> with MessageBuilder("alice.bin") as b:
+        ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
+        >>> with open_message("alice.bin", addressbook_capnp.Person) as m:
+        ...     print(m.to_dict()["name"])
+        Alice
+
+        Raises:
+            InvalidMessage: the bytes are no valid message; nested more than 1000 deep.
+            ValueError: the message is closed.
+        """
+        from .columns import rows
+
+        return rows.to_dict(self._plan(), self._memory(), trusted)
+
+    def rows(
+        self,
+        *path: "str | SupportsIndex",
+        as_: "Any" = dict,
+        start: int = 0,
+        stop: int | None = None,
+        trusted: bool = False,
+    ) -> "list[Any]":
+        """Return the list at `path`, or its elements from `start` to `stop`, as rows.
+
+        Args:
+            path: field names and list indexes from the root.
+            as_: ``dict``: as in `to_dict`. ``tuple``: a value for each field, in the order
+                of the schema; None for what is not set and for members of a union that
+                are not active, the default for Text and Data that have one; structs in
+                them are tuples, too. A class: it is called with such values as keywords
+                (those that it names, if it is a dataclass, an attrs class, a msgspec
+                Struct or a named tuple); structs in them are dicts.
+            start: the first element, as in slices.
+            stop: the element after the last, as in slices.
+            trusted: as in `to_dict`.
+
+        >>> with MessageBuilder("people.bin") as b:
+        ...     book = b.init_root(addressbook_capnp.AddressBook)
+        ...     b.fill("people", id=[7, 8], name=["Ada", "Charles"])
+        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
+        ...     print([row["name"] for row in m.rows("people", start=-1)])
+        ['Charles']
+
+        Raises:
+            KeyError, IndexError: the path leads nowhere.
+            TypeError: it leads to no list.
+            InvalidMessage, ValueError: as `to_dict`.
+        """
+        from .columns import rows
+
+        return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
+
+    def iter_rows(
+        self,
+        *path: "str | SupportsIndex",
+        as_: "Any" = dict,
+        chunk: int = 65536,
+        trusted: bool = False,
+    ) -> "Iterator[Any]":
+        """Return an iterator over the list at `path`, of which `chunk` rows are made at a time.
+
+        As `rows` otherwise. The iterator keeps the memory alive, also after `close`.
+        """
+        from .columns import rows
+
+        return rows.iter_rows(self._plan(), self._memory(), path, as_, chunk, trusted)
+
+    def _plan(self) -> "Plan":
+        from .columns.schema import plan_of
+
+        return plan_of(self._schema)
+
+    def _memory(self) -> "ReadMemory":
+        from .columns.memory import ReadMemory
+
+        return ReadMemory(self._open_segments())
 
     def _space(self) -> "Space":
         """Describe the memory of the message to `arrays`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
 from .. import _core
+from ..columns.locate import PathError, invalid, spell
 from .layout import POINTERS, Field, Struct, Type
 
 TYPE_CHECKING = False
@@ -23,13 +24,6 @@ _NULL, _STRUCT, _LIST, _CAPABILITY = range(4)
 # Bits of one element of a list, by the element size that its pointer gives.
 ELEMENT_BITS = (0, 1, 8, 16, 32, 64)
 BIT, BYTE, POINTER, COMPOSITE = 1, 2, 6, 7
-
-
-class PathError(KeyError, ValueError):
-    """A path that leads nowhere: no such field, not set, or not the active member."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +114,6 @@ class Target:
     """The steps taken."""
     rest: tuple[str, ...]
     """Steps that are left: fields of the structs in the list that was reached."""
-
-
-def spell(path: Sequence[Step]) -> str:
-    """Write a path as one would in code: ``people[3].name``."""
-    text = ""
-    for step in path:
-        if isinstance(step, str):
-            text += f".{step}" if text else step
-        else:
-            text += f"[{step}]"
-    return text or "the root"
-
-
-def invalid(reason: str, segment: int, word: int) -> _core.InvalidMessage:
-    """Make the exception for a flaw at a place."""
-    error = _core.InvalidMessage(f"{reason} (segment {segment}, word {word})")
-    error.reason, error.segment, error.word = reason, segment, word
-    return error
 
 
 def active(space: Space, place: Place | None, tag_offset: int) -> int:
@@ -299,3 +275,6 @@ def _resolve(space: Space, kind: Type, segment: int, word: int) -> Place | Eleme
     else:
         return None
     raise invalid(f"a pointer leads to something else than {_WANTED[kind.kind]}", segment, word)
+
+
+__all__ = ["PathError", "Space", "follow", "invalid", "spell"]

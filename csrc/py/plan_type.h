@@ -1,0 +1,24 @@
+/* plan_type.h - a plan as a Python object, with the names that dicts and attributes have.
+ *
+ * Everything in it is set while it is made, and constant afterwards. */
+#ifndef MMBPY_PLAN_TYPE_H
+#define MMBPY_PLAN_TYPE_H
+
+#include "read.h"
+#include "state.h"
+
+typedef struct {
+    PyObject_HEAD mmb_plan *plan; /* owned */
+    PyObject **names;             /* of fields, interned */
+    PyObject **fields_by_name;    /* a dict for each struct: name -> number of the field */
+    PyObject **enumerants;        /* names by number, as the plan has them; NULL: no such number */
+    PyObject **numbers_by_name;   /* a dict for each enum: name -> number */
+} mmbpy_plan;
+
+/* What other files add to the type. */
+PyObject *mmbpy_plan_read(PyObject *self, PyObject *args, PyObject *kwargs); /* rows_out.c */
+extern const char mmbpy_plan_read_doc[];
+
+extern PyType_Spec mmbpy_plan_spec;
+
+#endif

@@ -1,0 +1,375 @@
+/* rows_out.c - structs of a message as Python's dicts, tuples and objects.
+ *
+ * No Python code runs while bytes of the message are looked at, but where a class of the
+ * caller makes an object of a row, between two rows. */
+
+#include "column_args.h"
+#include "plan_type.h"
+
+/* What stands for a struct. A row of the first two kinds has them nested in it as well. */
+typedef enum {
+    AS_DICT,   /* keys for what is set, as pycapnp's to_dict() */
+    AS_TUPLE,  /* a value for each field; None for what is not set */
+    AS_OBJECT, /* keywords for a class: a value for each field; dicts are nested in it */
+} row_style;
+
+/* Structs that are not there stand for others of which they are the members: a struct can
+ * be a member of its own union, and then there is no end. */
+enum { MOST_ABSENT = 8 };
+
+typedef struct {
+    const mmbpy_plan *self;
+    const mmb_plan *plan;
+    mmbpy_state *state;
+    mmb_reading reading;
+    row_style style;
+    PyObject *class;   /* for AS_OBJECT; borrowed */
+    PyObject *fields;  /* a set of the names that `class` takes, or NULL for all; borrowed */
+    uint32_t depth;    /* structs and lists around the present place */
+    uint32_t absent;   /* structs around it that are not there */
+    uint32_t left_out; /* number of the first field that was set but cannot be shown */
+} reader;
+
+static PyObject *invalid(const reader *r)
+{
+    return mmbpy_raise_invalid(r->state, &r->reading.flaw);
+}
+
+static PyObject *fail(reader *r, uint32_t segment, uint64_t word, const char *reason)
+{
+    mmb_reading_fail(&r->reading, segment, word, reason);
+    return invalid(r);
+}
+
+static PyObject *read_record(reader *r, uint32_t type, const mmb_record *record, row_style style);
+
+/* ---- values ------------------------------------------------------------------------- */
+
+static PyObject *enumerant(const reader *r, uint32_t number, uint32_t value)
+{
+    const mmb_plan_enum *type = &r->plan->enums[number];
+    PyObject *name = value < type->count ? r->self->enumerants[type->first + value] : NULL;
+    return name != NULL ? Py_NewRef(name) : PyUnicode_FromFormat("@%u", (unsigned)value);
+}
+
+static PyObject *float_of(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return PyFloat_FromDouble(value);
+}
+
+static PyObject *float32_of(uint64_t bits)
+{
+    uint32_t narrow = (uint32_t)bits;
+    float value;
+    memcpy(&value, &narrow, sizeof value);
+    return PyFloat_FromDouble((double)value);
+}
+
+/* What `bits`, the default taken into account, mean. */
+static PyObject *number(const reader *r, const mmb_plan_type *type, uint64_t bits)
+{
+    switch (type->kind) {
+    case MMB_BOOL:
+        return PyBool_FromLong((long)bits);
+    case MMB_INT8:
+        return PyLong_FromLong((int8_t)bits);
+    case MMB_INT16:
+        return PyLong_FromLong((int16_t)bits);
+    case MMB_INT32:
+        return PyLong_FromLong((int32_t)bits);
+    case MMB_INT64:
+        return PyLong_FromLongLong((int64_t)bits);
+    case MMB_UINT8:
+    case MMB_UINT16:
+    case MMB_UINT32:
+    case MMB_UINT64:
+        return PyLong_FromUnsignedLongLong(bits);
+    case MMB_FLOAT32:
+        return float32_of(bits);
+    case MMB_FLOAT64:
+        return float_of(bits);
+    case MMB_ENUM:
+        return enumerant(r, type->target, (uint32_t)bits);
+    default:
+        return Py_NewRef(Py_None);
+    }
+}
+
+static PyObject *bytes_or_str(bool text, const unsigned char *start, uint64_t length)
+{
+    return text ? PyUnicode_DecodeUTF8((const char *)start, (Py_ssize_t)length, NULL)
+                : PyBytes_FromStringAndSize((const char *)start, (Py_ssize_t)length);
+}
+
+static PyObject *read_list(reader *r, uint32_t element, const mmb_span *span, uint64_t start,
+                           uint64_t stop, row_style style);
+
+/* What the pointer at a place leads to. Where it is null: `*is_null` is set, and what comes
+ * back is what such a pointer stands for, or NULL without an exception if `absent`. */
+static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_plan_field *field,
+                              uint32_t segment, uint64_t word, bool there, bool absent,
+                              row_style style)
+{
+    const unsigned char *start = NULL;
+    uint64_t length = 0;
+    bool is_null = true;
+    mmb_span span = {.is_null = true};
+    mmb_record record = {0};
+    mmb_object object;
+    int error = 0;
+    switch (type->kind) {
+    case MMB_TEXT:
+    case MMB_DATA:
+        if (there) {
+            error =
+                mmb_read_bytes(&r->reading, segment, word, type->kind == MMB_TEXT, &start, &length);
+        }
+        if (error == 0 && start == NULL && field != NULL && field->default_start != NULL &&
+            (!absent || style == AS_TUPLE || style == AS_OBJECT)) {
+            start = field->default_start;
+            length = field->default_bytes;
+        }
+        if (error != 0) {
+            return invalid(r);
+        }
+        return start == NULL && absent ? NULL : bytes_or_str(type->kind == MMB_TEXT, start, length);
+    case MMB_LIST:
+        if (there && mmb_read_span(&r->reading, segment, word, r->plan->types[type->target].kind,
+                                   &span) != 0) {
+            return invalid(r);
+        }
+        return span.is_null && absent ? NULL
+                                      : read_list(r, type->target, &span, 0, span.count,
+                                                  style == AS_TUPLE ? AS_TUPLE : AS_DICT);
+    case MMB_STRUCT:
+        if (there && mmb_read_struct(&r->reading, segment, word, &record, &is_null) != 0) {
+            return invalid(r);
+        }
+        if (is_null && absent) {
+            return NULL;
+        }
+        if (is_null && r->absent == MOST_ABSENT) {
+            return style == AS_TUPLE ? Py_NewRef(Py_None) : PyDict_New();
+        }
+        r->absent += is_null ? 1 : 0;
+        PyObject *result =
+            read_record(r, type->target, &record, style == AS_TUPLE ? AS_TUPLE : AS_DICT);
+        r->absent -= is_null ? 1 : 0;
+        return result;
+    default: /* AnyPointer, interfaces */
+        if (there) {
+            if (mmb_resolve(r->reading.segments, r->reading.count, segment, word, &object,
+                            &r->reading.flaw) != 0) {
+                return invalid(r);
+            }
+            if (object.kind != MMB_TO_NOTHING && r->left_out == MMB_NONE && field != NULL) {
+                r->left_out = (uint32_t)(field - r->plan->fields);
+            }
+        }
+        return absent ? NULL : Py_NewRef(Py_None);
+    }
+}
+
+/* ---- lists --------------------------------------------------------------------------- */
+
+static PyObject *read_element(reader *r, const mmb_plan_type *type, const mmb_span *span,
+                              uint64_t index, row_style style)
+{
+    mmb_record record;
+    if (type->kind == MMB_STRUCT) {
+        mmb_span_record(span, index, &record);
+        return read_record(r, type->target, &record, style);
+    }
+    if (mmb_kind_is_pointer(type->kind)) {
+        mmb_span_record(span, index, &record);
+        return read_pointer(r, type, NULL, record.segment, record.word, true, false, style);
+    }
+    return number(r, type, mmb_span_bits(span, index, mmb_kind_bits(type->kind)));
+}
+
+static PyObject *make_object(const reader *r, PyObject *keywords)
+{
+    if (keywords == NULL) {
+        return NULL;
+    }
+    PyObject *nothing = PyTuple_New(0);
+    PyObject *made = nothing == NULL ? NULL : PyObject_Call(r->class, nothing, keywords);
+    Py_XDECREF(nothing);
+    Py_DECREF(keywords);
+    return made;
+}
+
+static PyObject *read_list(reader *r, uint32_t element, const mmb_span *span, uint64_t start,
+                           uint64_t stop, row_style style)
+{
+    if (++r->depth > MMB_MOST_DEPTH) {
+        return fail(r, span->segment, span->word, "the message is nested too deeply");
+    }
+    PyObject *list = PyList_New((Py_ssize_t)(stop - start));
+    for (uint64_t i = start; list != NULL && i < stop; i++) {
+        PyObject *item = read_element(r, &r->plan->types[element], span, i, style);
+        if (style == AS_OBJECT) {
+            item = make_object(r, item);
+        }
+        if (item == NULL || PyList_SetItem(list, (Py_ssize_t)(i - start), item) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    r->depth--;
+    return list;
+}
+
+/* ---- structs ------------------------------------------------------------------------- */
+
+/* The value of a field, or NULL without an exception if it is not to be shown. */
+static PyObject *read_field(reader *r, const mmb_plan_field *field, uint32_t tag,
+                            const mmb_record *record, row_style style)
+{
+    const mmb_plan_type *type = &r->plan->types[field->type];
+    if (field->tag != MMB_NONE && field->tag != tag) {
+        return NULL;
+    }
+    if (type->kind == MMB_GROUP) {
+        return read_record(r, type->target, record, style == AS_TUPLE ? AS_TUPLE : AS_DICT);
+    }
+    if (mmb_kind_is_pointer(type->kind)) {
+        uint64_t word;
+        bool there = mmb_record_pointer(record, field->offset, &word);
+        bool absent = field->tag == MMB_NONE || style != AS_DICT;
+        return read_pointer(r, type, field, record->segment, word, there, absent, style);
+    }
+    return number(r, type,
+                  mmb_record_bits(record, field->offset, mmb_kind_bits(type->kind)) ^
+                      field->default_bits);
+}
+
+static PyObject *record_dict(reader *r, const mmb_plan_struct *type, const mmb_record *record,
+                             row_style style)
+{
+    uint32_t tag = mmb_record_tag(record, type);
+    PyObject *dict = PyDict_New();
+    for (uint32_t i = type->first; dict != NULL && i < type->first + type->count; i++) {
+        PyObject *name = r->self->names[i];
+        if (style == AS_OBJECT && r->fields != NULL) {
+            int wanted = PySet_Contains(r->fields, name);
+            if (wanted <= 0) {
+                if (wanted < 0) {
+                    Py_CLEAR(dict);
+                }
+                continue;
+            }
+        }
+        PyObject *value = read_field(r, &r->plan->fields[i], tag, record, style);
+        if (value == NULL && !PyErr_Occurred()) {
+            if (style == AS_DICT) {
+                continue;
+            }
+            value = Py_NewRef(Py_None);
+        }
+        if (value == NULL || PyDict_SetItem(dict, name, value) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(value);
+    }
+    return dict;
+}
+
+static PyObject *record_tuple(reader *r, const mmb_plan_struct *type, const mmb_record *record)
+{
+    uint32_t tag = mmb_record_tag(record, type);
+    PyObject *tuple = PyTuple_New((Py_ssize_t)type->count);
+    for (uint32_t i = 0; tuple != NULL && i < type->count; i++) {
+        PyObject *value = read_field(r, &r->plan->fields[type->first + i], tag, record, AS_TUPLE);
+        if (value == NULL && !PyErr_Occurred()) {
+            value = Py_NewRef(Py_None);
+        }
+        if (value == NULL || PyTuple_SetItem(tuple, (Py_ssize_t)i, value) < 0) {
+            Py_CLEAR(tuple);
+        }
+    }
+    return tuple;
+}
+
+static PyObject *read_record(reader *r, uint32_t type, const mmb_record *record, row_style style)
+{
+    if (++r->depth > MMB_MOST_DEPTH) {
+        return fail(r, record->segment, record->word, "the message is nested too deeply");
+    }
+    const mmb_plan_struct *layout = &r->plan->structs[type];
+    PyObject *result =
+        style == AS_TUPLE ? record_tuple(r, layout, record) : record_dict(r, layout, record, style);
+    r->depth--;
+    return result;
+}
+
+/* ---- the method ---------------------------------------------------------------------- */
+
+/* What slices do with a start and a stop that are negative or too large. */
+static uint64_t clip(long long index, uint64_t count)
+{
+    if (index < 0) {
+        index = (uint64_t)-(index + 1) >= count ? 0 : index + (long long)count;
+    }
+    return (uint64_t)index < count ? (uint64_t)index : count;
+}
+
+static PyObject *read_target(reader *r, const mmb_plan_type *type, uint32_t segment, uint64_t word,
+                             long long start, long long stop)
+{
+    if (type->kind != MMB_LIST) {
+        return read_pointer(r, type, NULL, segment, word, true, false, r->style);
+    }
+    mmb_span span;
+    if (mmb_read_span(&r->reading, segment, word, r->plan->types[type->target].kind, &span) != 0) {
+        return invalid(r);
+    }
+    uint64_t first = clip(start, span.count);
+    uint64_t end = clip(stop, span.count);
+    return read_list(r, type->target, &span, first, end > first ? end : first, r->style);
+}
+
+const char mmbpy_plan_read_doc[] =
+    "read($self, segments, type, segment, word, start, stop, style, row_class, fields,\n"
+    "     trusted, /)\n--\n\n"
+    "Read what the pointer at a place leads to, as dicts (style 0), tuples (1) or objects\n"
+    "(2). Of a list, elements from start to stop.\n\n"
+    "Returns the value, and the name of a field that was set but has been left out, or\n"
+    "None.";
+
+PyObject *mmbpy_plan_read(PyObject *object, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *tuple, *fields, *result = NULL;
+    unsigned int type, segment;
+    unsigned long long word;
+    long long start, stop;
+    int style, trusted;
+    mmbpy_memory memory = {0};
+    reader r = {.self = (mmbpy_plan *)object, .left_out = MMB_NONE};
+    r.plan = r.self->plan;
+    r.state = mmbpy_state_of_type(Py_TYPE(object));
+    if (r.state == NULL ||
+        !PyArg_ParseTuple(args, "O!IIKLLiOOp:read", &PyTuple_Type, &tuple, &type, &segment, &word,
+                          &start, &stop, &style, &r.class, &fields, &trusted)) {
+        return NULL;
+    }
+    if (type >= r.plan->type_count) {
+        PyErr_SetString(PyExc_ValueError, "there is no such type");
+        return NULL;
+    }
+    r.style = (row_style)style;
+    r.fields = fields == Py_None ? NULL : fields;
+    if (mmbpy_memory_get(tuple, false, &memory)) {
+        mmb_reading_start(&r.reading, memory.segments, memory.count, trusted != 0);
+        PyObject *value = read_target(&r, &r.plan->types[type], segment, word, start, stop);
+        if (value != NULL && r.left_out != MMB_NONE) {
+            result = PyTuple_Pack(2, value, r.self->names[r.left_out]);
+        } else if (value != NULL) {
+            result = PyTuple_Pack(2, value, Py_None);
+        }
+        Py_XDECREF(value);
+    }
+    mmbpy_memory_release(&memory);
+    return result;
+}

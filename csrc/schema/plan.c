@@ -1,0 +1,142 @@
+/* plan.c - making a plan, and checking that its numbers hold together. See plan.h. */
+#include "plan.h"
+
+#include <stdlib.h>
+
+/* calloc, which may answer NULL where nothing is asked for. */
+static void *array(size_t count, size_t size, bool *good)
+{
+    void *made = calloc(count + 1, size);
+    *good = *good && made != NULL;
+    return made;
+}
+
+mmb_plan *mmb_plan_new(const mmb_plan *sizes)
+{
+    mmb_plan *plan = malloc(sizeof *plan);
+    if (plan == NULL) {
+        return NULL;
+    }
+    bool good = true;
+    *plan = *sizes;
+    plan->types = array(sizes->type_count, sizeof *plan->types, &good);
+    plan->structs = array(sizes->struct_count, sizeof *plan->structs, &good);
+    plan->fields = array(sizes->field_count, sizeof *plan->fields, &good);
+    plan->enums = array(sizes->enum_count, sizeof *plan->enums, &good);
+    plan->members = array(sizes->member_count, sizeof *plan->members, &good);
+    plan->enumerants = array(sizes->enumerant_count, sizeof *plan->enumerants, &good);
+    plan->text = array(sizes->text_bytes, 1, &good);
+    if (!good) {
+        mmb_plan_free(plan);
+        return NULL;
+    }
+    return plan;
+}
+
+void mmb_plan_free(mmb_plan *plan)
+{
+    if (plan == NULL) {
+        return;
+    }
+    free(plan->types);
+    free(plan->structs);
+    free(plan->fields);
+    free(plan->enums);
+    free(plan->members);
+    free((void *)plan->enumerants);
+    free(plan->text);
+    free(plan);
+}
+
+static bool fits(uint32_t first, uint32_t count, uint32_t all)
+{
+    return first <= all && count <= all - first;
+}
+
+static bool check_type(const mmb_plan *plan, const mmb_plan_type *type)
+{
+    switch (type->kind) {
+    case MMB_LIST:
+        return type->target < plan->type_count && plan->types[type->target].kind != MMB_GROUP;
+    case MMB_ENUM:
+        return type->target < plan->enum_count;
+    case MMB_STRUCT:
+    case MMB_GROUP:
+        return type->target < plan->struct_count &&
+               plan->structs[type->target].is_group == (type->kind == MMB_GROUP);
+    default:
+        return (unsigned)type->kind < MMB_TYPE_KINDS;
+    }
+}
+
+/* A group must lie in the sections of its holder, and hold no group around it: then going
+ * from groups into groups comes to an end. */
+static bool check_field(const mmb_plan *plan, uint32_t holder, const mmb_plan_field *field)
+{
+    const mmb_plan_struct *record = &plan->structs[holder];
+    if (field->type >= plan->type_count || field->name == NULL) {
+        return false;
+    }
+    if (field->tag != MMB_NONE && field->tag >= record->members) {
+        return false;
+    }
+    mmb_type_kind kind = plan->types[field->type].kind;
+    if (kind == MMB_GROUP) {
+        uint32_t target = plan->types[field->type].target;
+        const mmb_plan_struct *group = &plan->structs[target];
+        return target > holder && group->data_words <= record->data_words &&
+               group->pointer_words <= record->pointer_words;
+    }
+    if (mmb_kind_is_pointer(kind)) {
+        return field->offset < record->pointer_words;
+    }
+    uint64_t bits = mmb_kind_bits(kind);
+    return field->offset + bits <= 64u * (uint64_t)record->data_words &&
+           (bits == 0 || field->offset % bits == 0);
+}
+
+static bool check_struct(const mmb_plan *plan, uint32_t number)
+{
+    const mmb_plan_struct *record = &plan->structs[number];
+    if (!fits(record->first, record->count, plan->field_count) ||
+        !fits(record->first_member, record->members, plan->member_count)) {
+        return false;
+    }
+    if (record->members != 0 && (record->tag_offset % 16 != 0 ||
+                                 record->tag_offset + 16u > 64u * (uint64_t)record->data_words)) {
+        return false;
+    }
+    for (uint32_t tag = 0; tag < record->members; tag++) {
+        uint32_t field = plan->members[record->first_member + tag];
+        if (field != MMB_NONE &&
+            (field < record->first || field - record->first >= record->count)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < record->count; i++) {
+        if (!check_field(plan, number, &plan->fields[record->first + i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool mmb_plan_check(const mmb_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->type_count; i++) {
+        if (!check_type(plan, &plan->types[i])) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < plan->enum_count; i++) {
+        if (!fits(plan->enums[i].first, plan->enums[i].count, plan->enumerant_count)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < plan->struct_count; i++) {
+        if (!check_struct(plan, i)) {
+            return false;
+        }
+    }
+    return true;
+}

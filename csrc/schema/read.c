@@ -1,0 +1,165 @@
+/* read.c - following pointers to what a schema expects. See read.h. */
+#include "read.h"
+
+#include "utf8.h"
+
+/* Of a message that nobody overlaps, each word is visited once. Objects without words take
+ * none of a message and yet come to something, so that a few are free. */
+enum { TIMES = 4, FREE_WORDS = 1 << 16 };
+
+void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32_t count,
+                       bool trusted)
+{
+    *reading = (mmb_reading){.segments = segments, .count = count, .budget = UINT64_MAX};
+    if (!trusted) {
+        reading->budget = FREE_WORDS;
+        for (uint32_t i = 0; i < count; i++) {
+            reading->budget += TIMES * segments[i].words;
+        }
+    }
+}
+
+int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, const char *reason)
+{
+    reading->flaw = (mmb_flaw){.segment = segment, .word = word, .reason = reason};
+    return MMB_EMESSAGE;
+}
+
+int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, uint64_t words)
+{
+    if (words > reading->budget) {
+        return mmb_reading_fail(reading, segment, word,
+                                "many times the words of the message are pointed at: objects "
+                                "overlap (if the message can be trusted, say trusted=True)");
+    }
+    reading->budget -= words;
+    return 0;
+}
+
+int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_record *out,
+                    bool *is_null)
+{
+    mmb_object object;
+    *out = (mmb_record){0};
+    *is_null = true;
+    if (mmb_resolve(reading->segments, reading->count, segment, word, &object, &reading->flaw) !=
+        0) {
+        return MMB_EMESSAGE;
+    }
+    if (object.kind == MMB_TO_NOTHING) {
+        return 0;
+    }
+    if (object.kind != MMB_TO_STRUCT) {
+        return mmb_reading_fail(reading, segment, word,
+                                "a pointer leads to something else than a struct");
+    }
+    const unsigned char *base = reading->segments[object.segment].base;
+    *out = (mmb_record){
+        .data = base + (uint64_t)object.word * MMB_WORD,
+        .word = (uint64_t)object.word + object.data_words,
+        .data_bits = 64u * object.data_words,
+        .pointers = object.pointer_words,
+        .segment = object.segment,
+    };
+    *is_null = false;
+    return mmb_reading_charge(reading, segment, word,
+                              (uint64_t)object.data_words + object.pointer_words + 1);
+}
+
+/* Whether elements as they are stored can be read as what the schema says. */
+static const char *mismatch(const mmb_object *list, mmb_type_kind element)
+{
+    bool is_bits = list->element_size == 1;
+    if (element == MMB_BOOL) {
+        return is_bits || list->elements == 0 ? NULL : "a list of something else stands for bits";
+    }
+    if (element == MMB_VOID) {
+        return NULL;
+    }
+    if (is_bits && list->elements != 0) {
+        return "a list of bits stands for something else";
+    }
+    if (list->elements == 0 || element == MMB_STRUCT) {
+        return NULL;
+    }
+    if (mmb_kind_is_pointer(element)) {
+        return list->pointer_words != 0 ? NULL : "a list without pointers stands for one of them";
+    }
+    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
+    uint32_t stored =
+        list->element_size == MMB__COMPOSITE ? 64u * list->data_words : bits[list->element_size];
+    return stored >= mmb_kind_bits(element) ? NULL
+                                            : "the elements of a list are smaller than their type";
+}
+
+int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_type_kind element,
+                  mmb_span *out)
+{
+    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
+    mmb_object object;
+    *out = (mmb_span){.is_null = true};
+    if (mmb_resolve(reading->segments, reading->count, segment, word, &object, &reading->flaw) !=
+        0) {
+        return MMB_EMESSAGE;
+    }
+    if (object.kind == MMB_TO_NOTHING) {
+        return 0;
+    }
+    if (object.kind != MMB_TO_LIST) {
+        return mmb_reading_fail(reading, segment, word,
+                                "a pointer leads to something else than a list");
+    }
+    const char *reason = mismatch(&object, element);
+    if (reason != NULL) {
+        return mmb_reading_fail(reading, segment, word, reason);
+    }
+    const unsigned char *base = reading->segments[object.segment].base;
+    bool composite = object.element_size == MMB__COMPOSITE;
+    uint32_t data_bits = composite ? 64u * object.data_words : bits[object.element_size];
+    *out = (mmb_span){
+        .start = base + (uint64_t)object.word * MMB_WORD,
+        .word = object.word,
+        .segment = object.segment,
+        .count = object.elements,
+        .step_bits = data_bits + 64u * object.pointer_words,
+        .data_bits = data_bits,
+        .pointers = object.pointer_words,
+    };
+    /* What has no words still becomes something: for elements of structs a word each, for
+     * others, as if they were bits. */
+    uint64_t words = ((uint64_t)object.elements * out->step_bits + 63) / 64;
+    uint64_t least = element == MMB_STRUCT ? object.elements : object.elements / 64;
+    return mmb_reading_charge(reading, segment, word, 1 + (words > least ? words : least));
+}
+
+int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool text,
+                   const unsigned char **start, uint64_t *length)
+{
+    mmb_object object;
+    *start = NULL;
+    *length = 0;
+    if (mmb_resolve(reading->segments, reading->count, segment, word, &object, &reading->flaw) !=
+        0) {
+        return MMB_EMESSAGE;
+    }
+    if (object.kind == MMB_TO_NOTHING) {
+        return 0;
+    }
+    if (object.kind != MMB_TO_LIST || object.element_size != MMB__BYTES) {
+        return mmb_reading_fail(reading, segment, word,
+                                "the pointer leads to something else than Text or Data");
+    }
+    const unsigned char *base = reading->segments[object.segment].base;
+    *start = base + (uint64_t)object.word * MMB_WORD;
+    *length = object.elements;
+    if (text) {
+        if (*length == 0 || (*start)[*length - 1] != 0) {
+            return mmb_reading_fail(reading, segment, word, "the Text has no terminator");
+        }
+        *length -= 1;
+        if (!mmb__is_utf8(*start, *length)) {
+            return mmb_reading_fail(reading, segment, word, "the Text is not UTF-8");
+        }
+    }
+    return mmb_reading_charge(reading, segment, word, *length / MMB_WORD + 1);
+}

@@ -1,0 +1,48 @@
+"""The memory of a message, as columns and rows see it.
+
+A *message memory* is all that they know of a message: its segments, and for one that is
+being built, a way to make room in it. Nothing else of a builder or of pycapnp is used.
+"""
+
+from typing import NamedTuple, Protocol
+
+
+class Room(NamedTuple):
+    """Zeroed words of one segment that belong to nothing yet."""
+
+    segment: int
+    word: int
+    words: int
+
+
+class MessageMemory(Protocol):
+    """A message that can be read."""
+
+    @property
+    def segments(self) -> tuple[memoryview, ...]:
+        """All segments, writable if the message is being built."""
+
+    @property
+    def building(self) -> bool:
+        """Whether the message is being built: then what is not set can be set."""
+
+
+class GrowingMemory(MessageMemory, Protocol):
+    """A message that is being built."""
+
+    def room_in(self, segment: int) -> int:
+        """Return the words that `make_room` can give in `segment`."""
+
+    def make_room(self, words: int) -> Room:
+        """Take words out of the last segment, or of a new one.
+
+        Raises:
+            CapacityError, OSError: the file has no room.
+        """
+
+
+class ReadMemory(NamedTuple):
+    """A message that is only read."""
+
+    segments: tuple[memoryview, ...]
+    building: bool = False

@@ -1,0 +1,127 @@
+"""Room in a message that pycapnp counts as used, to lay out what it would set one by one.
+
+pycapnp makes a struct that belongs to nothing yet, an orphan, with a list of words in it:
+that is the room. Dropped, the orphan would take the list along and zero it. So its pointer
+to the list is cleared first: then nothing but the orphan's one word goes, and the list lies
+in the message as an object does whose pointer was set elsewhere.
+"""
+
+import errno
+import os
+from typing import Any
+
+from .. import _core, _pycapnp
+from .memory import Room
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..message import MessageBuilder
+
+# The orphan's word, and a landing pad if the list is in another segment.
+OVERHEAD = 2
+
+# What one room takes at most: a whole segment.
+MOST_WORDS = _core.MAX_SEGMENT_WORDS - OVERHEAD
+
+_LIST, _WORDS = 2, 5  # what the pointer of the list says
+_ID = 0xA7C3E1D5B9F08642
+_known: list[Any] = []
+
+
+class BuilderMemory:
+    """The memory of a message that pycapnp builds, too."""
+
+    building = True
+
+    def __init__(self, builder: "MessageBuilder") -> None:
+        self._builder = builder
+
+    @property
+    def segments(self) -> tuple[memoryview, ...]:
+        """All segments as they are now, writable."""
+        segments = self._builder._segments
+        return () if segments is None else segments.views()
+
+    def _used(self) -> list[int]:
+        """Return the used words of each segment.
+
+        Raises:
+            OSError: there are no descriptors left to ask pycapnp with.
+        """
+        segments = self._builder._segments
+        used = None if segments is None else self._builder._used_words(segments)
+        if not used:  # pycapnp's framing is read through a pipe
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return used
+
+    def room_in(self, segment: int) -> int:
+        """Return the words that the next room can have if it is to be in `segment`."""
+        used = self._used()
+        if segment != len(used) - 1:
+            return 0  # only the last one is added to
+        return max(0, len(self.segments[segment]) // 8 - used[segment] - OVERHEAD)
+
+    def make_room(self, words: int) -> Room:
+        """Take `words` words, in the last segment or in a new one.
+
+        Raises:
+            CapacityError, OSError: the file has no room.
+        """
+        if words > MOST_WORDS:
+            raise _core.CapacityError(
+                errno.EFBIG,
+                f"{8 * words} bytes in one call: more than the 4 GiB of one segment; "
+                "fill in several calls",
+                self._builder.name,
+            )
+        before = self._used()
+        orphan = self._builder.message.new_orphan(_schema(self._builder.schema.node.schema))
+        try:
+            orphan.get().init("words", words)
+            self._builder._open_map().tell()  # raises if the capacity is used up
+            return self._cut_off(before, words)
+        finally:
+            # Now, and not when an error that knows this frame is collected: by then the
+            # message may be gone, and pycapnp would write into it.
+            del orphan
+
+    def _cut_off(self, before: list[int], words: int) -> Room:
+        """Find the list that was just made, and clear the pointer to it."""
+        segments = self.segments
+        for segment, end in enumerate(self._used()):
+            word = before[segment] if segment < len(before) else 0
+            # What was used up to now is followed by the orphan, which is one pointer.
+            if end == word or segment >= len(segments):
+                continue
+            kind, there, at, count, size, _, _ = _core.resolve(segments, segment, word)
+            if (kind, count, size) == (_LIST, words, _WORDS):
+                segments[segment][8 * word : 8 * word + 8] = bytes(8)
+                if there != segment:  # the landing pad, which nothing leads to now
+                    segments[there][8 * at - 8 : 8 * at] = bytes(8)
+                return Room(there, at, words)
+        raise RuntimeError("pycapnp did not put an object where the last one ended")
+
+
+def _schema(node_schema: Any) -> Any:
+    """Return the schema ``struct Room { words @0 :List(UInt64); }``.
+
+    It is made by hand, as the compiler would: then there is no file to be found.
+    """
+    if not _known:
+        capnp = _pycapnp.load()
+        node = capnp._MallocMessageBuilder().init_root(node_schema)
+        node.id = _ID
+        node.displayName = "mmapbuilder:Room"
+        node.displayNamePrefixLength = len("mmapbuilder:")
+        body = node.init("struct")
+        body.pointerCount = 1
+        body.preferredListEncoding = "inlineComposite"
+        field = body.init("fields", 1)[0]
+        field.name = "words"
+        field.discriminantValue = 0xFFFF
+        slot = field.init("slot")
+        slot.init("type").init("list").init("elementType").uint64 = None
+        slot.init("defaultValue").init("list")
+        loader = capnp.SchemaLoader()
+        _known.extend([loader.load_dynamic(node.as_reader()).as_struct(), loader])
+    return _known[0]

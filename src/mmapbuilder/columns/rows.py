@@ -1,0 +1,139 @@
+"""Rows: structs of a message as Python's dicts, tuples and objects, and back."""
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .locate import Found, Step, find, spell
+from .memory import MessageMemory
+from .schema import Plan
+
+_DICTS, _TUPLES, _OBJECTS = range(3)
+_ALL = sys.maxsize
+
+
+def to_dict(plan: Plan, memory: MessageMemory, trusted: bool) -> dict[str, Any]:
+    """Return the root struct as a dict."""
+    if not memory.segments:
+        return {}
+    result, left_out = plan.native.read(
+        memory.segments, 0, 0, 0, 0, _ALL, _DICTS, None, None, trusted
+    )
+    _warn(left_out)
+    assert isinstance(result, dict)
+    return result
+
+
+def rows(
+    plan: Plan,
+    memory: MessageMemory,
+    path: tuple[Step, ...],
+    as_: Any,
+    start: int,
+    stop: int | None,
+    trusted: bool,
+) -> list[Any]:
+    """Return the list at `path`, or elements `start` to `stop` of it."""
+    found = _list_at(plan, memory, path)
+    return _read(plan, memory, found, as_, start, _ALL if stop is None else stop, trusted)
+
+
+def iter_rows(
+    plan: Plan,
+    memory: MessageMemory,
+    path: tuple[Step, ...],
+    as_: Any,
+    chunk: int,
+    trusted: bool,
+) -> Iterator[Any]:
+    """Return the elements of the list at `path` one by one, read `chunk` at a time."""
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, not {chunk}")
+    found = _list_at(plan, memory, path)
+    _style(as_)
+
+    def each() -> Iterator[Any]:
+        start = 0
+        while True:
+            part = _read(plan, memory, found, as_, start, start + chunk, trusted)
+            yield from part
+            if len(part) < chunk:
+                return
+            start += chunk
+
+    return each()
+
+
+def _list_at(plan: Plan, memory: MessageMemory, path: Sequence[Step]) -> Found:
+    found = find(plan, memory, path)
+    if plan.types[found.type].kind != "list":
+        raise TypeError(f"{spell(path)} is a {plan.spell(found.type)}, not a list of rows")
+    return found
+
+
+def _read(
+    plan: Plan, memory: MessageMemory, found: Found, as_: Any, start: int, stop: int, trusted: bool
+) -> list[Any]:
+    style, row_class, fields = _style(as_)
+    element = plan.types[plan.types[found.type].target].kind
+    if style == _OBJECTS and element != "struct":
+        raise TypeError(
+            f"{spell(found.path)} is a {plan.spell(found.type)}: only structs become objects "
+            f"of {row_class!r}"
+        )
+    if found.pointer is None:
+        return []
+    result, left_out = plan.native.read(
+        memory.segments,
+        found.type,
+        *found.pointer,
+        start,
+        stop,
+        style,
+        row_class,
+        fields,
+        trusted,
+    )
+    _warn(left_out)
+    assert isinstance(result, list)
+    return result
+
+
+def _style(as_: Any) -> tuple[int, Any, frozenset[str] | None]:
+    if as_ is dict:
+        return _DICTS, None, None
+    if as_ is tuple:
+        return _TUPLES, None, None
+    if not callable(as_):
+        raise TypeError(f"as_ must be dict, tuple or a class, not {as_!r}")
+    names = field_names(as_)
+    return _OBJECTS, as_, None if names is None else frozenset(names)
+
+
+def field_names(kind: Any) -> tuple[str, ...] | None:
+    """Return the names of the fields of a class, if it says which it has.
+
+    Dataclasses, attrs classes, msgspec Structs and named tuples do.
+    """
+    if hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields
+
+        return tuple(field.name for field in fields(kind) if field.init)
+    for attribute in ("__struct_fields__", "_fields"):
+        found = getattr(kind, attribute, None)
+        if isinstance(found, tuple) and all(isinstance(name, str) for name in found):
+            return found
+    attributes = getattr(kind, "__attrs_attrs__", None)
+    if attributes is not None:
+        return tuple(attribute.name for attribute in attributes)
+    return None
+
+
+def _warn(left_out: str | None) -> None:
+    if left_out is not None:
+        warnings.warn(
+            f"{left_out!r} is left out: a pointer of any type, or a capability, is nothing "
+            "that a row can hold; pycapnp reads it",
+            stacklevel=5,
+        )
