@@ -44,7 +44,7 @@ help:
 # ---- the environment ----------------------------------------------------------
 
 SOURCES := pyproject.toml setup.py MANIFEST.in \
-    $(wildcard csrc/core/*.[ch] csrc/capnp/*.[ch] csrc/schema/*.[ch] csrc/py/*.[ch]) \
+    $(filter-out csrc/tests/%,$(wildcard csrc/*/*.[ch])) \
     $(wildcard src/mmapbuilder/*.py src/mmapbuilder/*.pyi src/mmapbuilder/*/*.py)
 
 $(VENV)/.made:
@@ -158,9 +158,12 @@ types: $(VENV)/.dev
 
 # ---- C tests: plain, under ASan with UBSan, under TSan -------------------------
 
-CSTD    := -std=c11 -pthread -Icsrc/core -Icsrc/capnp -Icsrc/schema
+# _DEFAULT_SOURCE is POSIX and what systems commonly add to it, which plain C11 hides. Headers of
+# lower floors are included with their folder, the public ones (mmb_*.h) by their name alone.
+CSTD    := -std=c11 -pthread -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 \
+    -Icsrc -Icsrc/file -Icsrc/map -Icsrc/capnp -Icsrc/schema
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion -Werror
-LIB_SRC := $(wildcard csrc/core/*.c csrc/capnp/*.c csrc/schema/*.c)
+LIB_SRC := $(wildcard csrc/os/*.c csrc/file/*.c csrc/map/*.c csrc/capnp/*.c csrc/schema/*.c)
 CTESTS  := $(notdir $(basename $(wildcard csrc/tests/test_*.c)))
 CTEST_SECONDS ?= 300
 
@@ -198,7 +201,7 @@ $(BUILD)/$(1)/%.o: csrc/%.c
 
 $(BUILD)/$(1)/libmmb.a: $(LIB_SRC:csrc/%.c=$(BUILD)/$(1)/%.o)
 	@rm -f $$@
-	@$$(AR) rcs $$@ $$^
+	@$$(AR) qcs $$@ $$^
 
 $(BUILD)/$(1)/test_%: $(BUILD)/$(1)/tests/test_%.o $(BUILD)/$(1)/libmmb.a
 	@$$(CC_$(1)) -pthread $$(FLAGS_$(1)) $$(LDFLAGS) $$^ -o $$@

@@ -13,14 +13,17 @@ setup(
         Extension(
             "mmapbuilder._core",
             sources=[
-                *sorted(glob("csrc/core/*.c")),
-                *sorted(glob("csrc/capnp/*.c")),
-                *sorted(glob("csrc/schema/*.c")),
-                *sorted(glob("csrc/py/*.c")),
+                source
+                for floor in ("os", "file", "map", "capnp", "schema", "py")
+                for source in sorted(glob(f"csrc/{floor}/*.c"))
             ],
             depends=sorted(glob("csrc/*/*.h")),
-            include_dirs=["csrc/core", "csrc/capnp", "csrc/schema", "csrc/py"],
-            define_macros=[] if free_threaded else [("Py_LIMITED_API", "0x030B0000")],
+            include_dirs=["csrc", "csrc/file", "csrc/map", "csrc/capnp", "csrc/schema"],
+            define_macros=[
+                ("_DEFAULT_SOURCE", None),  # POSIX, which plain C11 hides
+                ("_FILE_OFFSET_BITS", "64"),
+                *([] if free_threaded else [("Py_LIMITED_API", "0x030B0000")]),
+            ],
             extra_compile_args=["-std=c11", "-pthread", "-fvisibility=hidden"],
             extra_link_args=["-pthread"],
             py_limited_api=not free_threaded,

@@ -16,10 +16,11 @@ import pytest
 
 from support.missing import tool
 
-CORE = Path(__file__).resolve().parent.parent / "csrc" / "core"
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+FLOORS = ("os", "file", "map")
 
 # Async-signal-safe by POSIX, or a bare system call without state in libc (see
-# signal-safety(7), and csrc/core/os.c for those that it does not list).
+# signal-safety(7), and csrc/os for those that it does not list).
 SAFE = {
     "__errno_location",
     "fstat",
@@ -46,12 +47,19 @@ SAFE = {
 # The smallest that systems promise for signals is 2 KiB and a frame of their own.
 DEEPEST = 2048
 
-FLAGS = ["-std=c11", "-O0", "-fcallgraph-info=su"]
+FLAGS = [
+    "-std=c11",
+    "-O0",
+    "-fcallgraph-info=su",
+    "-D_DEFAULT_SOURCE",
+    f"-I{CSRC}",
+    *(f"-I{CSRC / floor}" for floor in FLOORS if floor != "os"),
+]
 
 # The handlers of others, which we call last and whose stack is their concern.
 OTHERS = "__indirect_call"
 
-ENTRY = re.compile(r"fault\.c:entry_\d+$")
+ENTRY = re.compile(r"handler\.c:entry_\d+$")
 NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "([^"]*)"')
 EDGE = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 COMMENT_OR_FUNCTION = re.compile(
@@ -90,7 +98,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Calls:
     compiler = tool("gcc", "gcc")
     out = tmp_path_factory.mktemp("calls")
     result = Calls()
-    for source in sorted(CORE.glob("*.c")):
+    for source in (path for floor in FLOORS for path in sorted((CSRC / floor).glob("*.c"))):
         subprocess.run(
             [compiler, *FLAGS, "-c", str(source), "-o", str(out / f"{source.stem}.o")],
             check=True,
@@ -112,12 +120,12 @@ def entries(calls: Calls) -> list[str]:
 
 
 def promised() -> set[str]:
-    """Every function that a header of the core offers to the handler.
+    """Every function that a header of these floors offers to the handler.
 
     The comment before a group of declarations says so, or a remark behind one of them.
     """
     found = set()
-    for header in CORE.glob("*.h"):
+    for header in (path for floor in FLOORS for path in (CSRC / floor).glob("*.h")):
         offered = False
         for part in COMMENT_OR_FUNCTION.finditer(header.read_text()):
             if part["comment"] or part["gap"]:

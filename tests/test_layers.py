@@ -1,65 +1,142 @@
-"""The layers point downwards only: py -> schema -> capnp -> core.
+"""The floors of the house: what a file includes, and what it calls, stands below it.
 
-Read from the sources, so that a review need not look for it.
+Read from the sources and from the objects that the compiler makes of them, so that a review
+need not look for it. docs/internals draws the same picture.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from support.missing import tool
+
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
-INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 CONDITION = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*", re.MULTILINE)
-# Guards of headers, and what says which language or standard the compiler is to speak.
-HARMLESS = re.compile(r"\b(?:ifndef MMB(?:PY)?_[A-Z0-9_]+_H|__cplusplus|_DEFAULT_SOURCE)\b")
+# Guards of headers, and what says which language the compiler is to speak.
+HARMLESS = re.compile(r"\b(?:ifndef MMB(?:PY)?_[A-Z0-9_]+_H|__cplusplus)\b")
 VERSIONS = re.compile(r"\b(?:PY_VERSION_HEX|PY_(?:MAJOR|MINOR)_VERSION|Py_GIL_DISABLED)\b")
 
-# What each layer may include with quotation marks, besides its own files.
-BELOW = {
-    "core": set[str](),
-    "capnp": {"mmb_core.h"},
-    "schema": {"mmb_core.h", "mmb_capnp.h", "wire.h", "utf8.h"},
-    "py": {"mmb_core.h", "mmb_capnp.h", "mmb_log.h", "plan.h", "read.h"},
-}
+# From the lowest floor to the highest. None knows anything of those above it.
+FLOORS = ["os", "file", "map", "capnp", "schema", "py"]
+WITHOUT_PYTHON = [floor for floor in FLOORS if floor != "py"]
+
+# Of these floors the ones above see more than the public headers (mmb_*.h).
+SEEN_WHOLE_BY = {"os": set(FLOORS), "file": {"map"}, "capnp": {"schema"}, "schema": {"py"}}
 
 
-def sources(layer: str) -> list[Path]:
-    return sorted((CSRC / layer).glob("*.[ch]"))
+def sources(floor: str) -> list[Path]:
+    found = sorted((CSRC / floor).glob("*.[ch]"))
+    assert found, f"csrc/{floor} has no sources"
+    return found
 
 
-def includes(path: Path) -> Iterator[tuple[str, str]]:
-    yield from INCLUDE.findall(path.read_text())
+def included(path: Path) -> Iterator[Path]:
+    """The headers of ours that a file includes, as the compiler finds them."""
+    places = [path.parent, CSRC, *(CSRC / floor for floor in FLOORS if floor not in ("os", "py"))]
+    for name in INCLUDE.findall(path.read_text()):
+        found = next((place / name for place in places if (place / name).is_file()), None)
+        assert found is not None, f"{path.relative_to(CSRC)} includes {name}, which is not there"
+        yield found.resolve()
 
 
-@pytest.mark.parametrize("layer", BELOW)
-def test_a_layer_includes_only_itself_and_the_public_headers_below(layer: str) -> None:
-    own = {path.name for path in sources(layer)}
-    assert own, f"csrc/{layer} has no sources"
+def part(path: Path) -> str:
+    """A source and its header are one: "map/memory"."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def check_order(below: dict[str, set[str]]) -> None:
+    """Fail on circles, and on what stands on a higher floor."""
+    upwards = [
+        f"{upper} -> {lower}"
+        for upper, lowers in below.items()
+        for lower in lowers
+        if FLOORS.index(upper.split("/")[0]) < FLOORS.index(lower.split("/")[0])
+    ]
+    assert not upwards
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_every_folder_is_a_floor() -> None:
+    assert {path.name for path in CSRC.iterdir() if path.is_dir()} == {*FLOORS, "tests"}
+
+
+def test_includes_point_down() -> None:
+    below: dict[str, set[str]] = {}
+    for floor in FLOORS:
+        for path in sources(floor):
+            below.setdefault(part(path), set()).update(
+                part(header) for header in included(path) if part(header) != part(path)
+            )
+    check_order(below)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_what_is_included_from_below_is_meant_for_it(floor: str) -> None:
     wrong = [
-        f"{layer}/{path.name}: {name}"
-        for path in sources(layer)
-        for bracket, name in includes(path)
-        if bracket == '"' and Path(name).name not in own | BELOW[layer]
+        f"{floor}/{path.name}: {header.parent.name}/{header.name}"
+        for path in sources(floor)
+        for header in included(path)
+        if header.parent.name != floor
+        and not header.name.startswith("mmb_")
+        and floor not in SEEN_WHOLE_BY.get(header.parent.name, set())
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("layer", ["core", "capnp", "schema"])
-def test_python_is_unknown_below_the_glue(layer: str) -> None:
-    for path in sources(layer):
+def test_calls_point_down(tmp_path: Path) -> None:
+    compiler, lister = tool("gcc", "gcc"), tool("nm", "binutils")
+    defined: dict[str, str] = {}
+    wanted: dict[str, set[str]] = {}
+    for floor in WITHOUT_PYTHON:
+        for path in sources(floor):
+            if path.suffix != ".c":
+                continue
+            out = tmp_path / "one.o"
+            search = [
+                f"-I{CSRC}",
+                *(f"-I{CSRC / below}" for below in WITHOUT_PYTHON if below != "os"),
+            ]
+            command = [compiler, "-std=c11", "-D_DEFAULT_SOURCE", *search, "-c", str(path)]
+            subprocess.run([*command, "-o", str(out)], check=True)
+            listed = subprocess.run(
+                [lister, "-g", str(out)], check=True, capture_output=True, text=True
+            ).stdout
+            for line in listed.splitlines():
+                kind, name = line.split()[-2:]
+                if kind == "U":
+                    wanted.setdefault(part(path), set()).add(name)
+                else:
+                    defined[name] = part(path)
+    check_order(
+        {
+            caller: {defined[name] for name in names if name in defined}
+            for caller, names in wanted.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("floor", WITHOUT_PYTHON)
+def test_python_is_unknown_below_the_glue(floor: str) -> None:
+    for path in sources(floor):
         assert not re.search(r"\bPy(?:thon\.h|Object|_[A-Z])", path.read_text()), path.name
 
 
-@pytest.mark.parametrize("layer", BELOW)
-def test_systems_are_told_apart_in_one_place(layer: str) -> None:
+@pytest.mark.parametrize("floor", [floor for floor in FLOORS if floor != "os"])
+def test_systems_are_told_apart_on_the_lowest_floor(floor: str) -> None:
     wrong = [
-        f"{layer}/{path.name}: {line.strip()}"
-        for path in sources(layer)
-        if path.name not in {"os.c", "compat.h"}
+        f"{floor}/{path.name}: {line.strip()}"
+        for path in sources(floor)
+        if path.name != "compat.h"
         for line in CONDITION.findall(path.read_text())
         if not HARMLESS.search(line)
     ]
@@ -75,3 +152,9 @@ def test_python_versions_are_told_apart_in_one_header() -> None:
         if VERSIONS.search(line)
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_file_says_first_what_it_is(floor: str) -> None:
+    for path in sources(floor):
+        assert path.read_text().startswith(f"/* {path.name} - "), f"{floor}/{path.name}"

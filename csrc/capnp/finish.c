@@ -4,18 +4,16 @@
  * sizes (layout.h has the states), and with which no reader accepts the file before
  * the last. A durable finish waits for the device between any two steps of which
  * the order matters. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
 #include "finish.h"
 
 #include "collapse.h"
 #include "source.h"
 
+#include "os/os.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- steps -------------------------------------------------------------------- */
 
@@ -24,12 +22,7 @@ static int cut(const mmb__target *target, uint64_t size)
     if (target->map != NULL) {
         return mmb_map_cut(target->map, size);
     }
-    while (ftruncate(target->fd, (off_t)size) != 0) {
-        if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
+    return mmb__os_truncate(target->fd, size);
 }
 
 static int sync_step(const mmb__target *target)
@@ -40,31 +33,14 @@ static int sync_step(const mmb__target *target)
     if (target->map != NULL) {
         return mmb_map_flush(target->map, true);
     }
-    while (fsync(target->fd) != 0) {
-        if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
+    return mmb__os_datasync(target->fd);
 }
 
 /* Within a page, as all our writes to the table are, the kernel is not interrupted
  * half-way by a signal. */
 static int put(const mmb__target *target, const void *bytes, uint64_t length, uint64_t offset)
 {
-    uint64_t done = 0;
-    while (done < length) {
-        ssize_t n = pwrite(target->fd, (const char *)bytes + done, (size_t)(length - done),
-                           (off_t)(offset + done));
-        if (n < 0 && errno != EINTR) {
-            return errno;
-        }
-        if (n == 0) {
-            return EIO;
-        }
-        done += n > 0 ? (uint64_t)n : 0;
-    }
-    return 0;
+    return mmb__os_write_all(target->fd, bytes, (size_t)length, offset, NULL);
 }
 
 /* The last write: from now on the file is a message. If it cannot be made durable
@@ -75,7 +51,7 @@ static int publish(const mmb__target *target, const unsigned char *table, uint64
     unsigned char before[MMB__PUBLISH_BYTES];
     size_t got;
 
-    int error = mmb__pread_all(target->fd, before, (size_t)length, 0, &got);
+    int error = mmb__os_read_all(target->fd, before, (size_t)length, 0, &got);
     if (error != 0 || got != length) {
         return error != 0 ? error : EIO;
     }
@@ -98,7 +74,7 @@ static bool rest_is_right(const mmb__target *target, const unsigned char *table,
         return true;
     }
     size_t rest = (size_t)bytes - MMB__PUBLISH_BYTES;
-    return mmb__pread_all(target->fd, present, rest, MMB__PUBLISH_BYTES, &got) == 0 &&
+    return mmb__os_read_all(target->fd, present, rest, MMB__PUBLISH_BYTES, &got) == 0 &&
            got == rest && memcmp(present, table + MMB__PUBLISH_BYTES, rest) == 0;
 }
 

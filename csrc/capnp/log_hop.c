@@ -1,10 +1,9 @@
 /* log_hop.c - from the header of each frame to the next, through a window on the file. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
 #include "mmb_log.h"
 
 #include "source.h"
+
+#include "os/os.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,7 +33,7 @@ static int show(window *w, uint64_t place, uint64_t wanted)
     }
     bool leapt = place < w->start || beyond > w->length + WINDOW_BYTES;
     size_t got = 0;
-    int error = mmb__pread_all(w->fd, w->bytes, leapt ? GLANCE_BYTES : WINDOW_BYTES, place, &got);
+    int error = mmb__os_read_all(w->fd, w->bytes, leapt ? GLANCE_BYTES : WINDOW_BYTES, place, &got);
     w->start = place;
     w->length = got;
     return error;

@@ -1,7 +1,4 @@
-/* log_index.c - the index of a log: checked, read, written, published. See log_index.h. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
+/* log_index.c - the index of a log: checked, read, published. See log_index.h. */
 #include "log_index.h"
 
 #include <errno.h>
@@ -128,7 +125,7 @@ bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
-static void put(mmb__index_block *block, uint64_t number, uint64_t place)
+void mmb__index_put(mmb__index_block *block, uint64_t number, uint64_t place)
 {
     uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
     if (at == 0) {
@@ -148,7 +145,7 @@ void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
 void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end)
 {
     mmb__index_header *header = header_of(memory);
-    put(block_of(memory, count), count, end);
+    mmb__index_put(block_of(memory, count), count, end);
     atomic_store_explicit(&header->committed, end, memory_order_relaxed);
     atomic_store_explicit(&header->count, count, memory_order_release);
 }
@@ -161,57 +158,16 @@ void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity)
     atomic_store_explicit(&header->settled, 1, memory_order_release);
 }
 
-static int write_all(int fd, const void *from, size_t length)
+void mmb__index_head(mmb__index_header *out, const mmb_log_identity *identity, uint64_t count,
+                     uint64_t end)
 {
-    const unsigned char *at = from;
-    while (length > 0) {
-        ssize_t n = write(fd, at, length);
-        if (n < 0 && errno != EINTR) {
-            return errno;
-        }
-        at += n > 0 ? n : 0;
-        length -= n > 0 ? (size_t)n : 0;
-    }
-    return 0;
-}
-
-/* The blocks of all messages, each written when it is full, and the last one. */
-static int write_blocks(int fd, const mmb_places *places, const unsigned char *data)
-{
-    uint64_t starts[MMB__INDEX_BLOCK];
-    mmb__index_block *block = malloc(sizeof *block);
-    int error = block != NULL ? 0 : ENOMEM;
-    for (uint64_t first = 0; error == 0 && first <= places->count; first += MMB__INDEX_BLOCK) {
-        uint64_t left = places->count - first;
-        uint64_t count = left < MMB__INDEX_BLOCK ? left : MMB__INDEX_BLOCK;
-        memset(block, 0, sizeof *block);
-        error = mmb_places_list(places, data, first, count, starts);
-        for (uint64_t i = 0; i < count; i++) {
-            put(block, i, starts[i]);
-        }
-        if (count < MMB__INDEX_BLOCK) {
-            put(block, count, places->end);
-        }
-        error = error != 0 ? error : write_all(fd, block, sizeof *block);
-    }
-    free(block);
-    return error;
-}
-
-int mmb_index_write(int fd, const mmb_places *places, const unsigned char *data,
-                    const mmb_log_identity *identity)
-{
-    static const unsigned char padding[MMB_INDEX_HEADER - sizeof(mmb__index_header)];
-    mmb__index_header header = {
+    *out = (mmb__index_header){
         .device = identity->device,
         .inode = identity->inode,
-        .count = places->count,
-        .committed = places->end,
+        .count = count,
+        .committed = end,
     };
-    memcpy(header.magic, magic, sizeof magic);
-    header.check = check_of(&header);
-    mmb_index_settle((unsigned char *)&header, identity);
-    int error = write_all(fd, &header, sizeof header);
-    error = error != 0 ? error : write_all(fd, padding, sizeof padding);
-    return error != 0 ? error : write_blocks(fd, places, data);
+    memcpy(out->magic, magic, sizeof magic);
+    out->check = check_of(out);
+    mmb_index_settle((unsigned char *)out, identity);
 }

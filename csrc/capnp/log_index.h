@@ -47,4 +47,11 @@ typedef struct {
 /* The place of message `number`, or of one before it with how many are left to go on. */
 uint64_t mmb__index_nearest(const unsigned char *index, uint64_t number, uint64_t *left);
 
+/* Note in `block` where message `number` starts, or where the one before it ends. */
+void mmb__index_put(mmb__index_block *block, uint64_t number, uint64_t place);
+
+/* The header of a settled index of `count` messages that end at `end`. */
+void mmb__index_head(mmb__index_header *out, const mmb_log_identity *identity, uint64_t count,
+                     uint64_t end);
+
 #endif

@@ -1,7 +1,4 @@
 /* log_view.c - a growing file mapped for reading. See mmb_log.h. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
 #include "mmb_log.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* mmb_capnp.h - Cap'n Proto messages in mapped files: framing, finishing, checking.
  *
- * The public header of the Cap'n Proto layer; it stands on mmb_core.h alone.
+ * The public header of the Cap'n Proto layer; it stands on mmb_map.h alone.
  *
  * A message file is a table and then its segments, back to back:
  *
@@ -13,14 +13,14 @@
  * (address space, not disk); its *used* size is known when the builder is done.
  *
  * Sizes of segments are in words of 8 bytes, places in files are in bytes.
- * Errors are returned: 0 is success, otherwise an errno value, one of mmb_core.h's
+ * Errors are returned: 0 is success, otherwise an errno value, one of mmb_map.h's
  * MMB_E values, or MMB_EMESSAGE. No function here may be called from a signal
  * handler; all may be called from any thread, one at a time for each map or fd.
  */
 #ifndef MMB_CAPNP_H
 #define MMB_CAPNP_H
 
-#include "mmb_core.h"
+#include "mmb_map.h"
 
 #ifdef __cplusplus
 extern "C" {

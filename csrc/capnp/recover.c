@@ -1,16 +1,14 @@
 /* recover.c - mmb_verify and mmb_recover: files that somebody else has written. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
 #include "finish.h"
 #include "source.h"
 #include "unfinished.h"
 #include "walk.h"
 
+#include "os/os.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* The start and the length of a file. */
 typedef struct {
@@ -30,7 +28,7 @@ static int read_opening(int fd, opening *out)
         return S_ISDIR(now.st_mode) ? EISDIR : ESPIPE;
     }
     out->file_bytes = (uint64_t)now.st_size;
-    return mmb__pread_all(fd, out->head, sizeof out->head, 0, &got);
+    return mmb__os_read_all(fd, out->head, sizeof out->head, 0, &got);
 }
 
 /* `dangling` and `zeros_from` as in source.h, for unfinished files. */
@@ -116,12 +114,9 @@ static int drop_dangling(int fd, const mmb_framing *framing, const mmb__dangling
     for (uint32_t i = 0; i < dangling->count; i++) {
         uint64_t place =
             framing->start[dangling->segment[i]] + (uint64_t)dangling->word[i] * MMB_WORD;
-        ssize_t n;
-        do {
-            n = pwrite(fd, null, sizeof null, (off_t)place);
-        } while (n < 0 && errno == EINTR);
-        if (n != (ssize_t)sizeof null) {
-            return n < 0 ? errno : EIO;
+        int error = mmb__os_write_all(fd, null, sizeof null, place, NULL);
+        if (error != 0) {
+            return error;
         }
     }
     return 0;

@@ -1,33 +1,11 @@
 /* source.c - words from a file through a small cache of blocks. See source.h. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
 #include "source.h"
+
+#include "os/os.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-int mmb__pread_all(int fd, void *to, size_t length, uint64_t offset, size_t *got)
-{
-    size_t done = 0;
-    while (done < length) {
-        ssize_t n = pread(fd, (char *)to + done, length - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return errno;
-        }
-        if (n == 0) {
-            break;
-        }
-        done += (size_t)n;
-    }
-    *got = done;
-    return 0;
-}
 
 void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count)
 {
@@ -91,7 +69,7 @@ int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word
         size_t got = 0;
         cache->number[place] = 0;
         int error =
-            mmb__pread_all(source->fd, bytes, MMB__BLOCK_BYTES, block * MMB__BLOCK_BYTES, &got);
+            mmb__os_read_all(source->fd, bytes, MMB__BLOCK_BYTES, block * MMB__BLOCK_BYTES, &got);
         if (error != 0) {
             return error;
         }

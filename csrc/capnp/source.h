@@ -94,8 +94,4 @@ static inline int mmb__source_word(const mmb__source *source, uint32_t segment, 
     return 0;
 }
 
-/* Read up to `length` bytes at `offset`, going on after interruptions and short
- * reads; `*got` is less than `length` at the end of the file only. */
-int mmb__pread_all(int fd, void *to, size_t length, uint64_t offset, size_t *got);
-
 #endif

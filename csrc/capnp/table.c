@@ -1,13 +1,11 @@
 /* table.c - the segment table: its size, its forms, and the beginning of a file. */
-#define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
-
 #include "layout.h"
+
+#include "os/os.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 uint64_t mmb_table_bytes(uint32_t entries)
 {
@@ -62,11 +60,10 @@ int mmb_message_begin(mmb_map *map, uint32_t entries, bool durable)
     if (error != 0) {
         return error;
     }
-    ssize_t n = pwrite(mmb_map_fd(map), mark, sizeof mark, 0);
-    if (n != (ssize_t)sizeof mark) {
-        return n < 0 ? errno : ENOSPC;
+    error = mmb__os_write_all(mmb_map_fd(map), mark, sizeof mark, 0, NULL);
+    if (error == 0 && durable) {
+        error = mmb_map_flush(map, true);
     }
-    error = durable ? mmb_map_flush(map, true) : 0;
     if (error != 0) {
         return error;
     }

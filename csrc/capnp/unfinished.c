@@ -4,6 +4,8 @@
 #include "layout.h"
 #include "source.h"
 
+#include "os/os.h"
+
 #include <string.h>
 
 static int flaw_in_slot(mmb_flaw *flaw, uint32_t slot, const char *reason)
@@ -89,7 +91,7 @@ static bool find_journal(int fd, uint64_t file_bytes, mmb__unfinished *out, int 
     if (file_bytes < mmb_table_bytes(entries) + bytes) {
         return false;
     }
-    *error = mmb__pread_all(fd, journal, (size_t)bytes, file_bytes - bytes, &got);
+    *error = mmb__os_read_all(fd, journal, (size_t)bytes, file_bytes - bytes, &got);
     if (*error != 0 || got != bytes || !mmb__journal_decode(journal, entries, &out->plan) ||
         !mmb__plan_reached(&out->plan, file_bytes - bytes)) {
         out->plan.entries = entries;

@@ -110,14 +110,14 @@ static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
 
 static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd",     "capacity", "max_growth", "prefault", "writeback",
-                            "hidden", "replace",  "name",       "said",     NULL};
+    static char *names[] = {"fd",      "capacity", "max_growth", "prefault",  "writeback", "hidden",
+                            "replace", "name",     "said",       "size_hint", NULL};
     mmbpy_map *self = (mmbpy_map *)object;
-    PyObject *capacity, *max_growth = NULL, *name = Py_None, *said = NULL;
+    PyObject *capacity, *max_growth = NULL, *name = Py_None, *said = NULL, *size_hint = NULL;
     int fd, prefault = 0, writeback = 0, hidden = 0, replace = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OppppOO:Map", names, &fd, &capacity,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OppppOOO:Map", names, &fd, &capacity,
                                      &max_growth, &prefault, &writeback, &hidden, &replace, &name,
-                                     &said)) {
+                                     &said, &size_hint)) {
         return -1;
     }
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
@@ -130,6 +130,9 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
         return -1;
     }
     if (max_growth && !mmbpy_as_uint64(max_growth, "max_growth", &options.max_growth)) {
+        return -1;
+    }
+    if (size_hint && !mmbpy_as_uint64(size_hint, "size_hint", &options.size_hint)) {
         return -1;
     }
     if (said && !mmbpy_as_uint64(said, "said", &said_bytes)) {
@@ -318,11 +321,11 @@ static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(map_doc,
              "Map(fd, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-             "    hidden=False, replace=False, name=None, said=0)\n--\n\n"
+             "    hidden=False, replace=False, name=None, said=0, size_hint=0)\n--\n\n"
              "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
              "fd is duplicated; said is what its content counts at least. With hidden it is\n"
              "only mapped when a buffer or a segment is asked for. With replace the file is\n"
-             "emptied, once nothing else can fail.");
+             "emptied, once nothing else can fail. size_hint is how large it may well become.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"

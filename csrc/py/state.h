@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "mmb_capnp.h"
-#include "mmb_core.h"
+#include "mmb_map.h"
 
 typedef struct {
     PyTypeObject *map_type;

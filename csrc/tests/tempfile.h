@@ -11,7 +11,7 @@
 #endif
 
 #include "check.h"
-#include "mmb_core.h"
+#include "mmb_map.h"
 
 #include <errno.h>
 #include <fcntl.h>

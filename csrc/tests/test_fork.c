@@ -2,7 +2,8 @@
  * no process that has closed our fd harms the file that got its number. */
 #include "tempfile.h"
 
-#include "internal.h"
+#include "file/in_flight.h"
+#include "map/map.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -113,11 +114,11 @@ static void a_child_that_grows_slowly_is_waited_for(void)
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        uint32_t entry = mmb__growers_enter(map->shared);
+        uint32_t entry = mmb__in_flight_enter(map->file.shared);
         CHECK_EQ(write(inside[1], &byte, 1), 1);
         sleep_ms(2500);
         CHECK(ftruncate(fd, 64 * MIB) == 0);
-        mmb__growers_leave(map->shared, entry);
+        mmb__in_flight_leave(map->file.shared, entry);
         _exit(0);
     }
     CHECK_EQ(read(inside[0], &byte, 1), 1);
@@ -138,14 +139,14 @@ static void a_first_move_that_comes_second_has_its_blocks(void)
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        atomic_store(&map->shared->truncating, (int)getpid());
+        atomic_store(&map->file.shared->eof_lock_pid, (int)getpid());
         sleep_ms(200);
         CHECK(ftruncate(fd, (off_t)MMB_GRANULE) == 0);
-        atomic_store(&map->shared->backed, MMB_GRANULE);
-        atomic_store(&map->shared->truncating, 0);
+        atomic_store(&map->file.shared->backed, MMB_GRANULE);
+        atomic_store(&map->file.shared->eof_lock_pid, 0);
         _exit(0);
     }
-    while (atomic_load(&map->shared->truncating) == 0) {
+    while (atomic_load(&map->file.shared->eof_lock_pid) == 0) {
         sched_yield();
     }
     CHECK_EQ(mmb_map_ensure(map, MIB), 0); /* waits for the child */
@@ -439,12 +440,12 @@ static void what_a_dead_process_held_is_taken_back(void)
 {
     int fd = temp_file();
     mmb_map *map = open_map(fd, GIB);
-    atomic_store(&map->shared->cannot_allocate, true);
+    atomic_store(&map->file.shared->cannot_allocate, true);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        atomic_store(&map->shared->truncating, (int)getpid());
-        mmb__growers_enter(map->shared);
+        atomic_store(&map->file.shared->eof_lock_pid, (int)getpid());
+        mmb__in_flight_enter(map->file.shared);
         raise(SIGKILL);
     }
     sleep_ms(50); /* dead, and not waited for */
@@ -465,10 +466,10 @@ static void what_threads_held_is_free_in_the_child(void)
         int fd = temp_file();
         mmb_map *map = open_map(fd, GIB);
         mmb_map_base(map)[0] = 1;
-        atomic_store(&map->growing, which == 0);
+        atomic_store(&map->file.eof_turn, which == 0);
         if (which > 0) {
             mmb_map_set_poison(map, EIO);
-            atomic_store(&map->memory, which == 1 ? MMB__CONVERTING : MMB__COVERING);
+            atomic_store(&map->state, which == 1 ? MMB__CONVERTING : MMB__COVERING);
         }
         pid_t pid = fork();
         CHECK(pid >= 0);
@@ -477,8 +478,8 @@ static void what_threads_held_is_free_in_the_child(void)
             _exit(mmb_map_base(map)[500 * MIB] == 1 ? 0 : 3);
         }
         CHECK_EXITED(wait_for(pid, 20));
-        atomic_store(&map->growing, false);
-        atomic_store(&map->memory, MMB__SHARED_FILE);
+        atomic_store(&map->file.eof_turn, false);
+        atomic_store(&map->state, MMB__SHARED_FILE);
         mmb_map_free(map);
         close(fd);
     }

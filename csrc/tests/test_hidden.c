@@ -2,7 +2,7 @@
  * until somebody is to store in the memory. No byte is lost on the way. */
 #include "tempfile.h"
 
-#include "internal.h"
+#include "map/map.h"
 #include "mmb_capnp.h"
 
 #include <pthread.h>
@@ -371,10 +371,10 @@ static int grow_under_a_dead_lock(void *unused)
     (void)unused;
     int fd = memory_file();
     mmb_map *map = open_hidden(fd, GIB);
-    atomic_store(&map->shared->truncating, (int)getpid()); /* of one who had this number */
+    atomic_store(&map->file.shared->eof_lock_pid, (int)getpid()); /* of one who had this number */
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
     CHECK_EQ(mmb_map_show(map), 0);
-    atomic_store(&map->shared->truncating, (int)getpid());
+    atomic_store(&map->file.shared->eof_lock_pid, (int)getpid());
     CHECK_EQ(mmb_map_reserve(map, 0, 8 * MIB), 0);
     close_map(map, 5);
     return 0;

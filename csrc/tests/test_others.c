@@ -4,7 +4,7 @@
  * reported and never grown over. */
 #include "tempfile.h"
 
-#include "os.h"
+#include "os/os.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -148,7 +148,7 @@ static bool every_cut_can_be_found(int fd)
 {
     mmb__traits traits;
     return fallocate(fd, 0, 0, 1) == 0 && ftruncate(fd, 0) == 0 &&
-           mmb__os_look_at(fd, &traits) == 0 && traits.counts_blocks;
+           mmb__os_look_at(fd, &traits) == 0 && traits.block_count_is_exact;
 }
 
 static void a_cut_at_any_moment_is_found(void)

@@ -1,7 +1,7 @@
 /* test_registry.c - the table of maps: full, reused, looked up while it changes. */
 #include "tempfile.h"
 
-#include "internal.h"
+#include "map/registry.h"
 
 #include <pthread.h>
 #include <sys/resource.h>
@@ -99,10 +99,10 @@ static void *change(void *argument)
             atomic_store(&mine->registered, false);
             mmb__registry_remove(&mine->map);
             atomic_store(&mine->map.mapped, false);
-            mine->map.capacity = 0; /* nobody may look at it now: TSan would see */
+            mine->map.file.capacity = 0; /* nobody may look at it now: TSan would see */
         } else {
-            mine->map.length = sizeof ranges[0];
-            mine->map.capacity = (uint64_t)(mine - spots) + 1;
+            mine->map.file.limit = sizeof ranges[0];
+            mine->map.file.capacity = (uint64_t)(mine - spots) + 1;
             CHECK_EQ(mmb__registry_add(&mine->map), 0);
             CHECK(mmb__registry_publish(&mine->map, ranges[mine - spots]));
             atomic_store(&mine->registered, true);
@@ -121,7 +121,7 @@ static void *look(void *argument)
         mmb_map *found = mmb__registry_enter((uintptr_t)ranges[index] + next_random(&seed) % 4096);
         if (found != NULL) {
             CHECK(found == &spots[index].map);
-            CHECK_EQ(found->capacity, index + 1); /* pinned: still what it was */
+            CHECK_EQ(found->file.capacity, index + 1); /* pinned: still what it was */
             mmb__registry_leave(found);
             ++*hits;
         }

@@ -35,6 +35,7 @@ class Map(_Exporter):
         replace: bool = False,
         name: object = None,
         said: SupportsIndex = 0,
+        size_hint: SupportsIndex = 0,
     ) -> None: ...
     @property
     def size(self) -> int: ...

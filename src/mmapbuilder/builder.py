@@ -44,6 +44,9 @@ class Builder(_core.Map):
             `open`).
         capacity: the most bytes that the file can get. Address space costs nothing.
         max_growth: the most bytes by which the file grows in one step.
+        size_hint: how many bytes the file may well have in the end, where that is
+            known: advice, never a limit. From 512 KiB on the file grows by as much at
+            once, up to `max_growth`, and in huge pages where there are any.
         prefault: let a thread prepare memory ahead of the writer: faster where a
             second processor is idle. The file grows in steps of 32 MiB from the start,
             so this is for large ones.
@@ -77,6 +80,7 @@ class Builder(_core.Map):
         *,
         capacity: int = 64 * GIB,
         max_growth: int = 64 * MIB,
+        size_hint: int = 0,
         prefault: bool = False,
         writeback: bool = False,
         atomic: bool = False,
@@ -88,6 +92,7 @@ class Builder(_core.Map):
                 opened.fd,
                 capacity,
                 max_growth=max_growth,
+                size_hint=size_hint,
                 prefault=prefault,
                 writeback=writeback,
                 hidden=True,

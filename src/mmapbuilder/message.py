@@ -35,8 +35,8 @@ class MessageBuilder:
     Alice
 
     Args:
-        file, capacity, max_growth, prefault, writeback, atomic, durable: as for
-            `Builder`.
+        file, capacity, max_growth, size_hint, prefault, writeback, atomic, durable: as
+            for `Builder`.
         mode: ``"w"`` or ``"x"``. A message cannot be continued.
         segment_words: the most words of one segment, unless a single object needs
             more. The default is the most that the format allows, 4 GiB, and the
@@ -72,6 +72,7 @@ class MessageBuilder:
         capacity: int = 64 * GIB,
         segment_words: int = _core.MAX_SEGMENT_WORDS,
         max_growth: int = 64 * MIB,
+        size_hint: int = 0,
         prefault: bool = False,
         writeback: bool = False,
         atomic: bool = False,
@@ -89,6 +90,7 @@ class MessageBuilder:
                 opened.fd,
                 capacity,
                 max_growth=max_growth,
+                size_hint=size_hint,
                 prefault=prefault,
                 writeback=writeback,
                 replace=mode == "w",

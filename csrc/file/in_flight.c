@@ -1,9 +1,7 @@
-/* growers.c - who is moving EOF at this moment, over all processes of a map.
- *
- * The owner's close must not cut the file while somebody is still extending it,
- * and must not wait for somebody who was killed doing so. A mere count cannot tell
- * the two apart, so each process counts in an entry that has its pid. */
-#include "internal.h"
+/* in_flight.c - the entries of those who are moving EOF. */
+#include "in_flight.h"
+
+#include "os/os.h"
 
 #include <sched.h>
 #include <time.h>
@@ -31,31 +29,31 @@ static bool join(_Atomic uint64_t *at, pid_t pid)
     return false;
 }
 
-uint32_t mmb__growers_enter(mmb__shared *shared)
+uint32_t mmb__in_flight_enter(mmb__shared *shared)
 {
     pid_t self = getpid();
-    for (uint32_t i = 0; i < MMB__GROWERS; i++) {
-        if (join(&shared->growers[i], self)) {
+    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
+        if (join(&shared->in_flight[i], self)) {
             return i;
         }
     }
-    for (uint32_t i = 0; i < MMB__GROWERS; i++) {
+    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         uint64_t none = 0;
-        if (atomic_compare_exchange_strong(&shared->growers[i], &none, entry_of(self, 1))) {
+        if (atomic_compare_exchange_strong(&shared->in_flight[i], &none, entry_of(self, 1))) {
             return i;
         }
     }
-    atomic_fetch_add(&shared->crowd, 1);
-    return MMB__GROWERS;
+    atomic_fetch_add(&shared->in_flight_overflow, 1);
+    return MMB__IN_FLIGHT;
 }
 
-void mmb__growers_leave(mmb__shared *shared, uint32_t index)
+void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry)
 {
-    if (index == MMB__GROWERS) {
-        atomic_fetch_sub(&shared->crowd, 1);
+    if (entry == MMB__IN_FLIGHT) {
+        atomic_fetch_sub(&shared->in_flight_overflow, 1);
         return;
     }
-    _Atomic uint64_t *at = &shared->growers[index];
+    _Atomic uint64_t *at = &shared->in_flight[entry];
     uint64_t seen = atomic_load(at);
     while (!atomic_compare_exchange_weak(at, &seen, (uint32_t)seen == 1 ? 0 : seen - 1)) {
     }
@@ -73,16 +71,16 @@ static bool wait_a_moment(uint32_t *round, uint32_t most)
     return ++*round < most;
 }
 
-void mmb__growers_wait(mmb__shared *shared)
+void mmb__in_flight_wait(mmb__shared *shared)
 {
     /* Of those without an entry nothing is known but their number; a living process
      * may be stopped. Neither holds up a close for ever. */
-    enum { CROWD_ROUNDS = 1000, ROUNDS = 60000 };
+    enum { OVERFLOW_ROUNDS = 1000, ROUNDS = 60000 };
     pid_t self = getpid();
     uint32_t round = 0;
-    for (uint32_t i = 0; i < MMB__GROWERS; i++) {
+    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         uint64_t seen;
-        while ((seen = atomic_load(&shared->growers[i])) != 0) {
+        while ((seen = atomic_load(&shared->in_flight[i])) != 0) {
             bool more = wait_a_moment(&round, ROUNDS);
             if (pid_of(seen) != self &&
                 (!more || (round > 100 && !mmb__os_is_alive((int)pid_of(seen))))) {
@@ -91,6 +89,7 @@ void mmb__growers_wait(mmb__shared *shared)
         }
     }
     round = 0;
-    while (atomic_load(&shared->crowd) != 0 && wait_a_moment(&round, CROWD_ROUNDS)) {
+    while (atomic_load(&shared->in_flight_overflow) != 0 &&
+           wait_a_moment(&round, OVERFLOW_ROUNDS)) {
     }
 }

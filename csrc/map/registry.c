@@ -1,18 +1,15 @@
-/* registry.c - the table address -> map that the signal handler reads.
+/* registry.c - the slots that hold ranges and maps.
  *
- * Readers take no lock. A slot in use holds the range and the map; a reader that
+ * A slot in use holds the range and the map; a reader that
  * finds its address in a range counts itself in, then looks again: either it
  * still sees the range, and whoever retires the slot sees its count and waits,
  * or it sees the range gone and leaves. Both sides use seq_cst for that pair.
  *
- * Slots come in blocks, each with bounds around the ranges of its maps, so that a fault
- * with ten thousand maps open looks at a hundred bounds and one block, not at them all.
- * Bounds only widen while any slot of the block has a range, and that of a map was widened
- * before its address was known: whoever knows an address of a live map finds it inside.
- *
- * Writers (open, map, close) take a mutex. It is never held while a handler of the
- * same thread could run into it: the handler does not touch it. */
-#include "internal.h"
+ * Slots come in groups, each with bounds around the ranges of its maps, so that a fault
+ * with ten thousand maps open looks at a hundred bounds and one group, not at them all.
+ * Bounds only widen while any slot of the group has a range, and that of a map was widened
+ * before its address was known: whoever knows an address of a live map finds it inside. */
+#include "registry.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,65 +23,51 @@ typedef struct {
     bool taken;             /* guarded by the mutex */
 } slot;
 
-#define BLOCK 128
+#define GROUP 128
 
 typedef struct {
-    _Atomic uintptr_t low; /* with `high`: around every range of the block; 0, 0 if none */
+    _Atomic uintptr_t low; /* with `high`: around every range of the group; 0, 0 if none */
     _Atomic uintptr_t high;
     uint32_t taken; /* slots with a range; guarded by the mutex, as is every store to the bounds */
-} block;
+} slot_group;
 
 static slot slots[MMB_MAX_MAPS];
-static block blocks[MMB_MAX_MAPS / BLOCK];
+static slot_group groups[MMB_MAX_MAPS / GROUP];
 static _Atomic uint32_t used_slots; /* one past the highest slot in use */
 static uint32_t lowest_free;        /* no free slot below it; guarded by the mutex */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Under the mutex no map leaves its slot, so none is freed. */
-static void before_fork(void)
+void mmb__registry_lock(void)
 {
     pthread_mutex_lock(&mutex);
-    uint32_t count = atomic_load(&used_slots);
-    for (uint32_t i = 0; i < count; i++) {
-        mmb_map *map = atomic_load(&slots[i].map);
-        if (map != NULL) {
-            mmb__share(map);
-        }
-    }
 }
 
-static void after_fork_in_parent(void)
+void mmb__registry_unlock(void)
 {
     pthread_mutex_unlock(&mutex);
 }
 
-/* The threads that were inside a handler, growing a map, or replacing its memory, are not here. */
-static void after_fork_in_child(void)
+void mmb__registry_forget_users(void)
 {
     uint32_t count = atomic_load(&used_slots);
     for (uint32_t i = 0; i < count; i++) {
         atomic_store(&slots[i].users, 0);
-        mmb_map *map = atomic_load(&slots[i].map);
-        if (map != NULL) {
-            int converting = MMB__CONVERTING, covering = MMB__COVERING;
-            atomic_compare_exchange_strong(&map->memory, &converting, MMB__SHARED_FILE);
-            atomic_compare_exchange_strong(&map->memory, &covering, MMB__PRIVATE);
-            atomic_store(&map->growing, false);
-            atomic_store(&map->seeking, false);
-        }
     }
-    pthread_mutex_unlock(&mutex);
-    mmb__fault_after_fork();
 }
 
-static void set_up(void)
+void mmb__registry_visit(void (*visit)(mmb_map *map))
 {
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    uint32_t count = atomic_load(&used_slots);
+    for (uint32_t i = 0; i < count; i++) {
+        mmb_map *map = atomic_load(&slots[i].map);
+        if (map != NULL) {
+            visit(map);
+        }
+    }
 }
 
 /* Under the mutex. */
-static void enter_block(block *of, uintptr_t start, uintptr_t end)
+static void enter_group(slot_group *of, uintptr_t start, uintptr_t end)
 {
     bool first = of->taken++ == 0;
     /* Raised first: a reader in between sees bounds that are too wide, or still none. */
@@ -96,7 +79,7 @@ static void enter_block(block *of, uintptr_t start, uintptr_t end)
     }
 }
 
-static void leave_block(block *of)
+static void leave_group(slot_group *of)
 {
     if (--of->taken == 0) {
         atomic_store(&of->high, 0);
@@ -106,7 +89,6 @@ static void leave_block(block *of)
 
 int mmb__registry_add(mmb_map *map)
 {
-    pthread_once(&once, set_up);
     pthread_mutex_lock(&mutex);
     uint32_t index = lowest_free;
     while (index < MMB_MAX_MAPS && slots[index].taken) {
@@ -134,9 +116,9 @@ bool mmb__registry_publish(mmb_map *map, unsigned char *base)
     bool first = !atomic_load_explicit(&map->mapped, memory_order_relaxed);
     if (first) {
         slot *at = &slots[map->slot];
-        uintptr_t start = (uintptr_t)base, end = start + map->length;
+        uintptr_t start = (uintptr_t)base, end = start + map->file.limit;
         map->base = base;
-        enter_block(&blocks[map->slot / BLOCK], start, end);
+        enter_group(&groups[map->slot / GROUP], start, end);
         atomic_store_explicit(&at->end, end, memory_order_relaxed);
         atomic_store(&at->start, start); /* publishes the map, its base and the end */
         atomic_store_explicit(&map->mapped, true, memory_order_release);
@@ -163,7 +145,7 @@ void mmb__registry_remove(mmb_map *map)
     atomic_store_explicit(&at->map, NULL, memory_order_relaxed);
     at->taken = false;
     if (published) {
-        leave_block(&blocks[map->slot / BLOCK]);
+        leave_group(&groups[map->slot / GROUP]);
     }
     if (map->slot < lowest_free) {
         lowest_free = map->slot;
@@ -205,13 +187,13 @@ static mmb_map *enter_slot(slot *at, uintptr_t address)
 mmb_map *mmb__registry_enter(uintptr_t address)
 {
     uint32_t count = atomic_load_explicit(&used_slots, memory_order_acquire);
-    for (uint32_t first = 0; first < count; first += BLOCK) {
-        block *of = &blocks[first / BLOCK];
+    for (uint32_t first = 0; first < count; first += GROUP) {
+        slot_group *of = &groups[first / GROUP];
         if (address < atomic_load_explicit(&of->low, memory_order_acquire) ||
             address >= atomic_load_explicit(&of->high, memory_order_acquire)) {
             continue;
         }
-        uint32_t end = first + BLOCK < count ? first + BLOCK : count;
+        uint32_t end = first + GROUP < count ? first + GROUP : count;
         for (uint32_t i = first; i < end; i++) {
             mmb_map *map = enter_slot(&slots[i], address);
             if (map != NULL) {

@@ -1,16 +1,20 @@
-/* snapshot.c - a private copy in place of the file: for poisoned and closed maps.
- *
- * A private mapping of the file shows its content at the old addresses, costs
- * nothing until it is written, and keeps every later store out of the file; zeros
- * stand where the file has nothing. So a full disk needs no other memory than the
- * pages that are written after it, and a closed message stays readable. What it
- * cannot do: whoever cuts the file later takes the pages away, changed ones too. */
-#include "internal.h"
+/* private.c - replacing the memory of a map, in the handler and in the end. */
+#include "private.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <unistd.h>
+
+/* Faults come again after an answer that did not help: the limit on believing in it.
+ * Systems that cannot say whether a page can be had are asked so often. */
+bool mmb__tried_too_often(mmb_map *map, uint64_t offset)
+{
+    enum { ENOUGH = 10000 };
+    if (atomic_exchange_explicit(&map->retry_offset, offset, memory_order_relaxed) != offset) {
+        atomic_store_explicit(&map->retries, 0, memory_order_relaxed);
+        return false;
+    }
+    return atomic_fetch_add_explicit(&map->retries, 1, memory_order_relaxed) > ENOUGH;
+}
 
 /* Map [offset, offset + length) of the map privately on the file at `source`; what
  * lies beyond EOF becomes zeros. Handler: yes. */
@@ -21,7 +25,7 @@ static int show_file(const mmb_map *map, uint64_t offset, uint64_t length, uint6
     there = mmb__min(mmb__round_up(there, mmb__os_page()), length);
     int error = 0;
     if (there > 0) {
-        error = mmb__os_map_private(map->base + offset, there, map->fd, source);
+        error = mmb__os_map_private(map->base + offset, there, map->file.fd, source);
     }
     if (error == 0 && there < length) {
         /* A kernel that counts private memory strictly may have none for so large a
@@ -37,7 +41,7 @@ static int show_file(const mmb_map *map, uint64_t offset, uint64_t length, uint6
 static int show_all(const mmb_map *map)
 {
     uint64_t eof = 0;
-    int error = mmb__our_file(map, &eof);
+    int error = mmb__our_file(&map->file, &eof);
     uint64_t at = 0, gone = 0;
     for (size_t i = map->cut_count; error == 0 && i-- > 0;) {
         const mmb__cut *cut = &map->cuts[i];
@@ -48,7 +52,7 @@ static int show_all(const mmb_map *map)
         at = cut->offset + cut->length;
         gone += cut->length;
     }
-    return error != 0 ? error : show_file(map, at, map->length - at, at - gone, eof);
+    return error != 0 ? error : show_file(map, at, map->file.limit - at, at - gone, eof);
 }
 
 /* Put zeros where even the private copy has no page: beyond the end of a file that
@@ -64,75 +68,50 @@ static bool cover_page(mmb_map *map, uint64_t start)
         return true; /* another thread was faster, and may have stored there by now */
     }
     return mmb__os_map_zeros(map->base + start, page) == 0 ||
-           mmb__os_map_zeros(map->base + start, map->length - start) == 0;
+           mmb__os_map_zeros(map->base + start, map->file.limit - start) == 0;
 }
 
-bool mmb__cover(mmb_map *map, uint64_t offset)
+bool mmb__make_private(mmb_map *map, uint64_t offset)
 {
     int state = MMB__SHARED_FILE;
-    if (atomic_compare_exchange_strong(&map->memory, &state, MMB__CONVERTING)) {
+    if (atomic_compare_exchange_strong(&map->state, &state, MMB__CONVERTING)) {
         /* On failure the pages are covered one by one as they fault. */
         (void)show_all(map);
-        atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
+        atomic_store_explicit(&map->state, MMB__PRIVATE, memory_order_release);
         return true;
     }
     if (state == MMB__PRIVATE &&
-        atomic_compare_exchange_strong(&map->memory, &state, MMB__COVERING)) {
+        atomic_compare_exchange_strong(&map->state, &state, MMB__COVERING)) {
         bool covered = cover_page(map, mmb__round_down(offset, mmb__os_page()));
-        atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
+        atomic_store_explicit(&map->state, MMB__PRIVATE, memory_order_release);
         return covered;
     }
     sched_yield();
     return true; /* and fault again until the other thread is done */
 }
 
-int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length)
+int mmb__make_all_private(mmb_map *map)
 {
-    if (!mmb_map_is_owner(map)) {
-        return EPERM;
-    }
-    mmb__cut *cuts = realloc(map->cuts, (map->cut_count + 1) * sizeof *cuts);
-    if (cuts == NULL) {
-        return ENOMEM;
-    }
-    map->cuts = cuts;
-    uint64_t eof = 0;
-    int error = mmb__our_file(map, &eof);
-    if (error == 0) {
-        error = mmb__os_collapse(map->fd, offset, length);
-    }
-    if (error == 0) {
-        cuts[map->cut_count++] = (mmb__cut){.offset = offset, .length = length};
-    }
-    return error;
-}
-
-uint64_t mmb_map_collapse_unit(const mmb_map *map)
-{
-    return mmb__can_allocate(map) ? mmb__os_collapse_unit(map->fd) : 0;
-}
-
-int mmb_map_detach(mmb_map *map)
-{
-    mmb_map_seal(map);
-    if (map->detached || map->slot == MMB__NO_SLOT) {
-        return 0;
-    }
-    map->detached = true;
-    /* No handler grows the file any more. A store that came after the seal may
-     * have made the copy already, but before the file was cut and collapsed: make
-     * it anew. That of a poisoned map stays: its stores are nowhere else. */
+    /* A store that came after the seal may have made the copy already, but before the file was
+     * truncated and collapsed: make it anew. */
     int error = 0;
     int state = MMB__SHARED_FILE;
-    while (!atomic_compare_exchange_weak(&map->memory, &state, MMB__CONVERTING) &&
+    while (!atomic_compare_exchange_weak(&map->state, &state, MMB__CONVERTING) &&
            state != MMB__PRIVATE) {
         sched_yield();
         state = MMB__SHARED_FILE;
     }
-    if (mmb__is_mapped(map) && (state != MMB__PRIVATE || mmb_map_poison(map) == 0)) {
+    if (mmb__is_mapped(map) &&
+        (state != MMB__PRIVATE || atomic_load(&map->file.shared->poison) == 0)) {
         error = show_all(map);
     }
-    atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);
-    mmb__registry_drain(map);
+    atomic_store_explicit(&map->state, MMB__PRIVATE, memory_order_release);
     return error;
+}
+
+void mmb__private_after_fork(mmb_map *map)
+{
+    int converting = MMB__CONVERTING, covering = MMB__COVERING;
+    atomic_compare_exchange_strong(&map->state, &converting, MMB__SHARED_FILE);
+    atomic_compare_exchange_strong(&map->state, &covering, MMB__PRIVATE);
 }

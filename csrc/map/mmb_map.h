@@ -1,18 +1,19 @@
-/* mmb_core.h - a file mapped over a huge address range, growing as it is written.
+/* mmb_map.h - a *map*: a file mapped over a huge address range, growing as it is written.
  *
- * The public header of the core, and all of it that another layer may use.
- * Words: a *map* is one file mapped over one reserved range; *capacity* is the
- * length of that range in bytes; *backed* is the file's present end (EOF);
- * a *growth fault* is an access beyond EOF, which the SIGBUS handler answers by
+ * The public header of csrc/map, and all of it that another layer may use.
+ * Words: *capacity* is the length of the range in bytes; *backed* is the file's present end
+ * (EOF); a *growth fault* is an access beyond EOF, which the SIGBUS handler answers by
  * extending the file. A map that met an error which no store can report is
  * *poisoned*: its memory stays usable, its file can no longer be trusted.
  *
- * Errors are returned as errno values (0 is success) unless said otherwise.
+ * Errors are returned as errno values or MMB_E values (0 is success) unless said otherwise.
  * "Handler: yes" marks the functions that may be called from a signal handler.
  * All offsets and lengths are bytes.
  */
-#ifndef MMB_CORE_H
-#define MMB_CORE_H
+#ifndef MMB_MAP_H
+#define MMB_MAP_H
+
+#include "mmb_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,17 +23,8 @@
 extern "C" {
 #endif
 
-/* EOF stands at multiples of this while the memory of a map can be stored to, and the base
- * of a map is aligned to it: the kernel may map a huge page across EOF, and a store beyond
- * EOF but inside that page raises no signal. */
-#define MMB_GRANULE ((uint64_t)2 << 20)
-
 /* The most maps (snapshots included) that one process can hold. */
 #define MMB_MAX_MAPS 16384
-
-/* What poisoned a map when the cause is not an errno of the system's own. */
-#define MMB_ETRUNCATED (-1) /* the file became shorter under us: someone else cut it */
-#define MMB_ECAPACITY (-2)  /* more was asked for than the capacity holds */
 
 typedef struct mmb_map mmb_map;
 
@@ -41,8 +33,10 @@ typedef struct {
     uint64_t max_growth; /* bytes; the largest step of one growth, at least MMB_GRANULE */
     bool prefault;       /* populate ahead of the writer from a thread of the map's own */
     bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
-    bool hidden;         /* nobody asks for the memory before mmb_map_show is called */
-    bool replace;        /* empty the file first, but only when nothing else can fail any more */
+    uint64_t size_hint; /* bytes that the file may well have in the end; 0: not known. Advice: where
+                         * it is large, the file grows in large steps and huge pages at once */
+    bool hidden;        /* nobody asks for the memory before mmb_map_show is called */
+    bool replace;       /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
 
 typedef struct {
@@ -179,14 +173,6 @@ int mmb_map_flush(mmb_map *map, bool durable);
  * when nothing changed; mmb_map_open does it. EBUSY when too many different
  * handlers have been put over ours to do it safely once more. Handler: no. */
 int mmb_fault_arm(void);
-
-/* Words for an error value of this header, MMB_E values included; static or
- * thread-local storage. Handler: no. */
-const char *mmb_strerror(int error);
-
-/* The errno that best stands for an error value: itself, EIO for
- * MMB_ETRUNCATED, EFBIG for MMB_ECAPACITY. Handler: yes. */
-int mmb_errno(int error);
 
 #ifdef __cplusplus
 }

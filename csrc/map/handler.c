@@ -1,10 +1,10 @@
-/* fault.c - the SIGBUS handler: what is ours is served, all else is given back.
+/* handler.c - the SIGBUS handler, and how it lives with the handlers of others.
  *
  * The handler calls nothing that allocates or prints: fstat, fallocate, ftruncate,
  * madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
- * takes no lock but the one on moving EOF (growth.c: among threads, and among processes),
- * whose holder has all signals blocked, so it never waits for the thread it runs in. It
- * runs with all signals blocked, on whatever stack the thread has for signals.
+ * takes no lock but those on EOF (file/turn.h), whose holder has all signals blocked, so it
+ * never waits for the thread it runs in. It runs with all signals blocked, on whatever stack
+ * the thread has for signals.
  *
  * Living with others. Whoever installs a handler after us keeps our address as
  * its "previous" and may call it, or put it back, at any time; we keep theirs.
@@ -15,7 +15,11 @@
  * is not in use yet, or one whose previous is just the handler found there. Who
  * calls, or puts back, the entry point of a lower level reaches what was below
  * that level, not itself. */
-#include "internal.h"
+#include "handler.h"
+
+#include "answer.h"
+#include "registry.h"
+#include "served.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,39 +40,7 @@ static level levels[LEVELS];
 static const struct sigaction default_action = {.sa_handler = SIG_DFL};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Addresses that were served, to tell a SIGBUS that somebody raised from one that a
- * handler above us raises again for a fault which we have not seen: the system says
- * of a raised signal only which fault the thread had last. A new thread and a forked
- * child inherit that from their creator, so it is kept by address; that may be
- * overwritten by others, so each thread's last is kept as well. Where both fail a
- * raise is taken for such a fault, and ignored. Relaxed: hints. */
-#define PLACES 4096
-static _Atomic uintptr_t served[PLACES];
-static _Atomic uintptr_t served_last[PLACES];
-
-static _Atomic uintptr_t *place_of_address(uintptr_t address)
-{
-    return &served[(address >> 3) % PLACES];
-}
-
-static _Atomic uintptr_t *place_of_thread(void)
-{
-    return &served_last[mmb__os_thread() % PLACES];
-}
-
-static bool was_served(uintptr_t address)
-{
-    return atomic_load_explicit(place_of_address(address), memory_order_relaxed) == address ||
-           atomic_load_explicit(place_of_thread(), memory_order_relaxed) == address;
-}
-
-static void note_served(uintptr_t address)
-{
-    atomic_store_explicit(place_of_address(address), address, memory_order_relaxed);
-    atomic_store_explicit(place_of_thread(), address, memory_order_relaxed);
-}
-
-void mmb__fault_after_fork(void)
+void mmb__handler_after_fork(void)
 {
     /* The child's only thread did not hold it: nothing forks under the mutex,
      * but another thread may have held it at that moment. */
@@ -76,29 +48,27 @@ void mmb__fault_after_fork(void)
 }
 
 /* True if the fault is answered and the access can be tried again. */
-static bool serve(const mmb__signal *signal)
+static bool answer(const mmb__signal *signal)
 {
     if (signal->cause == MMB__OTHER_FAULT || signal->cause == MMB__SENT) {
+        return false;
+    }
+    /* A handler above us, like faulthandler's, may take a growth fault for a
+     * crash, put us back and raise SIGBUS again. The fault itself is then still
+     * to come: answer it now and ignore the raise. But a raise after a fault
+     * that we have answered is the program's own wish to die. */
+    if (signal->cause == MMB__SENT_BY_US && mmb__was_served(signal->address)) {
         return false;
     }
     mmb_map *map = mmb__registry_enter(signal->address);
     if (map == NULL) {
         return false;
     }
-    bool sent = signal->cause == MMB__SENT_BY_US;
-    bool answered = false;
-    /* A handler above us, like faulthandler's, may take a growth fault for a
-     * crash, put us back and raise SIGBUS again. The fault itself is then still
-     * to come: answer it now and ignore the raise. But a raise after a fault
-     * that we have answered is the program's own wish to die. */
-    if (!sent || !was_served(signal->address)) {
-        mmb__verdict verdict = mmb__serve(map, signal->address - (uintptr_t)map->base,
-                                          signal->write ? MMB__WRITE : MMB__READ);
-        answered = verdict != MMB__NOT_OURS;
-    }
+    bool answered = mmb__answer_fault(map, signal->address - (uintptr_t)map->base,
+                                      signal->write ? MMB__WRITE : MMB__READ);
     if (answered) {
-        note_served(signal->address);
-        atomic_fetch_add_explicit(&map->shared->faults, 1, memory_order_relaxed);
+        mmb__note_served(signal->address);
+        atomic_fetch_add_explicit(&map->file.shared->faults, 1, memory_order_relaxed);
     }
     mmb__registry_leave(map);
     return answered;
@@ -165,7 +135,7 @@ static void handle(level *at, int number, siginfo_t *info, void *context)
 {
     int saved = errno;
     mmb__signal signal = mmb__os_read_signal(info, context);
-    if (!serve(&signal)) {
+    if (!answer(&signal)) {
         pass_on(at, number, info, context, &signal);
     }
     errno = saved;

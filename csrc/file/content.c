@@ -1,16 +1,16 @@
-/* used.c - where the content of a file ends, and making what follows zeros. */
-#include "internal.h"
+/* content.c - where the content of a file ends, and making what follows zeros. */
+#include "content.h"
+
+#include "turn.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Is there data at or after `offset` and below `end`? */
-static int has_data(const mmb_map *map, uint64_t offset, uint64_t end, bool *answer)
+static int has_data(const mmb__file *file, uint64_t offset, uint64_t end, bool *answer)
 {
     uint64_t found = 0;
-    int error = mmb__os_next_data(map->fd, offset, &found);
+    int error = mmb__os_next_data(file->fd, offset, &found);
     *answer = error == 0 && found < end;
     return error == ENXIO ? 0 : error;
 }
@@ -18,10 +18,10 @@ static int has_data(const mmb_map *map, uint64_t offset, uint64_t end, bool *ans
 /* One past the page of the last data below `end`, by halving: "is there data from x
  * on" is true up to that data and false beyond it. `floor` if none. The first page is
  * tried on its own, since many files have no other. */
-static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t *last)
+static int last_data(const mmb__file *file, uint64_t floor, uint64_t end, uint64_t *last)
 {
     bool some = false;
-    int error = has_data(map, floor, end, &some);
+    int error = has_data(file, floor, end, &some);
     if (error != 0) {
         return error;
     }
@@ -36,7 +36,7 @@ static int last_data(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
     while (error == 0 && mmb__round_down(high - 1, page) > low) {
         uint64_t middle = mmb__round_up(low + step, page);
         middle = middle < high ? middle : mmb__round_down(high - 1, page);
-        error = has_data(map, middle, end, &some);
+        error = has_data(file, middle, end, &some);
         if (some) {
             low = middle;
         } else {
@@ -71,15 +71,14 @@ static size_t last_nonzero(const unsigned char *bytes, size_t length)
 }
 
 /* The same for [from, to) of the file; `from` if there is none. */
-static int last_used(const mmb_map *map, uint64_t from, uint64_t to, uint64_t *last)
+static int last_used(const mmb__file *file, uint64_t from, uint64_t to, uint64_t *last)
 {
     unsigned char bytes[1 << 14];
     *last = from;
     while (to > from) {
         size_t length = (size_t)mmb__min(to - from, sizeof bytes), got = 0;
         uint64_t at = to - length;
-        const unsigned char *base = mmb__is_mapped(map) ? map->base : NULL;
-        int error = mmb__os_read(map->fd, base, at, bytes, length, &got);
+        int error = mmb__os_read_all(file->fd, bytes, length, at, &got);
         if (error != 0) {
             return error;
         }
@@ -93,12 +92,13 @@ static int last_used(const mmb_map *map, uint64_t from, uint64_t to, uint64_t *l
     return 0;
 }
 
-/* The work of mmb_map_find_used; moves the file offset. */
-static int find_used(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t *used)
+/* The work of mmb__find_used; moves the file offset. */
+static int find_used_below(const mmb__file *file, uint64_t floor, uint64_t end, uint64_t *used)
 {
     while (end > floor) {
         uint64_t last = end;
-        int error = map->traits.finds_data ? last_data(map, floor, end, &last) : EOPNOTSUPP;
+        int error =
+            file->traits.seek_data_is_reliable ? last_data(file, floor, end, &last) : EOPNOTSUPP;
         if (error == EOPNOTSUPP) {
             last = end; /* all of it must be read */
         } else if (error != 0) {
@@ -110,7 +110,7 @@ static int find_used(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
         /* Read one granule; on to the one before if it holds nothing but zeros. */
         uint64_t start = mmb__max(floor, mmb__round_down(last - 1, MMB_GRANULE));
         uint64_t found = start;
-        error = last_used(map, start, last, &found);
+        error = last_used(file, start, last, &found);
         if (error != 0) {
             return error;
         }
@@ -124,76 +124,70 @@ static int find_used(const mmb_map *map, uint64_t floor, uint64_t end, uint64_t 
     return 0;
 }
 
-int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
+int mmb__find_used(mmb__file *file, uint64_t floor, uint64_t *used)
 {
     uint64_t eof = 0;
-    int error = mmb__our_file(map, &eof);
+    int error = mmb__our_file(file, &eof);
     if (error != 0) {
         return error;
     }
-    if (floor >= mmb__min(eof, map->capacity)) {
+    uint64_t end = mmb__min(eof, file->capacity);
+    if (floor >= end) {
         *used = floor;
         return 0;
     }
-    /* The file offset belongs to the caller's fd as well, of which ours is a
-     * duplicate: leave it where it was. One at a time, or the second would take where
-     * the first is for where it was. */
-    while (atomic_exchange(&map->seeking, true)) {
-        sched_yield();
-    }
-    off_t before = lseek(map->fd, 0, SEEK_CUR);
-    error = find_used(map, floor, mmb__min(eof, map->capacity), used);
-    if (before >= 0) {
-        lseek(map->fd, before, SEEK_SET);
-    }
-    atomic_store(&map->seeking, false);
+    off_t before = mmb__begin_offset_turn(file);
+    error = find_used_below(file, floor, end, used);
+    mmb__end_offset_turn(file, before);
     return error;
 }
 
 /* Where no hole can be made. */
-static int write_zeros(const mmb_map *map, uint64_t from, uint64_t to)
+static int write_zeros(const mmb__file *file, uint64_t from, uint64_t to)
 {
     static const unsigned char zeros[1 << 16];
-    while (from < to) {
-        ssize_t done =
-            pwrite(map->fd, zeros, (size_t)mmb__min(to - from, sizeof zeros), (off_t)from);
-        if (done < 0 && errno != EINTR) {
-            return errno;
-        }
-        if (done == 0) {
-            return EIO;
-        }
-        from += done > 0 ? (uint64_t)done : 0;
+    int error = 0;
+    for (uint64_t at = from; error == 0 && at < to; at += sizeof zeros) {
+        size_t length = (size_t)mmb__min(to - at, sizeof zeros);
+        error = mmb__os_write_all(file->fd, zeros, length, at, NULL);
     }
-    return 0;
+    return error;
 }
 
-int mmb_map_zero_from(mmb_map *map, uint64_t from)
+/* Nobody believes any more that there are blocks from `end` on. Between mmb__begin_blocks and
+ * its end. */
+static void forget_blocks_from(mmb__file *file, uint64_t end)
+{
+    _Atomic uint64_t *allocated_end = &file->shared->allocated_end;
+    uint64_t seen = atomic_load(allocated_end);
+    while (seen > end && !atomic_compare_exchange_weak(allocated_end, &seen, end)) {
+    }
+}
+
+int mmb__zero_from(mmb__file *file, uint64_t from)
 {
     uint64_t eof = 0;
-    int error = mmb__check(map, &eof);
-    if (error == 0 && !mmb_map_is_owner(map)) {
+    int error = mmb__check(file, &eof);
+    if (error == 0 && !mmb__is_owner(file)) {
         return EPERM;
     }
     if (error != 0 || from >= eof) {
         return error;
     }
     /* A huge page must find blocks for all of it when it comes in again, or the disk could be
-     * full by then, and the file is not large as it is. */
-    bool huge = atomic_load_explicit(&map->large, memory_order_relaxed) && from < MMB_GRANULE;
+     * full by then. Only the first granule of a file that is to become large has one while
+     * the file is so small. */
+    bool huge = file->small == 0 && from < MMB_GRANULE;
     uint64_t punched = huge ? MMB_GRANULE : mmb__round_up(from, mmb__os_page());
     punched = mmb__min(punched, eof);
-    error = write_zeros(map, from, punched);
+    error = write_zeros(file, from, punched);
     if (error != 0 || punched == eof) {
         return error;
     }
     sigset_t before;
-    mmb__begin_blocks(map, &before);
-    _Atomic uint64_t *solid = &map->shared->solid;
-    uint64_t seen = atomic_load(solid);
-    while (seen > punched && !atomic_compare_exchange_weak(solid, &seen, punched)) {
-    }
-    error = mmb__os_punch(map->fd, punched, eof - punched);
-    mmb__end_blocks(map, &before);
-    return error == EOPNOTSUPP ? write_zeros(map, punched, eof) : error;
+    mmb__begin_blocks(file, &before);
+    forget_blocks_from(file, punched);
+    error = mmb__os_punch(file->fd, punched, eof - punched);
+    mmb__end_blocks(file, &before);
+    return error == EOPNOTSUPP ? write_zeros(file, punched, eof) : error;
 }

@@ -1,10 +1,12 @@
-/* shared.c - the part of maps that forked children share, some of it in each page.
+/* shared.c - where shared states come from: a pool of shared pages, some states in each.
  *
  * A page of its own for each map would cost more than all else about a small file. What
  * has been given out is not given out again, though: a forked child may still have the
  * map that it was for. A page goes away as a whole, once all of it was given out and
  * has come back. */
-#include "internal.h"
+#include "shared.h"
+
+#include "os/os.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -26,7 +28,6 @@ _Static_assert(sizeof(head) <= LINE, "the head is the first line");
 
 static page *current; /* where the next comes from, or NULL; guarded by the mutex */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void remove_page(page *of)
 {
@@ -34,18 +35,18 @@ static void remove_page(page *of)
     free(of);
 }
 
-static void before_fork(void)
+void mmb__shared_before_fork(void)
 {
     pthread_mutex_lock(&mutex);
 }
 
-static void after_fork_in_parent(void)
+void mmb__shared_after_fork_in_parent(void)
 {
     pthread_mutex_unlock(&mutex);
 }
 
 /* The parent goes on giving out what is left of the page. */
-static void after_fork_in_child(void)
+void mmb__shared_after_fork_in_child(void)
 {
     page *parents = current;
     current = NULL;
@@ -53,11 +54,6 @@ static void after_fork_in_child(void)
         remove_page(parents);
     }
     pthread_mutex_unlock(&mutex);
-}
-
-static void set_up(void)
-{
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 static uint32_t room(void)
@@ -83,7 +79,6 @@ static page *new_page(void)
 mmb__shared *mmb__shared_new(void)
 {
     unsigned char *given = NULL;
-    pthread_once(&once, set_up);
     pthread_mutex_lock(&mutex);
     if (current == NULL) {
         current = new_page();
@@ -102,7 +97,7 @@ mmb__shared *mmb__shared_new(void)
 
 void mmb__shared_free(mmb__shared *shared)
 {
-    uintptr_t start = (uintptr_t)mmb__round_down((uintptr_t)shared, mmb__os_page());
+    uintptr_t start = (uintptr_t)shared - (uintptr_t)shared % (uintptr_t)mmb__os_page();
     pthread_mutex_lock(&mutex);
     page *of = ((const head *)start)->of;
     of->held--;

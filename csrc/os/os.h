@@ -1,8 +1,14 @@
-/* os.h - everything the core asks of the operating system beyond plain POSIX.
+/* os.h - all that is asked of the operating system beyond plain POSIX.
  *
- * Every #ifdef for a system stands in os.c. Errors are returned as errno values.
- * The functions marked "Handler: yes" are single system calls without locks,
- * allocation or cancellation points of libc's own. */
+ * This is the lowest floor: it knows files by their descriptor and memory by its address,
+ * and nothing of what they are for. Every #ifdef for a system stands in this folder:
+ * posix.c has what all systems do alike, linux.c and linux_files.c, darwin.c and bsd.c what
+ * each does in its own way, not_linux.c how the others do without what only Linux has.
+ *
+ * Errors are returned as errno values. The functions marked "Handler: yes" are system calls
+ * without locks, allocation or cancellation points of libc's own: a signal handler may call
+ * them. Nothing here has state but the page size and what the running kernel can do, which
+ * mmb__os_init finds out. */
 #ifndef MMB_OS_H
 #define MMB_OS_H
 
@@ -13,9 +19,10 @@
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* Once, before anything else here: what the handler must not ask for. */
+/* To be called before anything else here: finds out what the handler must not ask for. */
 void mmb__os_init(void);
-uint64_t mmb__os_page(void); /* bytes. Handler: yes. */
+void mmb__os_init_system(void); /* its part for one system; for mmb__os_init only */
+uint64_t mmb__os_page(void);    /* bytes. Handler: yes. */
 
 /* The address space that this process may have, in bytes; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
@@ -24,6 +31,9 @@ uint64_t mmb__os_address_limit(void);
  * bytes come in page by page, the rest in huge pages where the system has them. */
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
                      unsigned char **base);
+
+/* What mmb__os_map_file wishes for the pages of a new mapping. */
+void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
 
 /* Whether pages that come in from now on are to be huge. A wish. Handler: yes. */
 void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes);
@@ -67,19 +77,29 @@ uint64_t mmb__os_collapse_unit(int fd);
  * follow. Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 
-/* Copy what the file holds at `offset`, stores made through the mapping at `base` (NULL
- * without one) included, up to `length` bytes; the number in *got. Where the system can, without
- * touching the memory: on a full tmpfs even a load from a hole wants a block. */
-int mmb__os_read(int fd, const unsigned char *base, uint64_t offset, void *buffer, size_t length,
-                 size_t *got);
+/* Make what was stored through the mapping visible to reads of the file, on the systems where
+ * the two have caches of their own. */
+int mmb__os_publish_stores(const unsigned char *base, uint64_t length);
+
+/* Read up to `length` bytes at `offset`; the number, less only at the end of the file or after
+ * an error, in *got. */
+int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *got);
+
+/* Write all of it at `offset`; the number of bytes written, also after an error, in *written
+ * (may be NULL). */
+int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written);
+
+/* Set EOF, up or down. Handler: yes. */
+int mmb__os_truncate(int fd, uint64_t size);
 
 /* What can be relied on where a file lies. */
 typedef struct {
-    bool counts_blocks;  /* those that fstat tells never leave out one that was allocated */
-    bool finds_data;     /* mmb__os_next_data sees what was stored through a mapping */
-    bool has_huge_pages; /* on present kernels, for who wants them */
-    bool moves_at_once;  /* EOF moves without waiting for the device, whatever was written before */
-    bool writes_cut;     /* closing a file that was cut writes its data, unless blocks were given */
+    bool block_count_is_exact;   /* fstat counts every block that was allocated, at once */
+    bool seek_data_is_reliable;  /* mmb__os_next_data sees what was stored through a mapping */
+    bool has_huge_pages;         /* present kernels give them to those who ask */
+    bool extends_without_io;     /* a move of EOF never waits for the device */
+    bool flushes_after_truncate; /* closing a file that was made shorter writes out its data,
+                                  * unless blocks were allocated for them before */
 } mmb__traits;
 
 /* 0, and what can be relied on, if a file of this kind can be mapped and grown; else

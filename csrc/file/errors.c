@@ -1,0 +1,31 @@
+/* errors.c - words and errnos for error values. */
+#include "mmb_file.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *mmb_strerror(int error)
+{
+    switch (error) {
+    case MMB_ETRUNCATED:
+        return "file was truncated by someone else while it was being built";
+    case MMB_ECAPACITY:
+        return "capacity exceeded";
+    case ESTALE:
+        return "stored after the process that opened the file had closed it";
+    default:
+        return strerror(error);
+    }
+}
+
+int mmb_errno(int error)
+{
+    switch (error) {
+    case MMB_ETRUNCATED:
+        return EIO;
+    case MMB_ECAPACITY:
+        return EFBIG;
+    default:
+        return error;
+    }
+}

@@ -1,0 +1,222 @@
+/* io.c - writing to a file and reserving room in it, by calls. */
+#include "io.h"
+
+#include "growth.h"
+#include "in_flight.h"
+#include "turn.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* As much as is allocated, with all signals blocked, or written at once. */
+#define PIECE ((uint64_t)256 << 20)
+
+/* ---- room ------------------------------------------------------------------- */
+
+int mmb__extend_to(mmb__file *file, uint64_t end)
+{
+    if (end > file->limit) {
+        return MMB_ECAPACITY;
+    }
+    uint64_t eof = 0;
+    int error = mmb__check(file, &eof);
+    while (error == 0 && eof < end) {
+        bool moved = false;
+        uint64_t next = mmb__min(end, eof + PIECE);
+        error = mmb__grow(file, eof, next, MMB__WRITE, &moved);
+        eof = next;
+    }
+    return error;
+}
+
+/* A file that is small has got no blocks yet. Who reserves in it is likely to go on: give
+ * it blocks from where they end, and some ahead, so that the next calls find them. */
+static bool reserve_ahead(mmb__file *file, uint64_t allocated_end, uint64_t stop)
+{
+    uint64_t ahead = mmb__min(mmb__round_up(stop, MMB__SMALL), file->limit);
+    if (stop > MMB_GRANULE || mmb__allocate(file, allocated_end, ahead - allocated_end) != 0) {
+        return false;
+    }
+    mmb__note_allocated(file, allocated_end, ahead);
+    return true;
+}
+
+/* Blocks for [start, stop), which is below EOF and may have holes from `allocated_end` on. */
+static int fill_holes(mmb__file *file, uint64_t allocated_end, uint64_t start, uint64_t stop)
+{
+    sigset_t before;
+    mmb__begin_blocks(file, &before);
+    int error = 0;
+    if (!reserve_ahead(file, allocated_end, stop)) {
+        error = mmb__allocate(file, start, stop - start);
+        if (error == EOPNOTSUPP) {
+            error = mmb__os_raise(file->fd, start, stop); /* NFS */
+        }
+        if (error == 0) {
+            mmb__note_allocated(file, start, stop);
+        }
+    }
+    mmb__end_blocks(file, &before);
+    return error;
+}
+
+static int reserve_piece(mmb__file *file, uint64_t start, uint64_t stop)
+{
+    int error = mmb__ensure(file, start, stop);
+    uint64_t allocated_end = atomic_load(&file->shared->allocated_end);
+    if (error != 0 || stop <= allocated_end) {
+        return error;
+    }
+    uint32_t entry = mmb__in_flight_enter(file->shared);
+    uint64_t eof = 0;
+    error = mmb__check(file, &eof);
+    if (error == 0) {
+        error = fill_holes(file, allocated_end, start, stop);
+    }
+    mmb__in_flight_leave(file->shared, entry);
+    return error;
+}
+
+int mmb__reserve(mmb__file *file, uint64_t start, uint64_t stop)
+{
+    bool without_blocks = false;
+    int error = 0;
+    for (uint64_t at = start; error == 0 && at < stop; at += PIECE) {
+        error = reserve_piece(file, at, mmb__min(stop, at + PIECE));
+        if (error == EOPNOTSUPP) {
+            without_blocks = true;
+            error = 0;
+        }
+    }
+    return error == 0 && without_blocks ? EOPNOTSUPP : error;
+}
+
+/* ---- writing, in the usual way ------------------------------------------------- */
+
+/* Back [offset, offset + length) if a write there could find the disk full half way: the growth
+ * of one piece gives it blocks, but holes below EOF have none, and of several pieces a later
+ * one may have no room. What is short is not worth the calls, and where there is no fallocate
+ * to give blocks, bringing in the pages would take longer than the write. */
+static int make_room(mmb__file *file, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length;
+    bool is_new = offset >= atomic_load(&file->shared->backed) && length <= PIECE;
+    bool has_blocks = end <= atomic_load(&file->shared->allocated_end);
+    if (length <= MMB__SMALL || is_new || has_blocks || !mmb__can_allocate(file)) {
+        return 0;
+    }
+    uint64_t page = mmb__os_page();
+    int error = mmb__reserve(file, mmb__round_down(offset, page), mmb__round_up(end, page));
+    return error == EOPNOTSUPP ? 0 : error;
+}
+
+/* Write a page's worth of `data` that the kernel could not read, since it lies beyond EOF of a
+ * mapping: only a load of our own can make that file grow. */
+static int write_by_way_of_buffer(mmb__file *file, uint64_t offset, const unsigned char *data,
+                                  uint64_t length, size_t *written)
+{
+    unsigned char buffer[4096];
+    size_t some = (size_t)mmb__min(length, sizeof buffer);
+    memcpy(buffer, data, some);
+    return mmb__os_write_all(file->fd, buffer, some, offset, written);
+}
+
+/* Write a piece, for which the file grows first; how much of it in *written, also after an
+ * error. */
+static int write_piece(mmb__file *file, uint64_t offset, const unsigned char *data, uint64_t length,
+                       size_t *written)
+{
+    uint32_t entry = mmb__in_flight_enter(file->shared);
+    int error = mmb__ensure(file, offset, offset + length);
+    if (error == 0) {
+        error = mmb__os_write_all(file->fd, data, (size_t)length, offset, written);
+    }
+    if (error == EFAULT) {
+        size_t before = *written;
+        error =
+            write_by_way_of_buffer(file, offset + before, data + before, length - before, written);
+        *written += before;
+    }
+    mmb__in_flight_leave(file->shared, entry);
+    return error;
+}
+
+static int write_in_pieces(mmb__file *file, uint64_t offset, const unsigned char *data,
+                           uint64_t length)
+{
+    int error = make_room(file, offset, length);
+    while (error == 0 && length > 0) {
+        size_t written = 0;
+        error = write_piece(file, offset, data, mmb__min(length, PIECE), &written);
+        data += written;
+        offset += written;
+        length -= written;
+    }
+    return error;
+}
+
+/* ---- writing where EOF is exact ------------------------------------------------- */
+
+/* EOF must stand at a granule because of stores: one beyond it, in a page that is mapped, is
+ * neither a fault nor in the file. While nobody can store, it may stand where the content ends,
+ * as after write(2). That spares a file which is made by one call two moves of EOF, which take
+ * longer than all the rest: each is a transaction of the file system. Only one thread at a time
+ * does this, so that no write leaves EOF in mid-page behind the back of somebody who is to
+ * store. Beyond MMB__SMALL nothing is gained any more, and writes are to run side by side:
+ * there the file grows in the usual way. */
+static bool is_left_to_writes(const mmb__file *file)
+{
+    return file->traits.extends_without_io &&
+           atomic_load_explicit(&file->eof_is_exact, memory_order_acquire);
+}
+
+/* The write itself, for who has the turn on EOF. False if it is to be done in the usual way. */
+static bool write_and_move_eof(mmb__file *file, uint64_t offset, const void *data, uint64_t length,
+                               int *error)
+{
+    uint64_t eof = 0;
+    size_t written = 0;
+    *error = mmb__check(file, &eof);
+    if (*error != 0) {
+        return true;
+    }
+    if (!is_left_to_writes(file) || eof > file->small) {
+        return false;
+    }
+    *error = mmb__os_write_all(file->fd, data, (size_t)length, offset, &written);
+    if (written > 0) {
+        mmb__note_backed(file, mmb__max(eof, offset + written));
+        if (eof == 0) {
+            atomic_fetch_add_explicit(&file->shared->growths, 1, memory_order_relaxed);
+        }
+    }
+    /* The source lies beyond EOF of another map: the load that makes that grow is for
+     * those who do not hold up signals. */
+    return *error != EFAULT;
+}
+
+/* True if the write was done so, with 0 or what stopped it in *error; part of the bytes may be
+ * written then. */
+static bool write_with_exact_eof(mmb__file *file, uint64_t offset, const void *data,
+                                 uint64_t length, int *error)
+{
+    if (offset + length > file->small || !is_left_to_writes(file)) {
+        return false;
+    }
+    sigset_t before;
+    uint32_t entry = mmb__in_flight_enter(file->shared);
+    mmb__begin_turn(file, &before);
+    bool done = write_and_move_eof(file, offset, data, length, error);
+    mmb__end_turn(file, &before);
+    mmb__in_flight_leave(file->shared, entry);
+    return done;
+}
+
+int mmb__write(mmb__file *file, uint64_t offset, const void *data, uint64_t length)
+{
+    int error = 0;
+    if (!write_with_exact_eof(file, offset, data, length, &error)) {
+        error = write_in_pieces(file, offset, data, length);
+    }
+    return error;
+}

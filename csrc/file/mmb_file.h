@@ -1,0 +1,31 @@
+/* mmb_file.h - the public words for a growing file: where its end stands, and its errors. */
+#ifndef MMB_FILE_H
+#define MMB_FILE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* EOF stands at multiples of this while the memory of a map can be stored to, and the base
+ * of a map is aligned to it: the kernel may map a huge page across EOF, and a store beyond
+ * EOF but inside that page raises no signal. */
+#define MMB_GRANULE ((uint64_t)2 << 20)
+
+/* What poisoned a map when the cause is not an errno of the system's own. */
+#define MMB_ETRUNCATED (-1) /* the file became shorter under us: someone else truncated it */
+#define MMB_ECAPACITY (-2)  /* more was asked for than the capacity holds */
+
+/* Words for an error value, MMB_E values included; static or thread-local storage.
+ * Handler: no. */
+const char *mmb_strerror(int error);
+
+/* The errno that best stands for an error value: itself, EIO for
+ * MMB_ETRUNCATED, EFBIG for MMB_ECAPACITY. Handler: yes. */
+int mmb_errno(int error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

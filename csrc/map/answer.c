@@ -1,0 +1,66 @@
+/* answer.c - a fault judged: growth, a page that cannot be had, or a file that is lost. */
+#include "answer.h"
+
+#include "memory.h"
+#include "private.h"
+
+#include <errno.h>
+
+/* Why a page below EOF cannot be had; 0 if it can. */
+static int page_error(mmb_map *map, uint64_t start, mmb__access access)
+{
+    uint64_t page = mmb__os_page();
+    int error = mmb__os_populate(map->base + start, page, access == MMB__WRITE);
+    if (error != EFAULT && !mmb__tried_too_often(map, start)) {
+        return 0; /* there by now, or for the kernel to say at the next try */
+    }
+    /* No page. Asking for its block by hand tells a full disk from a failing
+     * one; should that help, it was full only for a moment. */
+    error = mmb__allocate(&map->file, start, page);
+    if (error != 0 && error != EOPNOTSUPP) {
+        return error;
+    }
+    if (mmb__os_populate(map->base + start, page, access == MMB__WRITE) == 0) {
+        return 0;
+    }
+    uint64_t eof = 0;
+    error = mmb__check(&map->file, &eof);
+    if (error != 0) {
+        return error; /* truncated since we looked */
+    }
+    /* A file system with large folios wants blocks for all of a granule at once. */
+    return mmb__os_is_full(map->file.fd, MMB_GRANULE) ? ENOSPC : EIO;
+}
+
+bool mmb__answer_fault(mmb_map *map, uint64_t offset, mmb__access access)
+{
+    if (atomic_load_explicit(&map->state, memory_order_acquire) != MMB__SHARED_FILE) {
+        return mmb__make_private(map, offset);
+    }
+    uint64_t page = mmb__os_page();
+    uint64_t start = mmb__round_down(offset, page);
+    bool moved = false;
+    int error = mmb__grow(&map->file, start, start + page, access, &moved);
+    if (error == 0) {
+        if (moved) {
+            mmb__welcome_huge_page(map, start);
+        } else {
+            error = page_error(map, start, access);
+        }
+    }
+    switch (error) {
+    case 0:
+        return true;
+    case EBADF:
+        return false; /* the fd no longer is our file */
+    case ESTALE:
+        if (!mmb__is_owner(&map->file)) {
+            /* The owner's own close is on its way; here a store is lost. */
+            atomic_store_explicit(&map->stored_late, true, memory_order_relaxed);
+        }
+        break;
+    default:
+        mmb__poison(&map->file, error);
+    }
+    return mmb__make_private(map, offset);
+}

@@ -1,0 +1,207 @@
+/* open.c - opening a map. */
+#include "fork.h"
+#include "handler.h"
+#include "helper.h"
+#include "map.h"
+#include "memory.h"
+#include "registry.h"
+
+#include "file/growth.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* More than any address space has; keeps sums of offsets far from overflow. */
+#define MOST_CAPACITY ((uint64_t)1 << 60)
+
+/* Of this there is enough. */
+#define MODEST_CAPACITY ((uint64_t)64 << 30)
+
+/* The first step with prefault: in large steps the thread, which is a quarter of a step ahead of
+ * the writer, gets further ahead. */
+#define PREFAULT_STEP ((uint64_t)32 << 20)
+
+static int check_file(int fd, struct stat *file, mmb__traits *traits)
+{
+    if (fstat(fd, file) != 0) {
+        return errno;
+    }
+    if (S_ISDIR(file->st_mode)) {
+        return EISDIR;
+    }
+    if (!S_ISREG(file->st_mode)) {
+        return ESPIPE;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) {
+        return errno;
+    }
+    if ((flags & O_ACCMODE) != O_RDWR) {
+        return EBADF;
+    }
+    if ((flags & O_APPEND) != 0) {
+        return EINVAL;
+    }
+    return mmb__os_look_at(fd, traits);
+}
+
+/* What is no capacity at all, and limits that would only be met later, as a signal or in the
+ * middle of a fault. */
+static int check_capacity(uint64_t capacity, mmb_limit *limit)
+{
+    if (capacity == 0) {
+        return EINVAL;
+    }
+    if (capacity > MOST_CAPACITY) {
+        *limit = MMB_LIMIT_SPACE;
+        return ENOMEM;
+    }
+    uint64_t length = mmb__round_up(capacity, mmb__os_page());
+    struct rlimit now;
+    if (getrlimit(RLIMIT_FSIZE, &now) == 0 && now.rlim_cur != RLIM_INFINITY &&
+        (uint64_t)now.rlim_cur < length) {
+        *limit = MMB_LIMIT_FSIZE;
+        return EFBIG;
+    }
+    if (mmb__os_address_limit() < length + MMB_GRANULE) {
+        *limit = MMB_LIMIT_AS;
+        return ENOMEM;
+    }
+    return 0;
+}
+
+static mmb_limit blame_for_no_memory(void)
+{
+    return mmb__os_address_limit() != UINT64_MAX ? MMB_LIMIT_AS : MMB_LIMIT_SPACE;
+}
+
+/* Everything of mmb_map_open that `mmb_map_free` undoes. `size`: of what is kept. */
+static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb_limit *limit)
+{
+    mmb__watch_forks();
+    map->file.shared = mmb__shared_new();
+    if (map->file.shared == NULL) {
+        return ENOMEM;
+    }
+    int error = mmb__os_duplicate(fd, &map->file.fd);
+    if (error != 0) {
+        return error;
+    }
+    atomic_store(&map->file.shared->backed, size);
+    error = mmb_fault_arm();
+    if (error != 0) {
+        return error;
+    }
+    error = mmb__registry_add(map);
+    if (error != 0) {
+        *limit = MMB_LIMIT_MAPS;
+        return error;
+    }
+    if (needs_memory_now) {
+        error = mmb__have_memory(map);
+        if (error == ENOMEM) {
+            *limit = blame_for_no_memory();
+        }
+    }
+    return error;
+}
+
+/* From this size on a huge page for the first granule pays: it is zeroed whole, which takes as
+ * long as thirty to eighty pages that come in one by one. */
+#define LARGE ((uint64_t)512 << 10)
+
+/* The first step of a file that grows from nothing, in whole granules. */
+static uint64_t first_step(const mmb_options *options, uint64_t max_growth)
+{
+    uint64_t hint = mmb__round_up(mmb__min(options->size_hint, max_growth), MMB_GRANULE);
+    return mmb__max(hint, options->prefault ? PREFAULT_STEP : MMB_GRANULE);
+}
+
+/* A map of nothing yet; NULL without memory. */
+static mmb_map *new_map(const mmb_options *options, uint64_t length, const struct stat *now,
+                        const mmb__traits *traits)
+{
+    mmb_map *map = calloc(1, sizeof *map);
+    if (map == NULL) {
+        return NULL;
+    }
+    map->slot = MMB__NO_SLOT;
+    mmb__file *file = &map->file;
+    file->fd = -1;
+    file->limit = length;
+    file->capacity = options->capacity;
+    file->max_growth =
+        mmb__round_up(mmb__min(mmb__max(options->max_growth, 1), MOST_CAPACITY), MMB_GRANULE);
+    file->first_step = first_step(options, file->max_growth);
+    /* Whoever wants pages ahead is going to write much: no care is taken of a small file. */
+    file->small = options->prefault || options->size_hint >= LARGE ? 0 : MMB__SMALL;
+    file->traits = *traits;
+    file->dev = now->st_dev;
+    file->ino = now->st_ino;
+    file->owner = getpid();
+    atomic_store(&file->step_limit, file->max_growth);
+    atomic_store(&file->eof_is_exact, options->hidden);
+    atomic_store(&map->hidden, options->hidden);
+    return map;
+}
+
+/* While nobody has the address of the memory it can be spared, which for a small file is a
+ * sixth of all. But want of address space is an error of opening: where there may be any, or
+ * content would be given up for nothing, the memory is made at once. */
+static bool needs_memory_now(const mmb_map *map, const mmb_options *options, bool gives_up)
+{
+    return !options->hidden || options->prefault || options->writeback || gives_up ||
+           map->file.limit > MODEST_CAPACITY || mmb__os_address_limit() != UINT64_MAX;
+}
+
+int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
+{
+    mmb_limit ignored;
+    limit = limit != NULL ? limit : &ignored;
+    *limit = MMB_LIMIT_NONE;
+    mmb__os_init();
+    struct stat file;
+    mmb__traits traits;
+    int error = check_file(fd, &file, &traits);
+    if (error == 0) {
+        error = check_capacity(options->capacity, limit);
+    }
+    if (error != 0) {
+        return error;
+    }
+    uint64_t kept = options->replace ? 0 : (uint64_t)file.st_size;
+    if (kept > options->capacity) {
+        return MMB_ECAPACITY;
+    }
+    mmb_map *map =
+        new_map(options, mmb__round_up(options->capacity, mmb__os_page()), &file, &traits);
+    if (map == NULL) {
+        return ENOMEM;
+    }
+    bool now = needs_memory_now(map, options, (uint64_t)file.st_size > kept);
+    error = build(map, fd, kept, now, limit);
+    if (error != 0) {
+        mmb_map_free(map);
+        return error;
+    }
+    /* The file is touched last, by one call that leaves it as it was if it fails. */
+    if (kept < (uint64_t)file.st_size) {
+        error = mmb__truncate(&map->file, 0);
+    } else if (kept > 0) {
+        error = mmb__prepare_for_stores(&map->file);
+    }
+    if (error != 0) {
+        mmb_map_free(map);
+        return error;
+    }
+    if (options->prefault || options->writeback) {
+        /* Advice: without the thread all is as right, if slower. */
+        (void)mmb__helper_start(map, options->prefault, options->writeback);
+    }
+    *out = map;
+    return 0;
+}

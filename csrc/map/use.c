@@ -1,0 +1,131 @@
+/* use.c - what is done to a map by calls, which can return an error: reserving, writing,
+ * looking for the end of the content, flushing. What stores do stands in answer.c. */
+#include "file/content.h"
+#include "file/growth.h"
+#include "file/in_flight.h"
+#include "file/io.h"
+#include "map.h"
+#include "memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- room ------------------------------------------------------------------- */
+
+int mmb_map_ensure(mmb_map *map, uint64_t end)
+{
+    return mmb__extend_to(&map->file, end);
+}
+
+static int bring_in(mmb_map *map, uint64_t start, uint64_t stop)
+{
+    int error = mmb__have_memory(map);
+    if (error == 0) {
+        error = mmb__os_populate(map->base + start, stop - start, true);
+    }
+    return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
+}
+
+/* Where blocks cannot be promised, the pages themselves are the next best. The owner's close
+ * waits for them, lest they come after it has truncated the file. */
+static int reserve_pages(mmb_map *map, uint64_t start, uint64_t stop)
+{
+    uint32_t entry = mmb__in_flight_enter(map->file.shared);
+    uint64_t eof = 0;
+    int error = mmb__check(&map->file, &eof);
+    if (error == 0) {
+        error = bring_in(map, start, stop);
+    }
+    mmb__in_flight_leave(map->file.shared, entry);
+    return error;
+}
+
+/* Blocks are not all that a store may need: a file system with large folios wants them
+ * for the whole folio, of which the ends of a range have only a part. On a disk that
+ * is almost full bring those in, to see whether they can be had. */
+static int try_ends(mmb_map *map, uint64_t start, uint64_t stop)
+{
+    if (!mmb__os_is_full(map->file.fd, 4 * MMB_GRANULE)) {
+        return 0;
+    }
+    uint64_t first = mmb__min(stop, mmb__round_up(start + 1, MMB_GRANULE));
+    uint64_t last = mmb__max(first, mmb__round_down(stop - 1, MMB_GRANULE));
+    int error = bring_in(map, start, first);
+    return error == 0 && last < stop ? bring_in(map, last, stop) : error;
+}
+
+int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end)
+{
+    if (end > map->file.capacity) {
+        return MMB_ECAPACITY;
+    }
+    if (from >= end) {
+        return 0;
+    }
+    uint64_t start = mmb__round_down(from, mmb__os_page());
+    uint64_t stop = mmb__round_up(end, mmb__os_page());
+    int error = mmb__reserve(&map->file, start, stop);
+    if (error == EOPNOTSUPP) {
+        return reserve_pages(map, start, stop);
+    }
+    return error == 0 ? try_ends(map, start, stop) : error;
+}
+
+/* ---- writing ---------------------------------------------------------------- */
+
+static bool overlaps(const mmb_map *map, uint64_t offset, const void *data, uint64_t length)
+{
+    if (!mmb__is_mapped(map)) {
+        return false;
+    }
+    uintptr_t from = (uintptr_t)data, to = (uintptr_t)(map->base + offset);
+    return from < to + length && to < from + length;
+}
+
+int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
+{
+    if (offset > map->file.capacity || length > map->file.capacity - offset) {
+        return MMB_ECAPACITY;
+    }
+    if (!overlaps(map, offset, data, length)) {
+        return mmb__write(&map->file, offset, data, length);
+    }
+    /* The kernel copies forward, and would read what it has just written. */
+    int error = mmb_map_reserve(map, offset, offset + length);
+    if (error == 0) {
+        memmove(map->base + offset, data, (size_t)length);
+    }
+    return error;
+}
+
+int mmb_map_zero_from(mmb_map *map, uint64_t from)
+{
+    return mmb__zero_from(&map->file, from);
+}
+
+int mmb_map_flush(mmb_map *map, bool durable)
+{
+    uint64_t eof = 0;
+    int error = mmb__our_file(&map->file, &eof);
+    if (error != 0) {
+        return error;
+    }
+    uint64_t length = mmb__min(eof, map->file.limit);
+    if (length > 0 && mmb__is_mapped(map) && msync(map->base, (size_t)length, MS_ASYNC) != 0) {
+        return errno;
+    }
+    return durable ? mmb__os_datasync(map->file.fd) : 0;
+}
+
+/* ---- looking ----------------------------------------------------------------- */
+
+int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
+{
+    uint64_t eof = 0;
+    int error = mmb__our_file(&map->file, &eof);
+    if (error == 0 && mmb__is_mapped(map)) {
+        error = mmb__os_publish_stores(map->base, mmb__min(eof, map->file.limit));
+    }
+    return error != 0 ? error : mmb__find_used(&map->file, floor, used);
+}

@@ -1,0 +1,238 @@
+/* linux.c - Linux: memory, processes, threads and signals. Its files are in linux_files.c. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+
+#include "os.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* Set to the same values by whoever comes first; atomic only for form. */
+static _Atomic bool populates;    /* an answer to MADV_POPULATE_* can be believed */
+static _Atomic bool large_folios; /* the first touch brings in a huge page of a file */
+
+/* That is so since Linux 5.18. */
+static bool has_large_folios(void)
+{
+    struct utsname system;
+    if (uname(&system) != 0) {
+        return false;
+    }
+    char *rest = NULL;
+    unsigned long major = strtoul(system.release, &rest, 10);
+    unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+    return major > 5 || (major == 5 && minor >= 18);
+}
+void mmb__os_init_system(void)
+{
+    /* Emulators accept any advice, and do nothing. */
+    enum { NO_ADVICE = 9999 };
+    bool refused = madvise(NULL, 0, NO_ADVICE) != 0;
+    atomic_store_explicit(&populates, refused, memory_order_relaxed);
+    atomic_store_explicit(&large_folios, has_large_folios(), memory_order_relaxed);
+}
+
+/* ---- memory --------------------------------------------------------------- */
+
+/* Wishes, not needs: what the kernel refuses stays as it was. */
+void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
+{
+    /* Random: without it, the first touch would make a small file read ahead. For huge
+     * pages it means: one at a time. Otherwise the kernel would zero the next one as
+     * well before the writer has filled this one, and both would have left the
+     * processor's cache by then. */
+    bool all = atomic_load_explicit(&large_folios, memory_order_relaxed);
+    madvise(base, (size_t)(all ? length : small), MADV_RANDOM);
+    if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) != 0 &&
+        all) {
+        madvise(base + small, (size_t)(length - small), MADV_NORMAL);
+    }
+}
+
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
+{
+    madvise(base, (size_t)length, yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+static int map_over(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
+{
+    flags |= MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
+#if __SIZEOF_LONG__ == 8
+    /* Past all that may have been put over mmap, which is not made for handlers. */
+    long at = syscall(SYS_mmap, base, length, PROT_READ | PROT_WRITE, flags, fd, offset);
+    return at == -1 ? errno : 0;
+#else
+    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+    return at == MAP_FAILED ? errno : 0;
+#endif
+}
+
+int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset)
+{
+    return map_over(base, length, 0, fd, offset);
+}
+
+int mmb__os_map_zeros(unsigned char *base, uint64_t length)
+{
+    return map_over(base, length, MAP_ANONYMOUS, -1, 0);
+}
+
+int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
+{
+    /* Linux 5.14; the numbers stand here because older headers lack the names. */
+    enum { POPULATE_READ = 22, POPULATE_WRITE = 23 };
+    if (!atomic_load_explicit(&populates, memory_order_relaxed)) {
+        return ENOSYS;
+    }
+    while (madvise(base, (size_t)length, write ? POPULATE_WRITE : POPULATE_READ) != 0) {
+        if (errno == EINVAL) {
+            return ENOSYS;
+        }
+        if (errno != EINTR && errno != EAGAIN) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+/* ---- processes and threads ------------------------------------------------- */
+
+/* A pid's descriptor can be read from once the process is dead (Linux 5.3). Before
+ * that a parent at least can tell of its own children. */
+static bool has_ended(int pid)
+{
+    enum { PIDFD_OPEN = 434 };
+    long handle = syscall(PIDFD_OPEN, pid, 0);
+    if (handle < 0) {
+        siginfo_t state = {0};
+        return syscall(SYS_waitid, P_PID, pid, &state, WEXITED | WNOHANG | WNOWAIT, NULL) == 0 &&
+               state.si_pid == pid;
+    }
+    struct pollfd ask = {.fd = (int)handle, .events = POLLIN};
+#if defined(SYS_poll)
+    bool ended = syscall(SYS_poll, &ask, 1, 0) == 1;
+#else
+    const struct timespec at_once = {0};
+    bool ended = syscall(SYS_ppoll, &ask, 1, &at_once, NULL, 0) == 1;
+#endif
+    syscall(SYS_close, handle);
+    return ended;
+}
+
+bool mmb__os_is_alive(int pid)
+{
+    if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
+        return false;
+    }
+    return !has_ended(pid);
+}
+
+unsigned long mmb__os_thread(void)
+{
+    return (unsigned long)syscall(SYS_gettid);
+}
+
+/* ---- signals -------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+
+static bool fault_was_store(const ucontext_t *context)
+{
+    return (context->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+}
+
+/* The kernel writes the thread's last fault address into every signal frame,
+ * that of a signal sent by raise() included. */
+static uintptr_t last_fault_address(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_CR2];
+}
+
+#elif defined(__aarch64__)
+
+/* The frame's extra records are chained by (magic, size); the one with the
+ * syndrome register has this magic. */
+static bool fault_was_store(const ucontext_t *context)
+{
+    enum { SYNDROME_MAGIC = 0x45535201, SYNDROME_WRITE = 1 << 6 };
+    const unsigned char *at = (const unsigned char *)context->uc_mcontext.__reserved;
+    const unsigned char *end = at + sizeof context->uc_mcontext.__reserved;
+    while (at + 16 <= end) {
+        const uint32_t *head = (const uint32_t *)(const void *)at;
+        if (head[0] == SYNDROME_MAGIC) {
+            const uint64_t *syndrome = (const uint64_t *)(const void *)(at + 8);
+            return (*syndrome & SYNDROME_WRITE) != 0;
+        }
+        if (head[0] == 0 || head[1] < 8) {
+            break;
+        }
+        at += head[1];
+    }
+    return true;
+}
+
+static uintptr_t last_fault_address(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.fault_address;
+}
+
+#else
+
+static bool fault_was_store(const ucontext_t *context)
+{
+    (void)context;
+    return true; /* not known: what serves a store serves a load */
+}
+
+static uintptr_t last_fault_address(const ucontext_t *context)
+{
+    (void)context;
+    return 0;
+}
+
+#endif
+
+mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context)
+{
+    mmb__signal signal = {
+        .cause = MMB__FAULT, .again = true, .write = true, .address = (uintptr_t)info->si_addr};
+    if (info->si_code <= 0) {
+        bool ours = info->si_code != SI_KERNEL && info->si_pid == getpid();
+        signal.cause = ours ? MMB__SENT_BY_US : MMB__SENT;
+        signal.again = false;
+        signal.address = last_fault_address(context);
+    } else if (info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO) {
+        signal.cause = MMB__OTHER_FAULT;
+        signal.again = info->si_code == BUS_MCEERR_AR;
+    } else if (info->si_code == BUS_ADRALN) {
+        signal.cause = MMB__OTHER_FAULT; /* misaligned: no page will cure that */
+    }
+    signal.write = fault_was_store(context);
+    return signal;
+}
+
+void mmb__os_resend(int number, siginfo_t *info)
+{
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info) != 0) {
+        raise(number);
+    }
+}
+
+const sigset_t *mmb__os_interrupted_mask(const void *context)
+{
+    return &((const ucontext_t *)context)->uc_sigmask;
+}
+
+#else
+typedef int mmb__os_linux_is_empty; /* C wants a declaration in every file */
+#endif

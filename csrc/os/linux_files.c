@@ -1,0 +1,195 @@
+/* linux_files.c - Linux: blocks, holes and what can be relied on where a file lies. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Signals are held back: tmpfs gives up at any that is pending and starts from
+ * scratch, so that with a fast timer it would never end. */
+static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error;
+    do {
+#if __SIZEOF_LONG__ == 8
+        /* libc's wrapper is a cancellation point, which a handler must not meet. */
+        long result = syscall(SYS_fallocate, fd, mode, offset, length);
+#else
+        int result = fallocate(fd, mode, (off_t)offset, (off_t)length);
+#endif
+        error = result == 0 ? 0 : errno;
+    } while (error == EINTR);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error == ENOSYS ? EOPNOTSUPP : error;
+}
+
+enum {
+    KEEP_SIZE = 1,
+    PUNCH_HOLE = 2,
+    COLLAPSE_RANGE = 8,
+};
+
+enum {
+    EXT4_TYPE = 0xef53,
+    XFS_TYPE = 0x58465342,
+    TMPFS_TYPE = 0x01021994,
+    HUGETLB_TYPE = 0x958458f6,
+    BTRFS_TYPE = 0x9123683e,
+};
+
+static uint32_t file_system(int fd, uint64_t *block)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) != 0) {
+        return 0;
+    }
+    if (block != NULL) {
+        *block = (uint64_t)fs.f_bsize;
+    }
+    return (uint32_t)fs.f_type;
+}
+
+int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
+{
+    return linux_fallocate(fd, KEEP_SIZE, offset, length);
+}
+
+int mmb__os_raise(int fd, uint64_t from, uint64_t end)
+{
+    return linux_fallocate(fd, 0, from, end - from);
+}
+
+bool mmb__os_is_full(int fd, uint64_t room)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && fs.f_blocks > 0 &&
+           (uint64_t)fs.f_bavail < room / (uint64_t)fs.f_bsize;
+}
+
+int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
+{
+    return linux_fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length);
+}
+
+int mmb__os_collapse(int fd, uint64_t offset, uint64_t length)
+{
+    return linux_fallocate(fd, COLLAPSE_RANGE, offset, length);
+}
+
+uint64_t mmb__os_collapse_unit(int fd)
+{
+    uint64_t block = 0;
+    uint32_t type = file_system(fd, &block);
+    if (type != EXT4_TYPE && type != XFS_TYPE) {
+        return 0;
+    }
+    /* Whole pages as well, so that the snapshot can be mapped at what moved. */
+    return block > mmb__os_page() ? block : mmb__os_page();
+}
+
+/* Files that ext4 keeps in the way of its predecessors. */
+static bool has_extents(int fd)
+{
+    enum { EXTENTS = 0x80000 };
+    int flags = 0; /* libcs disagree about the type of a request */
+    return syscall(SYS_ioctl, fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & EXTENTS) != 0;
+}
+
+int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
+{
+    off_t at = lseek(fd, (off_t)offset, SEEK_DATA);
+    if (at < 0) {
+        return errno == EINVAL ? EOPNOTSUPP : errno;
+    }
+    *found = (uint64_t)at;
+    return 0;
+}
+
+static int check_seals(int fd)
+{
+#if defined(F_GET_SEALS)
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals >= 0 && (seals & (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE)) != 0) {
+        return EPERM;
+    }
+#endif
+    (void)fd;
+    return 0;
+}
+
+int mmb__os_look_at(int fd, mmb__traits *out)
+{
+    switch (file_system(fd, NULL)) {
+    case HUGETLB_TYPE:
+        return EOPNOTSUPP;
+    case EXT4_TYPE:
+        *out = (mmb__traits){
+            .block_count_is_exact = true,
+            .seek_data_is_reliable = has_extents(fd), /* without, it does not tell of late stores */
+            .has_huge_pages = true,
+            .extends_without_io = true,
+        };
+        return 0;
+    case XFS_TYPE:
+        *out = (mmb__traits){
+            .block_count_is_exact = true,
+            .seek_data_is_reliable = true,
+            .has_huge_pages = true,
+            .flushes_after_truncate = true,
+        };
+        return 0;
+    case TMPFS_TYPE:
+        *out = (mmb__traits){.block_count_is_exact = true,
+                             .seek_data_is_reliable = true,
+                             .extends_without_io = true};
+        return check_seals(fd);
+    case BTRFS_TYPE:
+        /* Counts late, and compressed blocks. */
+        *out = (mmb__traits){.seek_data_is_reliable = true};
+        return 0;
+    default:
+        /* Others may answer from their metadata and miss pages that were dirtied through
+         * a mapping and not written back yet; an overlay passes the question on to who
+         * knows whom. */
+        *out = (mmb__traits){.seek_data_is_reliable = false};
+        return check_seals(fd);
+    }
+}
+
+void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
+{
+    /* Advice: what cannot be written now is reported by the sync that follows. */
+    sync_file_range(fd, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE);
+}
+
+int mmb__os_datasync(int fd)
+{
+    while (fdatasync(fd) != 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+int mmb__os_publish_stores(const unsigned char *base, uint64_t length)
+{
+    (void)base, (void)length; /* mappings and read() share one cache */
+    return 0;
+}
+
+#else
+typedef int mmb__os_linux_files_is_empty; /* C wants a declaration in every file */
+#endif

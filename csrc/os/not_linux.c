@@ -1,0 +1,187 @@
+/* not_linux.c - how the other systems do without what only Linux has: the answer is mostly
+ * EOPNOTSUPP or ENOSYS, and the callers go another way then. */
+#if !defined(__linux__)
+#if defined(__APPLE__)
+#define _DARWIN_C_SOURCE
+#elif defined(__NetBSD__)
+#define _NETBSD_SOURCE
+#endif
+
+#include "os.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0 /* systems that never reserve, or always do */
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+void mmb__os_init_system(void)
+{
+}
+
+/* ---- memory --------------------------------------------------------------- */
+
+void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
+{
+    (void)base, (void)length, (void)small;
+}
+
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
+{
+    (void)base, (void)length, (void)yes;
+}
+
+static int map_over(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
+{
+    flags |= MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
+    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+    return at == MAP_FAILED ? errno : 0;
+}
+
+int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset)
+{
+    return map_over(base, length, 0, fd, offset);
+}
+
+int mmb__os_map_zeros(unsigned char *base, uint64_t length)
+{
+    return map_over(base, length, MAP_ANONYMOUS, -1, 0);
+}
+
+int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
+{
+    (void)base, (void)length, (void)write;
+    return ENOSYS;
+}
+
+/* ---- files ---------------------------------------------------------------- */
+
+int mmb__os_raise(int fd, uint64_t from, uint64_t end)
+{
+    (void)fd, (void)from, (void)end;
+    return EOPNOTSUPP;
+}
+
+int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+    return EOPNOTSUPP;
+}
+
+bool mmb__os_is_full(int fd, uint64_t room)
+{
+    struct statvfs fs;
+    return fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 &&
+           (uint64_t)fs.f_bavail < room / (uint64_t)fs.f_frsize;
+}
+
+int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+    return EOPNOTSUPP;
+}
+
+int mmb__os_collapse(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+    return EOPNOTSUPP;
+}
+
+uint64_t mmb__os_collapse_unit(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)
+{
+    (void)fd, (void)offset, (void)found;
+    return EOPNOTSUPP;
+}
+
+int mmb__os_look_at(int fd, mmb__traits *out)
+{
+    (void)fd;
+    *out = (mmb__traits){.block_count_is_exact = false, .seek_data_is_reliable = false};
+    return 0;
+}
+
+void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd, (void)offset, (void)length;
+}
+
+/* ---- processes and threads ------------------------------------------------- */
+
+#if defined(__OpenBSD__)
+
+static bool has_ended(int pid)
+{
+    (void)pid; /* there is no waitid() */
+    return false;
+}
+
+#else
+
+static bool has_ended(int pid)
+{
+    siginfo_t state = {0};
+    return waitid(P_PID, (id_t)pid, &state, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           state.si_pid == pid;
+}
+
+#endif
+
+bool mmb__os_is_alive(int pid)
+{
+    if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
+        return false;
+    }
+    return !has_ended(pid);
+}
+
+unsigned long mmb__os_thread(void)
+{
+    return (unsigned long)(uintptr_t)pthread_self();
+}
+
+/* ---- signals -------------------------------------------------------------- */
+
+mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context)
+{
+    (void)context;
+    mmb__signal signal = {
+        .cause = MMB__FAULT, .again = true, .write = true, .address = (uintptr_t)info->si_addr};
+#if defined(SI_USER)
+    if (info->si_code == SI_USER) {
+        signal.cause = MMB__SENT;
+        signal.again = false;
+    }
+#endif
+    return signal;
+}
+
+void mmb__os_resend(int number, siginfo_t *info)
+{
+    (void)info;
+    raise(number);
+}
+
+const sigset_t *mmb__os_interrupted_mask(const void *context)
+{
+    (void)context;
+    return NULL;
+}
+
+#else
+typedef int mmb__os_not_linux_is_empty; /* C wants a declaration in every file */
+#endif

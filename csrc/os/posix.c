@@ -1,0 +1,222 @@
+/* posix.c - what every system does alike, as POSIX says it. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#elif defined(__APPLE__)
+#define _DARWIN_C_SOURCE
+#elif defined(__NetBSD__)
+#define _NETBSD_SOURCE
+#endif
+
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#if !defined(__APPLE__)
+#include <semaphore.h>
+#endif
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0 /* systems that never reserve, or always do */
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+/* Set to the same values by whoever comes first; atomic only for form. */
+static _Atomic uint64_t page_size = 4096;
+static _Atomic bool initialised;
+
+void mmb__os_init(void)
+{
+    if (atomic_load_explicit(&initialised, memory_order_acquire)) {
+        return;
+    }
+    long size = sysconf(_SC_PAGESIZE);
+    if (size > 0) {
+        atomic_store_explicit(&page_size, (uint64_t)size, memory_order_relaxed);
+    }
+    mmb__os_init_system();
+    atomic_store_explicit(&initialised, true, memory_order_release);
+}
+
+uint64_t mmb__os_page(void)
+{
+    return atomic_load_explicit(&page_size, memory_order_relaxed);
+}
+
+/* ---- memory --------------------------------------------------------------- */
+
+uint64_t mmb__os_address_limit(void)
+{
+#if defined(RLIMIT_AS) /* not on OpenBSD */
+    struct rlimit now;
+    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur != RLIM_INFINITY) {
+        return (uint64_t)now.rlim_cur;
+    }
+#endif
+    return UINT64_MAX;
+}
+
+/* Reserve more than is wanted, take the aligned part, give the rest back. */
+static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
+{
+    uint64_t reserved = length + alignment;
+    unsigned char *start =
+        mmap(NULL, (size_t)reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        return errno;
+    }
+    uint64_t skip = (alignment - (uintptr_t)start % alignment) % alignment;
+    unsigned char *aligned = start + skip;
+    if (skip > 0) {
+        munmap(start, (size_t)skip);
+    }
+    munmap(aligned + length, (size_t)(alignment - skip));
+    if (mmap(aligned, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+        MAP_FAILED) {
+        int error = errno;
+        munmap(aligned, (size_t)length);
+        return error;
+    }
+    *base = aligned;
+    return 0;
+}
+
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base)
+{
+    /* Linux aligns files that may get huge pages by itself; others are at a good place
+     * if that of the last one is free again. */
+    static _Atomic uintptr_t last;
+    void *hint = (void *)atomic_load_explicit(&last, memory_order_relaxed);
+    unsigned char *start = mmap(hint, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (start == MAP_FAILED || (uintptr_t)start % alignment != 0) {
+        if (start != MAP_FAILED) {
+            munmap(start, (size_t)length);
+        }
+        int error = map_aligned(fd, length, alignment, &start);
+        if (error != 0) {
+            return error;
+        }
+    }
+    *base = start;
+    atomic_store_explicit(&last, (uintptr_t)start, memory_order_relaxed);
+    mmb__os_advise(start, length, small < length ? small : length);
+    return 0;
+}
+
+void *mmb__os_shared_alloc(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void mmb__os_shared_free(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
+/* ---- files ---------------------------------------------------------------- */
+
+int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *got)
+{
+    size_t done = 0;
+    int error = 0;
+    while (done < length) {
+        ssize_t n = pread(fd, (char *)to + done, length - done, (off_t)(offset + done));
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n == 0) {
+            break;
+        } else if (errno != EINTR) {
+            error = errno;
+            break;
+        }
+    }
+    *got = done;
+    return error;
+}
+
+int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written)
+{
+    size_t done = 0;
+    int error = 0;
+    while (done < length) {
+        ssize_t n = pwrite(fd, (const char *)from + done, length - done, (off_t)(offset + done));
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            error = n == 0 ? EIO : errno;
+            break;
+        }
+    }
+    if (written != NULL) {
+        *written = done;
+    }
+    return error;
+}
+
+int mmb__os_truncate(int fd, uint64_t size)
+{
+    while (ftruncate(fd, (off_t)size) != 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+int mmb__os_duplicate(int fd, int *copy)
+{
+    *copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return *copy < 0 ? errno : 0;
+}
+
+/* ---- waking a thread ------------------------------------------------------ */
+
+#if !defined(__APPLE__) /* which has no unnamed semaphores */
+
+struct mmb__os_event {
+    sem_t semaphore;
+};
+
+int mmb__os_event_new(mmb__os_event **event)
+{
+    mmb__os_event *made = malloc(sizeof *made);
+    if (made == NULL) {
+        return ENOMEM;
+    }
+    if (sem_init(&made->semaphore, 0, 0) != 0) {
+        int error = errno;
+        free(made);
+        return error;
+    }
+    *event = made;
+    return 0;
+}
+
+void mmb__os_event_wait(mmb__os_event *event)
+{
+    while (sem_wait(&event->semaphore) != 0 && errno == EINTR) {
+    }
+}
+
+void mmb__os_event_post(mmb__os_event *event)
+{
+    sem_post(&event->semaphore);
+}
+
+void mmb__os_event_free(mmb__os_event *event)
+{
+    sem_destroy(&event->semaphore);
+    free(event);
+}
+
+#endif
