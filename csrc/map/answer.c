@@ -1,6 +1,7 @@
 /* answer.c - a fault judged: growth, a page that cannot be had, or a file that is lost. */
 #include "answer.h"
 
+#include "file/loss.h"
 #include "memory.h"
 #include "private.h"
 
@@ -61,6 +62,7 @@ bool mmb__answer_fault(mmb_map *map, uint64_t offset, mmb__access access)
         break;
     default:
         mmb__poison(&map->file, error);
+        mmb__note_loss(&map->file, start);
     }
     return mmb__make_private(map, offset);
 }

@@ -1,4 +1,5 @@
 /* look.c - what a map tells of itself. */
+#include "file/loss.h"
 #include "map.h"
 
 #include <errno.h>
@@ -33,6 +34,16 @@ int mmb_map_poison(const mmb_map *map)
 void mmb_map_set_poison(mmb_map *map, int cause)
 {
     mmb__poison(&map->file, cause);
+}
+
+uint64_t mmb_map_lost_from(const mmb_map *map)
+{
+    return mmb__lost_from(&map->file);
+}
+
+void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset)
+{
+    mmb__note_loss_at(&map->file, file_offset);
 }
 
 void mmb_map_get_stats(const mmb_map *map, mmb_stats *out)

@@ -132,6 +132,17 @@ int mmb_map_poison(const mmb_map *map);
 /* Poison the map by hand; the first cause stays. Handler: yes. */
 void mmb_map_set_poison(mmb_map *map, int cause);
 
+/* The least offset from which on stores did not reach the file, in any process of the map: each
+ * store below it did. UINT64_MAX if none was lost. After the map is poisoned by a store, only
+ * what lies from there on is private memory. Handler: yes. */
+uint64_t mmb_map_lost_from(const mmb_map *map);
+
+/* Have that offset written into the file at `file_offset` as well, 8 bytes, little-endian, once
+ * there is one, and whenever it becomes less: so a file whose processes are killed afterwards
+ * still tells of it. The place must have a block, or the disk may have none for it.
+ * UINT64_MAX: no more. Handler: yes. */
+void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset);
+
 void mmb_map_get_stats(const mmb_map *map, mmb_stats *out); /* Handler: yes. */
 
 /* Back all of [from, end) with blocks now: afterwards kernel I/O into the range

@@ -7,6 +7,7 @@
 #include "registry.h"
 
 #include "file/growth.h"
+#include "file/loss.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +88,8 @@ static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb
     if (map->file.shared == NULL) {
         return ENOMEM;
     }
+    atomic_store(&map->file.shared->lost_from, MMB__NOTHING_LOST);
+    atomic_store(&map->file.shared->loss_place, MMB__NOTHING_LOST);
     int error = mmb__os_duplicate(fd, &map->file.fd);
     if (error != 0) {
         return error;

@@ -184,6 +184,19 @@ int mmb__os_datasync(int fd)
     return 0;
 }
 
+void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
+{
+    ssize_t done;
+    do {
+#if __SIZEOF_LONG__ == 8
+        /* libc's wrapper is a cancellation point, which a handler must not meet. */
+        done = syscall(SYS_pwrite64, fd, from, length, offset);
+#else
+        done = pwrite(fd, from, length, (off_t)offset);
+#endif
+    } while (done < 0 && errno == EINTR);
+}
+
 int mmb__os_publish_stores(const unsigned char *base, uint64_t length)
 {
     (void)base, (void)length; /* mappings and read() share one cache */

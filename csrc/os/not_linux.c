@@ -115,6 +115,14 @@ int mmb__os_look_at(int fd, mmb__traits *out)
     return 0;
 }
 
+void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
+{
+    ssize_t done;
+    do {
+        done = pwrite(fd, from, length, (off_t)offset);
+    } while (done < 0 && errno == EINTR);
+}
+
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
 {
     (void)fd, (void)offset, (void)length;

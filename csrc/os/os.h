@@ -89,6 +89,9 @@ int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *g
  * (may be NULL). */
 int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written);
 
+/* Write a few bytes within a page by one call; errors are not told. Handler: yes. */
+void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset);
+
 /* Set EOF, up or down. Handler: yes. */
 int mmb__os_truncate(int fd, uint64_t size);
 

@@ -1,0 +1,51 @@
+/* loss.c - the loss record, in shared memory and in the file. */
+#include "loss.h"
+
+static void store_little_endian(unsigned char out[8], uint64_t value)
+{
+    for (int i = 0; i < 8; i++) {
+        out[i] = (unsigned char)(value >> 8 * i);
+    }
+}
+
+/* Whoever lowers the offset while this runs writes it, too: of two writers the one that wrote
+ * the higher offset last finds the lower one when it looks again. */
+static void write_record(const mmb__file *file)
+{
+    uint64_t place = atomic_load(&file->shared->loss_place);
+    uint64_t written = MMB__NOTHING_LOST, eof = 0;
+    while (place != MMB__NOTHING_LOST) {
+        uint64_t least = atomic_load(&file->shared->lost_from);
+        if (least == written || mmb__our_file(file, &eof) != 0) {
+            return;
+        }
+        unsigned char record[8];
+        store_little_endian(record, least);
+        mmb__os_put(file->fd, record, sizeof record,
+                    place); /* if it fails, there is no more to do */
+        written = least;
+    }
+}
+
+void mmb__note_loss(const mmb__file *file, uint64_t offset)
+{
+    _Atomic uint64_t *least = &file->shared->lost_from;
+    uint64_t seen = atomic_load(least);
+    while (offset < seen) {
+        if (atomic_compare_exchange_weak(least, &seen, offset)) {
+            write_record(file);
+            return;
+        }
+    }
+}
+
+uint64_t mmb__lost_from(const mmb__file *file)
+{
+    return atomic_load(&file->shared->lost_from);
+}
+
+void mmb__note_loss_at(const mmb__file *file, uint64_t place)
+{
+    atomic_store(&file->shared->loss_place, place);
+    write_record(file);
+}
