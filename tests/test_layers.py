@@ -8,50 +8,25 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from support.floors import CSRC, FLOORS, Graph, c_parts, circle, included, modules, part, sources
 from support.missing import tool
 
-CSRC = Path(__file__).resolve().parent.parent / "csrc"
-INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 CONDITION = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*", re.MULTILINE)
 # Guards of headers, and what says which language the compiler is to speak.
 HARMLESS = re.compile(r"\b(?:ifndef MMB(?:PY)?_[A-Z0-9_]+_H|__cplusplus)\b")
 VERSIONS = re.compile(r"\b(?:PY_VERSION_HEX|PY_(?:MAJOR|MINOR)_VERSION|Py_GIL_DISABLED)\b")
 
-# From the lowest floor to the highest. None knows anything of those above it.
-FLOORS = ["os", "file", "map", "capnp", "schema", "py"]
 WITHOUT_PYTHON = [floor for floor in FLOORS if floor != "py"]
 
 # Of these floors the ones above see more than the public headers (mmb_*.h).
 SEEN_WHOLE_BY = {"os": set(FLOORS), "file": {"map"}, "capnp": {"schema"}, "schema": {"py"}}
 
 
-def sources(floor: str) -> list[Path]:
-    found = sorted((CSRC / floor).glob("*.[ch]"))
-    assert found, f"csrc/{floor} has no sources"
-    return found
-
-
-def included(path: Path) -> Iterator[Path]:
-    """The headers of ours that a file includes, as the compiler finds them."""
-    places = [path.parent, CSRC, *(CSRC / floor for floor in FLOORS if floor not in ("os", "py"))]
-    for name in INCLUDE.findall(path.read_text()):
-        found = next((place / name for place in places if (place / name).is_file()), None)
-        assert found is not None, f"{path.relative_to(CSRC)} includes {name}, which is not there"
-        yield found.resolve()
-
-
-def part(path: Path) -> str:
-    """A source and its header are one: "map/memory"."""
-    return f"{path.parent.name}/{path.stem}"
-
-
-def check_order(below: dict[str, set[str]]) -> None:
+def check_order(below: Graph) -> None:
     """Fail on circles, and on what stands on a higher floor."""
     upwards = [
         f"{upper} -> {lower}"
@@ -60,10 +35,7 @@ def check_order(below: dict[str, set[str]]) -> None:
         if FLOORS.index(upper.split("/")[0]) < FLOORS.index(lower.split("/")[0])
     ]
     assert not upwards
-    try:
-        TopologicalSorter(below).prepare()
-    except CycleError as error:
-        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+    assert circle(below) is None
 
 
 def test_every_folder_is_a_floor() -> None:
@@ -71,13 +43,12 @@ def test_every_folder_is_a_floor() -> None:
 
 
 def test_includes_point_down() -> None:
-    below: dict[str, set[str]] = {}
-    for floor in FLOORS:
-        for path in sources(floor):
-            below.setdefault(part(path), set()).update(
-                part(header) for header in included(path) if part(header) != part(path)
-            )
-    check_order(below)
+    check_order(c_parts())
+
+
+def test_imports_point_down() -> None:
+    """Those inside functions count, too: when a module is loaded does not change the plan."""
+    assert circle(modules()) is None
 
 
 @pytest.mark.parametrize("floor", FLOORS)
