@@ -156,6 +156,54 @@ void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
 void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end);
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity);
 
+/* ---- writing --------------------------------------------------------------------------- */
+
+/* The one writer of a log. At every moment, whatever it is in the middle of, readers find all
+ * messages that were committed, and then a fence. No store of it meets a full disk: room is
+ * made by calls before. Used by one thread at a time, in the process that opened it. */
+typedef struct mmb_log_writer mmb_log_writer;
+
+typedef struct {
+    uint64_t capacity; /* bytes that the file can get; of addresses, so large is cheap */
+    bool writeback;    /* as in mmb_options */
+} mmb_log_options;
+
+/* Go on behind the `count` messages in `fd`, which end at `end`: what the file holds there is
+ * dropped. `fd` as for mmb_map_open; it is borrowed until mmb_log_free. `index_fd` is an index
+ * that fits, up to some message at least, open for reading and writing, or -1; the writer has
+ * a duplicate. Errors: those of mmb_map_open and writing. */
+int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t count, uint64_t end,
+                 mmb_log_writer **out, mmb_limit *limit);
+
+/* Append whole frames, `bytes` in all, which the caller has checked; readers find all of them
+ * or none, those with an index one after the other. Returns 0; or ENOSPC, EDQUOT, EFBIG,
+ * MMB_ECAPACITY, MMB_ETRUNCATED and other errors: then nothing was appended, and the next call
+ * can be one that succeeds. */
+int mmb_log_append(mmb_log_writer *writer, const void *frames, uint64_t bytes);
+
+/* Append a message that is built in place, through another mapping of the file. Begin: raise
+ * the fence to `reach` bytes, so that the file may grow as far. Commit: the message has a
+ * table of `count` entries (1 to MMB_MAX_SEGMENTS), room for it was left at the committed end,
+ * and the segments follow, back to back; if only the first has words, it is made the only
+ * one. `words` are the full sizes of all segments, but for the last that is not empty, whose
+ * size is what is used. Nothing may be appended in between. */
+int mmb_log_begin(mmb_log_writer *writer, uint64_t reach);
+int mmb_log_commit(mmb_log_writer *writer, const uint32_t *words, uint32_t count);
+
+/* Cut the file at the committed end: it is now nothing but its messages. The next append grows
+ * it again. */
+int mmb_log_cut(mmb_log_writer *writer);
+
+/* Cut, settle the index, and free the writer, whatever is returned. */
+int mmb_log_close(mmb_log_writer *writer);
+
+/* Free the writer; the files stay as they are, as if the process had ended. */
+void mmb_log_free(mmb_log_writer *writer);
+
+uint64_t mmb_log_count(const mmb_log_writer *writer);
+uint64_t mmb_log_end(const mmb_log_writer *writer);
+void mmb_log_get_stats(const mmb_log_writer *writer, mmb_stats *out);
+
 #ifdef __cplusplus
 }
 #endif

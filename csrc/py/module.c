@@ -28,6 +28,9 @@ static int module_exec(PyObject *module)
     if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL) {
         return -1;
     }
+    if ((state->log_writer_type = add_type(module, &mmbpy_log_writer_spec)) == NULL) {
+        return -1;
+    }
     if ((state->log_reader_type = add_type(module, &mmbpy_log_reader_spec)) == NULL) {
         return -1;
     }
@@ -39,6 +42,7 @@ static int module_exec(PyObject *module)
     }
     if (PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_log_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
         return -1;
     }
@@ -61,6 +65,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->window_type);
     Py_VISIT(state->segments_type);
     Py_VISIT(state->log_reader_type);
+    Py_VISIT(state->log_writer_type);
     Py_VISIT(state->plan_type);
     Py_VISIT(state->capacity_error);
     Py_VISIT(state->invalid_message);
@@ -77,6 +82,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->window_type);
     Py_CLEAR(state->segments_type);
     Py_CLEAR(state->log_reader_type);
+    Py_CLEAR(state->log_writer_type);
     Py_CLEAR(state->plan_type);
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);

@@ -19,6 +19,7 @@ typedef struct {
     PyTypeObject *window_type;
     PyTypeObject *segments_type;
     PyTypeObject *log_reader_type;
+    PyTypeObject *log_writer_type;
     PyTypeObject *plan_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
@@ -187,6 +188,8 @@ extern PyType_Spec mmbpy_map_spec;
 extern PyType_Spec mmbpy_window_spec;
 extern PyType_Spec mmbpy_segments_spec;
 extern PyType_Spec mmbpy_log_reader_spec;
+extern PyType_Spec mmbpy_log_writer_spec;
+extern PyMethodDef mmbpy_log_functions[];
 extern PyMethodDef mmbpy_message_functions[];
 
 /* The state of the module that made `type` or a base of it. */

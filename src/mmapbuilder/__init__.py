@@ -10,7 +10,7 @@ from ._core import CapacityError, InvalidMessage
 from ._stats import Stats
 from .builder import Builder
 from .check import Report, recover, verify
-from .log import Log, Messages, open_log
+from .log import Log, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
 from .reader import Message, open_message
 
@@ -19,8 +19,10 @@ __all__ = [
     "CapacityError",
     "InvalidMessage",
     "Log",
+    "LogStats",
     "Message",
     "MessageBuilder",
+    "MessageLog",
     "Messages",
     "Report",
     "Stats",

@@ -4,12 +4,15 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
 # Far more than any message holds: reading a mapped file costs nothing up front, so
 # there is no amount of reading to defend against.
 _TRAVERSAL_LIMIT = 1 << 62
+
+# What readers stop at if they are not told otherwise, in words.
+DEFAULT_LIMIT = 8 << 20
 
 # How deep structs and lists may nest, where nobody says.
 NESTING_LIMIT = 4096
@@ -106,6 +109,31 @@ def readers_of_frames(schema: "Any", frames: memoryview) -> "Iterator[Any]":
     """
     messages: Iterator[Any] = schema.read_multiple_bytes(frames, _TRAVERSAL_LIMIT, NESTING_LIMIT)
     return messages
+
+
+def frame_of(message: "Any") -> bytes:
+    """Return a builder or a reader as it lies in files.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    kind = type(message)  # whose attributes are no fields
+    if not hasattr(kind, "to_dict") or not hasattr(kind, "schema"):
+        raise TypeError(f"expected a struct of pycapnp, a dict or fields, not {message!r}")
+    if hasattr(kind, "as_builder"):
+        message = message.as_builder()
+    elif not message.is_root:
+        message = message.as_reader().as_builder()
+    message.clear_write_flag()
+    frame: bytes = message.to_bytes()
+    message.clear_write_flag()
+    return frame
+
+
+def frame_of_fields(schema: "Any", fields: "Mapping[str, Any]") -> bytes:
+    """Return a message of these fields as it lies in files."""
+    frame: bytes = schema.new_message(**fields).to_bytes()
+    return frame
 
 
 class Importable:

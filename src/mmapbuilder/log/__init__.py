@@ -1,5 +1,6 @@
 """Logs: many messages, one after the other, in one file."""
 
 from .reader import Log, Messages, open_log
+from .writer import LogStats, MessageLog
 
-__all__ = ["Log", "Messages", "open_log"]
+__all__ = ["Log", "LogStats", "MessageLog", "Messages", "open_log"]

@@ -1,0 +1,423 @@
+"""The write side: messages appended to a file, each there as soon as the call returns."""
+
+import os
+import warnings
+
+from .. import _core, _pycapnp
+from .._file import open_file
+from .build import Build
+from .index_file import index_path, make_index, open_index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Any, NamedTuple, Self
+
+    from .._file import FileLike, Name, OpenFile
+
+    class LogStats(NamedTuple):
+        """What a log's writer has done so far; bytes unless said otherwise."""
+
+        messages: int
+        committed: int
+        backed: int
+        growths: int
+        faults: int
+else:
+    # The same at run time, without the cost of importing typing.
+    from collections import namedtuple
+
+    LogStats = namedtuple(  # noqa: PYI024
+        "LogStats", "messages committed backed growths faults", module=__package__
+    )
+    LogStats.__doc__ = "What a log's writer has done so far; bytes unless said otherwise."
+    LogStats.messages.__doc__ = "Messages in the log, those that were there before included."
+    LogStats.committed.__doc__ = "Where the last of them ends."
+    LogStats.backed.__doc__ = "Length of the file at present."
+    LogStats.growths.__doc__ = "Times that the file was extended."
+    LogStats.faults.__doc__ = "Stores beyond the end of the file, by messages built in place."
+
+GIB = 1 << 30
+
+_BATCH_BYTES = 1 << 16
+_BATCH_MESSAGES = 1024
+
+# Logs of this process that are open. A forked child must not append to them as well.
+_open_logs: "dict[int, Callable[[], MessageLog | None]]" = {}
+
+
+class MessageLog(_core.LogWriter):
+    """A file that messages are appended to.
+
+    What an append returned for is in the file, whole: readers of any process find it,
+    and it stays if this process is killed. No system call is needed for that, so it costs
+    little more than copying the message. Other readers of concatenated messages read the
+    log while it is open as well; to them it seems to end in the middle of a message.
+
+    >>> with MessageLog("people.log", schema=addressbook_capnp.Person) as log:
+    ...     log.append(name="Ada", id=1)
+    ...     log.append({"name": "Charles"})
+    ...     alan = addressbook_capnp.Person.new_message(name="Alan")
+    ...     log.append(alan)
+    0
+    1
+    2
+    >>> [person.name for person in open_log("people.log", addressbook_capnp.Person)]
+    ['Ada', 'Charles', 'Alan']
+
+    Args:
+        file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
+            ``fileno()``; descriptors are duplicated and stay the caller's. A regular file,
+            open for reading and writing.
+        mode: ``"a"`` goes on behind the messages that are there, whoever wrote them; what
+            a writer that was killed left behind them is dropped. ``"w"`` drops what is
+            there, ``"x"`` refuses an existing file.
+        schema: the struct that all roots are, of a schema that pycapnp has loaded; needed
+            by appends of fields and dicts, and by `build`.
+        index: keep an index beside the file (its name and ``.idx``), which spares readers
+            and the next ``"a"`` looking at every message. Needs a path.
+        capacity: the most bytes that the file can get. Address space costs nothing.
+        writeback: start writing to the device behind the writer, so that `sync` has less
+            to wait for.
+
+    Raises:
+        BlockingIOError: another writer is at work on the file.
+        InvalidMessage: in mode ``"a"``: the file holds something else than messages.
+        OSError: the file cannot be opened, mapped or grown.
+        TypeError, ValueError: an argument is wrong.
+
+    Dropped without being closed, a log keeps its messages and warns (ResourceWarning). In
+    a forked child it is closed; the parent goes on.
+    """
+
+    def __init__(
+        self,
+        file: "FileLike",
+        mode: str = "a",
+        *,
+        schema: "Any" = None,
+        index: bool = True,
+        capacity: int = 64 * GIB,
+        writeback: bool = False,
+    ) -> None:
+        if schema is not None:
+            _pycapnp.require_struct(schema)
+        self._schema = schema
+        self._capacity = capacity
+        self._warned = False
+        self._closed = True
+        self._file = opened = _open(file, mode)
+        self._mode = mode
+        try:
+            self._path = _path_of(opened.name) if index else None
+            reader = _look(opened, mode)
+            index_fd = _open_index(self._path, opened.fd, reader)
+            try:
+                super().__init__(
+                    opened.fd,
+                    index_fd,
+                    len(reader),
+                    reader.committed,
+                    capacity,
+                    writeback,
+                    opened.name,
+                )
+            finally:
+                if index_fd >= 0:
+                    os.close(index_fd)
+        except BaseException:
+            opened.undo()
+            raise
+        self._closed = False
+        _remember(self)
+
+    # ---- appending ----
+
+    def append(self, message: "Any" = None, /, **fields: "Any") -> int:
+        """Append one message; return its number.
+
+        Args:
+            message: a builder or reader of pycapnp, whose struct becomes the root, or a
+                dict of fields.
+            **fields: the fields of the root, in place of a message.
+
+        Raises:
+            OSError: there is no room (or, as CapacityError, no capacity). Nothing was
+                appended; the log can go on when there is room.
+            TypeError: it is no message, or fields were given to a log without a schema.
+            ValueError: the log is closed.
+        """
+        frame = self._frame(message, fields)
+        if len(frame) > 8 * _pycapnp.DEFAULT_LIMIT:
+            self._warn_of_size()
+        return self.append_bytes(frame)
+
+    def extend(self, messages: "Iterable[Any]") -> range:
+        """Append messages, each as `append` takes it; return their numbers.
+
+        Of a batch, about 64 KiB of messages, readers find all or none.
+
+        Raises: as `append`; the batches before are in the log.
+        """
+        first = len(self)
+        batch: list[bytes] = []
+        size = 0
+        for message in messages:
+            frame = self._frame(message, {})
+            batch.append(frame)
+            size += len(frame)
+            if size >= _BATCH_BYTES or len(batch) == _BATCH_MESSAGES:
+                self._append_frames(b"".join(batch))
+                batch, size = [], 0
+        self._append_frames(b"".join(batch))
+        return range(first, len(self))
+
+    def build(self, schema: "Any" = None) -> Build:
+        """Build one message in place, in the file: for large ones.
+
+        A context manager that gives the root, a builder of pycapnp. The message is
+        appended when the body is left, and dropped if it is left by an exception.
+        Meanwhile nothing else can be appended, and readers find what was appended before.
+        Afterwards the builder is private memory: what is written to it goes nowhere.
+
+        >>> with MessageLog("books.log") as log:
+        ...     with log.build(addressbook_capnp.AddressBook) as book:
+        ...         people = book.init("people", 100_000)
+        ...     len(log)
+        1
+
+        Raises, when the body is left:
+            OSError: there was no room. The message is dropped, the log can go on.
+        """
+        return Build(self, self._struct(schema))
+
+    def _frame(self, message: "Any", fields: "Mapping[str, Any]") -> bytes:
+        if message is None or isinstance(message, dict):
+            return _pycapnp.frame_of_fields(self._struct(None), {**(message or {}), **fields})
+        if fields:
+            raise TypeError("append takes a message or fields, not both")
+        return _pycapnp.frame_of(message)
+
+    def _struct(self, schema: "Any") -> "Any":
+        found = self._schema if schema is None else schema
+        if found is None:
+            raise TypeError("the log was opened without a schema: MessageLog(file, schema=...)")
+        return found
+
+    def _warn_of_size(self) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.name!r}: a message of more than 64 MiB can only be read by programs that "
+                "raise their traversal limit, as open_log does",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    # ---- the file ----
+
+    def flush(self, cut: bool = False) -> None:
+        """Do nothing: what was appended is in the file. With `cut` end the file there.
+
+        A log that is open is longer than its messages. Cut, it is exactly what a closed
+        one is, until the next append.
+
+        Raises:
+            OSError: the file cannot be cut.
+            ValueError: the log is closed.
+        """
+        len(self)
+        if cut:
+            self._cut()
+
+    def sync(self) -> None:
+        """Return when all that was appended is on the device, safe from a power cut.
+
+        Raises:
+            OSError: the device has failed.
+            ValueError: the log is closed.
+        """
+        len(self)
+        copy = os.dup(self._file.fd)  # another thread may close the log meanwhile
+        try:
+            os.fsync(copy)
+        finally:
+            os.close(copy)
+
+    @property
+    def name(self) -> "Name":
+        """The file as it was given."""
+        return self._file.name
+
+    @property
+    def mode(self) -> str:
+        """The mode that the log was opened with."""
+        return self._mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether close or discard was called."""
+        return self._closed
+
+    @property
+    def committed(self) -> int:
+        """Where the last message ends, in bytes."""
+        return self.stats.committed
+
+    @property
+    def stats(self) -> LogStats:
+        """Counters of this log."""
+        return LogStats(*self._stats())
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Cut the file where its last message ends, and close it.
+
+        Closing again does nothing.
+
+        Raises:
+            OSError: the file could not be cut. Everything is released.
+        """
+        self._end(True)
+
+    def discard(self) -> None:
+        """Close the log, and remove the file and its index if the log made them."""
+        if self._closed:
+            return
+        made = self._file.created
+        self._end(not made, remove=made)
+
+    def _end(self, cut: bool, remove: bool = False) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        _open_logs.pop(id(self), None)
+        try:
+            self._close(cut)
+            if remove:
+                self._file.discard()
+                if self._path is not None:
+                    os.unlink(index_path(self._path))
+        finally:
+            self._file.release()
+
+    def __enter__(self) -> "Self":
+        len(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        try:
+            self.close()
+        except OSError as problem:
+            if error is None:
+                raise
+            error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
+
+    # As a default, `warn` is there even when the interpreter is clearing modules.
+    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
+        if not getattr(self, "_closed", True):
+            try:
+                warn(f"log was never closed: {self!r}", ResourceWarning, 2, self)
+            finally:  # a warning may be an error
+                try:
+                    self.close()
+                except Exception:
+                    pass
+
+    def __reduce__(self) -> "str | tuple[Any, ...]":
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    def __repr__(self) -> str:
+        opened = getattr(self, "_file", None)
+        state = "closed" if getattr(self, "_closed", True) else f"{len(self)} messages"
+        name = opened.name if opened is not None else None
+        return f"<{type(self).__name__} {name!r} {state}>"
+
+
+# ---- opening ---------------------------------------------------------------------------
+
+
+def _open(file: "FileLike", mode: str) -> "OpenFile":
+    if mode not in ("a", "w", "x"):
+        raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
+    if mode != "a":
+        return open_file(file, mode, False)
+    while True:
+        try:
+            return open_file(file, "r+", False)
+        except FileNotFoundError:
+            pass
+        try:
+            return open_file(file, "x", False)
+        except FileExistsError:
+            pass
+
+
+def _path_of(name: "Name") -> "str | bytes | None":
+    return None if isinstance(name, int) else os.path.abspath(name)
+
+
+def _look(opened: "OpenFile", mode: str) -> _core.LogReader:
+    """See what messages the file holds, and warn if more than that will be dropped."""
+    name = opened.name
+    if mode == "w":
+        os.ftruncate(opened.fd, 0)
+    index_fd = -1 if isinstance(name, int) else open_index(name)
+    try:
+        shown = str(name) if isinstance(name, int) else os.fsdecode(name)
+        reader = _core.LogReader(opened.fd, index_fd, shown)
+    finally:
+        if index_fd >= 0:
+            os.close(index_fd)
+    kind, size = reader.tail
+    if kind in ("torn", "zeros"):
+        warnings.warn(
+            f"{shown}: the last {size} bytes are no message; they are dropped",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return reader
+
+
+def _open_index(path: "str | bytes | None", fd: int, reader: _core.LogReader) -> int:
+    """Open the index for writing, a new one if there is none that fits; -1 without one."""
+    if path is None:
+        return -1
+    try:
+        if reader.indexed == 0:
+            make_index(path, fd, reader)
+        return os.open(index_path(path), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return -1  # no right, or no room, to make one
+
+
+# ---- forks -----------------------------------------------------------------------------
+
+
+def _remember(log: MessageLog) -> None:
+    import weakref
+
+    if not _open_logs:
+        _register()
+    _open_logs[id(log)] = weakref.ref(log)
+
+
+def _register(once: "list[bool]" = []) -> None:  # noqa: B006 - it is the memory of this function
+    if not once:
+        once.append(True)
+        os.register_at_fork(after_in_child=_close_inherited)
+
+
+def _close_inherited() -> None:
+    """Close the logs that the parent goes on with."""
+    for find in list(_open_logs.values()):
+        log = find()
+        if log is not None:
+            log._end(False)
