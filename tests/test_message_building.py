@@ -23,7 +23,7 @@ from mmapbuilder import (
 from support import apart
 from support.messages import BOOK, fill_book
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, read
-from support.wire import is_unfinished, table_bytes, table_of
+from support.wire import is_unfinished, set_aside, table_of
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -153,7 +153,7 @@ def test_allocate_segment_hands_out_zeroed_aligned_memory_of_the_file(target: Pa
         assert not view.readonly
         assert view.format == "B"
         # the whole of it, not only what was asked for
-        assert view.nbytes == MIB - table_bytes(1)
+        assert view.nbytes == MIB - set_aside(1)
         assert ctypes.addressof(ctypes.c_char.from_buffer(view)) % 8 == 0
         assert view[: 64 * 1024] == bytes(64 * 1024)
         assert view[-8:] == bytes(8)
@@ -405,7 +405,7 @@ def test_not_picklable(target: Path) -> None:
         pickle.dumps(b)
 
 
-@pytest.mark.parametrize("capacity", [1, 8, 15])
+@pytest.mark.parametrize("capacity", [1, 8, 16, 23])
 def test_a_capacity_without_room_for_a_root(target: Path, capacity: int) -> None:
     with pytest.raises(ValueError, match="capacity"):
         MessageBuilder(target, capacity=capacity)
@@ -413,19 +413,19 @@ def test_a_capacity_without_room_for_a_root(target: Path, capacity: int) -> None
 
 
 def test_the_smallest_messages(target: Path) -> None:
-    # A table of one word, the root pointer, and three words of the root struct.
-    for capacity in (16, 39):
+    # Two words for the table, the root pointer, and three words of the root struct.
+    for capacity in (24, 47):
         b = MessageBuilder(target, capacity=capacity)
         b.init_root(BLOCKS.schema)
         with pytest.raises(CapacityError):
             b.close()
-    for capacity in (40, 47):
+    for capacity in (48, 55):
         with MessageBuilder(target, capacity=capacity) as b:
             b.init_root(BLOCKS.schema)
-        assert target.stat().st_size == 40
-    with MessageBuilder(target, capacity=16):
+        assert target.stat().st_size == 48
+    with MessageBuilder(target, capacity=24):
         pass
-    assert target.stat().st_size == 16
+    assert target.stat().st_size == 24
 
 
 def test_fields_may_have_any_name(target: Path, tmp_path: Path) -> None:

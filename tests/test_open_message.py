@@ -66,7 +66,7 @@ def test_the_segments_are_read_only_memory(book: Path) -> None:
     with open_message(book, ADDRESS_BOOK.schema) as m:
         (segment,) = m.segments
         assert segment.readonly
-        assert segment == in_memory(ADDRESS_BOOK.schema, fill_book)[8:]
+        assert segment == book.read_bytes()[8:]
 
 
 def test_bytes_after_the_message_are_no_matter(book: Path) -> None:

@@ -32,7 +32,7 @@ from support.readers import (
     compiler_request,
     read,
 )
-from support.wire import segments_of, table_of
+from support.wire import table_of, without_gap
 
 GIB = 1 << 30
 
@@ -146,7 +146,7 @@ def test_byte_for_byte_with_the_smallest_table(
 ) -> None:
     with MessageBuilder(target, capacity=4 * GIB) as b:
         fill(b.init_root(kind.schema))
-    assert target.read_bytes() == in_memory(kind.schema, fill)
+    assert without_gap(target.read_bytes(), 1) == in_memory(kind.schema, fill)
 
 
 @each_content
@@ -155,15 +155,14 @@ def test_byte_for_byte_after_a_larger_table(
 ) -> None:
     with MessageBuilder(target) as b:
         fill(b.init_root(kind.schema))
-    assert len(table_of(target).sizes) == 16
-    assert segments_of(target) == [in_memory(kind.schema, fill)[8:]]
+    assert without_gap(target.read_bytes(), 16) == in_memory(kind.schema, fill)
 
 
 @each_content
 def test_byte_for_byte_by_hand(target: Path, kind: Kind, fill: Callable[[Any], None]) -> None:
     with MessageBuilder(target, capacity=4 * GIB) as b:
         fill(kind.schema.new_message(allocate_seg_callable=b.allocate_segment))
-    assert target.read_bytes() == in_memory(kind.schema, fill)
+    assert without_gap(target.read_bytes(), 1) == in_memory(kind.schema, fill)
 
 
 def test_what_pycapnp_writes_of_it(target: Path, tmp_path: Path) -> None:
@@ -175,7 +174,7 @@ def test_what_pycapnp_writes_of_it(target: Path, tmp_path: Path) -> None:
         root.clear_write_flag()  # it warns of whoever writes twice
         with (tmp_path / "written").open("wb") as file:
             root.write(file)
-    assert (tmp_path / "written").read_bytes() == target.read_bytes()
+    assert (tmp_path / "written").read_bytes() == without_gap(target.read_bytes(), 1)
 
 
 # ---- a real message: what the compiler says of Cap'n Proto's own schema --------------
@@ -231,9 +230,8 @@ def test_a_compiler_request_rebuilt(
     if "segment_words" in layout:
         assert len(table.used) > 40
     else:
-        assert segments_of(target) == [single[8:]]
-        if layout["capacity"] == 4 * GIB:
-            assert target.read_bytes() == single
+        entries = layout["capacity"] // (4 * GIB)
+        assert without_gap(target.read_bytes(), entries) == single
 
 
 def test_the_compiler_accepts_it(target: Path, request_file: Path, programs: Programs) -> None:

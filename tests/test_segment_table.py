@@ -1,4 +1,7 @@
-"""The segment table: as many entries as the capacity needs, 511 at the most."""
+"""The segment table: room for as many entries as the capacity needs, 511 at the most.
+
+A message of one segment has a table of one entry all the same.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,33 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageBuilder, open_message, verify
-from support.messages import BOOK, fill_book
-from support.readers import ADDRESS_BOOK, KINDS, PYCAPNP, Programs, accepting
-from support.wire import UNFINISHED, table_bytes, table_of
+from support.messages import BOOK, fill_book, in_memory
+from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, PYCAPNP, Programs, accepting, read
+from support.wire import UNFINISHED, set_aside, table_bytes, table_of, without_gap
 
 GIB = 1 << 30
 ENTRIES = [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (64, 16), (511 * 4, 511)]
 
 
 @pytest.mark.parametrize(("gib", "entries"), ENTRIES)
-def test_one_entry_for_every_four_gib_begun(
+def test_room_for_one_entry_for_every_four_gib_begun(
     target: Path, gib: int, entries: int, programs: Programs
 ) -> None:
     with MessageBuilder(target, capacity=gib * GIB) as b:
-        head = target.read_bytes()[:8]
-        assert head == UNFINISHED + struct.pack("<I", entries)
+        head = target.read_bytes()[:16]
+        assert head == UNFINISHED + struct.pack("<IQ", entries, 7)
         fill_book(b.init_root(ADDRESS_BOOK.schema))
     table = table_of(target)
-    assert len(table.sizes) == entries
-    assert len(table.used) == 1
-    assert table.sizes[0]
+    assert len(table.sizes) == 1
     assert table.total == target.stat().st_size
+    expected = in_memory(ADDRESS_BOOK.schema, fill_book)
+    assert without_gap(target.read_bytes(), entries) == expected
     for way in PYCAPNP.values():
         with way(target, ADDRESS_BOOK.schema) as root:
             assert root.to_dict() == BOOK
     with open_message(target, ADDRESS_BOOK.schema) as m:
         assert m.root.to_dict() == BOOK
-    assert verify(target).entries == entries
+    assert verify(target).entries == 1
     assert accepting(target, ADDRESS_BOOK, programs) == {
         *("read", "read_multiple", "from_bytes", "decode", "convert", "flat", "stream")
     }
@@ -58,18 +61,36 @@ def test_512_entries_are_refused_when_the_builder_is_made(
 
 def test_the_edge_between_one_entry_and_two(target: Path) -> None:
     for capacity, entries in ((4 * GIB - 1, 1), (4 * GIB, 1), (4 * GIB + 1, 2)):
-        MessageBuilder(target, capacity=capacity).close()
-        assert len(table_of(target).sizes) == entries
+        with MessageBuilder(target, capacity=capacity):
+            assert struct.unpack("<I", target.read_bytes()[4:8]) == (entries,)
 
 
 @pytest.mark.parametrize("entries", [1, 2, 3, 4, 16, 511])
-def test_the_table_is_padded_to_a_word(target: Path, entries: int) -> None:
+def test_nothing_but_a_null_root(target: Path, entries: int) -> None:
     MessageBuilder(target, capacity=entries * 4 * GIB).close()
+    words = set_aside(entries) // 8  # one of them for the table, one more for the old root
+    assert target.read_bytes() == struct.pack("<II", 0, words) + bytes(words * 8)
+    assert verify(target).objects == 0
+
+
+@pytest.mark.parametrize("entries", [2, 3, 4, 5, 16, 511])
+def test_with_two_segments_the_other_entries_are_zero(
+    target: Path, entries: int, programs: Programs
+) -> None:
+    with MessageBuilder(target, capacity=entries * 8192, segment_words=1024) as b:
+        root = b.init_root(BLOCKS.schema, label="first")
+        root.init("blocks", 1)[0].init("values", 1020)[1019] = 7
     content = target.read_bytes()
-    size = table_bytes(entries)
-    assert size % 8 == 0
-    # no segment but the word of a null root, in the first one
-    assert content == struct.pack("<II", entries - 1, 1).ljust(size, b"\0") + bytes(8)
+    assert struct.unpack_from("<I", content) == (entries - 1,)
+    sizes = table_of(target).sizes
+    assert sizes[0] == 1024
+    assert sizes[1] == 1021
+    assert not any(sizes[2:])
+    padding = content[4 + 4 * entries : table_bytes(entries)]
+    assert padding == bytes(len(padding))
+    with read(target, BLOCKS.schema) as found:
+        assert (found.label, found.blocks[0].values[1019]) == ("first", 7)
+    assert verify(target).entries == entries
 
 
 def test_all_511_entries_in_use(target: Path, programs: Programs) -> None:

@@ -1,13 +1,8 @@
-/* finish.c - the order of writes that turns an unfinished file into a message.
- *
- * Each step is a single write or truncation after which mmb_recover still knows all
- * sizes (layout.h has the states), and with which no reader accepts the file before
- * the last. A durable finish waits for the device between any two steps of which
- * the order matters. */
+/* finish.c - the order of writes that finishes a message: the sizes that do not lie in its
+ * first 16 bytes, then these 16 bytes. layout.h says why nothing else is needed. */
 #include "finish.h"
 
-#include "collapse.h"
-#include "source.h"
+#include "layout.h"
 
 #include "os/os.h"
 
@@ -15,17 +10,78 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- steps -------------------------------------------------------------------- */
+/* ---- what is written ----------------------------------------------------------------- */
 
-static int cut(const mmb__target *target, uint64_t size)
+/* Words that are set aside and belong to segment 0 when the table has one entry. */
+static uint32_t skipped_words(const mmb__plan *plan)
 {
-    if (target->map != NULL) {
-        return mmb_map_cut(target->map, size);
-    }
-    return mmb__os_truncate(target->fd, size);
+    return (uint32_t)(mmb__set_aside(plan->entries) / MMB_WORD) - 1;
 }
 
-static int sync_step(const mmb__target *target)
+static bool has_one_entry(const mmb__plan *plan)
+{
+    return plan->count == 1 && !plan->has_far_pointers &&
+           plan->words[0] <= MMB_MAX_SEGMENT_WORDS - skipped_words(plan);
+}
+
+uint32_t mmb__plan_entries(const mmb__plan *plan)
+{
+    if (has_one_entry(plan)) {
+        return 1;
+    }
+    return plan->entries < 2 ? 2 : plan->entries; /* what is set aside holds two in any case */
+}
+
+uint32_t mmb__plan_segments(const mmb__plan *plan)
+{
+    uint32_t segments = 0;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        segments += plan->words[i] > 0 ? 1 : 0;
+    }
+    return segments;
+}
+
+uint64_t mmb__plan_bytes(const mmb__plan *plan)
+{
+    uint64_t bytes = mmb__set_aside(plan->entries);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        bytes += (uint64_t)plan->words[i] * MMB_WORD;
+    }
+    return bytes;
+}
+
+/* The root pointer `root`, to be put `words` words before its place. */
+static uint64_t move_root(uint64_t root, uint32_t words)
+{
+    unsigned kind = mmb__kind(root);
+    if (root == 0 || (kind != MMB__STRUCT && kind != MMB__LIST)) {
+        return root;
+    }
+    if (kind == MMB__STRUCT && mmb__data_words(root) == 0 && mmb__pointer_words(root) == 0) {
+        return 0xFFFFFFFC; /* offset -1; with another one it could become null */
+    }
+    uint32_t offset = ((uint32_t)root >> 2) + words; /* 30 bits: what is above is cut off */
+    return (root & ~(uint64_t)0xFFFFFFFC) | (uint32_t)(offset << 2);
+}
+
+/* The whole finished table, padding included: at most MMB_HEAD_BYTES. */
+static void encode_table(const mmb__plan *plan, uint64_t root, unsigned char *table)
+{
+    memset(table, 0, MMB_HEAD_BYTES);
+    if (has_one_entry(plan)) {
+        mmb__store32(table + 4, skipped_words(plan) + plan->words[0]);
+        mmb__store64(table + 8, move_root(root, skipped_words(plan)));
+        return;
+    }
+    mmb__store32(table, mmb__plan_entries(plan) - 1);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        mmb__store32(table + mmb__slot_place(1 + i), plan->words[i]);
+    }
+}
+
+/* ---- writing it ------------------------------------------------------------------------ */
+
+static int wait_for_device(const mmb__target *target)
 {
     if (!target->durable) {
         return 0;
@@ -36,153 +92,131 @@ static int sync_step(const mmb__target *target)
     return mmb__os_datasync(target->fd);
 }
 
-/* Within a page, as all our writes to the table are, the kernel is not interrupted
- * half-way by a signal. */
-static int put(const mmb__target *target, const void *bytes, uint64_t length, uint64_t offset)
+/* Write `length` bytes at `from` of the message. */
+static int put(const mmb__target *target, const unsigned char *bytes, uint64_t length,
+               uint64_t from)
 {
-    return mmb__os_write_all(target->fd, bytes, (size_t)length, offset, NULL);
+    return mmb__os_write_all(target->fd, bytes, (size_t)length, target->offset + from, NULL);
 }
 
-/* The last write: from now on the file is a message. If it cannot be made durable
- * the mark comes back, for the caller is going to report a failure. */
-static int publish(const mmb__target *target, const unsigned char *table, uint64_t table_bytes)
+/* Put the first 16 bytes. A head in two sectors could be torn: its second word goes first. */
+static int put_head(const mmb__target *target, const unsigned char *head)
 {
-    uint64_t length = table_bytes < MMB__PUBLISH_BYTES ? table_bytes : MMB__PUBLISH_BYTES;
-    unsigned char before[MMB__PUBLISH_BYTES];
-    size_t got;
+    if (!mmb__head_is_split(target->offset)) {
+        return put(target, head, MMB__HEAD, 0);
+    }
+    int error = put(target, head + MMB_WORD, MMB_WORD, MMB_WORD);
+    if (error == 0) {
+        error = wait_for_device(target);
+    }
+    return error != 0 ? error : put(target, head, MMB_WORD, 0);
+}
 
-    int error = mmb__os_read_all(target->fd, before, (size_t)length, 0, &got);
-    if (error != 0 || got != length) {
+/* The last write: from now on the message is one. If it cannot be made durable the mark
+ * comes back, for the caller is going to report a failure. */
+static int publish(const mmb__target *target, const unsigned char *head)
+{
+    unsigned char before[MMB__HEAD];
+    size_t got = 0;
+    if (!target->durable) {
+        return put_head(target, head);
+    }
+    int error = mmb__os_read_all(target->fd, before, sizeof before, target->offset, &got);
+    if (error != 0 || got != sizeof before) {
         return error != 0 ? error : EIO;
     }
-    error = put(target, table, length, 0);
+    error = put_head(target, head);
     if (error == 0) {
-        error = sync_step(target);
+        error = wait_for_device(target);
     }
     if (error != 0) {
-        (void)put(target, before, length, 0);
+        (void)put(target, before, sizeof before, 0);
     }
     return error;
 }
 
-/* True if the slots that the last write does not cover are right already. */
-static bool rest_is_right(const mmb__target *target, const unsigned char *table, uint64_t bytes)
+static int read_root(const mmb__target *target, const mmb__plan *plan, uint64_t *root)
 {
-    unsigned char present[MMB_HEAD_BYTES];
-    size_t got;
-    if (bytes <= MMB__PUBLISH_BYTES) {
-        return true;
-    }
-    size_t rest = (size_t)bytes - MMB__PUBLISH_BYTES;
-    return mmb__os_read_all(target->fd, present, rest, MMB__PUBLISH_BYTES, &got) == 0 &&
-           got == rest && memcmp(present, table + MMB__PUBLISH_BYTES, rest) == 0;
-}
-
-/* ---- the two ways ---------------------------------------------------------------- */
-
-/* building -> planned */
-static int write_plan(const mmb__target *target, const mmb__plan *plan)
-{
-    unsigned char journal[MMB__JOURNAL_ROOM];
-    unsigned char slot[4];
-    uint64_t bytes = mmb__journal_bytes(plan->entries);
-    uint64_t end = mmb__plan_end(plan, plan->before);
-
-    mmb__journal_encode(journal, plan);
-    int error = cut(target, end + bytes);
-    if (error == 0) {
-        error = put(target, journal, bytes, end);
-    }
-    if (error == 0) {
-        mmb__store32(slot, plan->before[0] << 3 | MMB__PLANNED);
-        error = put(target, slot, sizeof slot, mmb__slot_place(2));
-    }
-    return error != 0 ? error : sync_step(target);
-}
-
-/* planned -> staged */
-static int write_stage(const mmb__target *target, const mmb__plan *plan)
-{
-    unsigned char table[MMB_HEAD_BYTES];
-    uint64_t bytes = mmb_table_bytes(plan->entries);
-    uint64_t from = mmb__slot_place(2);
-
-    mmb__table_encode(table, plan->entries, plan->after, plan->count);
-    mmb__store32(table + from, plan->after[0] << 3 | MMB__PLANNED);
-    mmb__store32(table + mmb__slot_place(3), (plan->count > 1 ? plan->after[1] : 0) | MMB__STAGED);
-    int error = put(target, table + from, bytes - from, from);
-    return error != 0 ? error : sync_step(target);
-}
-
-/* staged or building, with the rest of the table right -> finished */
-int mmb__finish_staged(const mmb__target *target, const mmb__plan *plan)
-{
-    unsigned char table[MMB_HEAD_BYTES];
-    uint64_t bytes = mmb_table_bytes(plan->entries);
-
-    mmb__table_encode(table, plan->entries, plan->after, plan->count);
-    int error = cut(target, mmb__plan_end(plan, plan->after));
-    if (error == 0) {
-        error = sync_step(target);
-    }
-    return error != 0 ? error : publish(target, table, bytes);
-}
-
-int mmb__finish(const mmb__target *target, mmb__plan *plan, bool is_planned)
-{
-    unsigned char table[MMB_HEAD_BYTES];
-    uint64_t bytes = mmb_table_bytes(plan->entries);
-    bool collapses = memcmp(plan->before, plan->after, plan->count * sizeof *plan->after) != 0;
+    unsigned char bytes[MMB_WORD] = {0};
+    size_t got = 0;
     int error = 0;
-
-    if (target->null_root) {
-        static const unsigned char null_pointer[MMB_WORD];
-        error = put(target, null_pointer, MMB_WORD, bytes);
-        if (error != 0) {
-            return error;
-        }
+    if (!plan->null_root) {
+        error = mmb__os_read_all(target->fd, bytes, sizeof bytes,
+                                 target->offset + mmb__set_aside(plan->entries), &got);
     }
-    mmb__table_encode(table, plan->entries, plan->after, plan->count);
-    if (!is_planned && !collapses && rest_is_right(target, table, bytes)) {
-        return mmb__finish_staged(target, plan);
-    }
-    if (!is_planned) {
-        error = write_plan(target, plan);
-        if (error == 0 && target->map != NULL && collapses) {
-            error = mmb__collapse_run(target->map, plan);
-        }
-    }
-    if (error == 0) {
-        error = write_stage(target, plan);
-    }
-    return error != 0 ? error : mmb__finish_staged(target, plan);
+    *root = mmb__load64(bytes);
+    return error;
 }
 
-/* ---- the message of a map ---------------------------------------------------------- */
-
-/* Lay out the segments; false if the sizes contradict each other. */
-static bool make_plan(mmb__plan *plan, uint32_t entries, const uint32_t *full_words,
-                      const uint32_t *used_words, uint32_t count)
+int mmb__finish(const mmb__target *target, const mmb__plan *plan)
 {
-    plan->entries = entries;
-    plan->count = 1; /* the root pointer's segment is there in any case */
-    if (entries == 0 || entries > MMB_MAX_SEGMENTS || count > entries) {
-        return false;
+    unsigned char table[MMB_HEAD_BYTES];
+    uint64_t root;
+    int error = read_root(target, plan, &root);
+    if (error != 0) {
+        return error;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (full_words[i] == 0 || full_words[i] > MMB_MAX_SEGMENT_WORDS ||
-            used_words[i] > full_words[i]) {
+    encode_table(plan, root, table);
+    uint64_t bytes = mmb_table_bytes(mmb__plan_entries(plan));
+    if (bytes > MMB__HEAD) {
+        error = put(target, table + MMB__HEAD, bytes - MMB__HEAD, MMB__HEAD);
+    }
+    if (error == 0) {
+        error = wait_for_device(target);
+    }
+    return error != 0 ? error : publish(target, table);
+}
+
+/* ---- the message of a map ---------------------------------------------------------------- */
+
+/* False if a used size is above the full one. */
+static bool make_plan(mmb__plan *plan, const mmb_building *b, const uint32_t *used_words,
+                      bool has_far_pointers)
+{
+    plan->entries = b->entries;
+    plan->count = 1; /* the root pointer's segment is there in any case */
+    plan->has_far_pointers = has_far_pointers;
+    plan->null_root = b->count == 0 || used_words[0] == 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (used_words[i] > b->full[i]) {
             return false;
         }
-        plan->before[i] = full_words[i];
+        plan->words[i] = b->full[i];
         if (used_words[i] > 0) {
             plan->count = i + 1;
         }
     }
     uint32_t last = plan->count - 1;
-    plan->before[last] = count > 0 && used_words[last] > 0 ? used_words[last] : 1;
-    memcpy(plan->after, plan->before, plan->count * sizeof *plan->after);
+    plan->words[last] = b->count > 0 && used_words[last] > 0 ? used_words[last] : 1;
     return true;
+}
+
+static int finish_planned(const mmb_building *b, const mmb__plan *plan, bool durable,
+                          uint64_t *bytes)
+{
+    mmb_map *map = b->region.map;
+    mmb__target target = {map, mmb_map_fd(map), b->region.offset, durable};
+    int error = mmb_map_poison(map);
+    if (error == 0) {
+        error = mmb__finish(&target, plan);
+    }
+    if (error == 0 && bytes != NULL) {
+        *bytes = mmb__plan_bytes(plan);
+    }
+    return error;
+}
+
+int mmb_message_finish(const mmb_building *b, const uint32_t *used_words, bool has_far_pointers,
+                       bool durable, uint64_t *bytes)
+{
+    mmb__plan plan;
+    if (!mmb_map_is_owner(b->region.map)) {
+        return EPERM;
+    }
+    if (!make_plan(&plan, b, used_words, has_far_pointers)) {
+        return EINVAL;
+    }
+    return finish_planned(b, &plan, durable, bytes);
 }
 
 /* MMB_ETRUNCATED if the file of a sealed map has been cut by someone else. */
@@ -197,15 +231,15 @@ static int check_length(const mmb_map *map)
     return (uint64_t)now.st_size < stats.backed ? MMB_ETRUNCATED : 0;
 }
 
-int mmb_message_finish(mmb_map *map, uint32_t entries, const uint32_t *full_words,
-                       const uint32_t *used_words, uint32_t count, bool durable,
-                       uint64_t *file_bytes)
+int mmb_message_finish_file(const mmb_building *b, const uint32_t *used_words,
+                            bool has_far_pointers, bool durable, uint64_t *bytes)
 {
+    mmb_map *map = b->region.map;
     mmb__plan plan;
     if (!mmb_map_is_owner(map)) {
         return EPERM;
     }
-    if (!make_plan(&plan, entries, full_words, used_words, count)) {
+    if (!make_plan(&plan, b, used_words, has_far_pointers)) {
         return EINVAL;
     }
     mmb_map_seal(map);
@@ -213,16 +247,8 @@ int mmb_message_finish(mmb_map *map, uint32_t entries, const uint32_t *full_word
     if (error == 0) {
         error = check_length(map);
     }
-    if (error != 0) {
-        return error;
+    if (error == 0) {
+        error = mmb_map_cut(map, b->region.offset + mmb__plan_bytes(&plan));
     }
-    if (!durable && count > 1) {
-        mmb__collapse_plan(map, &plan, used_words);
-    }
-    mmb__target target = {map, mmb_map_fd(map), durable, count == 0};
-    error = mmb__finish(&target, &plan, false);
-    if (error == 0 && file_bytes != NULL) {
-        *file_bytes = mmb__plan_end(&plan, plan.after);
-    }
-    return error;
+    return error != 0 ? error : finish_planned(b, &plan, durable, bytes);
 }

@@ -1,22 +1,36 @@
-/* finish.h - making a planned message a finished file. Private to csrc/capnp. */
+/* finish.h - the writes that turn an unfinished message into a finished one. Private to
+ * csrc/capnp. */
 #ifndef MMB_FINISH_H
 #define MMB_FINISH_H
 
-#include "journal.h"
+#include "building.h"
 
-/* The file to finish: that of a sealed map, or a plain one. Borrows both. */
+/* Where the message lies. Borrows all. */
 typedef struct {
-    mmb_map *map; /* or NULL */
-    int fd;
-    bool durable;   /* each step waits for the device */
-    bool null_root; /* nothing was ever handed out: make the root null */
+    mmb_map *map;    /* or NULL */
+    int fd;          /* open for reading and writing */
+    uint64_t offset; /* of the message: bytes from the start of the file */
+    bool durable;    /* wait for the device between writes of which the order matters */
 } mmb__target;
 
-/* Finish a file in the building form, or with `is_planned` one at the end of which
- * the journal of `plan` lies already; `plan->after` is then what was reached. */
-int mmb__finish(const mmb__target *target, mmb__plan *plan, bool is_planned);
+/* What the finished table is going to say. Plain data, about 2 KiB. */
+typedef struct {
+    uint32_t entries;                 /* of the table that was set aside */
+    uint32_t count;                   /* segments, at least 1; the last has used words */
+    uint32_t words[MMB_MAX_SEGMENTS]; /* full words, of the last the used ones */
+    bool has_far_pointers;            /* or it is not known */
+    bool null_root;                   /* whatever lies where the root pointer would be */
+} mmb__plan;
 
-/* The rest of it, for a file that is staged and without its journal. */
-int mmb__finish_staged(const mmb__target *target, const mmb__plan *plan);
+/* Bytes of the finished message. Pure. */
+uint64_t mmb__plan_bytes(const mmb__plan *plan);
+
+/* Entries of the finished table, and segments of it that have words. Pure. */
+uint32_t mmb__plan_entries(const mmb__plan *plan);
+uint32_t mmb__plan_segments(const mmb__plan *plan);
+
+/* Finish the message. Whatever stops it, and wherever: until it is finished, the mark stands
+ * and the message can be recovered. */
+int mmb__finish(const mmb__target *target, const mmb__plan *plan);
 
 #endif

@@ -1,71 +1,95 @@
-/* layout.h - how an unfinished message file says how far it has come.
+/* layout.h - how an unfinished message lies in its region. Private to csrc/capnp.
  *
- * Private to csrc/capnp. Numbers ("slots") are u32, little-endian, counted from the
- * start of the file; T is the bytes of the table, N its entries.
+ * This is the specification. Numbers ("slots") are u32, little-endian, counted from the
+ * start of the region; N is the entries of the table, T the bytes that are set aside for it.
  *
- *     finished   slot 0 = N - 1, slot 1 + i = words of segment i
+ * T is max(16, 4 * (1 + N) rounded up to 8). Segment 0 begins at T, each other segment where
+ * the one before ends at its full size.
  *
- *     building   slot 0 = FFFFFFFF, slot 1 = N,
- *                slot 2     = full words of segment 0 << 3 | 7,
- *                slot 2 + i = full words of segment i, 0 until it is handed out.
+ *     building      slot 0      FFFFFFFF, the mark
+ *                   slot 1      N
+ *                   slots 2, 3  one word: 7 in bits 0 to 2, then 20 bits each for the full
+ *                               sizes of segments 0, 1 and 2 as codes
+ *                   slot 1 + i  full words of segment i, for i from 3 on
  *
- * The building form is one slot longer than the table, so the last segment has none
- * if the table has no padding (N odd); nothing follows that segment, it may have the
- * rest of the file. With N = 1 that leaves no slot at all: there the word at offset
- * 8, which becomes the root pointer, is 7 until segment 0 is handed out, then zero.
+ *     finished,     slot 0      0
+ *     one entry     slot 1      T / 8 - 1 + used words of segment 0
+ *                   slots 2, 3  the root pointer, its offset greater by T / 8 - 1
  *
- * Why slot 2 is tagged: a flat reader of Cap'n Proto before 1.0 lets the count
- * FFFFFFFF wrap to zero and takes N words from offset 8 on as segment 0, with the
- * root pointer there. 7 in the lowest bits is no pointer that exists. (With N = 1
- * and a root that is null or an empty struct such a reader sees an empty message.)
+ *     finished,     slot 0      max(N, 2) - 1
+ *     all entries   slot 1 + i  words of segment i: the used ones of the last segment that
+ *                               has any, the full ones of those before it, 0 after it
  *
- * Finishing. Where slots from 4 on hold already what the finished table wants (as
- * with up to two segments) one write of slots 0 to 3 finishes the file: the count
- * never becomes valid before the sizes. Otherwise sizes have to move by one slot,
- * or tails of segments are to be collapsed, and there are states in between. They
- * are told apart like this; every state is left by a single write or truncation:
+ * A size that was not handed out yet is 0 in the building form.
  *
- *     planned    A journal (journal.h) lies at the end of the file, and slot 2 has
- *                the tag 3 in place of 7. The journal has all sizes, before and after
- *                collapsing; the size of the file tells how many segments have been
- *                collapsed. The other slots may be in either form, or torn.
- *     staged     Slot 2 = words of segment 0 << 3 | 3, slot 3 = words of segment 1
- *                with the highest bit set, slots from 4 on as when finished. Only
- *                the size of segment 2 has no slot: the file ends at its last used
- *                word, which gives it. The journal counts as long as it is there.
- *     finished
+ * One entry. The finished table of a message with one segment has one entry. It takes 8
+ * bytes, so the segment begins at offset 8, and the words up to T are words of the segment
+ * that nothing points to. Among them is the first root pointer, at T, which a program may
+ * still read through its own mapping. A pointer to a struct without any words keeps its own
+ * form (offset -1: it points at itself). All entries are kept if the message has a far
+ * pointer, which counts words from the start of a segment, or if segment 0 would have more
+ * words than a segment may.
  *
- * A tag of 3 with neither a journal nor the bit in slot 3 is a power cut that kept
- * the tag and lost the journal: the slots are in the building form still.
+ * No slot moves. A finished message differs from an unfinished one in its first 16 bytes,
+ * and the slots behind these may get their final values before: each of them is the same
+ * in both forms, but for segments from the last used one on, whose full size nobody needs.
+ * So the message is unfinished, and all its sizes are known, until one write of 16 bytes
+ * finishes it. (These bytes must not be torn: they may lie in two sectors only when N is 1.
+ * Then slots 2 and 3 are written first, and what they hold while slot 0 is the mark says
+ * nothing: segment 0 has all of the region.)
+ *
+ * Why the word at offset 8 has 7 in its lowest bits: a flat reader of Cap'n Proto before 1.0
+ * lets the count FFFFFFFF wrap to zero and takes N words from offset 8 on as segment 0, with
+ * the root pointer there. No pointer ends in 7.
+ *
+ * Codes of sizes. 20 bits hold m (16 bits) and e (4 bits): the size is m << e, but never
+ * more than 2^29 - 1. So a segment that others follow has a size with 16 significant bits.
  */
 #ifndef MMB_LAYOUT_H
 #define MMB_LAYOUT_H
 
-#include "mmb_capnp.h"
+#include "framing.h"
 #include "wire.h"
 
-#define MMB__MARK 0xFFFFFFFFu   /* slot 0 of an unfinished file */
-#define MMB__BUILDING 7u        /* tags of slot 2 */
-#define MMB__PLANNED 3u         /* planned or staged */
-#define MMB__STAGED 0x80000000u /* in slot 3 */
+#define MMB__BUILDING 7u /* the lowest bits of the word at offset 8 */
+#define MMB__HEAD 16u    /* bytes that the last write of finishing covers */
+#define MMB__SECTOR 512u /* bytes that a device writes as a whole */
 
-/* Slots that the last write of finishing covers: as much as has no state between. */
-#define MMB__PUBLISH_BYTES 16u
+enum { MMB__CODED_SEGMENTS = 3 }; /* whose sizes stand in the word at offset 8 */
+
+/* All functions are pure. */
 
 static inline uint64_t mmb__slot_place(uint32_t slot)
 {
     return (uint64_t)slot * 4;
 }
 
-/* True if the building form has a slot for segment `index`. */
-static inline bool mmb__has_slot(uint32_t entries, uint32_t index)
+/* T: the bytes set aside for a table of `entries`. */
+static inline uint64_t mmb__set_aside(uint32_t entries)
 {
-    return mmb__slot_place(2 + index) < mmb_table_bytes(entries);
+    uint64_t bytes = mmb_table_bytes(entries);
+    return bytes < MMB__HEAD ? MMB__HEAD : bytes;
 }
 
-/* Write the finished table, padding included, for `count` segments of `words`
- * words to `table`, which has room for MMB_HEAD_BYTES. Pure. */
-void mmb__table_encode(unsigned char *table, uint32_t entries, const uint32_t *words,
-                       uint32_t count);
+/* True if the first 16 bytes of a message at `offset` lie in two sectors. */
+static inline bool mmb__head_is_split(uint64_t offset)
+{
+    return offset % MMB__SECTOR + MMB__HEAD > MMB__SECTOR;
+}
+
+/* The largest size with a code that is at most `words`, the smallest that is at least. */
+uint32_t mmb__size_below(uint32_t words);
+uint32_t mmb__size_above(uint32_t words);
+
+/* The code of mmb__size_above(words), and the size that a code stands for. */
+uint32_t mmb__size_encode(uint32_t words);
+uint32_t mmb__size_decode(uint32_t code);
+
+/* The word at offset 8 of a message of which the first `count` segments were handed out. */
+uint64_t mmb__building_word(const uint32_t *full_words, uint32_t count);
+
+/* Full words of segment `index` as an unfinished message says it, of which `head` holds
+ * the first MMB_HEAD_BYTES; 0 if it was not handed out. */
+uint32_t mmb__noted_words(const unsigned char *head, uint32_t index);
 
 #endif

@@ -1,16 +1,7 @@
-/* mmb_capnp.h - Cap'n Proto messages in mapped files: framing, finishing, checking.
+/* mmb_capnp.h - Cap'n Proto messages in mapped files: building, reading, checking.
  *
- * The public header of the Cap'n Proto layer; it stands on mmb_map.h alone.
- *
- * A message file is a table and then its segments, back to back:
- *
- *     u32 entries - 1 | u32 words of each segment | padding to 8 bytes | segments
- *
- * The table is set aside before the first segment, so its number of *entries* is
- * fixed early; entries that were never needed have size zero. Until the file is
- * *finished* its first number is FFFFFFFF, a count that every reader refuses, and
- * the second is the number of entries. A segment is handed out at its *full* size
- * (address space, not disk); its *used* size is known when the builder is done.
+ * The public header of the Cap'n Proto layer: with it come framing.h (the segment table),
+ * region.h and building.h (a message from its first byte to its last).
  *
  * Sizes of segments are in words of 8 bytes, places in files are in bytes.
  * Errors are returned: 0 is success, otherwise an errno value, one of mmb_map.h's
@@ -20,91 +11,13 @@
 #ifndef MMB_CAPNP_H
 #define MMB_CAPNP_H
 
+#include "building.h"
+#include "framing.h"
 #include "mmb_map.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define MMB_WORD 8u                             /* bytes in a word */
-#define MMB_MAX_SEGMENT_WORDS ((1u << 29) - 1u) /* the most that a far pointer can address */
-#define MMB_MAX_SEGMENTS 511u                   /* the most that stream readers accept */
-
-/* The bytes are no valid message: an mmb_flaw says where and why. (EBADMSG would
- * not do, file systems use it for their own damage.) */
-#define MMB_EMESSAGE (-100)
-
-/* ---- the table -------------------------------------------------------------- */
-
-/* Bytes that a table of `entries` takes, padding included: a multiple of 8. */
-uint64_t mmb_table_bytes(uint32_t entries);
-
-/* Entries that a file of `capacity` bytes needs: one for every 4 GiB begun, at
- * least 1; 0 if that would be more than MMB_MAX_SEGMENTS. */
-uint32_t mmb_table_entries(uint64_t capacity);
-
-/* ---- building ---------------------------------------------------------------- */
-
-/* Put the unfinished mark and the table into the empty file of `map`, the mark
- * first, so that no moment exists in which a reader accepts the file. To be
- * called before anyone stores into the map. `durable` makes the mark durable
- * before the file grows: after a power cut, a file grown by then would read as
- * zeros, and zeros are an (empty) message. `entries` is 1 to MMB_MAX_SEGMENTS.
- * Errors: EINVAL (entries, or the file is not empty), MMB_ECAPACITY (no room for
- * the table and a root), and those of writing and growing. */
-int mmb_message_begin(mmb_map *map, uint32_t entries, bool durable);
-
-/* Record that segment `index` is about to be handed out at `words` (not zero),
- * for mmb_recover's sake. The first segment starts at mmb_table_bytes(entries),
- * each other where the one before ends at full size. Segments are handed out in
- * order and never again. To be called before anyone stores into the segment. */
-void mmb_message_note_segment(mmb_map *map, uint32_t entries, uint32_t index, uint32_t words);
-
-/* Make the file of `map` a finished message of the `count` segments handed out so
- * far, with their full and used sizes (used <= full; count may be 0: that makes a
- * message whose root is null). Seals the map; the map is not freed. Afterwards the
- * file ends at the last used word, in `*file_bytes` (may be NULL). All segments
- * but the last keep their full size, or lose their unused tail where the file
- * system can collapse it; never when `durable`, which also makes every step wait
- * for the device, because collapsing does not survive a power cut half-way.
- *
- * On failure the file still carries the unfinished mark and mmb_recover can
- * finish it. Errors: what poisoned the map, EPERM in a forked child, EINVAL for
- * sizes that contradict each other, and those of writing. */
-int mmb_message_finish(mmb_map *map, uint32_t entries, const uint32_t *full_words,
-                       const uint32_t *used_words, uint32_t count, bool durable,
-                       uint64_t *file_bytes);
-
-/* ---- reading ------------------------------------------------------------------ */
-
-/* In mmb_flaw.segment: the flaw is in the file's table, and `word` counts from the
- * start of the file. */
-#define MMB_IN_TABLE UINT32_MAX
-
-/* The first thing found wrong. For a pointer that leads astray this is the place
- * of the pointer. */
-typedef struct {
-    const char *reason; /* static text, lower case, no full stop; NULL if there is no flaw */
-    uint64_t word;
-    uint32_t segment; /* or MMB_IN_TABLE */
-} mmb_flaw;
-
-/* Where the segments of a message file lie. */
-typedef struct {
-    uint64_t file_bytes;              /* end of the last segment */
-    uint64_t start[MMB_MAX_SEGMENTS]; /* bytes from the start of the file */
-    uint32_t words[MMB_MAX_SEGMENTS];
-    uint32_t count;  /* entries of the table, those of size zero included */
-    bool unfinished; /* set (and the rest empty) if the file carries the mark */
-} mmb_framing;
-
-/* The most bytes at the start of a file that mmb_framing_parse looks at. */
-#define MMB_HEAD_BYTES ((size_t)2048)
-
-/* Read the table of a finished file of `file_bytes` bytes, of which `head` holds
- * the first min(file_bytes, MMB_HEAD_BYTES). Bytes after the last segment are no
- * flaw: streams have them. Returns 0 or MMB_EMESSAGE (also for unfinished files). */
-int mmb_framing_parse(const void *head, uint64_t file_bytes, mmb_framing *out, mmb_flaw *flaw);
 
 /* A segment in memory; `base` needs no alignment. */
 typedef struct {
@@ -253,6 +166,7 @@ typedef struct {
     uint64_t words;    /* that belong to the message: root, objects and landing pads */
     uint64_t pointers; /* that are not null */
     uint64_t objects;  /* structs and lists; the elements of a list are not counted */
+    uint64_t far;      /* pointers that lead to their objects by way of landing pads */
     uint32_t depth;    /* of the deepest object; the root object has depth 1 */
 } mmb_totals;
 
@@ -284,26 +198,31 @@ typedef struct {
     mmb_flaw flaw;     /* set if the result is MMB_EMESSAGE */
     uint32_t entries;  /* of the table */
     uint32_t segments; /* entries of a size above zero */
-    bool unfinished;   /* the file carried the mark when it was opened */
+    bool unfinished;   /* the message carried the mark when it was opened */
 } mmb_report;
 
-/* Check the message in the file `fd` (open for reading; its file offset is not
- * used). Reads with pread through a small cache and maps nothing: a file that is
- * cut or changed meanwhile can give a wrong answer or an error, never a crash.
- * Returns 0, MMB_EMESSAGE (unfinished files included), or an error of reading. */
-int mmb_verify(int fd, mmb_report *report);
+/* In place of a capacity: the message may reach to the end of its file. */
+#define MMB_TO_END UINT64_MAX
 
-/* Finish the file `fd` (open for reading and writing) whose builder is gone, in
- * whatever step it died: everything that can be reached from the root is kept. What
+/* Check the message that begins at `offset` (a multiple of 8) of the file `fd` (open for
+ * reading; its file offset is not used). Reads with pread through a small cache and maps
+ * nothing: a file that is cut or changed meanwhile can give a wrong answer or an error, never
+ * a crash. Returns 0, MMB_EMESSAGE (unfinished messages included), or an error of reading. */
+int mmb_verify(int fd, uint64_t offset, mmb_report *report);
+
+/* Finish the message in the region that begins at `offset` (a multiple of 8) of the file `fd`
+ * (open for reading and writing) and has `capacity` bytes. Its builder is gone, in whatever
+ * step it died: everything that can be reached from the root is kept. What
  * lies beyond the end of the file is zeros, if the file ends where a builder's can
  * (at a multiple of MMB_GRANULE); a far pointer to a landing pad that was never
  * written becomes null.
- * Only writes if the walk finds the message valid; a finished file is verified
- * and left alone. The caller holds the lock that keeps a living builder away.
+ * Only writes if the walk finds the message valid; a finished one is verified
+ * and left alone. The caller holds the lock that keeps a living builder away. With
+ * MMB_TO_END the file is cut at the end of the message.
  * `durable` as in mmb_message_finish. Returns 0, MMB_EMESSAGE (nothing was
  * written), or an error of reading or writing (what a failed write leaves behind
  * is unfinished still, and can be recovered again). */
-int mmb_recover(int fd, bool durable, mmb_report *report);
+int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable, mmb_report *report);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,7 @@
-/* recover.c - mmb_verify and mmb_recover: files that somebody else has written. */
+/* recover.c - mmb_verify and mmb_recover: messages that somebody else has written. */
 #include "finish.h"
+#include "layout.h"
+#include "mmb_capnp.h"
 #include "source.h"
 #include "unfinished.h"
 #include "walk.h"
@@ -10,13 +12,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The start and the length of a file. */
+/* A message in a file, of which nothing is known but where it begins. */
 typedef struct {
-    unsigned char head[MMB_HEAD_BYTES]; /* zeros beyond the end of the file */
-    uint64_t file_bytes;
-} opening;
+    int fd;
+    uint64_t offset;                    /* of the message */
+    uint64_t file_bytes;                /* of the whole file */
+    unsigned char head[MMB_HEAD_BYTES]; /* of the message; zeros beyond the end of the file */
+} found;
 
-static int read_opening(int fd, opening *out)
+static int look_at(int fd, uint64_t offset, found *out)
 {
     struct stat now;
     size_t got;
@@ -27,16 +31,32 @@ static int read_opening(int fd, opening *out)
     if (!S_ISREG(now.st_mode)) {
         return S_ISDIR(now.st_mode) ? EISDIR : ESPIPE;
     }
+    if (offset % MMB_WORD != 0) {
+        return EINVAL;
+    }
+    out->fd = fd;
+    out->offset = offset;
     out->file_bytes = (uint64_t)now.st_size;
-    return mmb__os_read_all(fd, out->head, sizeof out->head, 0, &got);
+    return mmb__os_read_all(fd, out->head, sizeof out->head, offset, &got);
 }
 
-/* `dangling` and `zeros_from` as in source.h, for unfinished files. */
-static int walk_file(int fd, const mmb_framing *framing, mmb__dangling *dangling,
+/* Bytes of the file from the start of the message on. */
+static uint64_t bytes_there(const found *m)
+{
+    return m->file_bytes > m->offset ? m->file_bytes - m->offset : 0;
+}
+
+static bool is_marked(const found *m)
+{
+    return bytes_there(m) >= 4 && mmb__load32(m->head) == MMB_UNFINISHED;
+}
+
+/* `dangling` and `zeros_from` as in source.h, for unfinished messages. */
+static int walk_file(const found *m, const mmb_framing *framing, mmb__dangling *dangling,
                      uint64_t zeros_from, uint32_t *used, mmb_report *report)
 {
     mmb__source source;
-    int error = mmb__source_file(&source, fd, framing);
+    int error = mmb__source_file(&source, m->fd, m->offset, framing);
     if (error == 0) {
         source.dangling = dangling;
         source.zeros_from = zeros_from;
@@ -51,70 +71,64 @@ static int walk_file(int fd, const mmb_framing *framing, mmb__dangling *dangling
     return error;
 }
 
-static uint32_t count_segments(const uint32_t *words, uint32_t count)
-{
-    uint32_t segments = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        segments += words[i] > 0 ? 1 : 0;
-    }
-    return segments;
-}
+/* ---- finished messages ------------------------------------------------------------- */
 
-/* The finished file that begins with `start`. */
-static int check_finished(int fd, const opening *start, mmb_report *report)
+static int check_finished(const found *m, mmb_report *report)
 {
     uint32_t used[MMB_MAX_SEGMENTS];
     mmb_framing framing;
-    int error = mmb_framing_parse(start->head, start->file_bytes, &framing, &report->flaw);
+    int error = mmb_framing_parse(m->head, bytes_there(m), &framing, &report->flaw);
     if (error != 0) {
         return error;
     }
     report->entries = framing.count;
-    report->segments = count_segments(framing.words, framing.count);
+    for (uint32_t i = 0; i < framing.count; i++) {
+        report->segments += framing.words[i] > 0 ? 1 : 0;
+    }
     report->file_bytes = framing.file_bytes;
-    report->trailing = start->file_bytes - framing.file_bytes;
-    return walk_file(fd, &framing, NULL, MMB__NO_ZEROS, used, report);
+    report->trailing = bytes_there(m) - framing.file_bytes;
+    return walk_file(m, &framing, NULL, MMB__NO_ZEROS, used, report);
 }
 
-static bool is_marked(const opening *start)
+int mmb_verify(int fd, uint64_t offset, mmb_report *report)
 {
-    return start->file_bytes >= 4 && mmb__load32(start->head) == MMB__MARK;
-}
-
-int mmb_verify(int fd, mmb_report *report)
-{
-    opening start;
+    found m;
     *report = (mmb_report){0};
-    int error = read_opening(fd, &start);
+    int error = look_at(fd, offset, &m);
     if (error != 0) {
         return error;
     }
-    report->unfinished = is_marked(&start);
-    return check_finished(fd, &start, report);
+    report->unfinished = is_marked(&m);
+    return check_finished(&m, report);
 }
+
+/* ---- unfinished ones ----------------------------------------------------------------- */
 
 /* The sizes to finish with: full ones, but the last segment that has something ends
  * where the walk found its last word. */
-static void plan_from_used(mmb__unfinished *file, const uint32_t *used)
+static void plan_from_used(const mmb__unfinished *message, const uint32_t *used,
+                           bool has_far_pointers, mmb__plan *plan)
 {
-    mmb__plan *plan = &file->plan;
     uint32_t last = 0;
-    for (uint32_t i = 0; i < plan->count; i++) {
+    for (uint32_t i = 0; i < message->framing.count; i++) {
         last = used[i] > 0 ? i : last;
     }
+    plan->entries = message->entries;
     plan->count = last + 1;
-    plan->before[last] = file->untouched ? 1 : used[last];
-    memcpy(plan->after, plan->before, plan->count * sizeof *plan->after);
+    plan->has_far_pointers = has_far_pointers;
+    plan->null_root = message->untouched;
+    memcpy(plan->words, message->full, plan->count * sizeof *plan->words);
+    plan->words[last] = message->untouched ? 1 : used[last];
 }
 
 /* Make far pointers that lead to nothing null, which is what they mean. */
-static int drop_dangling(int fd, const mmb_framing *framing, const mmb__dangling *dangling)
+static int drop_dangling(const found *m, const mmb_framing *framing, const mmb__dangling *dangling)
 {
     static const unsigned char null[MMB_WORD];
     for (uint32_t i = 0; i < dangling->count; i++) {
-        uint64_t place =
-            framing->start[dangling->segment[i]] + (uint64_t)dangling->word[i] * MMB_WORD;
-        int error = mmb__os_write_all(fd, null, sizeof null, place, NULL);
+        uint64_t place = m->offset + framing->start[dangling->segment[i]] +
+                         (uint64_t)dangling->word[i] * MMB_WORD;
+        int error = mmb__os_write_all(m->fd, null, sizeof null, place, NULL);
         if (error != 0) {
             return error;
         }
@@ -122,60 +136,60 @@ static int drop_dangling(int fd, const mmb_framing *framing, const mmb__dangling
     return 0;
 }
 
-/* Walk the unfinished `file`, unless there is nothing in it, and decide its sizes. */
-static int check_unfinished(int fd, mmb__unfinished *file, mmb__dangling *dangling,
-                            mmb_report *report)
+/* Walk the unfinished message, unless there is nothing in it, and decide its sizes. */
+static int check_unfinished(const found *m, const mmb__unfinished *message, mmb__dangling *dangling,
+                            mmb__plan *plan, mmb_report *report)
 {
     uint32_t used[MMB_MAX_SEGMENTS] = {0};
-    if (file->untouched) {
+    int error = 0;
+    if (message->untouched) {
         report->totals.words = 1; /* the null root to come */
     } else {
-        mmb__dangling *noted = file->state == MMB__IS_BUILDING ? dangling : NULL;
-        int error;
         do { /* until the message is valid with all of them null */
             dangling->nulled = dangling->count;
-            error = walk_file(fd, &file->framing, noted, file->zeros_from, used, report);
+            error = walk_file(m, &message->framing, dangling, message->zeros_from, used, report);
         } while (error == 0 && dangling->count > dangling->nulled);
-        if (error != 0) {
-            return error;
-        }
     }
-    if (file->state == MMB__IS_BUILDING) {
-        plan_from_used(file, used);
+    if (error != 0) {
+        return error;
     }
-    report->entries = file->plan.entries;
-    report->segments = count_segments(file->plan.after, file->plan.count);
-    report->file_bytes = mmb__plan_end(&file->plan, file->plan.after);
+    plan_from_used(message, used, report->totals.far > 0, plan);
+    report->entries = mmb__plan_entries(plan);
+    report->segments = mmb__plan_segments(plan);
+    report->file_bytes = mmb__plan_bytes(plan);
     return 0;
 }
 
-int mmb_recover(int fd, bool durable, mmb_report *report)
+int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable, mmb_report *report)
 {
     mmb__dangling dangling = {0};
-    mmb__unfinished file;
-    opening start;
+    mmb__unfinished message;
+    mmb__plan plan;
+    found m;
 
     *report = (mmb_report){0};
-    int error = read_opening(fd, &start);
+    int error = look_at(fd, offset, &m);
     if (error != 0) {
         return error;
     }
-    if (!is_marked(&start)) {
-        return check_finished(fd, &start, report);
+    if (!is_marked(&m)) {
+        return check_finished(&m, report);
     }
     report->unfinished = true;
-    error = mmb__unfinished_parse(fd, start.head, start.file_bytes, &file, &report->flaw);
+    error = mmb__unfinished_parse(m.head, offset, m.file_bytes, capacity, &message, &report->flaw);
     if (error == 0) {
-        error = check_unfinished(fd, &file, &dangling, report);
+        error = check_unfinished(&m, &message, &dangling, &plan, report);
     }
     if (error == 0) { /* all is well: what is written from here on makes it a message */
-        error = drop_dangling(fd, &file.framing, &dangling);
+        error = drop_dangling(&m, &message.framing, &dangling);
+    }
+    uint64_t end = offset + report->file_bytes;
+    if (error == 0 && (capacity == MMB_TO_END || end > m.file_bytes)) {
+        error = mmb__os_truncate(fd, end);
     }
     if (error != 0) {
         return error;
     }
-    mmb__target target = {NULL, fd, durable, file.untouched};
-    return file.state == MMB__IS_STAGED
-               ? mmb__finish_staged(&target, &file.plan)
-               : mmb__finish(&target, &file.plan, file.state == MMB__IS_PLANNED);
+    mmb__target target = {NULL, fd, offset, durable};
+    return mmb__finish(&target, &plan);
 }

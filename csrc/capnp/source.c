@@ -13,10 +13,13 @@ void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32
         (mmb__source){.memory = segments, .zeros_from = MMB__NO_ZEROS, .count = count, .fd = -1};
 }
 
-int mmb__source_file(mmb__source *source, int fd, const mmb_framing *framing)
+int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing)
 {
-    *source = (mmb__source){
-        .framing = framing, .zeros_from = MMB__NO_ZEROS, .count = framing->count, .fd = fd};
+    *source = (mmb__source){.framing = framing,
+                            .offset = offset,
+                            .zeros_from = MMB__NO_ZEROS,
+                            .count = framing->count,
+                            .fd = fd};
     uint32_t blocks = 1;
     while (blocks < MMB__BLOCKS && (uint64_t)blocks * MMB__BLOCK_BYTES < framing->file_bytes) {
         blocks *= 2;
@@ -55,14 +58,15 @@ static bool is_nulled(const mmb__dangling *d, uint32_t segment, uint32_t word)
 
 int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
 {
-    uint64_t offset = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
-    uint64_t block = offset / MMB__BLOCK_BYTES;
-    mmb__cache *cache = source->cache;
-    uint32_t place = place_of(cache, block);
-    if (offset >= source->zeros_from || is_nulled(source->dangling, segment, word)) {
+    uint64_t place_in_message = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
+    if (place_in_message >= source->zeros_from || is_nulled(source->dangling, segment, word)) {
         *out = 0;
         return 0;
     }
+    uint64_t offset = source->offset + place_in_message;
+    uint64_t block = offset / MMB__BLOCK_BYTES;
+    mmb__cache *cache = source->cache;
+    uint32_t place = place_of(cache, block);
     unsigned char *bytes = cache->bytes[place];
 
     if (cache->number[place] != block + 1) {

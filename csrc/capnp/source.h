@@ -42,10 +42,12 @@ typedef struct {
 /* Belongs to one walk in one thread. */
 typedef struct {
     const mmb_segment *memory;  /* segments in memory, or NULL: */
-    const mmb_framing *framing; /* where they lie in the file `fd` */
+    const mmb_framing *framing; /* where they lie in the message that begins at `offset` of `fd` */
     mmb__cache *cache;          /* owned; only for files */
     mmb__dangling *dangling;    /* where to note them as null pointers; NULL to take them as said */
-    uint64_t zeros_from;        /* in bytes: where the file ends, and zeros go on; else NO_ZEROS */
+    uint64_t offset;            /* bytes from the start of the file, a multiple of 8 */
+    uint64_t zeros_from;        /* bytes from `offset`: where the file ends, and zeros go on; else
+                                 * NO_ZEROS */
     uint32_t count;             /* segments */
     int fd;                     /* borrowed */
 } mmb__source;
@@ -55,9 +57,9 @@ typedef struct {
 /* Over segments in memory. Owns nothing, need not be closed. */
 void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count);
 
-/* Over the segments of a file, as far as `framing` says. Borrows both. Errors:
+/* Over the segments of a message in a file, as far as `framing` says. Borrows both. Errors:
  * ENOMEM. To be closed with mmb__source_close. */
-int mmb__source_file(mmb__source *source, int fd, const mmb_framing *framing);
+int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing);
 void mmb__source_close(mmb__source *source);
 
 /* The slow path of mmb__source_word. */

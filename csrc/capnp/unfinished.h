@@ -1,33 +1,26 @@
-/* unfinished.h - how far the builder of an unfinished file came. Private to csrc/capnp. */
+/* unfinished.h - how far the builder of an unfinished message came. Private to csrc/capnp. */
 #ifndef MMB_UNFINISHED_H
 #define MMB_UNFINISHED_H
 
-#include "journal.h"
+#include "framing.h"
 
-/* See layout.h. */
-typedef enum {
-    MMB__IS_BUILDING,
-    MMB__IS_PLANNED,
-    MMB__IS_STAGED,
-} mmb__state;
-
-/* Plain data, about 10 KiB. */
+/* Plain data, about 6 KiB. */
 typedef struct {
-    mmb__state state;
-    bool untouched; /* no segment was handed out: there is nothing to walk */
-    /* The segments as they lie in the file, cut off where the file ends, unless there is a
-     * place in bytes (else MMB__NO_ZEROS) from which on they are zeros: what was made but
-     * not filled when the builder died lies beyond the end that the file had grown to. */
+    uint32_t entries; /* of the table that was set aside */
+    bool untouched;   /* no segment was handed out: there is nothing to walk */
+    /* The segments as they lie in the region, cut off where it ends or the file does, unless
+     * there is a place in bytes (else MMB__NO_ZEROS) from which on they are zeros: what was
+     * made but not filled when the builder died lies beyond the end that the file had grown
+     * to. */
     mmb_framing framing;
     uint64_t zeros_from;
-    /* Building: the full sizes, in `before`. Else the sizes to finish with, in `after`. */
-    mmb__plan plan;
+    uint32_t full[MMB_MAX_SEGMENTS]; /* words of each segment, wherever the file ends */
 } mmb__unfinished;
 
-/* Read the table of the unfinished file `fd` of `file_bytes` bytes, of which `head`
- * holds the first min(file_bytes, MMB_HEAD_BYTES) and zeros up to MMB_HEAD_BYTES.
- * Returns 0, MMB_EMESSAGE, or an error of reading. Only looks. */
-int mmb__unfinished_parse(int fd, const unsigned char *head, uint64_t file_bytes,
-                          mmb__unfinished *out, mmb_flaw *flaw);
+/* Read the head of an unfinished message at `offset` of a file of `file_bytes` bytes, which
+ * has at most `capacity` bytes. `head` holds its first MMB_HEAD_BYTES, zeros where the file
+ * has fewer. Returns 0 or MMB_EMESSAGE. Pure; trusts nothing. */
+int mmb__unfinished_parse(const unsigned char *head, uint64_t offset, uint64_t file_bytes,
+                          uint64_t capacity, mmb__unfinished *out, mmb_flaw *flaw);
 
 #endif

@@ -82,6 +82,7 @@ static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o
     w->totals->words += (uint64_t)o->words + o->pads;
     w->totals->pointers += o->is_null ? 0 : 1;
     w->totals->objects += o->is_object ? 1 : 0;
+    w->totals->far += o->pads != 0 ? 1 : 0;
     if (o->is_object && depth > w->totals->depth) {
         w->totals->depth = depth;
     }

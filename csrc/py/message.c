@@ -54,7 +54,7 @@ static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
                      (int)MMB_MAX_SEGMENTS);
         return NULL;
     }
-    if (capacity < mmb_table_bytes((uint32_t)entries) + MMB_WORD) {
+    if (capacity < mmb_table_set_aside((uint32_t)entries) + MMB_WORD) {
         PyErr_Format(PyExc_ValueError, "a capacity of %llu bytes has no room for a message",
                      (unsigned long long)capacity);
         return NULL;
@@ -144,7 +144,7 @@ static PyObject *verify(PyObject *module, PyObject *args)
     }
     memset(&report, 0, sizeof report);
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_verify(fd, &report);
+    error = mmb_verify(fd, 0, &report);
     Py_END_ALLOW_THREADS
     if (error == MMB_EMESSAGE && report.unfinished) {
         report.flaw.reason = unfinished;
@@ -166,7 +166,7 @@ static PyObject *recover(PyObject *module, PyObject *args)
     }
     memset(&report, 0, sizeof report);
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_recover(fd, durable != 0, &report);
+    error = mmb_recover(fd, 0, MMB_TO_END, durable != 0, &report);
     Py_END_ALLOW_THREADS
     return report_or_raise(PyModule_GetState(module), error, &report, name);
 }

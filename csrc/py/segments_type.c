@@ -13,13 +13,8 @@
 
 typedef struct {
     PyObject_HEAD mmbpy_map *map; /* set once by __new__ */
-    uint32_t *full;               /* words of each segment handed out; `entries` of them */
-    uint32_t entries;             /* of the table; set once by __new__ */
     uint64_t segment_words;       /* the most words of one segment, unless more are needed */
-
-    /* Under the lock of the object: */
-    uint32_t count;     /* segments handed out */
-    uint64_t end_words; /* of the file, where the next segment starts */
+    mmb_building *building;       /* owned; under the lock of the object until it is finished */
 } mmbpy_segments;
 
 static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -42,9 +37,6 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         return NULL;
     }
     mmbpy_map *map = (mmbpy_map *)map_object;
-    if (mmb_table_bytes(entries) + MMB_WORD > map->capacity) {
-        return mmbpy_raise(state, MMB_ECAPACITY, map->name);
-    }
 
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     mmbpy_segments *self = (mmbpy_segments *)alloc(type, 0);
@@ -52,11 +44,9 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         return NULL;
     }
     self->map = (mmbpy_map *)Py_NewRef(map_object);
-    self->entries = entries;
     self->segment_words = segment_words;
-    self->end_words = mmb_table_bytes(entries) / MMB_WORD;
-    self->full = PyMem_Calloc(entries, sizeof *self->full);
-    if (self->full == NULL) {
+    self->building = PyMem_Calloc(1, sizeof *self->building);
+    if (self->building == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
@@ -68,7 +58,8 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     }
     int error;
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_message_begin(core, entries, durable != 0);
+    mmb_region region = {.map = core, .offset = 0, .capacity = mmb_map_capacity(core)};
+    error = mmb_message_begin(self->building, &region, entries, durable != 0);
     mmbpy_map_leave(map);
     Py_END_ALLOW_THREADS
     if (error != 0) {
@@ -84,26 +75,20 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
  * the map is closed, poisoned, or has no room (which poisons it). */
 static unsigned char *next_segment(mmbpy_segments *self, uint64_t min_words, uint64_t *words)
 {
-    mmbpy_map *map = self->map;
+    mmb_building *building = self->building;
     unsigned char *start = NULL;
-    mmb_map *core = mmbpy_map_hold(map);
+    mmb_map *core = mmbpy_map_hold(self->map);
     if (core != NULL) {
-        uint64_t room = map->capacity / MMB_WORD - self->end_words;
-        *words = min_words > self->segment_words ? min_words : self->segment_words;
-        if (*words > room) {
-            *words = room;
-        }
         if (mmb_fault_arm() != 0 || mmb_map_poison(core) != 0) {
             start = NULL;
-        } else if (self->count == self->entries || *words < min_words) {
+        } else if (mmb_message_hand_out(building, min_words, self->segment_words) != 0) {
             mmb_map_set_poison(core, MMB_ECAPACITY);
         } else {
-            mmb_message_note_segment(core, self->entries, self->count, (uint32_t)*words);
-            start = mmb_map_base(core) + self->end_words * MMB_WORD;
-            self->full[self->count++] = (uint32_t)*words;
-            self->end_words += *words;
+            uint32_t index = building->count - 1;
+            start = mmb_map_base(core) + mmb_message_start(building, index);
+            *words = building->full[index];
         }
-        mmbpy_map_leave(map);
+        mmbpy_map_leave(self->map);
     }
     return start;
 }
@@ -153,9 +138,11 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     mmbpy_segments *self = (mmbpy_segments *)object;
     uint64_t reach = 0;
     MMBPY_LOCK(object);
-    if (self->count > 0) {
-        uint64_t last = self->full[self->count - 1];
-        reach = self->end_words - last + (last < ENOUGH_WORDS ? last : ENOUGH_WORDS);
+    const mmb_building *building = self->building;
+    if (building->count > 0) {
+        uint64_t last = building->full[building->count - 1];
+        reach = mmb_message_start(building, building->count - 1) +
+                (last < ENOUGH_WORDS ? last : ENOUGH_WORDS) * MMB_WORD;
     }
     MMBPY_UNLOCK();
     mmb_map *map = mmbpy_map_enter(self->map);
@@ -164,7 +151,7 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     }
     int error;
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_map_ensure(map, reach * MMB_WORD);
+    error = mmb_map_ensure(map, reach);
     mmbpy_map_leave(self->map);
     Py_END_ALLOW_THREADS
     if (error != 0) {
@@ -184,15 +171,15 @@ static PyObject *segments_views(PyObject *object, PyObject *Py_UNUSED(unused))
     if (map == NULL) {
         return NULL;
     }
-    unsigned char *at = mmb_map_base(map) + mmb_table_bytes(self->entries);
+    unsigned char *at = mmb_map_base(map) + mmb_message_start(self->building, 0);
     mmbpy_map_leave(self->map);
     uint32_t count;
     MMBPY_LOCK(object);
-    count = self->count;
+    count = self->building->count;
     MMBPY_UNLOCK();
     PyObject *views = PyTuple_New((Py_ssize_t)count);
     for (uint32_t i = 0; views != NULL && i < count; i++) {
-        Py_ssize_t length = (Py_ssize_t)((uint64_t)self->full[i] * MMB_WORD);
+        Py_ssize_t length = (Py_ssize_t)((uint64_t)self->building->full[i] * MMB_WORD);
         PyObject *view = mmbpy_window_of_map(self->map->state, self->map, at, length);
         at += length;
         if (view == NULL || PyTuple_SetItem(views, (Py_ssize_t)i, view) < 0) {
@@ -232,13 +219,14 @@ static int used_from_sequence(PyObject *sequence, uint32_t *used)
 /* False with a ValueError if they cannot be those of the segments. */
 static bool used_fits(const mmbpy_segments *self, const uint32_t *used, uint32_t given)
 {
-    if (given != self->count) {
-        PyErr_Format(PyExc_ValueError, "%u used sizes for %u segments", given, self->count);
+    const mmb_building *building = self->building;
+    if (given != building->count) {
+        PyErr_Format(PyExc_ValueError, "%u used sizes for %u segments", given, building->count);
         return false;
     }
     for (uint32_t i = 0; i < given; i++) {
-        if (used[i] > self->full[i]) {
-            PyErr_Format(PyExc_ValueError, "segment %u has only %u words", i, self->full[i]);
+        if (used[i] > building->full[i]) {
+            PyErr_Format(PyExc_ValueError, "segment %u has only %u words", i, building->full[i]);
             return false;
         }
     }
@@ -253,9 +241,10 @@ static int check_single(const mmbpy_segments *self, const mmb_map *map, const mm
     mmb_stats stats;
     mmb_map_get_stats(map, &stats);
     uintptr_t backed = (uintptr_t)mmb_map_base(map) + stats.backed;
-    for (uint32_t i = 1; i < self->count; i++) {
+    uint32_t count = self->building->count;
+    for (uint32_t i = 1; i < count; i++) {
         bool is_there = (uintptr_t)segments[i].base < backed; /* a look beyond would grow it */
-        if (used[i] == 0 && is_there && mmb_begins_message(segments, self->count, i)) {
+        if (used[i] == 0 && is_there && mmb_begins_message(segments, count, i)) {
             *flaw = (mmb_flaw){.segment = i,
                                .reason = "another message begins here, to which the root does "
                                          "not lead: one builder holds one message"};
@@ -266,18 +255,21 @@ static int check_single(const mmbpy_segments *self, const mmb_map *map, const mm
 }
 
 /* Used words as found by following the pointers from the root. */
-static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, mmb_flaw *flaw)
+static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, bool *has_far,
+                          mmb_flaw *flaw)
 {
+    const mmb_building *building = self->building;
     mmb_segment segments[MMB_MAX_SEGMENTS];
-    const unsigned char *at = mmb_map_base(map) + mmb_table_bytes(self->entries);
-    for (uint32_t i = 0; i < self->count; i++) {
-        segments[i] = (mmb_segment){.base = at, .words = self->full[i]};
-        at += (uint64_t)self->full[i] * MMB_WORD;
+    mmb_totals totals;
+    for (uint32_t i = 0; i < building->count; i++) {
+        segments[i] = (mmb_segment){.base = mmb_map_base(map) + mmb_message_start(building, i),
+                                    .words = building->full[i]};
     }
-    if (self->count == 0) {
+    if (building->count == 0) {
         return 0;
     }
-    int error = mmb_walk(segments, self->count, used, NULL, flaw);
+    int error = mmb_walk(segments, building->count, used, &totals, flaw);
+    *has_far = totals.far > 0;
     return error != 0 ? error : check_single(self, map, segments, used, flaw);
 }
 
@@ -314,7 +306,7 @@ static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwa
     if (begun == 0) {
         Py_RETURN_FALSE;
     }
-    /* From here on next_segment refuses, and `count` and `full` stay. */
+    /* From here on next_segment refuses, and the building stays as it is. */
     if (sequence != Py_None && !used_fits(self, used, (uint32_t)given)) {
         mmbpy_map_cancel_close(self->map);
         return NULL;
@@ -323,13 +315,13 @@ static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwa
     uint64_t file_bytes = 0;
     int error = 0;
     Py_BEGIN_ALLOW_THREADS
+    bool has_far = self->building->count > 1; /* pycapnp makes none with one segment */
     error = mmb_map_poison(map);
     if (error == 0 && sequence == Py_None) {
-        error = used_from_walk(self, map, used, &flaw);
+        error = used_from_walk(self, map, used, &has_far, &flaw);
     }
     if (error == 0) {
-        error = mmb_message_finish(map, self->entries, self->full, used, self->count, durable != 0,
-                                   &file_bytes);
+        error = mmb_message_finish_file(self->building, used, has_far, durable != 0, &file_bytes);
     }
     Py_END_ALLOW_THREADS
     mmbpy_map_end_close(self->map, file_bytes);
@@ -349,9 +341,10 @@ static PyObject *segments_get_sizes(PyObject *object, void *Py_UNUSED(closure))
     mmbpy_segments *self = (mmbpy_segments *)object;
     PyObject *sizes = NULL;
     MMBPY_LOCK(object);
-    sizes = PyTuple_New((Py_ssize_t)self->count);
-    for (uint32_t i = 0; sizes != NULL && i < self->count; i++) {
-        PyObject *words = PyLong_FromUnsignedLong(self->full[i]);
+    const mmb_building *building = self->building;
+    sizes = PyTuple_New((Py_ssize_t)building->count);
+    for (uint32_t i = 0; sizes != NULL && i < building->count; i++) {
+        PyObject *words = PyLong_FromUnsignedLong(building->full[i]);
         if (words == NULL || PyTuple_SetItem(sizes, (Py_ssize_t)i, words) < 0) {
             Py_CLEAR(sizes);
         }
@@ -374,7 +367,7 @@ static void segments_dealloc(PyObject *object)
     mmbpy_segments *self = (mmbpy_segments *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    PyMem_Free(self->full);
+    PyMem_Free(self->building);
     Py_XDECREF((PyObject *)self->map);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);

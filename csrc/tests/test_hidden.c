@@ -423,7 +423,9 @@ static void a_message_shows_it(void)
 {
     int fd = memory_file();
     mmb_map *map = open_hidden(fd, GIB);
-    CHECK_EQ(mmb_message_begin(map, 1, false), 0);
+    mmb_building building;
+    mmb_region region = {map, 0, GIB};
+    CHECK_EQ(mmb_message_begin(&building, &region, 1, false), 0);
     CHECK_EQ(mmb_map_write(map, 1000, "first", 5), 0);
     CHECK_EQ(file_size(fd), MMB_GRANULE);
     mmb_map_free(map);

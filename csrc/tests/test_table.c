@@ -89,36 +89,37 @@ static void refused(void)
     CHECK_EQ(flaw.word, 1);
 }
 
-/* What mmb_message_begin and mmb_message_note_segment leave in the file. */
+/* What mmb_message_begin and mmb_message_hand_out leave in the file. */
 static void unfinished(const char *directory, uint32_t entries)
 {
     int fd = temporary_file(directory);
-    mmb_options options = {.capacity = (uint64_t)64 << 20, .max_growth = MMB_GRANULE};
-    mmb_map *map;
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
-    CHECK_EQ(mmb_message_begin(map, entries, entries % 2 == 0), 0);
-    CHECK(size_of(fd) >= mmb_table_bytes(entries) + 8);
-    CHECK_EQ(mmb_message_begin(map, entries, false), EINVAL); /* it is not empty any more */
+    uint64_t capacity = (uint64_t)64 << 20;
+    mmb_options options = {.capacity = capacity, .max_growth = MMB_GRANULE};
+    mmb_region region = {.capacity = capacity};
+    mmb_building b;
+    CHECK_EQ(mmb_map_open(fd, &options, &region.map, NULL), 0);
+    CHECK_EQ(mmb_message_begin(&b, &region, entries, entries % 2 == 0), 0);
+    CHECK(size_of(fd) >= mmb_table_set_aside(entries) + 8);
+    CHECK_EQ(mmb_message_begin(&b, &region, entries, false), EINVAL); /* there are no zeros now */
 
+    uint64_t word = 7;
     for (uint32_t i = 0; i <= entries; i++) {
         CHECK(pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head);
         CHECK_EQ(mmb_framing_parse(head, size_of(fd), &framing, &flaw), MMB_EMESSAGE);
         CHECK(framing.unfinished && framing.count == 0);
         CHECK_EQ(get32(head), 0xFFFFFFFF);
         CHECK_EQ(get32(head + 4), entries);
-        if (entries == 1) {
-            CHECK_EQ(get64(head + 8), i == 0 ? 7 : 0);
-        } else {
-            CHECK_EQ(get32(head + 8), i == 0 ? 7 : (100 << 3 | 7));
-        }
-        for (uint32_t slot = 1; slot < entries && 8 + slot * 4 < mmb_table_bytes(entries); slot++) {
-            CHECK_EQ(get32(head + 8 + (size_t)slot * 4), slot < i ? 100 + slot : 0);
+        CHECK_EQ(get64(head + 8), word);
+        for (uint32_t segment = 3; segment < entries; segment++) {
+            CHECK_EQ(get32(head + 4 + (size_t)segment * 4), segment < i ? 100 + segment : 0);
         }
         if (i < entries) {
-            mmb_message_note_segment(map, entries, i, 100 + i);
+            CHECK_EQ(mmb_message_hand_out(&b, 100 + i, 1), 0);
+            word |= i < 3 ? (uint64_t)(100 + i) << (3 + 20 * i) : 0;
         }
     }
-    mmb_map_free(map);
+    CHECK_EQ(mmb_message_hand_out(&b, 1, 1), MMB_ECAPACITY);
+    mmb_map_free(region.map);
     close(fd);
 }
 
@@ -134,17 +135,22 @@ static void bad_calls(void)
 {
     int fd = temporary_file("/tmp");
     mmb_options options = {.capacity = 4 << 20, .max_growth = MMB_GRANULE};
-    mmb_map *map;
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
-    CHECK_EQ(mmb_message_begin(map, 0, false), EINVAL);
-    CHECK_EQ(mmb_message_begin(map, MMB_MAX_SEGMENTS + 1, false), EINVAL);
+    mmb_region region = {.capacity = 4 << 20};
+    mmb_building b;
+    CHECK_EQ(mmb_map_open(fd, &options, &region.map, NULL), 0);
+    CHECK_EQ(mmb_message_begin(&b, &region, 0, false), EINVAL);
+    CHECK_EQ(mmb_message_begin(&b, &region, MMB_MAX_SEGMENTS + 1, false), EINVAL);
+    region.offset = 4;
+    CHECK_EQ(mmb_message_begin(&b, &region, 1, false), EINVAL);
+    region.offset = 504; /* the head would lie in two sectors */
+    CHECK_EQ(mmb_message_begin(&b, &region, 2, false), EINVAL);
     CHECK_EQ(size_of(fd), 0);
-    mmb_map_free(map);
-
-    options.capacity = 8; /* no room for a table */
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
-    CHECK_EQ(mmb_message_begin(map, 1, false), MMB_ECAPACITY);
-    mmb_map_free(map);
+    region.offset = 0;
+    region.capacity = 16; /* no room for a root */
+    CHECK_EQ(mmb_message_begin(&b, &region, 1, false), MMB_ECAPACITY);
+    region.capacity = 24;
+    CHECK_EQ(mmb_message_begin(&b, &region, 1, false), 0);
+    mmb_map_free(region.map);
     close(fd);
 }
 

@@ -37,6 +37,25 @@ def table_bytes(entries: int) -> int:
     return (4 + 4 * entries + WORD - 1) // WORD * WORD
 
 
+def set_aside(entries: int) -> int:
+    """Bytes that a builder leaves free at the start of the file for such a table."""
+    return max(2 * WORD, table_bytes(entries))
+
+
+def without_gap(content: bytes, entries: int) -> bytes:
+    """A finished message of one segment as pycapnp would have written it.
+
+    What was set aside for a table of `entries` is the start of the segment, with the root
+    pointer in its first word, and nothing points to the rest.
+    """
+    last, words, root = struct.unpack_from("<IIQ", content)
+    gap = set_aside(entries) // WORD - 1
+    assert last == 0
+    if root & 3 == 0 and root >> 32:
+        root -= gap << 2
+    return struct.pack("<IIQ", 0, words - gap, root) + content[set_aside(entries) + WORD :]
+
+
 def table_of(path: str | Path) -> Table:
     """The table of a finished message."""
     with open(path, "rb") as file:

@@ -1,0 +1,67 @@
+/* framing.h - the segment table of a finished message. Public.
+ *
+ * A *framing* says where the segments of a message lie. In a file or a stream a message is
+ * a table and then its segments, back to back:
+ *
+ *     u32 entries - 1 | u32 words of each segment | padding to 8 bytes | segments
+ *
+ * Numbers are little-endian. Sizes of segments are in words of 8 bytes, places are in bytes.
+ * Nothing here may be called from a signal handler; everything is pure. */
+#ifndef MMB_FRAMING_H
+#define MMB_FRAMING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MMB_WORD 8u                             /* bytes in a word */
+#define MMB_MAX_SEGMENT_WORDS ((1u << 29) - 1u) /* the most that a far pointer can address */
+#define MMB_MAX_SEGMENTS 511u                   /* the most that stream readers accept */
+#define MMB_UNFINISHED 0xFFFFFFFFu              /* the first number of a message without a table */
+
+/* The bytes are no valid message: an mmb_flaw says where and why. (EBADMSG would
+ * not do, file systems use it for their own damage.) */
+#define MMB_EMESSAGE (-100)
+
+/* In mmb_flaw.segment: the flaw is in the table, and `word` counts from its start. */
+#define MMB_IN_TABLE UINT32_MAX
+
+/* The first thing found wrong. For a pointer that leads astray this is the place
+ * of the pointer. */
+typedef struct {
+    const char *reason; /* static text, lower case, no full stop; NULL if there is no flaw */
+    uint64_t word;
+    uint32_t segment; /* or MMB_IN_TABLE */
+} mmb_flaw;
+
+typedef struct {
+    uint64_t file_bytes; /* from the start of the table to the end of the last segment */
+    uint64_t start[MMB_MAX_SEGMENTS]; /* bytes from the start of the table */
+    uint32_t words[MMB_MAX_SEGMENTS];
+    uint32_t count;  /* entries of the table, those of size zero included */
+    bool unfinished; /* set (and the rest empty) if the message carries the mark */
+} mmb_framing;
+
+/* The most bytes at the start of a message that mmb_framing_parse looks at. */
+#define MMB_HEAD_BYTES ((size_t)2048)
+
+/* Bytes that a table of `entries` takes, padding included: a multiple of 8. */
+uint64_t mmb_table_bytes(uint32_t entries);
+
+/* Entries that a message of `capacity` bytes needs: one for every 4 GiB begun, at
+ * least 1; 0 if that would be more than MMB_MAX_SEGMENTS. */
+uint32_t mmb_table_entries(uint64_t capacity);
+
+/* Read the table of a finished message. From its start, `file_bytes` bytes are there, of
+ * which `head` holds the first min(file_bytes, MMB_HEAD_BYTES). Bytes after the last segment
+ * are no flaw: streams have them. Returns 0 or MMB_EMESSAGE (also for unfinished messages). */
+int mmb_framing_parse(const void *head, uint64_t file_bytes, mmb_framing *out, mmb_flaw *flaw);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
