@@ -17,7 +17,7 @@ if GIL:
     TEST += ["pyarrow"]
 if GIL and sys.version_info < (3, 15):
     TEST += ["capnp"]
-DEVELOPMENT = ["matplotlib", "mypy", "pandas", "polars"]
+DEVELOPMENT = ["attrs", "duckdb", "matplotlib", "msgspec", "mypy", "pandas", "polars"]
 
 
 def has(name: str) -> bool:

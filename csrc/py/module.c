@@ -37,6 +37,9 @@ static int module_exec(PyObject *module)
     if ((state->plan_type = add_type(module, &mmbpy_plan_spec)) == NULL) {
         return -1;
     }
+    if ((state->stage_type = add_type(module, &mmbpy_stage_spec)) == NULL) {
+        return -1;
+    }
     if (mmbpy_add_errors(module, state) < 0) {
         return -1;
     }
@@ -67,6 +70,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->log_reader_type);
     Py_VISIT(state->log_writer_type);
     Py_VISIT(state->plan_type);
+    Py_VISIT(state->stage_type);
     Py_VISIT(state->capacity_error);
     Py_VISIT(state->invalid_message);
     return 0;
@@ -84,6 +88,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->log_reader_type);
     Py_CLEAR(state->log_writer_type);
     Py_CLEAR(state->plan_type);
+    Py_CLEAR(state->stage_type);
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);
     return 0;

@@ -327,8 +327,8 @@ PyDoc_STRVAR(plan_doc, "Plan(types, structs, enums, /)\n--\n\n"
                        "A schema, compiled by mmapbuilder.columns.schema.");
 
 static PyMethodDef plan_methods[] = {
-    {"read", (PyCFunction)(void (*)(void))mmbpy_plan_read, METH_VARARGS | METH_KEYWORDS,
-     mmbpy_plan_read_doc},
+    {"read", mmbpy_plan_read, METH_VARARGS, mmbpy_plan_read_doc},
+    {"stage", mmbpy_plan_stage, METH_VARARGS, mmbpy_plan_stage_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -16,9 +16,13 @@ typedef struct {
 } mmbpy_plan;
 
 /* What other files add to the type. */
-PyObject *mmbpy_plan_read(PyObject *self, PyObject *args, PyObject *kwargs); /* rows_out.c */
+PyObject *mmbpy_plan_read(PyObject *self, PyObject *args); /* rows_out.c */
 extern const char mmbpy_plan_read_doc[];
 
+PyObject *mmbpy_plan_stage(PyObject *self, PyObject *args); /* stage_type.c */
+extern const char mmbpy_plan_stage_doc[];
+
 extern PyType_Spec mmbpy_plan_spec;
+extern PyType_Spec mmbpy_stage_spec;
 
 #endif

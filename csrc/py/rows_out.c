@@ -338,7 +338,7 @@ const char mmbpy_plan_read_doc[] =
     "Returns the value, and the name of a field that was set but has been left out, or\n"
     "None.";
 
-PyObject *mmbpy_plan_read(PyObject *object, PyObject *args, PyObject *Py_UNUSED(kwargs))
+PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
 {
     PyObject *tuple, *fields, *result = NULL;
     unsigned int type, segment;

@@ -21,6 +21,7 @@ typedef struct {
     PyTypeObject *log_reader_type;
     PyTypeObject *log_writer_type;
     PyTypeObject *plan_type;
+    PyTypeObject *stage_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
 } mmbpy_state;

@@ -1,6 +1,6 @@
 # Private: use the names that mmapbuilder itself offers.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, SupportsIndex, TypeAlias, final, overload, type_check_only
 
 from typing_extensions import Buffer, disjoint_base
@@ -165,6 +165,37 @@ class Plan:
         trusted: bool,
         /,
     ) -> tuple[Any, str | None]: ...
+    def stage(
+        self,
+        what: int,
+        type: int,
+        value: Any,
+        fields: tuple[str, ...] | None,
+        length: int,
+        ignore_extra: bool,
+        want_all: bool,
+        describe: Callable[[type[Any]], tuple[str, ...] | None],
+        /,
+    ) -> Stage: ...
+
+@final
+class Stage:
+    @property
+    def count(self) -> int: ...
+    @property
+    def list_words(self) -> int: ...
+    @property
+    def heap_words(self) -> int: ...
+    @property
+    def row_pointers(self) -> int: ...
+    def put(
+        self,
+        segments: tuple[Buffer, ...],
+        segment: int,
+        word: int,
+        room: tuple[int, int, int],
+        /,
+    ) -> None: ...
 
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /

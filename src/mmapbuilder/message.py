@@ -9,7 +9,7 @@ from .builder import GIB, MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
     from typing import Any, Self, SupportsIndex
 
@@ -268,6 +268,95 @@ class MessageBuilder:
         self._open_map().tell()  # raises if a store found the disk full
 
     # ---- rows ----
+
+    def fill_rows(
+        self,
+        *path: "Any",
+        fields: "Sequence[str] | None" = None,
+        length: int | None = None,
+        extra: str = "error",
+        missing: str = "default",
+    ) -> int:
+        """Write rows into the list at a path, made to their number if it is not set.
+
+        The path is followed by the rows: ``fill_rows("people", rows)``. Each is a mapping,
+        a tuple or list of the values of all fields in the order of the schema, or an object
+        with fields as attributes, such as a dataclass, an attrs class, a msgspec Struct or
+        a named tuple. Structs and lists in them are given likewise, to any depth.
+
+        Enums take names or numbers; Text and Data take str, bytes and other buffers, Data
+        a ``uuid.UUID``; lists of numbers take arrays. None is a null pointer. Of a union
+        the member that is not None becomes the active one; a Void member is named with
+        None. A number that is None stands for null in a union with a Void member, and for
+        the default elsewhere.
+
+        All rows are converted before anything is written: either all are in the message or
+        none is. Rows of a list that is set replace its elements; the room of what these
+        had stays unused.
+
+        Args:
+            path: field names and list indexes, and then the rows: a sequence or any
+                other iterable. What a generator yields is kept in memory in the format of
+                the message until it ends.
+            fields: the fields that tuples have, in their order.
+            length: how many rows there must be.
+            extra: what is done with keys and attributes that are no field: ``"error"`` or
+                ``"ignore"``.
+            missing: a field that a row has not, and a number that is None, gets its
+                ``"default"``, or is an ``"error"``.
+
+        Returns the number of rows.
+
+        >>> with MessageBuilder("people.bin") as b:
+        ...     book = b.init_root(addressbook_capnp.AddressBook)
+        ...     b.fill_rows(
+        ...         "people", [{"id": 7, "name": "Ada", "phones": [{"number": "555-1815"}]}]
+        ...     )
+        ...     print(book.people[0].phones[0].number)
+        1
+        555-1815
+
+        Raises:
+            OverflowError, TypeError, ValueError: a value does not fit; the text names the
+                row and the field.
+            KeyError, IndexError, InvalidMessage: as for `array`.
+            CapacityError, OSError: the rows take more than 4 GiB, or the file has no room.
+        """
+        if not path:
+            raise TypeError("fill_rows() needs rows")
+        from .columns import rows
+
+        memory = self._memory()
+        where = path[:-1]
+        count = rows.fill_rows(
+            self._plan(), memory, where, path[-1], fields, length, extra, missing
+        )
+        self._open_map().tell()  # raises if a store found the disk full
+        return count
+
+    def set_root(self, value: "Any", /, *, extra: str = "error", missing: str = "default") -> "Any":
+        """Make the root of a mapping or an object, and return pycapnp's builder of it.
+
+        The schema is that of `init_root` or `schema`. Values are as for `fill_rows`. A
+        root that is there is replaced.
+
+        >>> with MessageBuilder("people.bin") as b:
+        ...     b.schema = addressbook_capnp.AddressBook
+        ...     book = b.set_root({"people": [{"name": "Ada"}, {"name": "Charles"}]})
+        ...     print(book.people[1].name)
+        Charles
+
+        Raises: as `fill_rows`.
+        """
+        from .columns import rows
+
+        put = rows.set_root(self._plan(), self._memory(), value, extra, missing)
+        if self._root is None:
+            schema = self._schema
+            self._root = self.message.init_root(schema)
+        put()
+        self._open_map().tell()  # raises if a store found the disk full
+        return self._root
 
     def to_dict(self, *, trusted: bool = False) -> "dict[str, Any]":
         """Return what was built so far as a dict; see `Message.to_dict`."""

@@ -39,6 +39,7 @@ class BuilderMemory:
     @property
     def segments(self) -> tuple[memoryview, ...]:
         """All segments as they are now, writable."""
+        self._builder._open_map()  # raises if the builder is closed
         segments = self._builder._segments
         return () if segments is None else segments.views()
 

@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .locate import Found, Step, find, spell
-from .memory import MessageMemory
+from .. import _core
+from .locate import Found, PathError, Step, find, spell
+from .memory import GrowingMemory, MessageMemory, Room
 from .schema import Plan
 
 _DICTS, _TUPLES, _OBJECTS = range(3)
@@ -137,3 +138,110 @@ def _warn(left_out: str | None) -> None:
             "that a row can hold; pycapnp reads it",
             stacklevel=5,
         )
+
+
+# ---- in -----------------------------------------------------------------------------------
+
+_ROWS, _POINTER, _RECORD = range(3)
+_NOTHING, _LIST = 0, 2
+
+
+def fill_rows(
+    plan: Plan,
+    memory: GrowingMemory,
+    path: tuple[Step, ...],
+    rows: Any,
+    fields: Any,
+    length: int | None,
+    extra: str,
+    missing: str,
+) -> int:
+    """Write all rows into the list at `path`, or none; return how many there are."""
+    found = _list_at(plan, memory, path)
+    if found.pointer is None:
+        raise PathError(f"{spell(path)}: the struct was made by an older schema, and has none")
+    element = plan.types[plan.types[found.type].target]
+    what = _ROWS if element.kind == "struct" else _POINTER
+    if what == _POINTER:
+        if fields is not None:
+            raise TypeError(f"{spell(path)} is a {plan.spell(found.type)}: it has no fields")
+        if not isinstance(rows, list | tuple):
+            rows = list(rows)
+        if length is not None and len(rows) != length:
+            raise ValueError(f"there are {len(rows)} rows, but length is {length}")
+    stage = _stage(plan, what, found.type, rows, fields, length, extra, missing)
+    # Rows that run code may have changed what is at the path.
+    found = _list_at(plan, memory, path)
+    _put(memory, stage, what, found)
+    return stage.count if what == _ROWS else len(rows)
+
+
+def set_root(plan: Plan, memory: GrowingMemory, value: Any, extra: str, missing: str) -> Any:
+    """Convert the root; return what puts it into a message that has one."""
+    stage = _stage(plan, _RECORD, 0, value, None, None, extra, missing)
+
+    def put() -> None:
+        _put(memory, stage, _RECORD, Found(0, (), None, (0, 0)))
+
+    return put
+
+
+def _stage(
+    plan: Plan,
+    what: int,
+    number: int,
+    value: Any,
+    fields: Any,
+    length: int | None,
+    extra: str,
+    missing: str,
+) -> Any:
+    if extra not in ("error", "ignore"):
+        raise ValueError(f'extra must be "error" or "ignore", not {extra!r}')
+    if missing not in ("default", "error"):
+        raise ValueError(f'missing must be "default" or "error", not {missing!r}')
+    if length is not None and length < 0:
+        raise ValueError(f"length must not be negative: {length}")
+    return plan.native.stage(
+        what,
+        number,
+        value,
+        None if fields is None else tuple(fields),
+        -1 if length is None else length,
+        extra == "ignore",
+        missing == "error",
+        attribute_names,
+    )
+
+
+def attribute_names(kind: Any) -> tuple[str, ...] | None:
+    """Return the attributes of a class's objects that are fields, if it says which."""
+    if hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields
+
+        return tuple(field.name for field in fields(kind))
+    return field_names(kind)
+
+
+def _put(memory: GrowingMemory, stage: Any, what: int, found: Found) -> None:
+    assert found.pointer is not None
+    where = spell(found.path)
+    kind, there, _, count, _, _, _ = _core.resolve(memory.segments, *found.pointer)
+    if kind == _NOTHING and what == _ROWS:
+        words = stage.list_words
+    else:
+        if what == _POINTER and kind != _NOTHING:
+            raise ValueError(
+                f"{where} is set: its elements can be changed in place with array() or fill()"
+            )
+        if what == _ROWS and count != stage.count:
+            raise ValueError(
+                f"{where} has {count} elements, but there are {stage.count} rows: "
+                "a list cannot change its length"
+            )
+        segment = found.pointer[0] if what == _POINTER else there
+        words = stage.heap_words
+        if words and memory.room_in(segment) < words:
+            words += stage.row_pointers
+    room = memory.make_room(words) if words else Room(0, 0, 0)
+    stage.put(memory.segments, *found.pointer, tuple(room))

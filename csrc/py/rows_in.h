@@ -1,0 +1,73 @@
+/* rows_in.h - a writer: Python's values on their way into a stage.
+ *
+ * A *writer* goes through rows, calls whatever code their values have, and lays what comes
+ * out into a stage. It touches no message. Each value is held by a reference of its own
+ * while it is looked at, since that code can change what it was taken from. */
+#ifndef MMBPY_ROWS_IN_H
+#define MMBPY_ROWS_IN_H
+
+#include "plan_type.h"
+#include "stage.h"
+
+/* Where the writer is, for error texts: a field, or an element of a list. */
+typedef struct mmbpy_step {
+    const struct mmbpy_step *up;
+    PyObject *name; /* borrowed; NULL: an element */
+    Py_ssize_t index;
+} mmbpy_step;
+
+/* What was found out about a class whose objects are rows. */
+typedef struct {
+    PyTypeObject *type; /* owned; NULL: nothing is known yet */
+    bool says;          /* the class says which fields it has */
+    uint32_t count;
+    uint32_t *fields; /* numbers of the fields that are its attributes; owned */
+} mmbpy_row_class;
+
+typedef struct {
+    const mmbpy_plan *self;
+    const mmb_plan *plan;
+    mmbpy_state *state;
+    mmb_stage *stage;
+    PyObject *describe;       /* class -> names of its fields, or None; borrowed */
+    mmbpy_row_class *classes; /* one for each struct of the plan */
+    uint32_t *order;          /* fields that a tuple has, if it is a row; NULL: all */
+    uint32_t order_count;
+    bool ignores_extra; /* what the schema has no field for is not an error */
+    bool wants_all;     /* what a row has not is an error */
+    uint32_t depth;
+    const mmbpy_step *step;
+} mmbpy_writer;
+
+/* A struct that is being written: its first word, and how its sections are divided. */
+typedef struct {
+    uint64_t place;
+    uint32_t data_words;
+} mmbpy_target;
+
+/* All return false with an exception set. */
+
+/* Raise `kind` with the place of the writer before the text. Always false. */
+bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format, ...);
+
+/* The same for an error of the stage. */
+bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error);
+
+/* One struct, from a dict, a tuple or an object. */
+bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
+
+/* A value that is not None for the pointer at a place. */
+bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+                         PyObject *value);
+
+/* values_in.c: the bits of a number, Bool or enum; Text or Data for the pointer at a place;
+ * elements of a list from a buffer: 1 done, 0 it is no such buffer, -1 an exception. */
+bool mmbpy_number_bits(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value,
+                       uint64_t *bits);
+bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *value);
+int mmbpy_write_buffer(mmbpy_writer *w, uint64_t pointer, mmb_type_kind element, PyObject *value);
+
+/* The name of the type of an object, for error texts; a new reference, or NULL. */
+PyObject *mmbpy_type_name(PyObject *value);
+
+#endif

@@ -1,0 +1,317 @@
+/* stage_type.c - `_core.Stage`: rows that were converted, until they are put into a message. */
+
+#include "column_args.h"
+#include "rows_in.h"
+
+enum { ROWS, POINTER, RECORD }; /* what a stage holds: see stage_doc */
+
+typedef struct {
+    PyObject_HEAD mmb_stage stage; /* owned; constant once the object is handed out */
+    int what;
+} mmbpy_stage;
+
+static mmbpy_stage *new_stage(mmbpy_state *state, int what)
+{
+    PyTypeObject *type = state->stage_type;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_stage *self = (mmbpy_stage *)alloc(type, 0);
+    if (self != NULL) {
+        self->what = what;
+    }
+    return self;
+}
+
+static void stage_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    mmb_stage_free(&((mmbpy_stage *)object)->stage);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+/* ---- making one ----------------------------------------------------------------------- */
+
+static bool add_row(mmbpy_writer *w, uint32_t type, PyObject *row)
+{
+    uint64_t place;
+    mmbpy_step step = {.up = NULL, .index = (Py_ssize_t)w->stage->count};
+    w->step = &step;
+    int error = mmb_stage_add_row(w->stage, &place);
+    mmbpy_target target = {place, w->stage->data_words};
+    bool good =
+        error == 0 ? mmbpy_write_record(w, target, type, row) : mmbpy_writer_fail_stage(w, error);
+    w->step = NULL;
+    return good;
+}
+
+static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
+{
+    PyObject *rows = MMBPY_SNAPSHOT(list);
+    if (rows == NULL) {
+        return false;
+    }
+    bool is_list = PyList_Check(rows), good = true;
+    for (Py_ssize_t i = 0; good && i < (is_list ? PyList_Size(rows) : PyTuple_Size(rows)); i++) {
+        PyObject *row = is_list ? PyList_GetItem(rows, i) : PyTuple_GetItem(rows, i);
+        Py_XINCREF(row);
+        good = row != NULL && add_row(w, type, row);
+        Py_XDECREF(row);
+    }
+    Py_DECREF(rows);
+    return good;
+}
+
+static bool add_from_iterator(mmbpy_writer *w, uint32_t type, PyObject *rows)
+{
+    PyObject *iterator = PyObject_GetIter(rows);
+    bool good = iterator != NULL;
+    while (good) {
+        PyObject *row = PyIter_Next(iterator);
+        if (row == NULL) {
+            good = !PyErr_Occurred();
+            break;
+        }
+        good = add_row(w, type, row);
+        Py_DECREF(row);
+    }
+    Py_XDECREF(iterator);
+    return good;
+}
+
+static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t length)
+{
+    bool sized = PyList_Check(rows) || PyTuple_Check(rows);
+    Py_ssize_t expected = sized ? PyObject_Size(rows) : length;
+    if (expected > 0) {
+        int error = mmb_stage_expect(w->stage, (uint64_t)expected);
+        if (error != 0) {
+            return mmbpy_writer_fail_stage(w, error);
+        }
+    }
+    bool good = sized ? add_from_list(w, type, rows) : add_from_iterator(w, type, rows);
+    if (good && length >= 0 && w->stage->count != (uint64_t)length) {
+        PyErr_Format(PyExc_ValueError, "there are %llu rows, but length is %zd",
+                     (unsigned long long)w->stage->count, length);
+        return false;
+    }
+    return good;
+}
+
+/* The numbers of the fields that tuples have, by their names. */
+static bool get_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
+{
+    if (fields == Py_None) {
+        return true;
+    }
+    Py_ssize_t count = PyTuple_Size(fields);
+    if (count < 0) {
+        return false;
+    }
+    w->order = PyMem_Calloc((size_t)count + 1, sizeof *w->order);
+    if (w->order == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GetItem(fields, i);
+        PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], name);
+        if (found == NULL) {
+            return !PyErr_Occurred() &&
+                   mmbpy_writer_fail(w, PyExc_ValueError, "fields: the schema has no %R", name);
+        }
+        uint32_t number = (uint32_t)PyLong_AsUnsignedLong(found);
+        for (uint32_t k = 0; k < w->order_count; k++) {
+            if (w->order[k] == number) {
+                return mmbpy_writer_fail(w, PyExc_ValueError, "fields: %R is named twice", name);
+            }
+        }
+        w->order[w->order_count++] = number;
+    }
+    return true;
+}
+
+static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObject *value,
+                    PyObject *fields, Py_ssize_t length)
+{
+    if (what == POINTER) {
+        uint64_t place;
+        mmb_stage_start(w->stage, 0, 1);
+        int error = mmb_stage_add_row(w->stage, &place);
+        return error == 0 ? mmbpy_write_pointer(w, place, type, value)
+                          : mmbpy_writer_fail_stage(w, error);
+    }
+    const mmb_plan_type *record = what == ROWS ? &w->plan->types[type->target] : type;
+    const mmb_plan_struct *layout = &w->plan->structs[record->target];
+    mmb_stage_start(w->stage, layout->data_words, layout->pointer_words);
+    if (what == ROWS) {
+        return get_order(w, record->target, fields) && add_rows(w, record->target, value, length);
+    }
+    uint64_t place;
+    int error = mmb_stage_add_row(w->stage, &place);
+    mmbpy_target target = {place, layout->data_words};
+    return error == 0 ? mmbpy_write_record(w, target, record->target, value)
+                      : mmbpy_writer_fail_stage(w, error);
+}
+
+static bool fits(const mmb_plan *plan, int what, unsigned int type)
+{
+    if (type >= plan->type_count || what < ROWS || what > RECORD) {
+        return false;
+    }
+    const mmb_plan_type *given = &plan->types[type];
+    switch (what) {
+    case ROWS:
+        return given->kind == MMB_LIST && plan->types[given->target].kind == MMB_STRUCT;
+    case RECORD:
+        return given->kind == MMB_STRUCT;
+    default:
+        return mmb_kind_is_pointer(given->kind);
+    }
+}
+
+const char mmbpy_plan_stage_doc[] =
+    "stage($self, what, type, value, fields, length, ignore_extra, want_all, describe, /)\n"
+    "--\n\n"
+    "Convert Python's values into what lies in a message.\n\n"
+    "what is 0 for the rows of a list of structs, 1 for what one pointer leads to, 2 for\n"
+    "one struct. fields: names of the values that tuples have, or None. length: how many\n"
+    "rows there must be, or -1. describe(class) returns the names of its fields, or None.";
+
+PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
+{
+    PyObject *value, *fields;
+    unsigned int type;
+    Py_ssize_t length;
+    int what, ignore_extra, want_all;
+    mmbpy_writer w = {.self = (mmbpy_plan *)object};
+    w.plan = w.self->plan;
+    w.state = mmbpy_state_of_type(Py_TYPE(object));
+    if (w.state == NULL || !PyArg_ParseTuple(args, "iIOOnppO:stage", &what, &type, &value, &fields,
+                                             &length, &ignore_extra, &want_all, &w.describe)) {
+        return NULL;
+    }
+    if (!fits(w.plan, what, type)) {
+        PyErr_SetString(PyExc_ValueError, "there is no such type");
+        return NULL;
+    }
+    w.ignores_extra = ignore_extra != 0;
+    w.wants_all = want_all != 0;
+    w.classes = PyMem_Calloc((size_t)w.plan->struct_count + 1, sizeof *w.classes);
+    mmbpy_stage *self = w.classes == NULL ? NULL : new_stage(w.state, what);
+    if (w.classes == NULL) {
+        PyErr_NoMemory();
+    }
+    if (self != NULL) {
+        w.stage = &self->stage;
+        if (!convert(&w, what, &w.plan->types[type], value, fields, length)) {
+            Py_CLEAR(self);
+        }
+    }
+    for (uint32_t i = 0; w.classes != NULL && i < w.plan->struct_count; i++) {
+        Py_XDECREF(w.classes[i].type);
+        PyMem_Free(w.classes[i].fields);
+    }
+    PyMem_Free(w.classes);
+    PyMem_Free(w.order);
+    return (PyObject *)self;
+}
+
+/* ---- using it -------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(put_doc,
+             "put($self, segments, segment, word, room, /)\n--\n\n"
+             "Put it into a message: to what the pointer at word of segment leads, or if that\n"
+             "is null, into a new list. room is (segment, word, words), zeroed.");
+
+static PyObject *stage_put(PyObject *object, PyObject *args)
+{
+    mmbpy_stage *self = (mmbpy_stage *)object;
+    PyObject *tuple, *room_tuple, *result = NULL;
+    unsigned int segment;
+    unsigned long long word;
+    mmbpy_memory memory = {0};
+    mmb_block room;
+    mmb_flaw flaw = {0};
+    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
+    if (state == NULL || !PyArg_ParseTuple(args, "O!IKO!:put", &PyTuple_Type, &tuple, &segment,
+                                           &word, &PyTuple_Type, &room_tuple)) {
+        return NULL;
+    }
+    if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_block_get(room_tuple, &room)) {
+        int error;
+        mmb_object target;
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_resolve(memory.segments, memory.count, segment, word, &target, &flaw);
+        if (error != 0) {
+            /* the flaw says it */
+        } else if (self->what == POINTER) {
+            error = mmb_stage_put_pointer(&self->stage, memory.segments, memory.count, segment,
+                                          word, &room, &flaw);
+        } else if (self->what == ROWS && target.kind == MMB_TO_NOTHING) {
+            error = mmb_stage_put_list(&self->stage, memory.segments, memory.count, segment, word,
+                                       &room, &flaw);
+        } else {
+            error = mmb_stage_put_rows(&self->stage, memory.segments, memory.count, &target, &room,
+                                       &flaw);
+        }
+        Py_END_ALLOW_THREADS
+        if (error != 0) {
+            mmbpy_raise_invalid(state, &flaw);
+        } else {
+            result = Py_NewRef(Py_None);
+        }
+    }
+    mmbpy_memory_release(&memory);
+    return result;
+}
+
+static PyObject *get_count(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromUnsignedLongLong(((mmbpy_stage *)self)->stage.count);
+}
+
+static PyObject *get_list_words(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromUnsignedLongLong(mmb_stage_list_words(&((mmbpy_stage *)self)->stage));
+}
+
+static PyObject *get_heap_words(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromUnsignedLongLong(((mmbpy_stage *)self)->stage.heap.words);
+}
+
+static PyObject *get_row_pointers(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromUnsignedLongLong(mmb_stage_row_pointers(&((mmbpy_stage *)self)->stage));
+}
+
+static PyGetSetDef stage_getset[] = {
+    {"count", get_count, NULL, "rows", NULL},
+    {"list_words", get_list_words, NULL, "words of room that a new list takes", NULL},
+    {"heap_words", get_heap_words, NULL, "words of room that rows in place take", NULL},
+    {"row_pointers", get_row_pointers, NULL, "words more, in another segment", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef stage_methods[] = {
+    {"put", stage_put, METH_VARARGS, put_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(stage_doc, "Rows in the format of a message, until they are put into one.");
+
+static PyType_Slot stage_slots[] = {
+    {Py_tp_doc, (void *)stage_doc},
+    {Py_tp_dealloc, stage_dealloc},
+    {Py_tp_methods, stage_methods},
+    {Py_tp_getset, stage_getset},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_stage_spec = {
+    .name = "mmapbuilder._core.Stage",
+    .basicsize = sizeof(mmbpy_stage),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = stage_slots,
+};

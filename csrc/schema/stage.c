@@ -1,0 +1,359 @@
+/* stage.c - objects in wire format, growing in memory of their own. See stage.h. */
+#include "stage.h"
+
+#include "utf8.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_WORDS = 64 };
+
+void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_words)
+{
+    *stage = (mmb_stage){.data_words = data_words, .pointer_words = pointer_words};
+}
+
+void mmb_stage_free(mmb_stage *stage)
+{
+    free(stage->rows.bytes);
+    free(stage->heap.bytes);
+    *stage = (mmb_stage){0};
+}
+
+/* Make room for `words` words in all. */
+static int grow(mmb_stage_part *part, uint64_t words)
+{
+    uint64_t room = part->room + part->room / 2;
+    room = room > words ? room : words;
+    room = room > FIRST_WORDS ? room : FIRST_WORDS;
+    unsigned char *bytes = realloc(part->bytes, (size_t)(room * MMB_WORD));
+    if (bytes == NULL) {
+        return ENOMEM;
+    }
+    memset(bytes + part->room * MMB_WORD, 0, (size_t)((room - part->room) * MMB_WORD));
+    part->bytes = bytes;
+    part->room = room;
+    return 0;
+}
+
+/* Take `words` more words of a part. */
+static int take(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
+{
+    uint64_t all = stage->rows.words + stage->heap.words;
+    if (words > MMB_MAX_SEGMENT_WORDS - 4 - all) { /* the tag, and what rooms take more */
+        return MMB_ECAPACITY;
+    }
+    if (words > part->room - part->words) {
+        int error = grow(part, part->words + words);
+        if (error != 0) {
+            return error;
+        }
+    }
+    part->words += words;
+    return 0;
+}
+
+int mmb_stage_expect(mmb_stage *stage, uint64_t count)
+{
+    uint64_t row = stage->data_words + stage->pointer_words;
+    if (row != 0 && count > MMB_MAX_SEGMENT_WORDS / row) {
+        return MMB_ECAPACITY;
+    }
+    return count * row > stage->rows.room ? grow(&stage->rows, count * row) : 0;
+}
+
+int mmb_stage_add_row(mmb_stage *stage, uint64_t *place)
+{
+    *place = stage->rows.words;
+    if (stage->count == MMB_MAX_SEGMENT_WORDS) {
+        return MMB_ECAPACITY;
+    }
+    int error = take(stage, &stage->rows, stage->data_words + stage->pointer_words);
+    stage->count += error == 0 ? 1 : 0;
+    return error;
+}
+
+/* Let the pointer at a place lead to word `target` of the heap. `high` is what the pointer
+ * says about the object. */
+static void set_pointer(mmb_stage *stage, uint64_t pointer, uint64_t target, unsigned kind,
+                        uint64_t high)
+{
+    uint64_t from = pointer & ~MMB_IN_HEAP;
+    uint32_t low = (uint32_t)((target - from - 1) << 2) | kind;
+    mmb__store64(mmb_stage_at(stage, pointer), low | high << 32);
+}
+
+static int take_heap(mmb_stage *stage, uint64_t words, uint64_t *start)
+{
+    *start = stage->heap.words;
+    return take(stage, &stage->heap, words);
+}
+
+bool mmb_is_text(const void *bytes, uint64_t length)
+{
+    return mmb__is_utf8(bytes, length);
+}
+
+int mmb_stage_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes, uint64_t length,
+                    bool text)
+{
+    uint64_t start;
+    uint64_t elements = length + (text ? 1 : 0);
+    if (length >= MMB_MAX_SEGMENT_WORDS) {
+        return MMB_ECAPACITY;
+    }
+    int error = take_heap(stage, mmb_string_words(elements, false), &start);
+    if (error != 0) {
+        return error;
+    }
+    if (length != 0) {
+        memcpy(stage->heap.bytes + start * MMB_WORD, bytes, (size_t)length);
+    }
+    set_pointer(stage, pointer, start, MMB__LIST, MMB__BYTES | elements << 3);
+    return 0;
+}
+
+int mmb_stage_struct(mmb_stage *stage, uint64_t pointer, uint32_t data_words,
+                     uint32_t pointer_words, uint64_t *place)
+{
+    uint64_t start;
+    int error = take_heap(stage, (uint64_t)data_words + pointer_words, &start);
+    if (error != 0) {
+        return error;
+    }
+    *place = start | MMB_IN_HEAP;
+    if (data_words + pointer_words == 0) {
+        /* With another offset it might be null. */
+        mmb__store64(mmb_stage_at(stage, pointer), 0xFFFFFFFCu);
+    } else {
+        set_pointer(stage, pointer, start, MMB__STRUCT, data_words | (uint64_t)pointer_words << 16);
+    }
+    return 0;
+}
+
+int mmb_stage_list(mmb_stage *stage, uint64_t pointer, mmb_type_kind element, uint64_t count,
+                   uint64_t *place)
+{
+    static const uint8_t sizes[65] = {[1] = 1, [8] = 2, [16] = 3, [32] = 4, [64] = 5};
+    uint64_t start;
+    bool pointers = mmb_kind_is_pointer(element);
+    uint64_t bits = pointers ? 64 : mmb_kind_bits(element);
+    uint64_t size = pointers ? MMB__POINTERS : sizes[bits];
+    if (count > MMB_MAX_SEGMENT_WORDS) {
+        return MMB_ECAPACITY;
+    }
+    int error = take_heap(stage, (count * bits + 63) / 64, &start);
+    if (error != 0) {
+        return error;
+    }
+    *place = start | MMB_IN_HEAP;
+    set_pointer(stage, pointer, start, MMB__LIST, size | count << 3);
+    return 0;
+}
+
+static uint64_t tag_of(uint64_t count, uint64_t data_words, uint64_t pointer_words)
+{
+    return count << 2 | data_words << 32 | pointer_words << 48;
+}
+
+int mmb_stage_structs(mmb_stage *stage, uint64_t pointer, uint64_t count, uint32_t data_words,
+                      uint32_t pointer_words, uint64_t *place)
+{
+    uint64_t start;
+    uint64_t row = (uint64_t)data_words + pointer_words;
+    if (count > MMB_MAX_SEGMENT_WORDS || (row != 0 && count > MMB_MAX_SEGMENT_WORDS / row)) {
+        return MMB_ECAPACITY;
+    }
+    int error = take_heap(stage, 1 + count * row, &start);
+    if (error != 0) {
+        return error;
+    }
+    mmb__store64(stage->heap.bytes + start * MMB_WORD, tag_of(count, data_words, pointer_words));
+    *place = (start + 1) | MMB_IN_HEAP;
+    set_pointer(stage, pointer, start, MMB__LIST, MMB__COMPOSITE | (count * row) << 3);
+    return 0;
+}
+
+/* ---- into a message ------------------------------------------------------------------ */
+
+/* Whether a pointer of the rows leads to something on the heap. */
+static bool is_relative(uint64_t pointer)
+{
+    return pointer != 0 && pointer != 0xFFFFFFFCu;
+}
+
+static const unsigned char *row_pointer(const mmb_stage *stage, uint64_t row, uint32_t index)
+{
+    uint64_t words = (uint64_t)stage->data_words + stage->pointer_words;
+    return stage->rows.bytes + (row * words + stage->data_words + index) * MMB_WORD;
+}
+
+uint64_t mmb_stage_row_pointers(const mmb_stage *stage)
+{
+    uint64_t found = 0;
+    for (uint64_t row = 0; row < stage->count; row++) {
+        for (uint32_t i = 0; i < stage->pointer_words; i++) {
+            found += is_relative(mmb__load64(row_pointer(stage, row, i))) ? 1 : 0;
+        }
+    }
+    return found;
+}
+
+static unsigned char *address(const mmb_segment *segments, uint32_t segment, uint64_t word)
+{
+    /* Segments are described as constant for those who only read them. */
+    return (unsigned char *)(uintptr_t)segments[segment].base + word * MMB_WORD;
+}
+
+static int refuse(mmb_flaw *flaw, uint32_t segment, uint64_t word, const char *reason)
+{
+    *flaw = (mmb_flaw){.segment = segment, .word = word, .reason = reason};
+    return MMB_EMESSAGE;
+}
+
+static bool is_inside(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
+                      uint64_t words)
+{
+    uint64_t limit = segment < count ? segments[segment].words : 0;
+    return word <= limit && words <= limit - word;
+}
+
+/* `pointer`, moved so that it leads `by` words further. */
+static uint64_t moved(uint64_t pointer, uint64_t by)
+{
+    return (pointer & ~0xFFFFFFFFull) | (uint32_t)((uint32_t)pointer + ((uint32_t)by << 2));
+}
+
+static uint64_t far_pointer(uint32_t segment, uint64_t word)
+{
+    return word << 3 | MMB__FAR | (uint64_t)segment << 32;
+}
+
+static void copy(unsigned char *to, const mmb_stage_part *part)
+{
+    if (part->words != 0) {
+        memcpy(to, part->bytes, (size_t)(part->words * MMB_WORD));
+    }
+}
+
+int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
+                       uint32_t segment, uint64_t word, const mmb_block *room, mmb_flaw *flaw)
+{
+    uint64_t rows = stage->rows.words;
+    if (!is_inside(segments, count, room->segment, room->word, room->words) ||
+        room->words < mmb_stage_list_words(stage) ||
+        !is_inside(segments, count, segment, word, 1)) {
+        return refuse(flaw, segment, word, "the room for the list is out of bounds");
+    }
+    if (mmb__load64(address(segments, segment, word)) != 0) {
+        return refuse(flaw, segment, word, "the list was set meanwhile");
+    }
+    unsigned char *start = address(segments, room->segment, room->word);
+    mmb__store64(start, tag_of(stage->count, stage->data_words, stage->pointer_words));
+    copy(start + MMB_WORD, &stage->rows);
+    copy(start + (1 + rows) * MMB_WORD, &stage->heap);
+    for (uint64_t row = 0; row < stage->count; row++) {
+        for (uint32_t i = 0; i < stage->pointer_words; i++) {
+            const unsigned char *from = row_pointer(stage, row, i);
+            uint64_t pointer = mmb__load64(from);
+            if (is_relative(pointer)) {
+                mmb__store64(start + MMB_WORD + (from - stage->rows.bytes), moved(pointer, rows));
+            }
+        }
+    }
+    uint64_t list = MMB__LIST | (MMB__COMPOSITE | rows << 3) << 32;
+    uint64_t value;
+    if (segment == room->segment) {
+        value = moved(list, room->word - word - 1);
+    } else {
+        uint64_t pad = room->word + 1 + rows + stage->heap.words;
+        mmb__store64(address(segments, room->segment, pad), moved(list, room->word - pad - 1));
+        value = far_pointer(room->segment, pad);
+    }
+    mmb__store64(address(segments, segment, word), value);
+    return 0;
+}
+
+/* Put the heap at the start of the room, and landing pads behind it. `*pad` is the first. */
+static int put_heap(mmb_stage *stage, const mmb_segment *segments, uint32_t count, uint32_t segment,
+                    uint64_t word, const mmb_block *room, uint64_t *pad, mmb_flaw *flaw)
+{
+    uint64_t pads = segment == room->segment ? 0 : mmb_stage_row_pointers(stage);
+    uint64_t words = stage->heap.words + pads;
+    if (words != 0 && (!is_inside(segments, count, room->segment, room->word, room->words) ||
+                       room->words < words)) {
+        return refuse(flaw, segment, word, "the room for the rows is out of bounds");
+    }
+    if (words != 0) {
+        copy(address(segments, room->segment, room->word), &stage->heap);
+    }
+    *pad = room->word + stage->heap.words;
+    return 0;
+}
+
+/* The pointer of the rows that was written at word `from` of them, for word `word` of
+ * `segment`; with a landing pad if that is another segment than the room's. */
+static uint64_t relocated(uint64_t pointer, uint64_t from, const mmb_segment *segments,
+                          uint32_t segment, uint64_t word, const mmb_block *room, uint64_t *pad)
+{
+    if (!is_relative(pointer)) {
+        return pointer;
+    }
+    if (segment == room->segment) {
+        return moved(pointer, room->word + from - word);
+    }
+    mmb__store64(address(segments, room->segment, *pad), moved(pointer, room->word + from - *pad));
+    return far_pointer(room->segment, (*pad)++);
+}
+
+int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
+                       const mmb_object *target, const mmb_block *room, mmb_flaw *flaw)
+{
+    uint64_t words = (uint64_t)target->data_words + target->pointer_words;
+    uint64_t elements = target->kind == MMB_TO_LIST ? target->elements : 1;
+    uint32_t segment = target->segment;
+    uint64_t pad;
+    if (elements != stage->count) {
+        return refuse(flaw, segment, target->word, "the list has another length than the rows");
+    }
+    if (target->data_words < stage->data_words || target->pointer_words < stage->pointer_words) {
+        return refuse(flaw, segment, target->word,
+                      "the structs were made by an older schema, and are too small");
+    }
+    if (!is_inside(segments, count, segment, target->word, words * elements)) {
+        return refuse(flaw, segment, target->word, "the structs are out of bounds");
+    }
+    int error = put_heap(stage, segments, count, segment, target->word, room, &pad, flaw);
+    if (error != 0) {
+        return error;
+    }
+    uint64_t row_words = (uint64_t)stage->data_words + stage->pointer_words;
+    for (uint64_t row = 0; row < stage->count; row++) {
+        uint64_t word = target->word + row * words;
+        if (stage->data_words != 0) {
+            memcpy(address(segments, segment, word), stage->rows.bytes + row * row_words * MMB_WORD,
+                   (size_t)stage->data_words * MMB_WORD);
+        }
+        word += target->data_words;
+        for (uint32_t i = 0; i < stage->pointer_words; i++) {
+            uint64_t pointer = mmb__load64(row_pointer(stage, row, i));
+            uint64_t from = row * row_words + stage->data_words + i;
+            mmb__store64(address(segments, segment, word + i),
+                         relocated(pointer, from, segments, segment, word + i, room, &pad));
+        }
+    }
+    return 0;
+}
+
+int mmb_stage_put_pointer(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
+                          uint32_t segment, uint64_t word, const mmb_block *room, mmb_flaw *flaw)
+{
+    mmb_object target = {
+        .kind = MMB_TO_STRUCT, .segment = segment, .word = (uint32_t)word, .pointer_words = 1};
+    if (!is_inside(segments, count, segment, word, 1) ||
+        mmb__load64(address(segments, segment, word)) != 0) {
+        return refuse(flaw, segment, word, "the pointer was set meanwhile");
+    }
+    return mmb_stage_put_rows(stage, segments, count, &target, room, flaw);
+}
