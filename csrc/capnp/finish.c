@@ -50,33 +50,16 @@ uint64_t mmb__plan_bytes(const mmb__plan *plan)
     return bytes;
 }
 
-/* The root pointer `root`, to be put `words` words before its place. */
-static uint64_t move_root(uint64_t root, uint32_t words)
-{
-    unsigned kind = mmb__kind(root);
-    if (root == 0 || (kind != MMB__STRUCT && kind != MMB__LIST)) {
-        return root;
-    }
-    if (kind == MMB__STRUCT && mmb__data_words(root) == 0 && mmb__pointer_words(root) == 0) {
-        return 0xFFFFFFFC; /* offset -1; with another one it could become null */
-    }
-    uint32_t offset = ((uint32_t)root >> 2) + words; /* 30 bits: what is above is cut off */
-    return (root & ~(uint64_t)0xFFFFFFFC) | (uint32_t)(offset << 2);
-}
-
 /* The whole finished table, padding included: at most MMB_HEAD_BYTES. */
 static void encode_table(const mmb__plan *plan, uint64_t root, unsigned char *table)
 {
-    memset(table, 0, MMB_HEAD_BYTES);
     if (has_one_entry(plan)) {
+        mmb__store32(table, 0);
         mmb__store32(table + 4, skipped_words(plan) + plan->words[0]);
-        mmb__store64(table + 8, move_root(root, skipped_words(plan)));
+        mmb__store64(table + 8, mmb__root_moved(root, skipped_words(plan)));
         return;
     }
-    mmb__store32(table, mmb__plan_entries(plan) - 1);
-    for (uint32_t i = 0; i < plan->count; i++) {
-        mmb__store32(table + mmb__slot_place(1 + i), plan->words[i]);
-    }
+    mmb__table_encode(table, mmb__plan_entries(plan), plan->words, plan->count);
 }
 
 /* ---- writing it ------------------------------------------------------------------------ */

@@ -1,6 +1,33 @@
 /* layout.c - the numbers of an unfinished message. See layout.h. */
 #include "layout.h"
 
+#include <string.h>
+
+void mmb__table_encode(unsigned char *table, uint32_t entries, const uint32_t *words,
+                       uint32_t count)
+{
+    memset(table, 0, (size_t)mmb_table_bytes(entries));
+    mmb__store32(table, entries - 1);
+    for (uint32_t i = 0; i < count; i++) {
+        mmb__store32(table + mmb__slot_place(1 + i), words[i]);
+    }
+}
+
+uint64_t mmb__root_moved(uint64_t root, uint32_t words)
+{
+    unsigned kind = mmb__kind(root);
+    if (root == 0 || (kind != MMB__STRUCT && kind != MMB__LIST)) {
+        return root;
+    }
+    if (kind == MMB__STRUCT && mmb__data_words(root) == 0 && mmb__pointer_words(root) == 0) {
+        return 0xFFFFFFFC; /* offset -1; with another one it could become null */
+    }
+    uint32_t offset = ((uint32_t)root >> 2) + words; /* 30 bits: what is above is cut off */
+    return (root & ~(uint64_t)0xFFFFFFFC) | (uint32_t)(offset << 2);
+}
+
+/* ---- codes of sizes ---------------------------------------------------------------- */
+
 enum { CODE_BITS = 20, MANTISSA_BITS = 16 };
 
 static unsigned bits_of(uint32_t words)

@@ -77,6 +77,15 @@ static inline bool mmb__head_is_split(uint64_t offset)
     return offset % MMB__SECTOR + MMB__HEAD > MMB__SECTOR;
 }
 
+/* Write the finished table of `entries`, padding included, for `count` segments of `words`
+ * words to `table`, which has room for MMB_HEAD_BYTES. */
+void mmb__table_encode(unsigned char *table, uint32_t entries, const uint32_t *words,
+                       uint32_t count);
+
+/* The root pointer `root` as it is to be where it is put `words` words before its place. It
+ * may be any pointer but a far one. */
+uint64_t mmb__root_moved(uint64_t root, uint32_t words);
+
 /* The largest size with a code that is at most `words`, the smallest that is at least. */
 uint32_t mmb__size_below(uint32_t words);
 uint32_t mmb__size_above(uint32_t words);

@@ -295,7 +295,7 @@ static uint64_t lay_table(mmb_log_writer *w, const uint32_t *words, uint32_t cou
     if (used == 1 && mmb__kind(root) == MMB__STRUCT) {
         memset(table, 0, (size_t)room);
         mmb__store32(table + 4, words[0] + more);
-        mmb__store64(table + MMB_WORD, root != 0 ? root + ((uint64_t)more << 2) : 0);
+        mmb__store64(table + MMB_WORD, mmb__root_moved(root, more));
     }
     memcpy(at(w, w->end + MMB_WORD), table + MMB_WORD, (size_t)room - MMB_WORD);
     return mmb__load64(table);
