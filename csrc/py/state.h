@@ -22,6 +22,7 @@ typedef struct {
     PyTypeObject *log_writer_type;
     PyTypeObject *plan_type;
     PyTypeObject *stage_type;
+    PyTypeObject *gate_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
 } mmbpy_state;
@@ -191,6 +192,7 @@ extern PyType_Spec mmbpy_segments_spec;
 extern PyType_Spec mmbpy_log_reader_spec;
 extern PyType_Spec mmbpy_log_writer_spec;
 extern PyMethodDef mmbpy_log_functions[];
+extern PyType_Spec mmbpy_gate_spec;
 extern PyMethodDef mmbpy_message_functions[];
 
 /* The state of the module that made `type` or a base of it. */

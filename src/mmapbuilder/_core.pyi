@@ -1,9 +1,22 @@
 # Private: use the names that mmapbuilder itself offers.
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self, SupportsIndex, TypeAlias, final, overload, type_check_only
+from typing import (
+    Any,
+    ParamSpec,
+    Self,
+    SupportsIndex,
+    TypeAlias,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
 
 from typing_extensions import Buffer, disjoint_base
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 MAX_SEGMENTS: int
 MAX_SEGMENT_WORDS: int
@@ -130,6 +143,14 @@ class LogWriter:
     def __len__(self) -> int: ...
 
 def log_window(map: Map, start: int, length: int, /) -> memoryview: ...
+
+@final
+class Gate:
+    def __new__(cls) -> Gate: ...
+    def run(
+        self, name: str, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T: ...
+
 def table_entries(capacity: SupportsIndex, segment_words: SupportsIndex, /) -> int: ...
 def framing(head: Buffer, file_bytes: SupportsIndex, /) -> list[tuple[int, int]]: ...
 def verify(

@@ -4,6 +4,7 @@ import warnings
 
 from . import _core, _pycapnp
 from ._file import open_file
+from ._gate import gated
 from ._stats import Stats
 from .builder import GIB, MIB
 
@@ -109,19 +110,26 @@ class MessageBuilder:
         self._root: Any = None
         self._dtypes: dict[Any, Any] = {}
         self._mixed = False
+        self._gate = _core.Gate()
         self._segments = segments
         self._map = core
 
     # ---- building ----
+    #
+    # What uses the message goes through a gate, one call at a time, and so does the end.
 
     @property
+    @gated
     def message(self) -> "Any":
         """Return pycapnp's message builder over this file: new_orphan, set_root, get_root.
 
         Raises:
             ValueError: the builder is closed, or segments were handed out by hand.
-            ImportError: pycapnp is not installed.
+            ImportError: pycapnp is not installed, or does not load.
         """
+        return self._message_inside()
+
+    def _message_inside(self) -> "Any":
         self._open_map().tell()  # raises what poisoned the map
         segments = self._segments
         if self._message is None and segments is not None:
@@ -133,6 +141,7 @@ class MessageBuilder:
             self._message = _pycapnp.message_builder(segments.allocate)
         return self._message
 
+    @gated
     def init_root(self, schema: "Any", /, **fields: "Any") -> "Any":
         """Make the root struct and return pycapnp's builder of it.
 
@@ -144,7 +153,7 @@ class MessageBuilder:
         """
         if schema is None:  # pycapnp takes it for a schema, and dies
             raise TypeError("schema must be a struct of a schema, not None")
-        root = self.message.init_root(schema)
+        root = self._message_inside().init_root(schema)
         self.schema = schema
         if fields:
             root.from_dict(fields)
@@ -190,6 +199,7 @@ class MessageBuilder:
         self._schema = getattr(schema, "schema", schema)
         self._dtypes = {}
 
+    @gated
     def array(self, *path: "str | SupportsIndex") -> "Any":
         """Return the list at `path` as a NumPy array that is the memory of the message.
 
@@ -228,12 +238,14 @@ class MessageBuilder:
 
         return arrays.array(self._space(), path)
 
+    @gated
     def column(self, *path: "str | SupportsIndex") -> "Any":
         """Return values as readers see them, in a copy; see `Message.column`."""
         from . import arrays
 
         return arrays.column(self._space(), path)
 
+    @gated
     def fill(self, /, *path: "Any", **columns: "Any") -> None:
         """Write whole columns into the list at `path`, made to their length if not set.
 
@@ -269,6 +281,7 @@ class MessageBuilder:
 
     # ---- rows ----
 
+    @gated
     def fill_rows(
         self,
         *path: "Any",
@@ -334,6 +347,7 @@ class MessageBuilder:
         self._open_map().tell()  # raises if a store found the disk full
         return count
 
+    @gated
     def set_root(self, value: "Any", /, *, extra: str = "error", missing: str = "default") -> "Any":
         """Make the root of a mapping or an object, and return pycapnp's builder of it.
 
@@ -353,17 +367,19 @@ class MessageBuilder:
         put = rows.set_root(self._plan(), self._memory(), value, extra, missing)
         if self._root is None:
             schema = self._schema
-            self._root = self.message.init_root(schema)
+            self._root = self._message_inside().init_root(schema)
         put()
         self._open_map().tell()  # raises if a store found the disk full
         return self._root
 
+    @gated
     def to_dict(self, *, trusted: bool = False) -> "dict[str, Any]":
         """Return what was built so far as a dict; see `Message.to_dict`."""
         from .columns import rows
 
         return rows.to_dict(self._plan(), self._memory(), trusted)
 
+    @gated
     def rows(
         self,
         *path: "str | SupportsIndex",
@@ -377,6 +393,7 @@ class MessageBuilder:
 
         return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
 
+    @gated
     def iter_rows(
         self,
         *path: "str | SupportsIndex",
@@ -481,10 +498,12 @@ class MessageBuilder:
 
     # ---- the end ----
 
+    @gated
     def close(self) -> None:
         """Finish the message: write the table, cut the file, close it.
 
-        Closing again does nothing.
+        Closing again does nothing. What other threads have called before is done first;
+        a close that comes while another is at work waits for it.
 
         Raises:
             OSError: a store or one of the last steps failed, or (CapacityError) the
@@ -493,13 +512,16 @@ class MessageBuilder:
             InvalidMessage: segments that were handed out by hand hold no message, or
                 more than one; likewise.
             ValueError: `allocate_segment` was called although `message` was in use.
+            RuntimeError: a call of this builder is at work in this very thread: a signal
+                handler, a generator or a finalizer wanted to close what it interrupts.
+                Nothing has changed.
         """
         core = self._map
         segments = self._segments
         if core is None or segments is None:
             return
         if not core._is_owner():
-            self._release(core)
+            self._release()
             return
         try:
             used = self._used_words(segments)
@@ -532,11 +554,13 @@ class MessageBuilder:
         except OSError:
             return None  # there are no more descriptors to ask with; the pointers know as well
 
+    @gated
     def discard(self) -> None:
         """Give the message up and close.
 
         A file made by its path is removed, one that was given as a descriptor is
-        emptied; the target of an atomic builder is untouched.
+        emptied; the target of an atomic builder is untouched. Waits, and raises
+        RuntimeError, as `close` does.
         """
         core = self._map
         if core is None:
@@ -557,9 +581,10 @@ class MessageBuilder:
         self._final = Stats(*core._stats())
         self._map = self._segments = self._message = self._root = None
 
-    def _release(self, core: _core.Map) -> None:
+    def _release(self) -> None:
         """Close, but leave the file unfinished, as if the process had ended."""
-        if core._finish(force=True, cut=False) is False:
+        core = self._map
+        if core is None or core._finish(force=True, cut=False) is False:
             return
         self._forget(core)
         self._file.abandon()
@@ -577,11 +602,8 @@ class MessageBuilder:
         if error is None:
             self.close()
             return
-        core = self._map
-        if core is None:
-            return
         try:
-            self._release(core)
+            self._gate.run("close", self._release)
         except Exception as problem:
             error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
 
@@ -593,7 +615,7 @@ class MessageBuilder:
                 warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
             finally:  # a warning may be an error
                 try:
-                    self._release(core)
+                    self._gate.run("close", self._release)
                 except Exception:
                     pass
 

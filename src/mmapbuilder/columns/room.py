@@ -76,7 +76,9 @@ class BuilderMemory:
                 self._builder.name,
             )
         before = self._used()
-        orphan = self._builder.message.new_orphan(_schema(self._builder.schema.node.schema))
+        orphan = self._builder._message_inside().new_orphan(
+            _schema(self._builder.schema.node.schema)
+        )
         try:
             orphan.get().init("words", words)
             self._builder._open_map().tell()  # raises if the capacity is used up
