@@ -116,6 +116,21 @@ def test_an_earlier_segment_is_used_again_later(target: Path) -> None:
     assert verify(target).trailing == 0
 
 
+def test_the_tails_of_segments_are_holes(target: Path) -> None:
+    # Four segments of 16 MiB, each used for little more than its half.
+    with MessageBuilder(target, capacity=64 * MIB, segment_words=2 * MIB) as b:
+        for block in b.init_root(BLOCKS.schema).init("blocks", 3):
+            values = block.init("values", 9 * MIB // 8)
+            for i in range(0, 9 * MIB // 8, 512):
+                values[i] = i + 1
+    table = table_of(target)
+    assert target.stat().st_size == table.total
+    assert target.stat().st_blocks * 512 < 40 * MIB
+    with read(target, BLOCKS.schema) as found:
+        for block in found.blocks:
+            assert block.values[512 * 2000] == 512 * 2000 + 1
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
 @pytest.mark.parametrize("durable", [False, True])
@@ -135,6 +150,7 @@ def test_many_segments_on_every_file_system(
     assert path.stat().st_size == table.total
     assert len(table.used) >= 4
     assert table.used[:-1] == (MIB,) * (len(table.used) - 1)  # their tails are holes
+    assert path.stat().st_blocks * 512 < path.stat().st_size * 3 // 4
     with read(path, BLOCKS.schema) as found:
         assert [(block.note, block.values[599_999]) for block in found.blocks] == expected
     assert verify(path).trailing == 0

@@ -81,6 +81,7 @@ int mmb_message_begin(mmb_building *out, const mmb_region *region, uint32_t entr
     mmb__store32(mark + 4, entries);
     mmb__store64(mark + 8, mmb__building_word(out->full, 0));
     error = put_mark(region, mark);
+    mmb_map_note_loss_at(region->map, region->offset, mmb__load64(mark));
     if (error == 0 && durable) {
         error = mmb_map_flush(region->map, true);
     }

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Bytes of a tail that are worth a system call. */
+#define WORTH_A_HOLE ((uint64_t)64 << 10)
+
 /* ---- what is written ----------------------------------------------------------------- */
 
 /* Words that are set aside and belong to segment 0 when the table has one entry. */
@@ -174,13 +177,28 @@ static bool make_plan(mmb__plan *plan, const mmb_building *b, const uint32_t *us
     return true;
 }
 
-static int finish_planned(const mmb_building *b, const mmb__plan *plan, bool durable,
-                          uint64_t *bytes)
+/* The unused tails of all segments but the last become holes, where the file system can. */
+static void give_tails_back(const mmb_building *b, const mmb__plan *plan,
+                            const uint32_t *used_words)
+{
+    for (uint32_t i = 0; i + 1 < plan->count; i++) {
+        uint64_t length = (uint64_t)(plan->words[i] - used_words[i]) * MMB_WORD;
+        if (length >= WORTH_A_HOLE) {
+            uint64_t used = (uint64_t)used_words[i] * MMB_WORD;
+            (void)mmb_map_make_hole(b->region.map, mmb_message_start(b, i) + used, length);
+        }
+    }
+}
+
+static int finish_planned(const mmb_building *b, const mmb__plan *plan, const uint32_t *used_words,
+                          bool durable, uint64_t *bytes)
 {
     mmb_map *map = b->region.map;
     mmb__target target = {map, mmb_map_fd(map), b->region.offset, durable};
     int error = mmb_map_poison(map);
     if (error == 0) {
+        mmb_map_note_loss_at(map, UINT64_MAX, 0); /* the head is no record from now on */
+        give_tails_back(b, plan, used_words);
         error = mmb__finish(&target, plan);
     }
     if (error == 0 && bytes != NULL) {
@@ -199,7 +217,7 @@ int mmb_message_finish(const mmb_building *b, const uint32_t *used_words, bool h
     if (!make_plan(&plan, b, used_words, has_far_pointers)) {
         return EINVAL;
     }
-    return finish_planned(b, &plan, durable, bytes);
+    return finish_planned(b, &plan, used_words, durable, bytes);
 }
 
 /* MMB_ETRUNCATED if the file of a sealed map has been cut by someone else. */
@@ -233,5 +251,5 @@ int mmb_message_finish_file(const mmb_building *b, const uint32_t *used_words,
     if (error == 0) {
         error = mmb_map_cut(map, b->region.offset + mmb__plan_bytes(&plan));
     }
-    return error != 0 ? error : finish_planned(b, &plan, durable, bytes);
+    return error != 0 ? error : finish_planned(b, &plan, used_words, durable, bytes);
 }

@@ -7,7 +7,7 @@
  * the one before ends at its full size.
  *
  *     building      slot 0      FFFFFFFF, the mark
- *                   slot 1      N
+ *                   slot 1      N in bits 0 to 8; above them 0, or the first lost byte
  *                   slots 2, 3  one word: 7 in bits 0 to 2, then 20 bits each for the full
  *                               sizes of segments 0, 1 and 2 as codes
  *                   slot 1 + i  full words of segment i, for i from 3 on
@@ -42,6 +42,9 @@
  * lets the count FFFFFFFF wrap to zero and takes N words from offset 8 on as segment 0, with
  * the root pointer there. No pointer ends in 7.
  *
+ * The first lost byte. When the disk is full, stores may not reach the file. Slots 0 and 1
+ * are a loss record (mmb_file.h) that tells from where on.
+ *
  * Codes of sizes. 20 bits hold m (16 bits) and e (4 bits): the size is m << e, but never
  * more than 2^29 - 1. So a segment that others follow has a size with 16 significant bits.
  */
@@ -54,6 +57,8 @@
 #define MMB__BUILDING 7u /* the lowest bits of the word at offset 8 */
 #define MMB__HEAD 16u    /* bytes that the last write of finishing covers */
 #define MMB__SECTOR 512u /* bytes that a device writes as a whole */
+
+#define MMB__ENTRIES_MASK 511u /* the bits of slot 1 that are N */
 
 enum { MMB__CODED_SEGMENTS = 3 }; /* whose sizes stand in the word at offset 8 */
 

@@ -46,7 +46,7 @@ int mmb__unfinished_parse(const unsigned char *head, uint64_t offset, uint64_t f
 {
     memset(out, 0, sizeof *out);
     out->zeros_from = MMB__NO_ZEROS;
-    out->entries = mmb__load32(head + 4);
+    out->entries = mmb__load32(head + 4) & MMB__ENTRIES_MASK;
     uint64_t there = file_bytes > offset ? file_bytes - offset : 0;
     if (there < MMB__HEAD) {
         return report_slot(flaw, 0, "the file is too short for a table");

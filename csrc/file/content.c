@@ -164,6 +164,16 @@ static void forget_blocks_from(mmb__file *file, uint64_t end)
     }
 }
 
+static int punch(mmb__file *file, uint64_t offset, uint64_t length)
+{
+    sigset_t before;
+    mmb__begin_blocks(file, &before);
+    forget_blocks_from(file, offset);
+    int error = mmb__os_punch(file->fd, offset, length);
+    mmb__end_blocks(file, &before);
+    return error;
+}
+
 int mmb__zero_from(mmb__file *file, uint64_t from)
 {
     uint64_t eof = 0;
@@ -184,10 +194,16 @@ int mmb__zero_from(mmb__file *file, uint64_t from)
     if (error != 0 || punched == eof) {
         return error;
     }
-    sigset_t before;
-    mmb__begin_blocks(file, &before);
-    forget_blocks_from(file, punched);
-    error = mmb__os_punch(file->fd, punched, eof - punched);
-    mmb__end_blocks(file, &before);
+    error = punch(file, punched, eof - punched);
     return error == EOPNOTSUPP ? write_zeros(file, punched, eof) : error;
+}
+
+int mmb__make_hole(mmb__file *file, uint64_t offset, uint64_t length)
+{
+    uint64_t eof = 0;
+    int error = mmb__our_file(file, &eof);
+    if (error != 0 || !mmb__is_owner(file)) {
+        return error != 0 ? error : EPERM;
+    }
+    return punch(file, offset, length);
 }

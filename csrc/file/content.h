@@ -14,4 +14,8 @@ int mmb__find_used(mmb__file *file, uint64_t floor, uint64_t *used);
  * stays. The owner's right: EPERM in a child. Handler: no. */
 int mmb__zero_from(mmb__file *file, uint64_t from);
 
+/* Give back the blocks of [offset, offset + length), below EOF; EOF stays. EOPNOTSUPP where the
+ * file system cannot. The owner's right as well. Handler: no. */
+int mmb__make_hole(mmb__file *file, uint64_t offset, uint64_t length);
+
 #endif

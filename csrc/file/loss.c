@@ -1,6 +1,26 @@
 /* loss.c - the loss record, in shared memory and in the file. */
 #include "loss.h"
 
+/* A record tells an offset by the number of its page, plus 1, as m << e. */
+enum { LOSS_PAGE = 4096, M_BITS = 18 };
+
+static uint64_t encode(uint64_t offset)
+{
+    uint64_t number = offset / LOSS_PAGE + 1;
+    uint64_t exponent = 0;
+    while (number >> exponent >= (uint64_t)1 << M_BITS) {
+        exponent++;
+    }
+    return exponent << M_BITS | number >> exponent;
+}
+
+uint64_t mmb_loss_offset(uint64_t record)
+{
+    uint64_t code = record >> MMB_LOSS_KEPT_BITS;
+    uint64_t number = (code & (((uint64_t)1 << M_BITS) - 1)) << (code >> M_BITS);
+    return number == 0 ? MMB__NOTHING_LOST : (number - 1) * LOSS_PAGE;
+}
+
 static void store_little_endian(unsigned char out[8], uint64_t value)
 {
     for (int i = 0; i < 8; i++) {
@@ -20,7 +40,8 @@ static void write_record(const mmb__file *file)
             return;
         }
         unsigned char record[8];
-        store_little_endian(record, least);
+        store_little_endian(record, atomic_load(&file->shared->loss_kept) |
+                                        encode(least) << MMB_LOSS_KEPT_BITS);
         mmb__os_put(file->fd, record, sizeof record,
                     place); /* if it fails, there is no more to do */
         written = least;
@@ -44,8 +65,10 @@ uint64_t mmb__lost_from(const mmb__file *file)
     return atomic_load(&file->shared->lost_from);
 }
 
-void mmb__note_loss_at(const mmb__file *file, uint64_t place)
+void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept)
 {
+    atomic_store(&file->shared->loss_place, MMB__NOTHING_LOST);
+    atomic_store(&file->shared->loss_kept, kept);
     atomic_store(&file->shared->loss_place, place);
     write_record(file);
 }

@@ -20,8 +20,9 @@ void mmb__note_loss(const mmb__file *file, uint64_t offset);
 /* The least offset noted so far, or MMB__NOTHING_LOST. Handler: yes. */
 uint64_t mmb__lost_from(const mmb__file *file);
 
-/* Have the least offset written at `place` in the file, 8 bytes, little-endian, now if anything
- * is lost and whenever more is lost. Handler: yes. */
-void mmb__note_loss_at(const mmb__file *file, uint64_t place);
+/* Have the least offset written at `place` in the file, in a record (mmb_file.h) with `kept` in
+ * its lower bits, now if anything is lost and whenever more is lost. MMB__NOTHING_LOST as the
+ * place: no more. Handler: yes. */
+void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept);
 
 #endif

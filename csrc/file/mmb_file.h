@@ -17,6 +17,14 @@ extern "C" {
 #define MMB_ETRUNCATED (-1) /* the file became shorter under us: someone else truncated it */
 #define MMB_ECAPACITY (-2)  /* more was asked for than the capacity holds */
 
+/* A loss record, as a file holds it: 8 bytes, little-endian. The lower MMB_LOSS_KEPT_BITS are
+ * the caller's; the others tell the first offset from which on stores were lost, exactly below
+ * 1 GiB, and otherwise up to 1/131072 too low. */
+#define MMB_LOSS_KEPT_BITS 41
+
+/* The offset that a record tells of; UINT64_MAX if nothing was lost. Handler: yes. */
+uint64_t mmb_loss_offset(uint64_t record);
+
 /* Words for an error value, MMB_E values included; static or thread-local storage.
  * Handler: no. */
 const char *mmb_strerror(int error);

@@ -28,10 +28,12 @@ typedef struct {
     /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
     _Atomic int poison;
     /* The least offset from which on stores did not reach the file, and where in the file
-     * that is to be written; UINT64_MAX for none. Lowered by compare-and-swap, the other set
-     * by the owner; seq_cst. See loss.h. */
+     * that is to be written; UINT64_MAX for none. With it goes what the record keeps beside
+     * it. The first is lowered by compare-and-swap, the others are set by the owner, the place
+     * last; seq_cst. See loss.h. */
     _Atomic uint64_t lost_from;
     _Atomic uint64_t loss_place;
+    _Atomic uint64_t loss_kept;
     /* Set by the owner's seal (seq_cst), read by growers (seq_cst) after they
      * count themselves in below: either the grower sees the seal, or the seal
      * sees the grower and waits. */

@@ -41,9 +41,9 @@ uint64_t mmb_map_lost_from(const mmb_map *map)
     return mmb__lost_from(&map->file);
 }
 
-void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset)
+void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset, uint64_t kept)
 {
-    mmb__note_loss_at(&map->file, file_offset);
+    mmb__note_loss_at(&map->file, file_offset, kept);
 }
 
 void mmb_map_get_stats(const mmb_map *map, mmb_stats *out)

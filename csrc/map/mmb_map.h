@@ -137,11 +137,11 @@ void mmb_map_set_poison(mmb_map *map, int cause);
  * what lies from there on is private memory. Handler: yes. */
 uint64_t mmb_map_lost_from(const mmb_map *map);
 
-/* Have that offset written into the file at `file_offset` as well, 8 bytes, little-endian, once
- * there is one, and whenever it becomes less: so a file whose processes are killed afterwards
- * still tells of it. The place must have a block, or the disk may have none for it.
- * UINT64_MAX: no more. Handler: yes. */
-void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset);
+/* Have that offset written into the file at `file_offset` as well, as a record (mmb_file.h)
+ * with `kept` in its lower bits, once there is one, and whenever it becomes less: so a file whose
+ * processes are killed afterwards still tells of it. The place must have a block, or the disk may
+ * have none for it. UINT64_MAX as the place: no more. Handler: yes. */
+void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset, uint64_t kept);
 
 void mmb_map_get_stats(const mmb_map *map, mmb_stats *out); /* Handler: yes. */
 
@@ -168,6 +168,11 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
  * system can; EOF stays. Only the process that opened the map may: EPERM in a child.
  * Handler: no. */
 int mmb_map_zero_from(mmb_map *map, uint64_t from);
+
+/* Give back the blocks of [offset, offset + length), which reads as zeros afterwards. A wish:
+ * EOPNOTSUPP where the file system cannot, and then nothing changed. Only the process that opened
+ * the map may: EPERM in a child. Handler: no. */
+int mmb_map_make_hole(mmb_map *map, uint64_t offset, uint64_t length);
 
 /* End of the last non-zero byte at or beyond `floor`, else `floor`. Holes cost
  * nothing. Handler: no. */

@@ -104,6 +104,11 @@ int mmb_map_zero_from(mmb_map *map, uint64_t from)
     return mmb__zero_from(&map->file, from);
 }
 
+int mmb_map_make_hole(mmb_map *map, uint64_t offset, uint64_t length)
+{
+    return mmb__make_hole(&map->file, offset, length);
+}
+
 int mmb_map_flush(mmb_map *map, bool durable)
 {
     uint64_t eof = 0;

@@ -6,6 +6,8 @@
 
 enum { RECORD = 8, SECONDS = 60 };
 
+#define KEPT (((uint64_t)1 << MMB_LOSS_KEPT_BITS) - 3)
+
 static uint64_t record_of(int fd)
 {
     unsigned char bytes[8];
@@ -23,13 +25,15 @@ static void nothing_is_lost_at_first(void)
     mmb_map *map = open_map(fd, GIB);
     mmb_map_base(map)[5 * MIB] = 1;
     CHECK_EQ(mmb_map_lost_from(map), UINT64_MAX);
-    mmb_map_note_loss_at(map, RECORD);
+    mmb_map_note_loss_at(map, RECORD, KEPT);
     CHECK_EQ(record_of(fd), 0);
+    CHECK_EQ(mmb_loss_offset(KEPT), UINT64_MAX);
     mmb_map_set_poison(map, EIO);
     CHECK_EQ(mmb_map_lost_from(map), UINT64_MAX);
     mmb_map_base(map)[500 * MIB + 7] = 1; /* poisoned: it does not grow any more */
     CHECK_EQ(mmb_map_lost_from(map), 500 * MIB);
-    CHECK_EQ(record_of(fd), 500 * MIB);
+    CHECK_EQ(mmb_loss_offset(record_of(fd)), 500 * MIB);
+    CHECK_EQ(record_of(fd) & (((uint64_t)1 << MMB_LOSS_KEPT_BITS) - 1), KEPT);
     mmb_map_free(map);
     close(fd);
 }

@@ -85,7 +85,7 @@ static void refused(void)
     CHECK(ftruncate(fd, 12) == 0);
     refuse(fd, "too short");
     CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
-    refuse(fd, "impossible number");
+    refuse(fd, "larger than segments can be");
     put32(bytes + 4, 0);
     CHECK(pwrite(fd, bytes, sizeof bytes, 0) == sizeof bytes);
     refuse(fd, "impossible number");
