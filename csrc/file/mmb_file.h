@@ -25,6 +25,11 @@ extern "C" {
 /* The offset that a record tells of; UINT64_MAX if nothing was lost. Handler: yes. */
 uint64_t mmb_loss_offset(uint64_t record);
 
+/* Copy [offset, end) of the file `from` to the same place in `to`, which reads as zeros there.
+ * Zeros and holes are left out; where data lies, the file system is asked only if its answer
+ * can be relied on. Handler: no. */
+int mmb_file_copy(int from, int to, uint64_t offset, uint64_t end);
+
 /* Words for an error value, MMB_E values included; static or thread-local storage.
  * Handler: no. */
 const char *mmb_strerror(int error);

@@ -24,11 +24,19 @@ static int cut_file(mmb_map *map, uint64_t used)
 const char mmbpy_finish_doc[] =
     PyDoc_STR("_finish($self, /, size=None, *, force=False, cut=True)\n--\n\n"
               "Stop growing, cut the file to size (None: to what is used), let go of it.\n\n"
-              "Returns True when done, False if the map was closed already, or the OSError\n"
-              "that closing met: the map is closed then as well. What is raised instead\n"
+              "Returns None, or the OSError that closing met: the map is closed then as well,\n"
+              "and the same is returned whenever it is asked again. What is raised instead\n"
               "leaves the map open: BufferError with live exports, unless force, which makes\n"
               "their memory a private snapshot. With cut=False the file keeps its length.\n"
               "In a forked child the file is never touched.");
+
+PyObject *mmbpy_map_outcome(mmbpy_map *self)
+{
+    if (self->last_error != 0) {
+        return mmbpy_error(self->state, self->last_error, self->name);
+    }
+    Py_RETURN_NONE;
+}
 
 PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
 {
@@ -54,7 +62,8 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     if (begun == 0) {
-        Py_RETURN_FALSE;
+        mmbpy_map_wait_closed(self);
+        return mmbpy_map_outcome(self);
     }
 
     int error = 0;
@@ -77,9 +86,6 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
         }
     }
     Py_END_ALLOW_THREADS
-    mmbpy_map_end_close(self, used);
-    if (error != 0) {
-        return mmbpy_error(self->state, error, self->name);
-    }
-    Py_RETURN_TRUE;
+    mmbpy_map_end_close(self, used, error);
+    return mmbpy_map_outcome(self);
 }

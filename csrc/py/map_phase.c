@@ -8,6 +8,7 @@
  * map wait for the answer: they must neither find a builder closed that then stays
  * open, nor add to what the closer has just counted. */
 
+#include "file_type.h"
 #include "state.h"
 
 #include <time.h>
@@ -147,21 +148,6 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
     return 1;
 }
 
-int mmbpy_map_take_fd(mmbpy_map *self)
-{
-    int fd = self->kept_fd;
-    self->kept_fd = -1;
-    return fd;
-}
-
-void mmbpy_map_drop_fd(mmbpy_map *self)
-{
-    int fd = mmbpy_map_take_fd(self);
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
 void mmbpy_map_cancel_close(mmbpy_map *self)
 {
     atomic_store(&self->phase, MMBPY_OPEN);
@@ -182,9 +168,16 @@ void mmbpy_map_free(mmbpy_map *self)
     if (map == NULL) {
         return;
     }
+    /* What was never closed has the descriptor still. */
+    int fd;
     Py_BEGIN_ALLOW_THREADS
+    if (atomic_load(&self->phase) != MMBPY_CLOSED) {
+        mmb_map_unmap(map);
+    }
+    fd = mmb_map_take_fd(map);
     mmb_map_free(map);
     Py_END_ALLOW_THREADS
+    mmbpy_file_take_back(self->file, fd);
 }
 
 /* Freed when the last of closing and the exports is over: CLOSED is stored before
@@ -211,11 +204,12 @@ bool mmbpy_map_is_unused(const mmbpy_map *self)
     return !atomic_load(&self->segmented) && atomic_load(&self->exports) == 0;
 }
 
-void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
+void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error)
 {
     mmb_map *map = atomic_load(&self->map);
     mmb_map_get_stats(map, &self->last_stats);
     self->last_used = used;
+    self->last_error = error;
     self->early_free = !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
     bool unused = self->early_free && mmbpy_map_is_unused(self);
     Py_BEGIN_ALLOW_THREADS
@@ -225,7 +219,7 @@ void mmbpy_map_end_close(mmbpy_map *self, uint64_t used)
         mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
     }
     Py_END_ALLOW_THREADS
-    self->kept_fd = mmb_map_take_fd(map);
+    mmbpy_file_take_back(self->file, mmb_map_take_fd(map));
     atomic_store(&self->phase, MMBPY_CLOSED);
     free_if_unused(self);
 }

@@ -4,6 +4,7 @@
  * and when it may go stands in map_phase.c, closing in map_close.c, the methods that
  * use the map in map_methods.c and map_items.c. */
 
+#include "file_type.h"
 #include "state.h"
 
 #include <errno.h>
@@ -32,7 +33,6 @@ static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
         return NULL;
     }
     self->state = state;
-    self->kept_fd = -1;
     self->name = Py_NewRef(Py_None);
     return (PyObject *)self;
 }
@@ -86,9 +86,9 @@ static void raise_open_error(mmbpy_map *self, int error, mmb_limit limit, unsign
     mmbpy_raise_text(error, text, self->name);
 }
 
-static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
+static int map_file(mmbpy_map *self, const mmb_options *options, mmb_map **map)
 {
-    mmb_map *map = NULL;
+    int fd = mmbpy_file_descriptor(self->file);
     mmb_limit limit = MMB_LIMIT_NONE;
     int error;
     if (options->capacity > (uint64_t)PY_SSIZE_T_MAX - MMB_GRANULE) {
@@ -96,13 +96,38 @@ static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
         limit = MMB_LIMIT_SPACE;
     } else {
         Py_BEGIN_ALLOW_THREADS
-        error = mmb_map_open(fd, options, &map, &limit);
+        error = mmb_map_open(fd, options, map, &limit);
         Py_END_ALLOW_THREADS
     }
     if (error != 0) {
         raise_open_error(self, error, limit, options->capacity);
         return -1;
     }
+    return 0;
+}
+
+/* Map the file, and once nothing else can fail, let it have its name; where it cannot, map the
+ * one that has the name. */
+static int open_map(mmbpy_map *self, mmb_options *options)
+{
+    mmb_map *map = NULL;
+    int settled = 0;
+    while (settled == 0) {
+        options->replace = mmbpy_file_is_emptied(self->file);
+        if (map_file(self, options, &map) < 0) {
+            return -1;
+        }
+        settled = mmbpy_file_settle(self->file);
+        if (settled != 1) {
+            Py_BEGIN_ALLOW_THREADS
+            mmb_map_free(map);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    if (settled < 0) {
+        return -1;
+    }
+    mmbpy_file_lend(self->file);
     self->capacity = options->capacity;
     atomic_store(&self->map, map);
     return 0;
@@ -110,21 +135,20 @@ static int open_map(mmbpy_map *self, int fd, const mmb_options *options)
 
 static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd",      "capacity", "max_growth", "prefault",  "writeback", "hidden",
-                            "replace", "name",     "said",       "size_hint", NULL};
+    static char *names[] = {"file",   "capacity", "max_growth", "prefault", "writeback",
+                            "hidden", "said",     "size_hint",  NULL};
     mmbpy_map *self = (mmbpy_map *)object;
-    PyObject *capacity, *max_growth = NULL, *name = Py_None, *said = NULL, *size_hint = NULL;
-    int fd, prefault = 0, writeback = 0, hidden = 0, replace = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OppppOOO:Map", names, &fd, &capacity,
-                                     &max_growth, &prefault, &writeback, &hidden, &replace, &name,
+    PyObject *file, *capacity, *max_growth = NULL, *said = NULL, *size_hint = NULL;
+    int prefault = 0, writeback = 0, hidden = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OpppOO:Map", names, self->state->file_type,
+                                     &file, &capacity, &max_growth, &prefault, &writeback, &hidden,
                                      &said, &size_hint)) {
         return -1;
     }
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
                            .prefault = prefault != 0,
                            .writeback = writeback != 0,
-                           .hidden = hidden != 0,
-                           .replace = replace != 0};
+                           .hidden = hidden != 0};
     uint64_t said_bytes = 0;
     if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
         return -1;
@@ -149,10 +173,11 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->owner = (long)getpid();
+    self->file = (mmbpy_file *)Py_NewRef(file);
     PyObject *old_name = self->name;
-    self->name = Py_NewRef(name);
+    self->name = Py_NewRef(mmbpy_file_name(self->file));
     Py_DECREF(old_name);
-    int result = open_map(self, fd, &options);
+    int result = open_map(self, &options);
     atomic_store(&self->said, said_bytes);
     atomic_store(&self->phase, result == 0 ? MMBPY_OPEN : MMBPY_CLOSED);
     return result;
@@ -193,15 +218,6 @@ static void map_releasebuffer(PyObject *object, Py_buffer *Py_UNUSED(view))
 }
 
 /* ---- properties ----------------------------------------------------------- */
-
-PyDoc_STRVAR(take_fd_doc,
-             "_take_fd($self, /)\n--\n\n"
-             "After _finish, once: a descriptor of the file, or -1. The caller closes it.");
-
-static PyObject *map_take_fd(PyObject *object, PyObject *Py_UNUSED(unused))
-{
-    return PyLong_FromLong(mmbpy_map_take_fd((mmbpy_map *)object));
-}
 
 PyDoc_STRVAR(is_owner_doc, "_is_owner($self, /)\n--\n\n"
                            "False in a forked child, which must not finish the file.");
@@ -249,6 +265,13 @@ static PyObject *map_get_capacity(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *map_get_closed(PyObject *object, void *Py_UNUSED(closure))
 {
+    mmbpy_map *self = (mmbpy_map *)object;
+    bool done = self->file == NULL || mmbpy_file_has_ended(self->file);
+    return PyBool_FromLong(done && !mmbpy_map_is_open(self));
+}
+
+static PyObject *map_get_sealed(PyObject *object, void *Py_UNUSED(closure))
+{
     return PyBool_FromLong(!mmbpy_map_is_open((mmbpy_map *)object));
 }
 
@@ -274,9 +297,11 @@ static int map_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((mmbpy_map *)object)->name);
+    Py_VISIT((PyObject *)((mmbpy_map *)object)->file);
     return 0;
 }
 
+/* The file is not among it: the map has its descriptor to give back. */
 static int map_clear(PyObject *object)
 {
     Py_CLEAR(((mmbpy_map *)object)->name);
@@ -294,8 +319,8 @@ static void map_dealloc(PyObject *object)
         PyObject_ClearWeakRefs(object);
     }
     mmbpy_map_free(self);
-    mmbpy_map_drop_fd(self);
     map_clear(object);
+    Py_XDECREF((PyObject *)self->file); /* which lets go of the descriptor */
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
@@ -320,12 +345,12 @@ static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
 }
 
 PyDoc_STRVAR(map_doc,
-             "Map(fd, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-             "    hidden=False, replace=False, name=None, said=0, size_hint=0)\n--\n\n"
+             "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
+             "    hidden=False, said=0, size_hint=0)\n--\n\n"
              "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
-             "fd is duplicated; said is what its content counts at least. With hidden it is\n"
-             "only mapped when a buffer or a segment is asked for. With replace the file is\n"
-             "emptied, once nothing else can fail. size_hint is how large it may well become.");
+             "file is a File, whose descriptor the map borrows until it ends; said is what its\n"
+             "content counts at least. With hidden it is only mapped when a buffer or a segment\n"
+             "is asked for. size_hint is how large the file may well become.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
@@ -382,7 +407,6 @@ static PyMethodDef map_methods[] = {
     {"writable", answer_true, METH_NOARGS, writable_doc},
     {"seekable", answer_true, METH_NOARGS, seekable_doc},
     {"_finish", WITH_KEYWORDS(mmbpy_map_finish), METH_VARARGS | METH_KEYWORDS, mmbpy_finish_doc},
-    {"_take_fd", map_take_fd, METH_NOARGS, take_fd_doc},
     {"_is_owner", map_is_owner, METH_NOARGS, is_owner_doc},
     {"_stats", map_stats, METH_NOARGS, stats_doc},
     {"__reduce__", map_reduce, METH_NOARGS, reduce_doc},
@@ -396,6 +420,7 @@ static PyGetSetDef map_properties[] = {
      NULL},
     {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
     {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},
+    {"_sealed", map_get_sealed, NULL, "Whether it is of no use any more, closed or not.", NULL},
     {"name", map_get_name, NULL, "The file as it was given.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -19,6 +19,12 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 static int module_exec(PyObject *module)
 {
     mmbpy_state *state = PyModule_GetState(module);
+    if ((state->claims = PyDict_New()) == NULL) {
+        return -1;
+    }
+    if ((state->file_type = add_type(module, &mmbpy_file_spec)) == NULL) {
+        return -1;
+    }
     if ((state->map_type = add_type(module, &mmbpy_map_spec)) == NULL) {
         return -1;
     }
@@ -46,7 +52,8 @@ static int module_exec(PyObject *module)
     if (mmbpy_add_errors(module, state) < 0) {
         return -1;
     }
-    if (PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
+    if (PyModule_AddFunctions(module, mmbpy_file_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_log_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
@@ -67,6 +74,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     if (state == NULL) {
         return 0;
     }
+    Py_VISIT(state->claims);
+    Py_VISIT(state->file_type);
     Py_VISIT(state->map_type);
     Py_VISIT(state->window_type);
     Py_VISIT(state->segments_type);
@@ -86,6 +95,8 @@ static int module_clear(PyObject *module)
     if (state == NULL) {
         return 0;
     }
+    Py_CLEAR(state->claims);
+    Py_CLEAR(state->file_type);
     Py_CLEAR(state->map_type);
     Py_CLEAR(state->window_type);
     Py_CLEAR(state->segments_type);

@@ -15,6 +15,7 @@ typedef struct {
     PyObject_HEAD mmbpy_map *map; /* set once by __new__ */
     uint64_t segment_words;       /* the most words of one segment, unless more are needed */
     mmb_building *building;       /* owned; under the lock of the object until it is finished */
+    mmb_flaw flaw; /* what finishing found, if the map's last error is MMB_EMESSAGE */
 } mmbpy_segments;
 
 static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -277,15 +278,21 @@ PyDoc_STRVAR(finish_doc,
              "finish($self, used, /, durable=False)\n--\n\n"
              "Make the file a finished message and close the map; views stay as a snapshot.\n\n"
              "used holds the used words of each segment; None has them found from the root.\n"
-             "Returns True when done, False if the map was closed already, or the OSError or\n"
-             "InvalidMessage that finishing met: the map is closed then as well, and the\n"
-             "file unfinished.");
+             "Returns None, or the OSError or InvalidMessage that finishing met: the map is\n"
+             "closed then as well, and the file unfinished. Asked again, the same.");
+
+static PyObject *outcome(mmbpy_segments *self)
+{
+    if (self->map->last_error == MMB_EMESSAGE) {
+        return mmbpy_invalid(self->map->state, &self->flaw);
+    }
+    return mmbpy_map_outcome(self->map);
+}
 
 static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"", "durable", NULL};
     mmbpy_segments *self = (mmbpy_segments *)object;
-    mmbpy_state *state = self->map->state;
     PyObject *sequence;
     int durable = 0;
     uint32_t used[MMB_MAX_SEGMENTS];
@@ -304,34 +311,28 @@ static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwa
         return NULL;
     }
     if (begun == 0) {
-        Py_RETURN_FALSE;
+        mmbpy_map_wait_closed(self->map);
+        return outcome(self);
     }
     /* From here on next_segment refuses, and the building stays as it is. */
     if (sequence != Py_None && !used_fits(self, used, (uint32_t)given)) {
         mmbpy_map_cancel_close(self->map);
         return NULL;
     }
-    mmb_flaw flaw = {.reason = NULL};
     uint64_t file_bytes = 0;
     int error = 0;
     Py_BEGIN_ALLOW_THREADS
     bool has_far = self->building->count > 1; /* pycapnp makes none with one segment */
     error = mmb_map_poison(map);
     if (error == 0 && sequence == Py_None) {
-        error = used_from_walk(self, map, used, &has_far, &flaw);
+        error = used_from_walk(self, map, used, &has_far, &self->flaw);
     }
     if (error == 0) {
         error = mmb_message_finish_file(self->building, used, has_far, durable != 0, &file_bytes);
     }
     Py_END_ALLOW_THREADS
-    mmbpy_map_end_close(self->map, file_bytes);
-    if (error == MMB_EMESSAGE) {
-        return mmbpy_invalid(state, &flaw);
-    }
-    if (error != 0) {
-        return mmbpy_error(state, error, self->map->name);
-    }
-    Py_RETURN_TRUE;
+    mmbpy_map_end_close(self->map, file_bytes, error);
+    return outcome(self);
 }
 
 /* ---- the type ------------------------------------------------------------- */

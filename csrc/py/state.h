@@ -15,6 +15,7 @@
 #include "mmb_map.h"
 
 typedef struct {
+    PyTypeObject *file_type;
     PyTypeObject *map_type;
     PyTypeObject *window_type;
     PyTypeObject *segments_type;
@@ -25,6 +26,7 @@ typedef struct {
     PyTypeObject *gate_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
+    PyObject *claims;          /* the files that are held in this process (file_claim.c) */
 } mmbpy_state;
 
 /* ---- Map ------------------------------------------------------------------ */
@@ -54,6 +56,8 @@ typedef struct {
     PyObject_HEAD PyObject *weakrefs;
     PyObject *name;     /* for error texts; set once by __init__ */
     mmbpy_state *state; /* of the module that made the type; set once by __new__ */
+    /* Set once by __init__. It outlives the mmb_map, which hands its descriptor back to it. */
+    struct mmbpy_file *file;
 
     /* Set by __init__ before `phase` becomes OPEN; taken out with an atomic
      * exchange by whoever frees it, so that this happens once. */
@@ -77,11 +81,8 @@ typedef struct {
     /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
     mmb_stats last_stats;
     uint64_t last_used;
+    int last_error;
     bool early_free; /* the last export frees the map; else the object's end does */
-
-    /* The map's fd, kept by the closer and for it alone: the file is still locked and can
-     * be synced after the map has let go of it. -1 if the program has closed it. */
-    int kept_fd;
 } mmbpy_map;
 
 /* Who may use it, and when (map_phase.c). First: start to use the map, whatever its
@@ -115,13 +116,11 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
 bool mmbpy_map_is_unused(const mmbpy_map *self);
 
 /* Done: free the map or, while exports or windows are around, turn its memory into
- * a private snapshot. `used` is for stats. */
-void mmbpy_map_end_close(mmbpy_map *self, uint64_t used);
+ * a private snapshot. `used` is for stats, `error` what closing met, or 0. */
+void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error);
 
-/* The fd that end_close has kept, which is the caller's from now on, or -1. Only
- * for the closer. */
-int mmbpy_map_take_fd(mmbpy_map *self);
-void mmbpy_map_drop_fd(mmbpy_map *self);
+/* What closing met, for whoever asks again after an interruption: None or an exception. */
+PyObject *mmbpy_map_outcome(mmbpy_map *self);
 
 /* Not done after all: the map is open again. */
 void mmbpy_map_cancel_close(mmbpy_map *self);
@@ -186,6 +185,7 @@ bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
 
 /* ---- what each file adds to the module ------------------------------------ */
 
+extern PyType_Spec mmbpy_file_spec;
 extern PyType_Spec mmbpy_map_spec;
 extern PyType_Spec mmbpy_window_spec;
 extern PyType_Spec mmbpy_segments_spec;
@@ -194,6 +194,7 @@ extern PyType_Spec mmbpy_log_writer_spec;
 extern PyMethodDef mmbpy_log_functions[];
 extern PyType_Spec mmbpy_gate_spec;
 extern PyMethodDef mmbpy_message_functions[];
+extern PyMethodDef mmbpy_file_functions[];
 
 /* The state of the module that made `type` or a base of it. */
 mmbpy_state *mmbpy_state_of_type(PyTypeObject *type);

@@ -1,27 +1,26 @@
 """Bytes into a growing file."""
 
 import io
-import warnings
 
 from . import _core
-from ._file import open_file
+from ._output import Endings, Output
 from ._stats import Stats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from types import TracebackType
+    from collections.abc import Iterable
     from typing import NoReturn, Self
 
     from typing_extensions import Buffer
 
-    from ._file import FileLike
+    from ._output import FileLike
+    from ._output.endings import End
 
 GIB = 1 << 30
 MIB = 1 << 20
 
 
-class Builder(_core.Map):
+class Builder(_core.Map, Endings):
     r"""A file that grows as it is written, through memory or through calls.
 
     `capacity` bytes of address space are mapped over the file, which starts empty
@@ -73,6 +72,8 @@ class Builder(_core.Map):
     opened it finishes the file.
     """
 
+    _mode: str | None = None  # as long as it is not open
+
     def __init__(
         self,
         file: "FileLike",
@@ -86,31 +87,30 @@ class Builder(_core.Map):
         atomic: bool = False,
         durable: bool = False,
     ) -> None:
-        opened = open_file(file, mode, atomic)
+        output = Output.open(file, mode, atomic=atomic, holder=self)
         try:
             super().__init__(
-                opened.fd,
+                output,
                 capacity,
                 max_growth=max_growth,
                 size_hint=size_hint,
                 prefault=prefault,
                 writeback=writeback,
                 hidden=True,
-                replace=mode == "w",
-                name=opened.name,
-                said=opened.size if mode == "r+" else 0,
+                said=output.size,
             )
+            self._durable = durable
+            self._mode = mode
+            self._output = output
         except BaseException:
-            opened.undo()
+            self._finish(force=True, cut=False)
+            output.roll_back()
             raise
-        opened.park()
-        self._file = opened
-        self._durable = durable
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> str | None:
         """The mode that the builder was opened with."""
-        return self._file.mode
+        return self._mode
 
     @property
     def stats(self) -> Stats:
@@ -148,21 +148,11 @@ class Builder(_core.Map):
         >>> open("padded.bin", "rb").read()
         b'abc\x00\x00\x00\x00\x00'
         """
-        owner = self._is_owner()
-        result = self._finish(size, force=not owner)
-        if result is False:
-            return
-        self._file.unpark(self._take_fd())
-        if not owner:
-            self._file.release()
-        elif result is not True:
-            self._file.abandon()
-            raise result
-        else:
-            try:
-                self._file.publish(self._durable)
-            finally:
-                self._file.abandon()
+        self._commit(size)
+
+    def _end_content(self, end: "End", size: int | None = None) -> Exception | None:
+        force = end != "finish" or not self._is_owner()
+        return self._finish(size, force=force, cut=end != "drop")
 
     def discard(self) -> None:
         """Give the file up and close, whether or not views are alive.
@@ -179,61 +169,12 @@ class Builder(_core.Map):
         >>> os.path.exists("scratch.bin")
         False
         """
-        if self.closed:
-            return
-        owner = self._is_owner()
-        keep = self.mode == "r+" and not self._file.atomic
-        if self._finish(force=True, cut=keep) is False:
-            return
-        self._file.unpark(self._take_fd())
-        try:
-            if owner:
-                self._file.discard()
-        finally:
-            self._file.release()
-
-    def _leave(self, error: BaseException | None) -> None:
-        """Close because of an error elsewhere, or of being dropped; never raise."""
-        try:
-            if self._file.atomic:
-                self.discard()
-                return
-            result = self._finish(force=True)
-            if result is False:
-                return
-            self._file.unpark(self._take_fd())
-            self._file.abandon()
-            if isinstance(result, BaseException):
-                raise result
-        except Exception as problem:
-            if error is not None:
-                error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
+        super().discard()
 
     def __enter__(self) -> "Self":
         self.tell()  # raises if the builder is closed or poisoned
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
-        if error is None:
-            self.close()
-        elif not self.closed:
-            self._leave(error)
-
-    # As a default, `warn` is there even when the interpreter is clearing modules.
-    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
-        if not self.closed:
-            try:
-                warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
-            finally:  # a warning may be an error
-                self._leave(None)
-
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        opened = getattr(self, "_file", None)  # None if it could not be opened
-        mode = opened.mode if opened is not None else None
-        return f"<{type(self).__name__} {self.name!r} mode={mode!r} {state}>"
+        return f"<{type(self).__name__} {self.name!r} mode={self._mode!r} {state}>"

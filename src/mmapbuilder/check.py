@@ -1,11 +1,9 @@
 """Checking finished messages, finishing unfinished ones."""
 
-import errno
-import fcntl
 import os
 
 from . import _core
-from ._file import open_regular
+from ._output import lock_to_change, open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,12 +95,7 @@ def recover(path: "Path", *, durable: bool = False) -> Report:
     name = os.fspath(path)
     fd = open_regular(name, os.O_RDWR)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(
-                errno.EWOULDBLOCK, "locked: a builder is at work on this file", name
-            ) from None
+        lock_to_change(fd, name)
         return Report(*_core.recover(fd, name, durable))
     finally:
         os.close(fd)

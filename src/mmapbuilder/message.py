@@ -1,26 +1,24 @@
 """One Cap'n Proto message, built in place in its file."""
 
-import warnings
-
 from . import _core, _pycapnp
-from ._file import open_file
 from ._gate import gated
+from ._output import Endings, Output
 from ._stats import Stats
 from .builder import GIB, MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Iterator, Sequence
     from typing import Any, Self, SupportsIndex
 
-    from ._file import FileLike, Name
+    from ._output import FileLike, Name
+    from ._output.endings import End
     from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
 
 
-class MessageBuilder:
+class MessageBuilder(Endings):
     """A Cap'n Proto message that lives in its file from the first byte.
 
     pycapnp builds in memory that is the mapped file, which grows as objects are
@@ -63,7 +61,10 @@ class MessageBuilder:
     _map: _core.Map | None = None
     _segments: _core.Segments | None = None
     _final: Stats | None = None
+    _failure: Exception | None = None  # that the content cannot be finished, found before that
     _schema: "Any" = None
+    _name: "Name | None" = None
+    _mode: str | None = None
 
     def __init__(
         self,
@@ -85,25 +86,6 @@ class MessageBuilder:
                 "read it with open_message() and build a new one, or recover() an unfinished one"
             )
         entries = _core.table_entries(capacity, segment_words)
-        opened = open_file(file, mode, atomic)
-        try:
-            core = _core.Map(
-                opened.fd,
-                capacity,
-                max_growth=max_growth,
-                size_hint=size_hint,
-                prefault=prefault,
-                writeback=writeback,
-                replace=mode == "w",
-                name=opened.name,
-            )
-            segments = _core.Segments(core, entries, segment_words, durable)
-        except BaseException:
-            opened.undo()
-            raise
-        opened.park()
-        self._file = opened
-        self._durable = durable
         self._capacity = capacity
         self._segment_words = segment_words
         self._message: Any = None
@@ -111,8 +93,27 @@ class MessageBuilder:
         self._dtypes: dict[Any, Any] = {}
         self._mixed = False
         self._gate = _core.Gate()
-        self._segments = segments
-        self._map = core
+        self._mode = mode
+        self._durable = durable
+        output = Output.open(file, mode, atomic=atomic, holder=self)
+        self._name = output.name
+        try:
+            core = self._map = _core.Map(
+                output,
+                capacity,
+                max_growth=max_growth,
+                size_hint=size_hint,
+                prefault=prefault,
+                writeback=writeback,
+            )
+            self._segments = _core.Segments(core, entries, segment_words, durable)
+            self._output = output
+        except BaseException:
+            if self._map is not None:
+                self._map._finish(force=True, cut=False)
+            self._map = self._segments = self._output = None
+            output.roll_back()
+            raise
 
     # ---- building ----
     #
@@ -456,20 +457,20 @@ class MessageBuilder:
         return self._capacity
 
     @property
-    def name(self) -> "Name":
+    def name(self) -> "Name | None":
         """The file as it was given."""
-        return self._file.name
+        return self._name
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> str | None:
         """The mode that the builder was opened with."""
-        return self._file.mode
+        return self._mode
 
     @property
     def closed(self) -> bool:
         """Whether close or discard was called."""
-        core = self._map
-        return core is None or core.closed
+        output = self._output
+        return output is None or output.ended
 
     @property
     def size(self) -> int:
@@ -516,30 +517,22 @@ class MessageBuilder:
                 handler, a generator or a finalizer wanted to close what it interrupts.
                 Nothing has changed.
         """
+        self._commit()
+
+    def _end_content(self, end: "End", *how: "Any") -> Exception | None:
         core = self._map
         segments = self._segments
         if core is None or segments is None:
-            return
-        if not core._is_owner():
-            self._release()
-            return
-        try:
-            used = self._used_words(segments)
-            result: bool | Exception = segments.finish(used, self._durable)
-        except Exception as error:
-            result = error.with_traceback(None)  # its frames would keep the memory
-            if core._finish(force=True, cut=False) is False:
-                return
-        if result is False:
-            return
-        self._forget(core)
-        del core, segments  # as would this one
-        try:
-            if result is not True:
-                raise result
-            self._file.publish(self._durable)
-        finally:
-            self._file.abandon()
+            return None
+        if end == "finish" and core._is_owner() and self._failure is None:
+            try:
+                # A map that is sealed was finished before an interruption; it says how.
+                used = None if core._sealed else self._used_words(segments)
+                return segments.finish(used, self._durable)
+            except Exception as error:
+                self._failure = error.with_traceback(None)  # its frames would keep the memory
+        core._finish(force=True, cut=False)
+        return self._failure
 
     def _used_words(self, segments: _core.Segments) -> list[int] | None:
         if self._mixed:
@@ -562,68 +555,29 @@ class MessageBuilder:
         emptied; the target of an atomic builder is untouched. Waits, and raises
         RuntimeError, as `close` does.
         """
-        core = self._map
-        if core is None:
-            return
-        owner = core._is_owner()
-        if core._finish(force=True, cut=False) is False:
-            return
-        self._forget(core)
+        super().discard()
+
+    def _leave(self, error: BaseException | None) -> None:
         try:
-            if owner:
-                self._file.discard()
-        finally:
-            self._file.release()
+            self._gate.run("close", super()._leave, error)
+        except RuntimeError as problem:  # it is at work in this very thread
+            if error is not None:
+                error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
 
-    def _forget(self, core: _core.Map) -> None:
+    def _forget(self) -> None:
         """Drop the memory, which lives on under pycapnp's objects if there are any."""
-        self._file.unpark(core._take_fd())
-        self._final = Stats(*core._stats())
-        self._map = self._segments = self._message = self._root = None
-
-    def _release(self) -> None:
-        """Close, but leave the file unfinished, as if the process had ended."""
         core = self._map
-        if core is None or core._finish(force=True, cut=False) is False:
-            return
-        self._forget(core)
-        self._file.abandon()
+        if core is not None:
+            self._final = Stats(*core._stats())
+        self._map = self._segments = self._message = self._root = None
 
     def __enter__(self) -> "Self":
         self._open_map().tell()  # raises if the builder is poisoned
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
-        if error is None:
-            self.close()
-            return
-        try:
-            self._gate.run("close", self._release)
-        except Exception as problem:
-            error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
-
-    # As a default, `warn` is there even when the interpreter is clearing modules.
-    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
-        core = self._map
-        if core is not None and not core.closed:
-            try:
-                warn(f"message was never finished: {self!r}", ResourceWarning, 2, self)
-            finally:  # a warning may be an error
-                try:
-                    self._gate.run("close", self._release)
-                except Exception:
-                    pass
-
     def __reduce__(self) -> "str | tuple[Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
-        opened = getattr(self, "_file", None)
         state = "closed" if self.closed else "unfinished"
-        name, mode = (opened.name, opened.mode) if opened is not None else (None, None)
-        return f"<{type(self).__name__} {name!r} mode={mode!r} {state}>"
+        return f"<{type(self).__name__} {self._name!r} mode={self._mode!r} {state}>"

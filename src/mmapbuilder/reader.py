@@ -3,7 +3,7 @@
 import os
 
 from . import _core, _pycapnp
-from ._file import open_regular
+from ._output import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

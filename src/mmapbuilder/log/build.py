@@ -30,6 +30,7 @@ class Build:
         self._log = log
         self._schema = schema
         self._map: _core.Map | None = None
+        self._file: _core.File | None = None
         self._message: Any = None
         self._root: Any = None
         self._sizes: list[int] = []  # full sizes, in words
@@ -42,9 +43,9 @@ class Build:
         log = self._log
         self._start = log._begin(_FIRST_REACH)
         try:
-            self._map = _core.Map(
-                log._file.fd, log._capacity, max_growth=2 * MIB, name=log.name, said=self._start
-            )
+            self._file = _core.File(log.name, "r+")  # not locked: the log has the lock
+            self._file.duplicate(log._output.fileno())
+            self._map = _core.Map(self._file, log._capacity, max_growth=2 * MIB, said=self._start)
             self._message = _pycapnp.message_builder(self._allocate)
             self._root = self._message.init_root(self._schema)
         except BaseException:
@@ -107,4 +108,6 @@ class Build:
         self._message = self._root = None
         if core is not None:
             core._finish(force=True, cut=False)
+        if self._file is not None:
+            self._file.keep()
         self._log._abandon()

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from .. import _core, _pycapnp
-from .._file import open_regular
+from .._output import open_regular
 from .index_file import make_index, open_index
 from .unpack import is_packed, unpack
 

@@ -4,7 +4,7 @@ import os
 import warnings
 
 from .. import _core, _pycapnp
-from .._file import open_file
+from .._output import Output
 from .build import Build
 from .index_file import index_path, make_index, open_index
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, NamedTuple, Self
 
-    from .._file import FileLike, Name, OpenFile
+    from .._output import FileLike, Name
 
     class LogStats(NamedTuple):
         """What a log's writer has done so far; bytes unless said otherwise."""
@@ -107,27 +107,28 @@ class MessageLog(_core.LogWriter):
         self._capacity = capacity
         self._warned = False
         self._closed = True
-        self._file = opened = _open(file, mode)
+        self._output = output = _open(file, mode, self)
         self._mode = mode
         try:
-            self._path = _path_of(opened.name) if index else None
-            reader = _look(opened, mode)
-            index_fd = _open_index(self._path, opened.fd, reader)
+            self._path = _path_of(output.name) if index else None
+            output.settle()
+            reader = _look(output, mode)
+            index_fd = _open_index(self._path, output.fileno(), reader)
             try:
                 super().__init__(
-                    opened.fd,
+                    output.fileno(),
                     index_fd,
                     len(reader),
                     reader.committed,
                     capacity,
                     writeback,
-                    opened.name,
+                    output.name,
                 )
             finally:
                 if index_fd >= 0:
                     os.close(index_fd)
         except BaseException:
-            opened.undo()
+            output.roll_back()
             raise
         self._closed = False
         _remember(self)
@@ -239,7 +240,7 @@ class MessageLog(_core.LogWriter):
             ValueError: the log is closed.
         """
         len(self)
-        copy = os.dup(self._file.fd)  # another thread may close the log meanwhile
+        copy = os.dup(self._output.fileno())  # another thread may close the log meanwhile
         try:
             os.fsync(copy)
         finally:
@@ -248,7 +249,7 @@ class MessageLog(_core.LogWriter):
     @property
     def name(self) -> "Name":
         """The file as it was given."""
-        return self._file.name
+        return self._output.name
 
     @property
     def mode(self) -> str:
@@ -286,7 +287,7 @@ class MessageLog(_core.LogWriter):
         """Close the log, and remove the file and its index if the log made them."""
         if self._closed:
             return
-        made = self._file.created
+        made = self._output.made
         self._end(not made, remove=made)
 
     def _end(self, cut: bool, remove: bool = False) -> None:
@@ -297,11 +298,11 @@ class MessageLog(_core.LogWriter):
         try:
             self._close(cut)
             if remove:
-                self._file.discard()
+                self._output.remove()
                 if self._path is not None:
                     os.unlink(index_path(self._path))
         finally:
-            self._file.release()
+            self._output.keep()
 
     def __enter__(self) -> "Self":
         len(self)
@@ -335,7 +336,7 @@ class MessageLog(_core.LogWriter):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
-        opened = getattr(self, "_file", None)
+        opened = getattr(self, "_output", None)
         state = "closed" if getattr(self, "_closed", True) else f"{len(self)} messages"
         name = opened.name if opened is not None else None
         return f"<{type(self).__name__} {name!r} {state}>"
@@ -344,18 +345,18 @@ class MessageLog(_core.LogWriter):
 # ---- opening ---------------------------------------------------------------------------
 
 
-def _open(file: "FileLike", mode: str) -> "OpenFile":
+def _open(file: "FileLike", mode: str, log: MessageLog) -> Output:
     if mode not in ("a", "w", "x"):
         raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
     if mode != "a":
-        return open_file(file, mode, False)
+        return Output.open(file, mode, holder=log)
     while True:
         try:
-            return open_file(file, "r+", False)
+            return Output.open(file, "r+", holder=log)
         except FileNotFoundError:
             pass
         try:
-            return open_file(file, "x", False)
+            return Output.open(file, "x", holder=log)
         except FileExistsError:
             pass
 
@@ -364,15 +365,15 @@ def _path_of(name: "Name") -> "str | bytes | None":
     return None if isinstance(name, int) else os.path.abspath(name)
 
 
-def _look(opened: "OpenFile", mode: str) -> _core.LogReader:
+def _look(output: Output, mode: str) -> _core.LogReader:
     """See what messages the file holds, and warn if more than that will be dropped."""
-    name = opened.name
+    name = output.name
     if mode == "w":
-        os.ftruncate(opened.fd, 0)
+        os.ftruncate(output.fileno(), 0)
     index_fd = -1 if isinstance(name, int) else open_index(name)
     try:
         shown = str(name) if isinstance(name, int) else os.fsdecode(name)
-        reader = _core.LogReader(opened.fd, index_fd, shown)
+        reader = _core.LogReader(output.fileno(), index_fd, shown)
     finally:
         if index_fd >= 0:
             os.close(index_fd)

@@ -1,0 +1,91 @@
+/* file_claim.c - which files are held in this process, and by which `_core.File`.
+ *
+ * flock tells builders apart only if they opened the file themselves: two that share a
+ * descriptor also share its lock. So each module has a table of the files that are held, from
+ * (device, inode) to a weak reference. A claim counts as long as its file is alive and has not
+ * ended: nothing can be left behind. */
+
+#include "file_type.h"
+
+
+/* The file that holds `key`, as a new reference; NULL if nobody does. */
+static mmbpy_file *holder_of(mmbpy_state *state, PyObject *key)
+{
+    PyObject *reference = PyDict_GetItemWithError(state->claims, key);
+    PyObject *other = reference != NULL ? PyObject_CallNoArgs(reference) : NULL;
+    if (other == Py_None) {
+        Py_CLEAR(other);
+    }
+    return (mmbpy_file *)other;
+}
+
+static bool is_in_the_way(const mmbpy_file *self, const mmbpy_file *other)
+{
+    if (other == self || atomic_load(&other->phase) == MMBPY_FILE_ENDED) {
+        return false;
+    }
+    /* What a fork has inherited: whether its builder is still at work, flock knows, unless
+     * its descriptor was inherited as well. */
+    return mmbpy_file_is_owner(other) || self->path == NULL;
+}
+
+/* Enter `self` under its device and inode. 1, or 0 and the file that is in the way in *other,
+ * or -1 with an exception. */
+int mmbpy_file_enter_claim(mmbpy_file *self, PyObject **other)
+{
+    PyObject *reference = PyWeakref_NewRef((PyObject *)self, NULL);
+    PyObject *claim = reference == NULL ? NULL
+                                        : Py_BuildValue("((KK)N)", (unsigned long long)self->device,
+                                                        (unsigned long long)self->inode, reference);
+    if (claim == NULL) {
+        return -1;
+    }
+    PyObject *key = PyTuple_GetItem(claim, 0);
+    int result = 1;
+    mmbpy_file *holder;
+    MMBPY_LOCK(self->state->claims);
+    holder = holder_of(self->state, key);
+    if (PyErr_Occurred()) {
+        result = -1;
+    } else if (holder != NULL && is_in_the_way(self, holder)) {
+        result = 0;
+    } else if (PyDict_SetItem(self->state->claims, key, PyTuple_GetItem(claim, 1)) < 0) {
+        result = -1;
+    }
+    MMBPY_UNLOCK();
+    if (result == 1) {
+        self->claim = claim;
+    } else {
+        Py_DECREF(claim);
+    }
+    if (result == 0) {
+        *other = (PyObject *)holder;
+    } else {
+        Py_XDECREF((PyObject *)holder);
+    }
+    return result;
+}
+
+void mmbpy_file_drop_claim(mmbpy_file *self)
+{
+    PyObject *claim = self->claim, *claims = self->state->claims;
+    if (claim == NULL) {
+        return;
+    }
+    self->claim = NULL;
+    if (claims == NULL) { /* the module has been cleared */
+        Py_DECREF(claim);
+        return;
+    }
+    PyObject *type, *value, *traceback; /* it may be on the way out of a failure */
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *key = PyTuple_GetItem(claim, 0);
+    MMBPY_LOCK(claims);
+    if (PyDict_GetItemWithError(claims, key) == PyTuple_GetItem(claim, 1)) {
+        PyDict_DelItem(claims, key);
+    }
+    MMBPY_UNLOCK();
+    PyErr_Restore(type, value, traceback);
+    Py_DECREF(claim);
+}
+

@@ -1,0 +1,464 @@
+/* file_end.c - the endings of a file: `commit`, `keep`, `remove`, `roll_back`.
+ *
+ * Each is one step, whatever it has to do: when it returns or raises, the file has ended. The
+ * first thread that ends a file does it; others wait for it and do nothing. */
+
+#include "file_type.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+bool mmbpy_file_is_owner(const mmbpy_file *self)
+{
+    return self->owner == (long)getpid();
+}
+
+/* ---- descriptor and lock ------------------------------------------------------ */
+
+static void close_descriptor(mmbpy_file *self)
+{
+    int fd = atomic_exchange(&self->fd, -1);
+    if (fd < 0) {
+        return;
+    }
+    /* By hand, since the lock belongs to what the program's own descriptor refers to as well.
+     * A forked child shares it too, but it is not the child's to give up. */
+    if (self->locked && mmbpy_file_is_owner(self)) {
+        flock(fd, LOCK_UN);
+    }
+    close(fd);
+}
+
+/* Close, unlock, forget: names stay. */
+void mmbpy_file_let_go(mmbpy_file *self)
+{
+    Py_BEGIN_ALLOW_THREADS
+    close_descriptor(self);
+    Py_END_ALLOW_THREADS
+    self->locked = false;
+    self->origin = MMBPY_FOUND;
+    free(self->temporary);
+    self->temporary = NULL;
+    mmbpy_file_drop_claim(self);
+}
+
+int mmbpy_file_descriptor(const mmbpy_file *self)
+{
+    return atomic_load(&self->fd);
+}
+
+PyObject *mmbpy_file_name(const mmbpy_file *self)
+{
+    return self->name;
+}
+
+bool mmbpy_file_has_ended(const mmbpy_file *self)
+{
+    return atomic_load(&self->phase) == MMBPY_FILE_ENDED;
+}
+
+bool mmbpy_file_is_emptied(const mmbpy_file *self)
+{
+    return self->mode == 'w' && self->origin == MMBPY_FOUND;
+}
+
+void mmbpy_file_take_back(mmbpy_file *self, int fd)
+{
+    if (fd < 0) {
+        return;
+    }
+    int old = atomic_exchange(&self->fd, fd);
+    if (old >= 0) {
+        close(old); /* it has the same lock as `fd` */
+    }
+    if (mmbpy_file_has_ended(self)) {
+        close_descriptor(self);
+    }
+}
+
+/* ---- names ---------------------------------------------------------------------- */
+
+/* Whether the file is what stands at `path`. */
+bool mmbpy_file_is_at(const mmbpy_file *self, const char *path, bool follow)
+{
+    struct stat there;
+    int error = follow ? stat(path, &there) : lstat(path, &there);
+    return error == 0 && there.st_dev == self->device && there.st_ino == self->inode;
+}
+
+static int unlink_if_ours(const mmbpy_file *self, const char *path)
+{
+    if (!mmbpy_file_is_owner(self) || !mmbpy_file_is_at(self, path, false)) {
+        return 0;
+    }
+    return unlink(path) == 0 ? 0 : errno;
+}
+
+static void forget_temporary(mmbpy_file *self)
+{
+    self->origin = MMBPY_MADE;
+    free(self->temporary);
+    self->temporary = NULL;
+}
+
+static int remove_temporary(mmbpy_file *self)
+{
+    if (self->origin != MMBPY_TEMPORARY) {
+        return 0;
+    }
+    int error = unlink_if_ours(self, self->temporary);
+    self->origin = MMBPY_FOUND;
+    return error;
+}
+
+static int rename_without_replacing(const char *from, const char *to)
+{
+    if (linkat(AT_FDCWD, from, AT_FDCWD, to, 0) == 0) {
+        return unlink(from) == 0 ? 0 : errno;
+    }
+    if (errno == EEXIST) {
+        return errno;
+    }
+    /* There are no hard links here: claim the name, then replace the claim. */
+    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return errno;
+    }
+    close(fd);
+    return rename(from, to) == 0 ? 0 : errno;
+}
+
+/* From the temporary name to the path. ESTALE if the temporary name was taken away. */
+static int take_name(mmbpy_file *self)
+{
+    if (self->origin != MMBPY_TEMPORARY) {
+        return 0;
+    }
+    if (!mmbpy_file_is_at(self, self->temporary, false)) {
+        return ESTALE;
+    }
+    int error = 0;
+    if (self->mode == 'x') {
+        error = rename_without_replacing(self->temporary, self->path);
+    } else if (rename(self->temporary, self->path) != 0) {
+        error = errno;
+    }
+    if (error == 0) {
+        forget_temporary(self);
+    }
+    return error;
+}
+
+static void release_target(mmbpy_file *self)
+{
+    mmbpy_file *target = self->target;
+    self->target = NULL;
+    if (target != NULL) {
+        mmbpy_file_let_go(target);
+        atomic_store(&target->phase, MMBPY_FILE_ENDED);
+        Py_DECREF((PyObject *)target);
+    }
+}
+
+void mmbpy_file_fall_back(mmbpy_file *self)
+{
+    mmbpy_file *old = self->target;
+    Py_BEGIN_ALLOW_THREADS
+    remove_temporary(self);
+    close_descriptor(self);
+    Py_END_ALLOW_THREADS
+    free(self->temporary);
+    self->temporary = NULL;
+    mmbpy_file_drop_claim(self);
+    self->origin = MMBPY_FOUND;
+    self->device = old->device;
+    self->inode = old->inode;
+    self->locked = old->locked;
+    old->locked = false;
+    atomic_store(&self->fd, atomic_exchange(&old->fd, -1)); /* its claim stays until the end */
+}
+
+int mmbpy_file_settle(mmbpy_file *self)
+{
+    int error;
+    if (self->origin != MMBPY_TEMPORARY || self->atomic) {
+        return 1;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    error = take_name(self);
+    Py_END_ALLOW_THREADS
+    if (error == 0) {
+        release_target(self);
+        return 1;
+    }
+    if (self->target->shared) { /* it must not be changed itself */
+        mmbpy_raise(self->state, error, self->name);
+        return -1;
+    }
+    mmbpy_file_fall_back(self);
+    return 0;
+}
+
+void mmbpy_file_lend(mmbpy_file *self)
+{
+    self->lent = true;
+    int fd = atomic_exchange(&self->fd, -1);
+    if (fd >= 0) {
+        close(fd); /* and keep the lock, which the map's duplicate has as well */
+    }
+}
+
+/* ---- the endings ---------------------------------------------------------------- */
+
+typedef struct {
+    int error;        /* an errno; 0 if all is well */
+    const char *text; /* what the system does not say; may be NULL */
+    bool temporary;   /* it is about the temporary name */
+} failure;
+
+static void pause_briefly(void)
+{
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 50000};
+    Py_BEGIN_ALLOW_THREADS
+    nanosleep(&pause, NULL);
+    Py_END_ALLOW_THREADS
+}
+
+/* True for the one that is to end the file; false, when that is over, for all others. */
+static bool begin_ending(mmbpy_file *self)
+{
+    int seen = MMBPY_FILE_OPEN;
+    while (!atomic_compare_exchange_strong(&self->phase, &seen, MMBPY_FILE_ENDING)) {
+        if (seen == MMBPY_FILE_ENDED) {
+            return false;
+        }
+        if (!mmbpy_file_is_owner(self)) { /* forked in the middle: who is ending it is not here */
+            return true;
+        }
+        pause_briefly();
+        seen = MMBPY_FILE_OPEN;
+    }
+    return true;
+}
+
+/* What all endings come to. */
+static void end(mmbpy_file *self)
+{
+    mmbpy_file_let_go(self);
+    release_target(self);
+    atomic_store(&self->phase, MMBPY_FILE_ENDED);
+}
+
+static int sync_descriptor(int fd)
+{
+    return fsync(fd) == 0 ? 0 : errno;
+}
+
+/* Give the file its name, and let name and content reach the device. */
+static failure publish_durably(mmbpy_file *self)
+{
+    int fd = atomic_load(&self->fd);
+    if (fd < 0) {
+        return (failure){EBADF, "the program has closed the descriptor", false};
+    }
+    int error = sync_descriptor(fd);
+    if (error != 0 || self->path == NULL || self->origin == MMBPY_FOUND) {
+        return (failure){.error = error};
+    }
+    /* Opened first: what fails here must not find the target replaced. */
+    const char *slash = strrchr(self->path, '/');
+    char *name = strndup(self->path, slash > self->path ? (size_t)(slash - self->path) : 1);
+    if (name == NULL) {
+        return (failure){.error = ENOMEM};
+    }
+    int directory = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    error = directory < 0 ? errno : take_name(self);
+    free(name);
+    if (directory < 0) {
+        return (failure){.error = error};
+    }
+    if (error == 0) {
+        error = sync_descriptor(directory);
+    }
+    close(directory);
+    return (failure){.error = error};
+}
+
+static failure publish(mmbpy_file *self, bool durable)
+{
+    failure met = {.error = 0};
+    if (durable) {
+        met = publish_durably(self);
+    } else {
+        met.error = take_name(self);
+    }
+    if (met.error == ESTALE && self->origin == MMBPY_TEMPORARY) {
+        met = (failure){ENOENT, "the temporary file was taken away", true};
+    }
+    return met;
+}
+
+static PyObject *raise_failure(mmbpy_file *self, failure met, PyObject *temporary)
+{
+    if (met.text == NULL) {
+        return mmbpy_raise(self->state, met.error, self->name);
+    }
+    PyObject *name = met.temporary && temporary != NULL ? temporary : self->name;
+    return mmbpy_raise_text(met.error, PyUnicode_FromString(met.text), name);
+}
+
+const char mmbpy_commit_doc[] = PyDoc_STR(
+             "commit($self, error, durable, /)\n--\n\n"
+             "Give the finished file its name, with durable on the device, and let go of it.\n\n"
+             "With an error in place of None the file is kept as it is, a temporary one\n"
+             "removed, and the error raised. In a forked child the file is only let go of.\n"
+             "Whatever is raised, the file has ended. Again: nothing.");
+
+PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    PyObject *error;
+    int durable;
+    if (!PyArg_ParseTuple(args, "Op:commit", &error, &durable)) {
+        return NULL;
+    }
+    if (!begin_ending(self)) {
+        Py_RETURN_NONE;
+    }
+    failure met = {.error = 0};
+    PyObject *temporary = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    if (error == Py_None && mmbpy_file_is_owner(self)) {
+        met = publish(self, durable != 0);
+    }
+    Py_END_ALLOW_THREADS
+    if (met.temporary) {
+        temporary = PyUnicode_DecodeFSDefault(self->temporary);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    remove_temporary(self); /* what is raised is more important than that */
+    Py_END_ALLOW_THREADS
+    end(self);
+    if (error != Py_None) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    } else if (met.error != 0) {
+        raise_failure(self, met, temporary);
+    }
+    Py_XDECREF(temporary);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* An ending that may have removed a file. */
+static PyObject *end_with(mmbpy_file *self, int error)
+{
+    end(self);
+    return error == 0 ? Py_NewRef(Py_None) : mmbpy_raise(self->state, error, self->name);
+}
+
+const char mmbpy_keep_doc[] = PyDoc_STR( "keep($self, /)\n--\n\n"
+                       "Leave the file as it is, remove a temporary one, and let go of it.");
+
+PyObject *mmbpy_file_keep(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    if (!begin_ending(self)) {
+        Py_RETURN_NONE;
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = remove_temporary(self);
+    Py_END_ALLOW_THREADS
+    return end_with(self, error);
+}
+
+static int remove_file(mmbpy_file *self)
+{
+    if (!mmbpy_file_is_owner(self)) {
+        return 0;
+    }
+    if (self->origin == MMBPY_TEMPORARY) {
+        return remove_temporary(self);
+    }
+    if (self->mode == 'r') {
+        return 0;
+    }
+    if (self->path != NULL) {
+        return unlink_if_ours(self, self->path);
+    }
+    int fd = atomic_load(&self->fd);
+    return fd < 0 || ftruncate(fd, 0) == 0 ? 0 : errno;
+}
+
+const char mmbpy_remove_doc[] = PyDoc_STR( "remove($self, /)\n--\n\n"
+                         "Remove the file if it has a name, empty it if it was given as a\n"
+                         "descriptor, and let go of it. In mode 'r+' it is left as it is.");
+
+PyObject *mmbpy_file_remove(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    if (!begin_ending(self)) {
+        Py_RETURN_NONE;
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = remove_file(self);
+    Py_END_ALLOW_THREADS
+    return end_with(self, error);
+}
+
+/* Remove what was made, if it was locked: without the lock it may be in use already, somebody
+ * was quick to find it. */
+static void unmake(mmbpy_file *self)
+{
+    if (!self->locked) {
+        return;
+    }
+    if (self->origin == MMBPY_TEMPORARY) {
+        unlink_if_ours(self, self->temporary);
+    } else if (self->origin == MMBPY_MADE) {
+        unlink_if_ours(self, self->path);
+    }
+}
+
+const char mmbpy_roll_back_doc[] = PyDoc_STR( "roll_back($self, /)\n--\n\n"
+                            "Leave things as they were before the file was opened.");
+
+PyObject *mmbpy_file_roll_back(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    if (begin_ending(self)) {
+        Py_BEGIN_ALLOW_THREADS
+        unmake(self);
+        Py_END_ALLOW_THREADS
+        end(self);
+    }
+    Py_RETURN_NONE;
+}
+
+/* Of use where an interruption came between two steps of a builder. What was lent may have
+ * content: that is kept. */
+void mmbpy_file_give_back(mmbpy_file *self)
+{
+    if (atomic_load(&self->phase) == MMBPY_FILE_ENDED) {
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    if (self->lent) {
+        remove_temporary(self);
+    } else {
+        unmake(self);
+    }
+    Py_END_ALLOW_THREADS
+    end(self);
+}
+

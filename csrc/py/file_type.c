@@ -1,0 +1,415 @@
+/* file_type.c - `_core.File`: opening and locking a file, and the type itself (see file_type.h).
+ *
+ * What is to be opened, and under which name, is decided in Python (`_output`). Here stand the
+ * steps that must not be torn apart; those that end a file stand in file_end.c. */
+
+#include "file_type.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+/* Take `fd`, or the error in errno, if the system has given one. */
+static int accept_descriptor(mmbpy_file *self, int fd)
+{
+    struct stat status;
+    if (fd < 0) {
+        return errno;
+    }
+    if (fstat(fd, &status) != 0) {
+        int error = errno;
+        close(fd);
+        return error;
+    }
+    self->device = status.st_dev;
+    self->inode = status.st_ino;
+    atomic_store(&self->fd, fd);
+    return 0;
+}
+
+static bool may_be_opened(const mmbpy_file *self)
+{
+    if (atomic_load(&self->fd) < 0 && atomic_load(&self->phase) == MMBPY_FILE_OPEN) {
+        return true;
+    }
+    PyErr_SetString(PyExc_ValueError, "the file was opened before");
+    return false;
+}
+
+PyDoc_STRVAR(open_path_doc,
+             "open_path($self, path, flags, mode=0o600, *, temporary=False)\n--\n\n"
+             "Open path. With O_EXCL among flags the file is made, and a name that is to be\n"
+             "removed if the file is not kept: a temporary one, or else the file's path.");
+
+static PyObject *file_open_path(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path", "flags", "mode", "temporary", NULL};
+    mmbpy_file *self = (mmbpy_file *)object;
+    PyObject *path, *encoded = NULL;
+    int flags, mode = 0600, temporary = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|i$p:open_path", names, &path, &flags, &mode,
+                                     &temporary) ||
+        !may_be_opened(self) || !PyUnicode_FSConverter(path, &encoded)) {
+        return NULL;
+    }
+    const char *name = PyBytes_AsString(encoded);
+    char *kept = temporary ? strdup(name) : NULL;
+    int error = temporary && kept == NULL ? ENOMEM : 0;
+    while (error == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        error = accept_descriptor(
+            self, open(name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, (mode_t)mode));
+        if (error == 0 && (flags & O_EXCL) != 0) {
+            self->origin = temporary ? MMBPY_TEMPORARY : MMBPY_MADE;
+            self->temporary = kept;
+            kept = NULL;
+        }
+        Py_END_ALLOW_THREADS
+        if (error != EINTR) {
+            break;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            break;
+        }
+        error = 0;
+    }
+    free(kept);
+    Py_DECREF(encoded);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(duplicate_doc, "duplicate($self, fd, /)\n--\n\n"
+                            "Take a duplicate of the program's descriptor.");
+
+static PyObject *file_duplicate(PyObject *object, PyObject *args)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    int fd;
+    if (!PyArg_ParseTuple(args, "i:duplicate", &fd) || !may_be_opened(self)) {
+        return NULL;
+    }
+    int error = accept_descriptor(self, fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (error != 0) {
+        return mmbpy_raise(self->state, error, self->name);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(lock_doc,
+             "lock($self, shared=False, /)\n--\n\n"
+             "Claim the file in this process and lock it: None when that is done. What is in\n"
+             "the way otherwise: another File of this process, or False for a lock of others.");
+
+static PyObject *file_lock(PyObject *object, PyObject *args)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    int shared = 0;
+    if (!PyArg_ParseTuple(args, "|p:lock", &shared)) {
+        return NULL;
+    }
+    PyObject *other = NULL;
+    int entered = mmbpy_file_enter_claim(self, &other);
+    if (entered < 1) {
+        return other; /* or NULL, with an exception */
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    int fd = atomic_load(&self->fd);
+    error = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 ? 0 : errno;
+    self->locked = error == 0;
+    self->shared = shared != 0;
+    Py_END_ALLOW_THREADS
+    if (error == 0) {
+        Py_RETURN_NONE;
+    }
+    mmbpy_file_drop_claim(self);
+    if (error == EWOULDBLOCK) {
+        Py_RETURN_FALSE;
+    }
+    return mmbpy_raise(self->state, error, self->name);
+}
+
+PyDoc_STRVAR(let_go_doc, "mmbpy_file_let_go($self, /)\n--\n\n"
+                         "Unlock and close, whatever its name: another may be opened then.");
+
+static PyObject *file_let_go(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_file_let_go((mmbpy_file *)object);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(settle_doc,
+             "settle($self, /)\n--\n\n"
+             "Take the name of the file that is to be replaced, if it is not to be taken at the\n"
+             "end. Where that cannot be, go on with the file that has the name. Maps do it.");
+
+static PyObject *file_settle(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    return mmbpy_file_settle((mmbpy_file *)object) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(build_in_target_doc,
+             "build_in_target($self, /)\n--\n\n"
+             "Go on with the file that was to be replaced, and leave nothing of the new one.");
+
+static PyObject *file_build_in_target(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    if (self->target == NULL) {
+        PyErr_SetString(PyExc_ValueError, "there is no file to be replaced");
+        return NULL;
+    }
+    mmbpy_file_fall_back(self);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(is_at_doc, "is_at($self, path, follow=True, /)\n--\n\n"
+                        "Whether this file is what stands at path now.");
+
+static PyObject *file_is_at(PyObject *object, PyObject *args)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    PyObject *path = NULL;
+    int follow = 1;
+    if (!PyArg_ParseTuple(args, "O&|p:is_at", PyUnicode_FSConverter, &path, &follow)) {
+        Py_XDECREF(path);
+        return NULL;
+    }
+    bool is_there;
+    Py_BEGIN_ALLOW_THREADS
+    is_there = mmbpy_file_is_at(self, PyBytes_AsString(path), follow != 0);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    return PyBool_FromLong(is_there);
+}
+
+/* ---- properties ------------------------------------------------------------------- */
+
+static PyObject *file_fileno(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromLong(mmbpy_file_descriptor((mmbpy_file *)object));
+}
+
+static PyObject *file_get_ended(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(mmbpy_file_has_ended((mmbpy_file *)object));
+}
+
+static PyObject *file_get_name(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *name = ((mmbpy_file *)object)->name;
+    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector takes it away */
+}
+
+static PyObject *file_get_atomic(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((mmbpy_file *)object)->atomic);
+}
+
+static PyObject *file_get_made(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((mmbpy_file *)object)->origin != MMBPY_FOUND);
+}
+
+static PyObject *file_get_shared(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((mmbpy_file *)object)->shared);
+}
+
+static PyObject *file_get_target(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *target = (PyObject *)((mmbpy_file *)object)->target;
+    return Py_NewRef(target != NULL ? target : Py_None);
+}
+
+static int file_set_target(PyObject *object, PyObject *target, void *Py_UNUSED(closure))
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    if (target == NULL || !PyObject_TypeCheck(target, self->state->file_type)) {
+        PyErr_SetString(PyExc_TypeError, "target must be a File");
+        return -1;
+    }
+    PyObject *old = (PyObject *)self->target;
+    self->target = (mmbpy_file *)Py_NewRef(target);
+    Py_XDECREF(old);
+    return 0;
+}
+
+static PyObject *file_get_path(PyObject *object, void *Py_UNUSED(closure))
+{
+    const char *path = ((mmbpy_file *)object)->path;
+    return path != NULL ? PyUnicode_DecodeFSDefault(path) : Py_NewRef(Py_None);
+}
+
+static int file_set_path(PyObject *object, PyObject *path, void *Py_UNUSED(closure))
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    PyObject *encoded = NULL;
+    if (path == NULL || !PyUnicode_FSConverter(path, &encoded)) {
+        return -1;
+    }
+    char *copy = strdup(PyBytes_AsString(encoded));
+    Py_DECREF(encoded);
+    if (copy == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    free(self->path);
+    self->path = copy;
+    return 0;
+}
+
+/* ---- the type ----------------------------------------------------------------------- */
+
+static PyObject *file_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"name", "mode", "atomic", NULL};
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    PyObject *name;
+    const char *mode;
+    int atomic = 0;
+    if (state == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "Os|p:File", names, &name,
+                                                      &mode, &atomic)) {
+        return NULL;
+    }
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_file *self = (mmbpy_file *)alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    atomic_store(&self->fd, -1);
+    self->state = state;
+    self->name = Py_NewRef(name);
+    self->mode = mode[0];
+    self->atomic = atomic != 0;
+    self->owner = (long)getpid();
+    return (PyObject *)self;
+}
+
+static int file_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->name);
+    Py_VISIT((PyObject *)self->target);
+    return 0;
+}
+
+/* The target is not among it: it is locked, and given back with the rest. */
+static int file_clear(PyObject *object)
+{
+    Py_CLEAR(((mmbpy_file *)object)->name);
+    return 0;
+}
+
+static void file_dealloc(PyObject *object)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    mmbpy_file_give_back(self);
+    file_clear(object);
+    free(self->path);
+    free(self->temporary);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(file_doc,
+             "File(name, mode, atomic=False)\n--\n\n"
+             "All that a builder holds of the file system: a descriptor, its lock, and a name\n"
+             "that is removed unless the file is kept. It is given back when the object goes.");
+
+PyDoc_STRVAR(copy_doc, "copy(source, target, offset, end, /)\n--\n\n"
+                       "Copy a range from one descriptor to the same place of another one, which\n"
+                       "has a hole there; holes stay holes.");
+
+static PyObject *copy(PyObject *module, PyObject *args)
+{
+    int source, target;
+    unsigned long long offset, end;
+    if (!PyArg_ParseTuple(args, "iiKK:copy", &source, &target, &offset, &end)) {
+        return NULL;
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_file_copy(source, target, offset, end);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        return mmbpy_raise(PyModule_GetState(module), error, Py_None);
+    }
+    Py_RETURN_NONE;
+}
+
+PyMethodDef mmbpy_file_functions[] = {
+    {"copy", copy, METH_VARARGS, copy_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef file_methods[] = {
+    {"open_path", (PyCFunction)(void (*)(void))file_open_path, METH_VARARGS | METH_KEYWORDS, open_path_doc},
+    {"duplicate", file_duplicate, METH_VARARGS, duplicate_doc},
+    {"lock", file_lock, METH_VARARGS, lock_doc},
+    {"is_at", file_is_at, METH_VARARGS, is_at_doc},
+    {"let_go", file_let_go, METH_NOARGS, let_go_doc},
+    {"settle", file_settle, METH_NOARGS, settle_doc},
+    {"build_in_target", file_build_in_target, METH_NOARGS, build_in_target_doc},
+    {"fileno", file_fileno, METH_NOARGS, "fileno($self, /)\n--\n\nThe descriptor, or -1."},
+    {"commit", mmbpy_file_commit, METH_VARARGS, mmbpy_commit_doc},
+    {"keep", mmbpy_file_keep, METH_NOARGS, mmbpy_keep_doc},
+    {"remove", mmbpy_file_remove, METH_NOARGS, mmbpy_remove_doc},
+    {"roll_back", mmbpy_file_roll_back, METH_NOARGS, mmbpy_roll_back_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef file_properties[] = {
+    {"name", file_get_name, NULL, "The file as the program gave it.", NULL},
+    {"ended", file_get_ended, NULL, "Whether it was committed, kept or removed.", NULL},
+    {"atomic", file_get_atomic, NULL, "Whether it takes its name at the end.", NULL},
+    {"path", file_get_path, file_set_path, "Where it is to be found; None: a descriptor.", NULL},
+    {"shared", file_get_shared, NULL, "Whether others may have a lock as well.", NULL},
+    {"made", file_get_made, NULL, "Whether it was not there before.", NULL},
+    {"target", file_get_target, file_set_target, "The File that it is to replace, or None.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef file_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(mmbpy_file, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot file_slots[] = {
+    {Py_tp_doc, (void *)file_doc},
+    {Py_tp_new, file_new},
+    {Py_tp_traverse, file_traverse},
+    {Py_tp_clear, file_clear},
+    {Py_tp_dealloc, file_dealloc},
+    {Py_tp_methods, file_methods},
+    {Py_tp_getset, file_properties},
+    {Py_tp_members, file_members},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_file_spec = {
+    .name = "mmapbuilder._core.File",
+    .basicsize = sizeof(mmbpy_file),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = file_slots,
+};

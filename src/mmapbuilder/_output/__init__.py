@@ -1,0 +1,16 @@
+"""The file that a builder fills, from its opening to each of its endings.
+
+The floors, from the top: `endings` and `output`; `opening`; `atomic`; `lock` and
+`attributes`; `names`.
+"""
+
+from .endings import Endings
+from .lock import lock_to_change
+from .names import open_regular
+from .output import Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .names import FileLike, Name
+
+    __all__ = ["Endings", "FileLike", "Name", "Output", "lock_to_change", "open_regular"]

@@ -1,0 +1,116 @@
+"""What `close`, `discard`, `with` and the end of an object come to, for all builders."""
+
+import warnings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Literal, Self, TypeAlias
+
+    from .output import Output
+
+    End: TypeAlias = Literal["finish", "leave", "drop"]
+
+
+class Endings:
+    """The endings of a builder.
+
+    A subclass opens an `Output`, sets `_output` when it is ready, and says by `_end_content`
+    how the content is finished. Any of this can be interrupted between any two steps, and is
+    done by whoever ends the builder next: by the same call again, by another one, or by the
+    end of the object.
+    """
+
+    __slots__ = ()
+
+    _output: "Output | None" = None
+    _durable: bool = False
+
+    def _end_content(self, end: "End", *how: "Any") -> Exception | None:
+        """Stop the growth of the file, and finish its content; return what that met.
+
+        `end` is ``"finish"`` for a content that is complete, ``"leave"`` for one that is
+        kept as far as it got, ``"drop"`` for one that is given up. In a forked child the
+        file is only let go of. Called again, it returns the same. What it raises leaves the
+        builder open.
+        """
+        raise NotImplementedError  # `how` is what `_commit` was given
+
+    def _forget(self) -> None:
+        """Drop what is of no use after the end. May be called several times."""
+
+    def _commit(self, *how: "Any") -> None:
+        """Finish the content and let go of the file, which gets its name if it is atomic."""
+        output = self._output
+        if output is None:
+            return
+        try:
+            if not output.ended:
+                # The error has no name here: through its traceback it would hold itself.
+                output.commit(self._end_content("finish", *how), self._durable)
+        finally:
+            if output.ended:
+                self._forget()
+
+    def discard(self) -> None:
+        """Give the file up and close, whether or not views are alive.
+
+        A file made by its path is removed, one that was given as a descriptor is
+        emptied. The target of an atomic builder is untouched. In mode ``"r+"`` the
+        file is kept, with what was written so far.
+        """
+        output = self._output
+        if output is None:
+            return
+        try:
+            if not output.ended:
+                stays = output.mode == "r+" and not output.atomic
+                self._end_content("leave" if stays else "drop")
+                output.remove()
+        finally:
+            if output.ended:
+                self._forget()
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Close because of an error elsewhere, or of being dropped; raise no other."""
+        output = self._output
+        if output is None or output.ended:
+            return
+        try:
+            if output.atomic:
+                self._end_content("drop")
+                output.remove()
+            else:
+                output.commit(self._end_content("leave"), False)
+        except Exception as problem:
+            if error is not None:
+                error.add_note(f"mmapbuilder: closing {output.name!r} failed as well: {problem}")
+        self._forget()
+
+    def close(self) -> None:
+        """Finish the file and close it."""
+        self._commit()
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._leave(error)
+
+    # As a default, `warn` is there even when the interpreter is clearing modules.
+    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
+        output = self._output
+        if output is not None and not output.ended:
+            try:
+                warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
+            finally:  # a warning may be an error
+                self._leave(None)

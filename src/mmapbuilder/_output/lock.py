@@ -1,0 +1,113 @@
+"""Locking a file, and saying who has it if that fails."""
+
+import errno
+import io
+import os
+
+from .. import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+    from weakref import ref
+
+    from .names import Name
+
+
+class LockedFile(_core.File):
+    """A file that is held for a builder, whom errors can name."""
+
+    __slots__ = ("holder",)
+
+    holder: "ref[object] | None"
+
+    def refuse(self, code: int, text: str) -> "NoReturn":
+        """Raise io.UnsupportedOperation about this file."""
+        raise io.UnsupportedOperation(code, text, self.name)
+
+
+def lock(file: LockedFile, *, beside_readers: bool = False) -> None:
+    """Lock `file`, so that no other builder works on it.
+
+    With `beside_readers` the file is not going to be changed itself: then the locks of those
+    who only read it (LOCK_SH) are no obstacle.
+
+    Raises:
+        BlockingIOError: someone else has a lock; the text says who, as far as it is known.
+        OSError: files cannot be locked here.
+    """
+    in_the_way = _try(file)
+    if isinstance(in_the_way, _core.File):
+        # A builder that nobody can reach any more, but that the cycle collector has not
+        # found yet, would hold the file for nobody.
+        del in_the_way
+        import gc
+
+        gc.collect()
+        in_the_way = _try(file)
+    if in_the_way is False and beside_readers:
+        in_the_way = _try(file, shared=True)
+    if in_the_way is not None:
+        raise _busy(file, in_the_way)
+
+
+def is_locked_by_readers_only(file: LockedFile) -> bool:
+    """Whether those who have `file` locked only read it, and so are no builders."""
+    if _try(file, shared=True) is not None:
+        return False
+    file.let_go()
+    return True
+
+
+def _try(file: LockedFile, shared: bool = False) -> "_core.File | bool | None":
+    try:
+        return file.lock(shared)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot lock: {error.strerror}", file.name) from None
+
+
+def _busy(file: LockedFile, in_the_way: "_core.File | bool") -> BlockingIOError:
+    if isinstance(in_the_way, _core.File):
+        held = getattr(in_the_way, "holder", None)
+        holder = held() if held is not None else None
+        who = repr(holder) if holder is not None else "a builder"
+        text = f"locked: {who} of this process is at work on this file, close it first"
+    else:
+        text = locked_by_others(file.fileno())
+    return BlockingIOError(errno.EWOULDBLOCK, text, file.name)
+
+
+def lock_to_change(fd: int, name: "Name") -> None:
+    """Lock what a builder may be at work on, for a change in place."""
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(errno.EWOULDBLOCK, locked_by_others(fd), name) from None
+
+
+def locked_by_others(fd: int) -> str:
+    """Say who has the file locked, as far as the system tells."""
+    locks = _locks_of(fd)
+    if not locks:
+        return "locked: a builder of another process, or a program that locks files (flock)"
+    pids = ", ".join(sorted({pid for _, pid in locks}))
+    who = f"process {pids}" if len(locks) == 1 else f"processes {pids}"
+    if all(kind == "READ" for kind, _ in locks):
+        return f"locked: {who} reads it under a shared lock (flock LOCK_SH), which no builder takes"
+    return f"locked: {who} has it, a builder or a program that locks files (flock)"
+
+
+def _locks_of(fd: int) -> "list[tuple[str, str]]":
+    """Return kind (READ or WRITE) and process of each flock on the file."""
+    status = os.fstat(fd)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    inode = f"{device}:{status.st_ino}"
+    try:
+        with open("/proc/locks", encoding="ascii") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return []
+    # 1: FLOCK ADVISORY WRITE 4711 08:02:131080 0 EOF; a waiting one has an arrow before FLOCK.
+    return [(words[3], words[4]) for words in lines if words[1] == "FLOCK" and words[5] == inode]

@@ -1,0 +1,108 @@
+"""The temporary file beside a target, which takes its name when it is ready."""
+
+import errno
+import os
+import stat
+
+from .lock import LockedFile, is_locked_by_readers_only, lock
+from .names import temporary_names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .output import Output
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_OLD = os.O_NOFOLLOW | os.O_NONBLOCK
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+def make_temporary(output: "Output", path: str, mode: int) -> None:
+    """Make the file under a temporary name beside `path`, and lock it.
+
+    What a builder has left that is no more is removed. What else stands there is left alone,
+    and another name taken: a link, a directory, a file that may not be removed or that
+    someone reads under a lock.
+
+    Raises:
+        BlockingIOError: a builder is at work under that name.
+        OSError: no file can be made in this directory.
+    """
+    for name in temporary_names(path):
+        while True:
+            if _make(output, name, mode):
+                return
+            if output.fileno() >= 0:
+                output.let_go()  # it was taken for one that is left behind
+            elif not _remove_stale(output, name):
+                break
+    raise FileExistsError(
+        errno.EEXIST, "other things stand wherever a temporary file could be made", name
+    )
+
+
+def make_way(output: "Output", path: str) -> None:
+    """Raise BlockingIOError if an atomic builder is going to give a file this name."""
+    for name in temporary_names(path):
+        if not os.access(name, os.F_OK, effective_ids=_EFFECTIVE):  # mostly so; no exception
+            return
+        other = _held_for(output)
+        try:
+            other.open_path(name, os.O_RDONLY | _OLD)
+        except OSError:
+            continue
+        lock(other, beside_readers=True)
+        other.let_go()
+
+
+def _held_for(output: "Output") -> LockedFile:
+    file = LockedFile(output.name, "r+")
+    file.holder = output.holder
+    return file
+
+
+def _make(output: "Output", name: str, mode: int) -> bool:
+    try:
+        output.open_path(name, _NEW, mode, temporary=True)
+    except FileExistsError:
+        return False
+    except FileNotFoundError as error:  # the directory: that is in the name as given
+        error.filename = output.name
+        raise
+    try:
+        in_the_way = output.lock()
+    except OSError:
+        # There are no locks here, so nobody else has it in use either.
+        if output.is_at(name, False):
+            os.unlink(name)
+        raise
+    return in_the_way is None and output.is_at(name, False)
+
+
+def _remove_stale(output: "Output", name: str) -> bool:
+    """Remove a temporary file whose builder is gone; false if it cannot be removed."""
+    stale = _held_for(output)
+    try:
+        try:
+            stale.open_path(name, os.O_RDWR | _OLD)
+        except PermissionError:
+            stale.open_path(name, os.O_RDONLY | _OLD)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    if not stat.S_ISREG(os.fstat(stale.fileno()).st_mode):
+        return False
+    try:
+        lock(stale)
+    except BlockingIOError:
+        if is_locked_by_readers_only(stale):
+            return False
+        raise
+    try:
+        if stale.is_at(name, False):
+            os.unlink(name)
+    except PermissionError:
+        return False
+    finally:
+        stale.let_go()
+    return True
