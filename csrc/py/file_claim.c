@@ -7,7 +7,6 @@
 
 #include "file_type.h"
 
-
 /* The file that holds `key`, as a new reference; NULL if nobody does. */
 static mmbpy_file *holder_of(mmbpy_state *state, PyObject *key)
 {
@@ -88,4 +87,3 @@ void mmbpy_file_drop_claim(mmbpy_file *self)
     PyErr_Restore(type, value, traceback);
     Py_DECREF(claim);
 }
-

@@ -314,12 +314,12 @@ static PyObject *raise_failure(mmbpy_file *self, failure met, PyObject *temporar
     return mmbpy_raise_text(met.error, PyUnicode_FromString(met.text), name);
 }
 
-const char mmbpy_commit_doc[] = PyDoc_STR(
-             "commit($self, error, durable, /)\n--\n\n"
-             "Give the finished file its name, with durable on the device, and let go of it.\n\n"
-             "With an error in place of None the file is kept as it is, a temporary one\n"
-             "removed, and the error raised. In a forked child the file is only let go of.\n"
-             "Whatever is raised, the file has ended. Again: nothing.");
+const char mmbpy_commit_doc[] =
+    PyDoc_STR("commit($self, error, durable, /)\n--\n\n"
+              "Give the finished file its name, with durable on the device, and let go of it.\n\n"
+              "With an error in place of None the file is kept as it is, a temporary one\n"
+              "removed, and the error raised. In a forked child the file is only let go of.\n"
+              "Whatever is raised, the file has ended. Again: nothing.");
 
 PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
 {
@@ -365,8 +365,9 @@ static PyObject *end_with(mmbpy_file *self, int error)
     return error == 0 ? Py_NewRef(Py_None) : mmbpy_raise(self->state, error, self->name);
 }
 
-const char mmbpy_keep_doc[] = PyDoc_STR( "keep($self, /)\n--\n\n"
-                       "Leave the file as it is, remove a temporary one, and let go of it.");
+const char mmbpy_keep_doc[] =
+    PyDoc_STR("keep($self, /)\n--\n\n"
+              "Leave the file as it is, remove a temporary one, and let go of it.");
 
 PyObject *mmbpy_file_keep(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -399,9 +400,10 @@ static int remove_file(mmbpy_file *self)
     return fd < 0 || ftruncate(fd, 0) == 0 ? 0 : errno;
 }
 
-const char mmbpy_remove_doc[] = PyDoc_STR( "remove($self, /)\n--\n\n"
-                         "Remove the file if it has a name, empty it if it was given as a\n"
-                         "descriptor, and let go of it. In mode 'r+' it is left as it is.");
+const char mmbpy_remove_doc[] =
+    PyDoc_STR("remove($self, /)\n--\n\n"
+              "Remove the file if it has a name, empty it if it was given as a\n"
+              "descriptor, and let go of it. In mode 'r+' it is left as it is.");
 
 PyObject *mmbpy_file_remove(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -430,8 +432,9 @@ static void unmake(mmbpy_file *self)
     }
 }
 
-const char mmbpy_roll_back_doc[] = PyDoc_STR( "roll_back($self, /)\n--\n\n"
-                            "Leave things as they were before the file was opened.");
+const char mmbpy_roll_back_doc[] =
+    PyDoc_STR("roll_back($self, /)\n--\n\n"
+              "Leave things as they were before the file was opened.");
 
 PyObject *mmbpy_file_roll_back(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -461,4 +464,3 @@ void mmbpy_file_give_back(mmbpy_file *self)
     Py_END_ALLOW_THREADS
     end(self);
 }
-

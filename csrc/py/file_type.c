@@ -281,8 +281,8 @@ static PyObject *file_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *name;
     const char *mode;
     int atomic = 0;
-    if (state == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "Os|p:File", names, &name,
-                                                      &mode, &atomic)) {
+    if (state == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "Os|p:File", names, &name, &mode, &atomic)) {
         return NULL;
     }
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -364,7 +364,8 @@ PyMethodDef mmbpy_file_functions[] = {
 };
 
 static PyMethodDef file_methods[] = {
-    {"open_path", (PyCFunction)(void (*)(void))file_open_path, METH_VARARGS | METH_KEYWORDS, open_path_doc},
+    {"open_path", (PyCFunction)(void (*)(void))file_open_path, METH_VARARGS | METH_KEYWORDS,
+     open_path_doc},
     {"duplicate", file_duplicate, METH_VARARGS, duplicate_doc},
     {"lock", file_lock, METH_VARARGS, lock_doc},
     {"is_at", file_is_at, METH_VARARGS, is_at_doc},
@@ -396,15 +397,9 @@ static PyMemberDef file_members[] = {
 };
 
 static PyType_Slot file_slots[] = {
-    {Py_tp_doc, (void *)file_doc},
-    {Py_tp_new, file_new},
-    {Py_tp_traverse, file_traverse},
-    {Py_tp_clear, file_clear},
-    {Py_tp_dealloc, file_dealloc},
-    {Py_tp_methods, file_methods},
-    {Py_tp_getset, file_properties},
-    {Py_tp_members, file_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)file_doc},   {Py_tp_new, file_new},         {Py_tp_traverse, file_traverse},
+    {Py_tp_clear, file_clear},       {Py_tp_dealloc, file_dealloc}, {Py_tp_methods, file_methods},
+    {Py_tp_getset, file_properties}, {Py_tp_members, file_members}, {0, NULL},
 };
 
 PyType_Spec mmbpy_file_spec = {

@@ -237,17 +237,34 @@ IN_THE_WAY: dict[str, Callable[[Path, Path], object]] = {
 @pytest.mark.parametrize("thing", IN_THE_WAY)
 @pytest.mark.parametrize("kind", MAKERS)
 def test_no_file_where_the_temporary_one_is_to_be(target: Path, kind: str, thing: str) -> None:
-    """Refused at once, neither followed nor removed."""
+    """Neither followed nor removed: another name is taken."""
     path = temporary_name(target)
     victim = target.with_name("victim")
     victim.write_bytes(b"victim")
     IN_THE_WAY[thing](path, victim)
     before = os.lstat(path)
-    with pytest.raises(OSError):
-        MAKERS[kind](target, atomic=True)
+    with MAKERS[kind](target, atomic=True) as b:
+        fill(b, b"contents")
+        with pytest.raises(BlockingIOError):
+            MAKERS[kind](target, atomic=True)
+    assert content_of(target, kind) == b"contents"
     assert os.path.samestat(os.lstat(path), before)
     assert victim.read_bytes() == b"victim"
-    assert names(target.parent) == sorted([path.name, "victim"])
+    assert names(target.parent) == sorted([path.name, "target", "victim"])
+
+
+def test_things_stand_wherever_a_temporary_file_could_be(target: Path) -> None:
+    """Then it is an error, which names the last of them."""
+    first = temporary_name(target)
+    for path in (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 9))):
+        path.mkdir()
+    with pytest.raises(FileExistsError) as caught:
+        Builder(target, atomic=True)
+    assert caught.value.filename == str(path)
+    target.write_bytes(b"old")
+    with Builder(target) as b:  # where none is needed, all is well
+        b.write(b"contents")
+    assert target.read_bytes() == b"contents"
 
 
 def test_a_hard_link_where_the_temporary_file_is_to_be(target: Path) -> None:

@@ -32,9 +32,7 @@ def open_descriptor(output: "Output", fd: int) -> None:
     if flags & os.O_ACCMODE != os.O_RDWR:
         output.refuse(errno.EBADF, "the file must be open for both reading and writing")
     if flags & os.O_APPEND:
-        output.refuse(
-            errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped"
-        )
+        output.refuse(errno.EINVAL, "a file that is open for appending (O_APPEND) cannot be mapped")
     if flags & getattr(os, "O_DIRECT", 0):
         output.refuse(
             errno.EINVAL, "a file that is open for direct I/O (O_DIRECT) takes whole blocks only"

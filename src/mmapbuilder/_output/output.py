@@ -31,9 +31,7 @@ class Output(LockedFile):
     size: int  # bytes that were there before, of a file that is continued
 
     @classmethod
-    def open(  # type: ignore[override]
-        cls, file: "FileLike", mode: str, *, atomic: bool = False, holder: object
-    ) -> "Self":
+    def open(cls, file: "FileLike", mode: str, *, atomic: bool = False, holder: object) -> "Self":
         """Open and lock what `file` stands for; nothing in an existing file changes.
 
         `holder` is the builder, whose repr errors show to others who want the file.

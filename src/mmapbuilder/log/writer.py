@@ -249,7 +249,8 @@ class MessageLog(_core.LogWriter):
     @property
     def name(self) -> "Name":
         """The file as it was given."""
-        return self._output.name
+        name: Name = self._output.name
+        return name
 
     @property
     def mode(self) -> str:
