@@ -1,0 +1,278 @@
+/* test_log_writer.c - appending: what readers find at every moment, and after every error. */
+#define _GNU_SOURCE
+
+#include "check.h"
+#include "message.h"
+#include "mmb_log.h"
+#include "tempfile.h"
+#include "trace.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { ROOM = 1 << 20 };
+
+static const mmb_log_options usual = {.capacity = (uint64_t)1 << 30};
+
+/* A frame of one segment of `words` words, which all say its number. */
+static uint64_t frame(unsigned char *to, uint32_t words, uint64_t number)
+{
+    put32(to, 0);
+    put32(to + 4, words);
+    for (uint32_t i = 0; i < words; i++) {
+        put64(to + 8 + (size_t)i * 8, number + 1);
+    }
+    return 8 + (uint64_t)words * 8;
+}
+
+/* True if the frame at `start` was made by `frame`, for that number. */
+static bool is_frame(int fd, uint64_t start, uint64_t size, uint64_t number)
+{
+    static unsigned char bytes[ROOM], wanted[ROOM];
+    CHECK(size <= ROOM && pread(fd, bytes, size, (off_t)start) == (ssize_t)size);
+    return frame(wanted, get32(bytes + 4), number) == size && memcmp(bytes, wanted, size) == 0;
+}
+
+/* What stands in the file: whole messages, counted from 0, and then a fence that reaches
+ * beyond its end, or nothing. Their number. */
+static uint64_t look(int fd, bool open)
+{
+    mmb_places places = {0};
+    mmb_tail tail;
+    const char *reason;
+    uint64_t file_bytes, start, size;
+    CHECK_EQ(mmb_log_hop(fd, &places, &tail, &file_bytes, &reason), 0);
+    CHECK_EQ(tail, open ? MMB_TAIL_FENCE : MMB_TAIL_NONE);
+    if (places.count > 0) {
+        unsigned char *data = mmap(NULL, file_bytes, PROT_READ, MAP_SHARED, fd, 0);
+        CHECK(data != MAP_FAILED);
+        CHECK_EQ(mmb_places_find(&places, data, places.count - 1, &start, &size), 0);
+        CHECK(is_frame(fd, start, size, places.count - 1));
+        munmap(data, file_bytes);
+    }
+    uint64_t count = places.count;
+    mmb_places_clear(&places);
+    return count;
+}
+
+/* ---- at every moment ------------------------------------------------------------- */
+
+/* What the child that appends tells the one that watches. */
+typedef struct {
+    _Atomic uint64_t returned; /* messages whose append has returned */
+    _Atomic uint64_t begun;    /* messages that append was called for */
+} progress;
+
+static void append_all(int fd, int index_fd, progress *p)
+{
+    static unsigned char bytes[ROOM];
+    static const uint32_t words[] = {1, 2, 40, 1, 7};
+    mmb_log_writer *writer;
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
+    trace_me();
+    for (uint64_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        uint64_t size = frame(bytes, words[i], i);
+        atomic_store(&p->begun, i + 1);
+        CHECK_EQ(mmb_log_append(writer, bytes, size), 0);
+        atomic_store(&p->returned, i + 1);
+    }
+    uint64_t first = sizeof words / sizeof words[0], size = 0;
+    for (uint64_t i = 0; i < 3; i++) { /* all or none */
+        size += frame(bytes + size, (uint32_t)(1 + i), first + i);
+    }
+    atomic_store(&p->begun, first + 3);
+    CHECK_EQ(mmb_log_append(writer, bytes, size), 0);
+    atomic_store(&p->returned, first + 3);
+    _exit(0);
+}
+
+static int index_for(int fd)
+{
+    mmb_log_identity identity;
+    mmb_places none = {0};
+    int index_fd = memfd_create("index", MFD_CLOEXEC);
+    CHECK_EQ(mmb_log_identify(fd, &identity), 0);
+    CHECK_EQ(mmb_index_write(index_fd, &none, NULL, &identity), 0);
+    return index_fd;
+}
+
+/* The index never tells more than the log has. */
+static void look_at_index(int fd, int index_fd, uint64_t count)
+{
+    mmb_log_identity identity;
+    uint64_t known, end;
+    CHECK_EQ(mmb_log_identify(fd, &identity), 0);
+    uint64_t length = size_of(index_fd);
+    unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, index_fd, 0);
+    CHECK(mmb_index_check(memory, length, &identity, &known, &end));
+    CHECK(known <= count);
+    munmap(memory, length);
+}
+
+/* True if the beginning of the file, where all messages are, is not what it was. */
+static bool has_changed(int fd)
+{
+    static unsigned char before[4096], now[4096];
+    CHECK(pread(fd, now, sizeof now, 0) == (ssize_t)sizeof now);
+    bool changed = memcmp(before, now, sizeof now) != 0;
+    memcpy(before, now, sizeof now);
+    return changed;
+}
+
+/* The writer is stopped after each instruction. Killed there, it would leave what is seen. */
+static void after_every_instruction(void)
+{
+    progress *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int fd = temporary_file("/tmp"), index_fd = index_for(fd), status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        append_all(fd, index_fd, p);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        skip("ptrace is refused");
+        return;
+    }
+    uint64_t steps = 0, changes = 0, count = 0;
+    while (WIFSTOPPED(status)) {
+        int deliver =
+            WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ? 0 : WSTOPSIG(status);
+        if (steps == 0 || has_changed(fd)) {
+            uint64_t now = look(fd, true);
+            CHECK(now == count || now == atomic_load(&p->begun));
+            look_at_index(fd, index_fd, now);
+            count = now;
+            changes++;
+        }
+        CHECK(count >= atomic_load(&p->returned) && count <= atomic_load(&p->begun));
+        CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, (void *)(long)deliver) == 0);
+        CHECK(waitpid(child, &status, 0) == child);
+        steps++;
+    }
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(look(fd, true), 8);
+    CHECK(changes > 20);
+    munmap(p, 4096);
+    close(index_fd);
+    close(fd);
+}
+
+/* ---- after errors --------------------------------------------------------------------- */
+
+static void reopens(void)
+{
+    static unsigned char bytes[ROOM];
+    mmb_log_writer *writer;
+    int fd = temporary_file("/tmp");
+    uint64_t end = 0;
+    for (uint64_t i = 0; i < 60; i++) {
+        CHECK_EQ(mmb_log_open(fd, -1, &usual, i, end, &writer, NULL), 0);
+        CHECK_EQ(look(fd, true), i);
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, (uint32_t)(1 + i * 700), i)), 0);
+        CHECK_EQ(mmb_log_count(writer), i + 1);
+        end = mmb_log_end(writer);
+        if (i % 3 == 0) {
+            mmb_log_free(writer); /* as if it had been killed */
+            CHECK_EQ(look(fd, true), i + 1);
+            continue;
+        }
+        if (i % 3 == 1) {
+            CHECK_EQ(mmb_log_cut(writer), 0);
+            CHECK_EQ(look(fd, false), i + 1);
+        }
+        CHECK_EQ(mmb_log_close(writer), 0);
+        CHECK_EQ(look(fd, false), i + 1);
+        CHECK_EQ(size_of(fd), end);
+    }
+    close(fd);
+}
+
+/* Someone cuts the file: an error, and no zeros in place of what is gone. */
+static void cut_by_others(void)
+{
+    static unsigned char bytes[ROOM];
+    mmb_log_writer *writer;
+    int fd = temporary_file("/tmp");
+    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    for (uint64_t i = 0; i < 100; i++) {
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1000, i)), 0);
+    }
+    CHECK(ftruncate(fd, 5 * 8008) == 0);
+    int error = 0;
+    for (uint64_t i = 100; error == 0 && i < 2000; i++) {
+        error = mmb_log_append(writer, bytes, frame(bytes, 1000, i));
+    }
+    CHECK_EQ(error, MMB_ETRUNCATED);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1, 0)), MMB_ETRUNCATED);
+    mmb_log_free(writer);
+    CHECK_EQ(size_of(fd), 5 * 8008);
+    CHECK_EQ(look(fd, false), 5);
+    close(fd);
+}
+
+/* The capacity is used up: an error, and smaller messages go on. */
+static void capacity_used_up(void)
+{
+    static unsigned char bytes[3 * ROOM];
+    const mmb_log_options small = {.capacity = 2 * ROOM + 4096};
+    mmb_log_writer *writer;
+    int fd = temporary_file("/tmp");
+    CHECK_EQ(mmb_log_open(fd, -1, &small, 0, 0, &writer, NULL), 0);
+    uint64_t count = 0;
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3 * ROOM / 8 - 1, 0)), MMB_ECAPACITY);
+    while (mmb_log_append(writer, bytes, frame(bytes, 10000, count)) == 0) {
+        count++;
+    }
+    CHECK_EQ(count, (2 * ROOM + 4096) / 80008);
+    CHECK_EQ(look(fd, true), count);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 2, count)), 0);
+    CHECK_EQ(mmb_log_close(writer), 0);
+    CHECK_EQ(look(fd, false), count + 1);
+    close(fd);
+}
+
+/* What the last writer had no time to tell the index is told by the next. */
+static void index_catches_up(void)
+{
+    static unsigned char bytes[ROOM];
+    mmb_log_writer *writer;
+    mmb_log_identity identity;
+    uint64_t known, end;
+    int fd = temporary_file("/tmp"), index_fd = index_for(fd);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
+    for (uint64_t i = 0; i < 1500; i++) {
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, i)), 0);
+    }
+    end = mmb_log_end(writer);
+    mmb_log_free(writer);
+    for (uint64_t i = 1500; i < 4000; i++) {
+        uint64_t size = frame(bytes, (uint32_t)(1 + i % 5), i);
+        CHECK(pwrite(fd, bytes, size, (off_t)end) == (ssize_t)size);
+        end += size;
+    }
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 4000, end, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, 4000)), 0);
+    CHECK_EQ(mmb_log_close(writer), 0);
+    CHECK_EQ(mmb_log_identify(fd, &identity), 0);
+    uint64_t length = size_of(index_fd);
+    unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, index_fd, 0);
+    CHECK(mmb_index_check(memory, length, &identity, &known, &end));
+    CHECK_EQ(known, 4001);
+    CHECK_EQ(end, size_of(fd));
+    CHECK_EQ(length, mmb_index_bytes(4001));
+    munmap(memory, length);
+    close(index_fd);
+    close(fd);
+}
+
+int main(void)
+{
+    RUN(after_every_instruction);
+    RUN(reopens);
+    RUN(cut_by_others);
+    RUN(capacity_used_up);
+    RUN(index_catches_up);
+    return 0;
+}
