@@ -105,30 +105,59 @@ static int next_frame(window *w, uint64_t place, uint64_t file_bytes, uint64_t *
     return 0;
 }
 
-int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
-                const char **reason)
+/* All whole frames, and what follows the last, in a file of `file_bytes`. */
+static int hop(window *w, mmb_places *places, mmb_tail *tail, uint64_t file_bytes,
+               const char **reason)
+{
+    uint64_t bytes = 1;
+    int error = 0;
+    while (error == 0 && bytes != 0) {
+        error = next_frame(w, places->end, file_bytes, &bytes, reason);
+        if (error == 0 && bytes != 0) {
+            error = mmb_places_add(places, bytes);
+        }
+    }
+    return error != 0 ? error : look_at_tail(w, places->end, tail, *reason);
+}
+
+static int size_of(int fd, uint64_t *bytes)
 {
     struct stat now;
     if (fstat(fd, &now) != 0) {
         return errno;
     }
-    *file_bytes = (uint64_t)now.st_size;
+    *bytes = (uint64_t)now.st_size;
+    return 0;
+}
+
+/* Whether what was found may be an accident: the file has another size by now, or had one
+ * for a moment, because its writer grew it or cut it at its end. */
+static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t now)
+{
+    return (tail == MMB_TAIL_NONE && end != now) || (tail == MMB_TAIL_TORN && before != now);
+}
+
+int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
+                const char **reason)
+{
+    enum { ENOUGH = 1000 }; /* for any writer that is not out to tease us */
     *tail = MMB_TAIL_NONE;
     *reason = NULL;
-    if (places->end >= *file_bytes) {
-        return 0;
+    int error = size_of(fd, file_bytes);
+    if (error != 0 || places->end >= *file_bytes) {
+        return error;
     }
     window w = {.bytes = malloc(WINDOW_BYTES), .fd = fd};
-    uint64_t bytes = 1;
-    int error = w.bytes != NULL ? 0 : ENOMEM;
-    while (error == 0 && bytes != 0) {
-        error = next_frame(&w, places->end, *file_bytes, &bytes, reason);
-        if (error == 0 && bytes != 0) {
-            error = mmb_places_add(places, bytes);
+    error = w.bytes != NULL ? 0 : ENOMEM;
+    uint64_t before = 0;
+    for (int i = 0; error == 0 && i < ENOUGH; i++) {
+        before = *file_bytes;
+        w.length = 0;
+        error = hop(&w, places, tail, before, reason);
+        error = error != 0 ? error : size_of(fd, file_bytes);
+        if (error != 0 || !is_fleeting(*tail, places->end, before, *file_bytes)) {
+            break;
         }
-    }
-    if (error == 0) {
-        error = look_at_tail(&w, places->end, tail, *reason);
     }
     free(w.bytes);
     return error;

@@ -1,9 +1,10 @@
 // Prints a message, or parts of it, as JSON: a reader that knows nothing of us.
 //
-//     reader flat|stream FILE SCHEMA STRUCT IMPORTS [PATH...]
+//     reader flat|stream|all FILE SCHEMA STRUCT IMPORTS [PATH...]
 //
 // flat maps the file and reads in place (FlatArrayMessageReader); stream reads the
-// file into memory (StreamFdMessageReader). IMPORTS is where absolute imports of the
+// file into memory (StreamFdMessageReader); all reads one message after the other, to
+// the end of the file. IMPORTS is where absolute imports of the
 // schema are looked for. A PATH such as blocks.3.values.17 names a part; without
 // one, the whole root is printed. Each part is a line.
 
@@ -12,6 +13,7 @@
 #include <capnp/schema-parser.h>
 #include <capnp/serialize.h>
 #include <kj/filesystem.h>
+#include <kj/io.h>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -61,7 +63,7 @@ void print_all(capnp::MessageReader &message, capnp::StructSchema schema, int co
 
 int main(int argc, char **argv) {
     if (argc < 6) {
-        std::cerr << "usage: reader flat|stream FILE SCHEMA STRUCT IMPORTS [PATH...]\n";
+        std::cerr << "usage: reader flat|stream|all FILE SCHEMA STRUCT IMPORTS [PATH...]\n";
         return 2;
     }
     int fd = open(argv[2], O_RDONLY);
@@ -80,6 +82,13 @@ int main(int argc, char **argv) {
         if (argv[1] == std::string("stream")) {
             capnp::StreamFdMessageReader message(fd, unlimited());
             print_all(message, schema, argc - 6, argv + 6);
+        } else if (argv[1] == std::string("all")) {
+            kj::FdInputStream file(fd);
+            kj::BufferedInputStreamWrapper stream(file);
+            while (stream.tryGetReadBuffer().size() > 0) {
+                capnp::InputStreamMessageReader message(stream, unlimited());
+                print_all(message, schema, argc - 6, argv + 6);
+            }
         } else {
             struct stat status;
             KJ_SYSCALL(fstat(fd, &status));

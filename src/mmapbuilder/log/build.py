@@ -18,9 +18,9 @@ _SEGMENTS = 7
 _TABLE_BYTES = 32
 
 # The fence claims as much at first, which readers accept: 64 MiB. The file reaches up to
-# two granules beyond what is stored to.
+# a granule beyond what is stored to.
 _FIRST_REACH = 64 * MIB
-_SLACK = 4 * MIB
+_SLACK = 3 * MIB
 
 
 class Build:
@@ -65,7 +65,9 @@ class Build:
         if self._map is None or len(self._sizes) == _SEGMENTS:
             raise ValueError("the message has too many segments")
         start = self._start + _TABLE_BYTES + WORD * sum(self._sizes)
-        usual = (_FIRST_REACH - _SLACK) // WORD if not self._sizes else _core.MAX_SEGMENT_WORDS
+        usual = (
+            (_FIRST_REACH - _SLACK - MIB) // WORD if not self._sizes else _core.MAX_SEGMENT_WORDS
+        )
         room = (self._map.capacity - start - WORD) // WORD
         words = max(min_words, min(usual, room))
         if words > room:

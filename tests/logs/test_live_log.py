@@ -1,0 +1,141 @@
+"""What everybody else's readers find in a log while it is being written."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("capnp")
+
+from mmapbuilder import MessageLog, open_log
+from support import apart
+from support.events import EVENT, check, fields, read_by_others
+from support.readers import Programs
+
+# Appends for some seconds, in all ways that there are, with growth, aborts, cuts.
+WRITER = """
+    import sys, time
+    from mmapbuilder import MessageLog
+    from support.events import EVENT, fields, frame
+    end = time.monotonic() + float(sys.argv[2])
+    with MessageLog(sys.argv[1], schema=EVENT.schema) as log:
+        while time.monotonic() < end:
+            number = len(log)
+            how = number % 97
+            if how == 3:
+                log.extend(map(fields, range(number, number + 9)))
+            elif how == 13:
+                with log.build() as root:
+                    root.payload = bytes(1 << (number % 24))
+                    root.time, root.value, root.name = fields(number).values()
+            elif how == 33:
+                try:
+                    with log.build() as root:
+                        root.payload = b"x" * (1 << (number % 24))
+                        1 / 0
+                except ZeroDivisionError:
+                    log.append(fields(number))
+            elif how == 53:
+                log.flush(cut=True)
+                log.append(fields(number))
+            else:
+                log.append_bytes(frame(number))
+            if number % 10 == 0:
+                time.sleep(0.001)
+        print(len(log))
+"""
+
+
+def by_pycapnp(path: Path, programs: Programs) -> list[int]:
+    return read_by_others(path)
+
+
+def by_cxx(path: Path, programs: Programs) -> list[int]:
+    kind = EVENT
+    done = subprocess.run(
+        [programs.reader, "all", path, kind.file, kind.struct, kind.imports, "time"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Premature" in done.stderr or done.returncode == 0, done.stderr
+    return [int(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def by_capnp_tool(path: Path, programs: Programs) -> list[int]:
+    with path.open("rb") as file:
+        done = subprocess.run(
+            [programs.tool, "decode", "--short", str(EVENT.file), EVENT.struct],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    times = [int(time) for time in re.findall(r"\(time = (\d+)", done.stdout)]
+    if done.returncode == 0:
+        return times
+    # It prints what it took for a message, and then that this is none.
+    assert "ERROR CONVERTING PREVIOUS MESSAGE" in done.stderr
+    assert "Premature EOF" in done.stderr
+    return times[:-1]
+
+
+def by_open_log(path: Path, programs: Programs) -> list[int]:
+    times = []
+    with open_log(path, EVENT.schema, index=False) as log:
+        for event in log:
+            check(event, event.time)
+            times.append(event.time)
+    return times
+
+
+@pytest.mark.parametrize("read", [by_pycapnp, by_cxx, by_capnp_tool, by_open_log])
+def test_readers_find_whole_messages_while_a_writer_is_at_work(
+    target: Path, programs: Programs, read: Callable[[Path, Programs], list[int]]
+) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.append(fields(0))
+    writer = apart.start(WRITER, target, 3)
+    found, rounds = 0, 0
+    while writer.poll() is None:
+        times = read(target, programs)
+        assert times == list(range(len(times)))
+        assert len(times) >= found
+        found = len(times)
+        rounds += 1
+    count = int(apart.end(writer).ok().out)
+    assert rounds >= 2
+    assert found > 0
+    assert read(target, programs) == list(range(count))
+    assert by_pycapnp(target, programs) == list(range(count))
+
+
+def test_readers_agree_on_a_log_that_is_open_and_idle(target: Path, programs: Programs) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        for count in [0, 1, 2, 500]:
+            for time in range(len(log), count):
+                log.append(fields(time))
+            for read in [by_pycapnp, by_cxx, by_capnp_tool, by_open_log]:
+                assert read(target, programs) == list(range(count))
+
+
+def test_readers_agree_on_a_log_in_which_a_message_is_being_built(
+    target: Path, programs: Programs
+) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.append(fields(0))
+        with log.build() as root:
+            root.time, root.value, root.name = fields(1).values()
+            for size in [10, 3 << 20, 40 << 20]:
+                root.payload = b"x" * size
+                for read in [by_pycapnp, by_cxx, by_capnp_tool, by_open_log]:
+                    assert read(target, programs) == [0]
+                if size > 1 << 20:
+                    break
+    for read in [by_pycapnp, by_cxx, by_open_log]:
+        assert read(target, programs) == [0, 1]
