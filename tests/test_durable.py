@@ -98,7 +98,7 @@ def test_a_new_file_is_synced_with_its_directory(
     target: Path, calls: Callable[..., list[str]]
 ) -> None:
     lines = calls(BUILDER, "w")
-    cut = place(lines, r"ftruncate\(.*, 7\)")
+    cut = place(lines, r"ftruncate\(.*, 16\)")
     synced = place(lines, SYNC, cut)
     place(lines, directory_sync(target), synced)
 

@@ -43,7 +43,7 @@ class Model:
 
     def __init__(self, content: bytes = b"") -> None:
         self.bytes = bytearray(content)
-        self.said = len(content)
+        self.declared = len(content)
         self.cursor = 0
 
     def store(self, place: int, data: bytes) -> None:
@@ -51,16 +51,22 @@ class Model:
             self.bytes.extend(bytes(max(0, place + len(data) - len(self.bytes))))
             self.bytes[place : place + len(data)] = data
 
+    def assign(self, place: int, data: bytes) -> None:
+        self.store(place, data)
+        if data:
+            self.declared = max(self.declared, place + len(data))
+
     def read(self, place: int, length: int) -> bytes:
         return bytes(self.bytes[place : place + length]).ljust(length, b"\0")
 
     @property
     def size(self) -> int:
-        return max(self.said, len(self.bytes.rstrip(b"\0")))
+        stored = len(self.bytes.rstrip(b"\0"))
+        return self.declared if stored <= self.declared else min(stored + -stored % 16, CAPACITY)
 
     def truncate(self, size: int) -> None:
         del self.bytes[size:]
-        self.said = size
+        self.declared = size
 
     def content(self, size: int | None = None) -> bytes:
         return self.read(0, self.size if size is None else size)
@@ -185,10 +191,8 @@ class BuilderAgainstModel(RuleBasedStateMachine):
                 self.open.write(data)
             return
         assert self.open.write(data) == len(data)
-        self.model.store(start, data)
+        self.model.assign(start, data)
         self.model.cursor += len(data)
-        if data:
-            self.model.said = max(self.model.said, self.model.cursor)
 
     @precondition(lambda self: self.builder is not None)
     @rule(place=PLACES, whence=st.sampled_from([0, 1, 2]), back=st.booleans())
@@ -233,7 +237,7 @@ class BuilderAgainstModel(RuleBasedStateMachine):
         view[: len(data)] = data
         self.model.store(start, data)
         self.model.cursor = start + length
-        self.model.said = max(self.model.said, start + length)
+        self.model.declared = max(self.model.declared, start + length)
         self.views.append((view, start))
 
     @precondition(lambda self: self.builder is not None)
@@ -253,7 +257,7 @@ class BuilderAgainstModel(RuleBasedStateMachine):
                 self.open[place] = byte
         else:
             self.open[place] = byte
-            self.model.store(place, bytes([byte]))
+            self.model.assign(place, bytes([byte]))
 
     @precondition(lambda self: self.builder is not None)
     @rule(place=PLACES, data=DATA)
@@ -264,7 +268,7 @@ class BuilderAgainstModel(RuleBasedStateMachine):
                 self.open[place : place + len(data)] = data
         else:
             self.open[place : place + len(data)] = data
-            self.model.store(place, data)
+            self.model.assign(place, data)
 
     @precondition(lambda self: self.builder is not None)
     @rule(place=PLACES, length=st.integers(0, 10_000))

@@ -1,10 +1,13 @@
-/* content.c - where the content of a file ends, and making what follows zeros. */
+/* content.c - where the content of a file ends, where the next append goes, and making what
+ * follows zeros. */
 #include "content.h"
 
 #include "turn.h"
 
 #include <errno.h>
 #include <string.h>
+
+/* ---- the last byte that is not zero ------------------------------------------------ */
 
 /* Is there data at or after `offset` and below `end`? */
 static int has_data(const mmb__file *file, uint64_t offset, uint64_t end, bool *answer)
@@ -141,6 +144,52 @@ int mmb__find_used(mmb__file *file, uint64_t floor, uint64_t *used)
     mmb__end_offset_turn(file, before);
     return error;
 }
+
+/* ---- the size and the cursor ----------------------------------------------------- */
+
+/* No scalar of NumPy is longer but clongdouble, which has two parts of this length. */
+#define LONGEST_SCALAR 16
+
+int mmb__find_size(mmb__file *file, uint64_t *size)
+{
+    uint64_t declared = atomic_load(&file->shared->declared_size), used = 0;
+    int error = mmb__find_used(file, declared, &used);
+    if (error == 0) {
+        *size = used > declared ? mmb__min(mmb__round_up(used, LONGEST_SCALAR), file->capacity)
+                                : declared;
+    }
+    return error;
+}
+
+void mmb__declare(mmb__file *file, uint64_t end)
+{
+    _Atomic uint64_t *declared = &file->shared->declared_size;
+    uint64_t seen = atomic_load(declared);
+    while (seen < end && !atomic_compare_exchange_weak(declared, &seen, end)) {
+    }
+}
+
+int mmb__take_range(mmb__file *file, uint64_t align, uint64_t length, mmb__range *taken)
+{
+    uint64_t cursor = atomic_load(&file->shared->cursor), start = 0;
+    do {
+        /* Far beyond the capacity the sums would wrap. */
+        start = cursor > file->capacity ? cursor : mmb__round_up(cursor, align);
+        if (start > file->capacity || length > file->capacity - start) {
+            return MMB_ECAPACITY;
+        }
+    } while (!atomic_compare_exchange_weak(&file->shared->cursor, &cursor, start + length));
+    *taken = (mmb__range){.cursor = cursor, .start = start, .end = start + length};
+    return 0;
+}
+
+void mmb__give_back(mmb__file *file, const mmb__range *taken)
+{
+    uint64_t end = taken->end;
+    atomic_compare_exchange_strong(&file->shared->cursor, &end, taken->cursor);
+}
+
+/* ---- zeros ----------------------------------------------------------------------- */
 
 /* Where no hole can be made. */
 static int write_zeros(const mmb__file *file, uint64_t from, uint64_t to)

@@ -1,6 +1,7 @@
 /* io.c - writing to a file and reserving room in it, by calls. */
 #include "io.h"
 
+#include "content.h"
 #include "growth.h"
 #include "in_flight.h"
 #include "turn.h"
@@ -122,9 +123,9 @@ static int write_by_way_of_buffer(mmb__file *file, uint64_t offset, const unsign
 }
 
 /* Write a piece, for which the file grows first; how much of it in *written, also after an
- * error. */
+ * error. The last piece declares them all: of a write that fails nothing counts. */
 static int write_piece(mmb__file *file, uint64_t offset, const unsigned char *data, uint64_t length,
-                       size_t *written)
+                       bool last, size_t *written)
 {
     uint32_t entry = mmb__in_flight_enter(file->shared);
     int error = mmb__ensure(file, offset, offset + length);
@@ -137,6 +138,9 @@ static int write_piece(mmb__file *file, uint64_t offset, const unsigned char *da
             write_by_way_of_buffer(file, offset + before, data + before, length - before, written);
         *written += before;
     }
+    if (error == 0 && last && *written == length) {
+        mmb__declare(file, offset + length);
+    }
     mmb__in_flight_leave(file->shared, entry);
     return error;
 }
@@ -147,7 +151,7 @@ static int write_in_pieces(mmb__file *file, uint64_t offset, const unsigned char
     int error = make_room(file, offset, length);
     while (error == 0 && length > 0) {
         size_t written = 0;
-        error = write_piece(file, offset, data, mmb__min(length, PIECE), &written);
+        error = write_piece(file, offset, data, mmb__min(length, PIECE), length <= PIECE, &written);
         data += written;
         offset += written;
         length -= written;
@@ -184,6 +188,9 @@ static bool write_and_move_eof(mmb__file *file, uint64_t offset, const void *dat
         return false;
     }
     *error = mmb__os_write_all(file->fd, data, (size_t)length, offset, &written);
+    if (*error == 0) {
+        mmb__declare(file, offset + length);
+    }
     if (written > 0) {
         mmb__note_backed(file, mmb__max(eof, offset + written));
         if (eof == 0) {

@@ -1,17 +1,17 @@
 /* io.h - what calls write to a file, and the room that they reserve in it: errors are returned,
  * not met by a fault.
  *
- * Whoever writes is in flight (in_flight.h) from the growth to the end of the write, lest the
- * owner's close truncates the file in between. */
+ * Whoever writes is in flight (in_flight.h) from the growth until what was written is declared,
+ * lest the owner's close truncates the file in between. */
 #ifndef MMB_FILE_IO_H
 #define MMB_FILE_IO_H
 
 #include "file.h"
 
-/* Write [offset, offset + length), growing as needed. A full disk is ENOSPC before anything is
- * written, unless `length` is MMB__SMALL at the most or the file system has no fallocate.
- * `data` may lie beyond EOF in a mapping of any file, but not where it would be written to
- * by this call. Handler: no. */
+/* Write [offset, offset + length), growing as needed, and declare it (content.h). A full disk is
+ * ENOSPC before anything is written, unless `length` is MMB__SMALL at the most or the file system
+ * has no fallocate. `data` may lie beyond EOF in a mapping of any file, but not where it would be
+ * written to by this call. Handler: no. */
 int mmb__write(mmb__file *file, uint64_t offset, const void *data, uint64_t length);
 
 /* Move EOF to `end` at least, by the growth policy, from where it is now. Handler: no. */

@@ -25,6 +25,13 @@ typedef struct {
      * high would make a truncation of a hole. What was below EOF when it got blocks, and
      * what is punched out, is so under mmb__begin_blocks (turn.h). */
     _Atomic uint64_t allocated_end;
+    /* Where the next append goes; taken range by range with compare-and-swap. Any value
+     * is safe: whoever takes a range looks whether it fits. seq_cst. */
+    _Atomic uint64_t cursor;
+    /* The least that the content holds, in bytes, at the most the capacity. Raised
+     * (compare-and-swap) by whoever has written to there and is in flight still, for whom the
+     * owner's seal waits before it reads this; lowered by the owner's truncate only. seq_cst. */
+    _Atomic uint64_t declared_size;
     /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
     _Atomic int poison;
     /* The least offset from which on stores did not reach the file, and where in the file

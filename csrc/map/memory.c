@@ -39,6 +39,16 @@ int mmb__have_memory(mmb_map *map)
     return error;
 }
 
+int mmb__publish_stores(const mmb_map *map)
+{
+    uint64_t eof = 0;
+    int error = mmb__our_file(&map->file, &eof);
+    if (error == 0 && mmb__is_mapped(map)) {
+        error = mmb__os_publish_stores(map->base, mmb__min(eof, map->file.limit));
+    }
+    return error;
+}
+
 void mmb__unmap(mmb_map *map)
 {
     if (mmb__is_mapped(map)) {

@@ -10,6 +10,10 @@
  * detached or taken away. Handler: no. */
 int mmb__have_memory(mmb_map *map);
 
+/* To be called before the file is read by its descriptor: let it hold what was stored. EBADF, or
+ * an errno of msync. Handler: no. */
+int mmb__publish_stores(const mmb_map *map);
+
 /* Take the memory away. Handler: no. */
 void mmb__unmap(mmb_map *map);
 

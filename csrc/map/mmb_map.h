@@ -157,11 +157,11 @@ int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end);
  * Handler: no. */
 int mmb_map_ensure(mmb_map *map, uint64_t end);
 
-/* Copy `length` bytes from `data` to `offset`, growing as needed, with errors
- * returned rather than met by a fault: a full disk is ENOSPC here, and then nothing was
- * copied, unless it was 64 KiB at the most or the file system has no fallocate: of that, a
- * part may have been. `data` may lie in any map, this
- * one included, and overlap the target. Handler: no. */
+/* Copy `length` bytes from `data` to `offset`, growing as needed, and declare them (see
+ * *content* below), with errors returned rather than met by a fault: a full disk is ENOSPC here,
+ * and then nothing was copied, unless it was 64 KiB at the most or the file system has no
+ * fallocate: of that, a part may have been. `data` may lie in any map, this one included, and
+ * overlap the target. Handler: no. */
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
 /* Make [from, backed) read as zeros again, giving blocks back where the file
@@ -181,6 +181,49 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used);
 /* Push stores to the file (msync); `durable` waits until the device has them
  * (fdatasync). Handler: no. */
 int mmb_map_flush(mmb_map *map, bool durable);
+
+/* ---- content ---------------------------------------------------------------
+ *
+ * The *content* of a map is what of its file counts. Forked children share the *cursor*,
+ * where the next append goes, and the *declared size*, the least that the content holds,
+ * since a call said so. (content.c) */
+
+uint64_t mmb_map_cursor(const mmb_map *map);              /* Handler: yes. */
+void mmb_map_set_cursor(mmb_map *map, uint64_t position); /* Handler: yes. */
+uint64_t mmb_map_declared_size(const mmb_map *map);       /* Handler: yes. */
+void mmb_map_declare(mmb_map *map, uint64_t end);         /* raises it only. Handler: yes. */
+
+/* Move the cursor if it still is at `from`: false if it is not. Handler: yes. */
+bool mmb_map_move_cursor(mmb_map *map, uint64_t from, uint64_t to);
+
+/* Where the content ends; there is no other definition. The declared size, or where stores
+ * reach further: the end of the last byte that is not zero, rounded up to 16 (but not beyond
+ * the capacity), so that an array's last element is not split. Errors of
+ * mmb_map_find_used. Handler: no. */
+int mmb_map_size(mmb_map *map, uint64_t *size);
+
+/* Declare that the content ends at `size`: what lies beyond reads as zeros afterwards.
+ * MMB_ECAPACITY, and the errors of mmb_map_zero_from. Handler: no. */
+int mmb_map_truncate(mmb_map *map, uint64_t size);
+
+/* mmb_map_write at the cursor, which moves on. Each append, of whatever thread or process, gets
+ * a range of its own. After an error the cursor is where it was, if no other append has come
+ * since. Handler: no. */
+int mmb_map_append(mmb_map *map, const void *data, uint64_t length);
+
+/* Load or store one byte through the memory, which takes no system call where the file has grown
+ * to there; what was stored is declared. Errors of mmb_map_show, and what poisoned the map.
+ * Handler: no. */
+int mmb_map_byte_at(mmb_map *map, uint64_t offset, unsigned char *byte);
+int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte);
+
+/* Copy `length` bytes at `offset` to `out`, zeros where the file has none; the file does not
+ * grow. `out` may lie in a map. EBADF, or an errno of read. Handler: no. */
+int mmb_map_read(mmb_map *map, uint64_t offset, void *out, uint64_t length);
+
+/* mmb_map_reserve the next `length` bytes at the cursor that start at a multiple of `align`,
+ * a power of two, and declare them; the cursor moves on. Handler: no. */
+int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *start);
 
 /* ---- the handler ---------------------------------------------------------- */
 

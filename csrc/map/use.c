@@ -88,14 +88,20 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     if (offset > map->file.capacity || length > map->file.capacity - offset) {
         return MMB_ECAPACITY;
     }
+    if (length == 0) {
+        return 0;
+    }
     if (!overlaps(map, offset, data, length)) {
         return mmb__write(&map->file, offset, data, length);
     }
     /* The kernel copies forward, and would read what it has just written. */
+    uint32_t entry = mmb__in_flight_enter(map->file.shared);
     int error = mmb_map_reserve(map, offset, offset + length);
     if (error == 0) {
         memmove(map->base + offset, data, (size_t)length);
+        mmb__declare(&map->file, offset + length);
     }
+    mmb__in_flight_leave(map->file.shared, entry);
     return error;
 }
 
@@ -127,10 +133,6 @@ int mmb_map_flush(mmb_map *map, bool durable)
 
 int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used)
 {
-    uint64_t eof = 0;
-    int error = mmb__our_file(&map->file, &eof);
-    if (error == 0 && mmb__is_mapped(map)) {
-        error = mmb__os_publish_stores(map->base, mmb__min(eof, map->file.limit));
-    }
+    int error = mmb__publish_stores(map);
     return error != 0 ? error : mmb__find_used(&map->file, floor, used);
 }

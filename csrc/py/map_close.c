@@ -73,7 +73,7 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
     if (owner) {
         int find_error = 0;
         if (size == Py_None) {
-            find_error = mmb_map_find_used(map, atomic_load(&self->said), &used);
+            find_error = mmb_map_size(map, &used);
         }
         if (find_error == 0 && cut) {
             if (mmbpy_map_is_unused(self)) {

@@ -1,88 +1,223 @@
 /* map_items.c - indexing and slicing of `_core.Map`.
  *
- * As memoryview does it, which also does the work; only the assignment of a
- * plain slice is done here, because a copy through mmb_map_write reports a full
- * disk at once, and lets other threads run. */
+ * Negative indexes, and a stop that is left out, count from the size, as does len(); other
+ * indexes reach as far as the capacity. What is got is memory: a slice is a memoryview.
+ * What is assigned is declared, zeros included, and a full disk is an error at once, not
+ * later as that of a store. */
 
 #include "state.h"
 
 Py_ssize_t mmbpy_map_length(PyObject *object)
 {
-    mmbpy_map *self = (mmbpy_map *)object;
-    if (!mmbpy_map_is_open(self)) {
-        mmbpy_raise_closed();
-        return -1;
+    uint64_t size;
+    return mmbpy_map_find_size((mmbpy_map *)object, &size) < 0 ? -1 : (Py_ssize_t)size;
+}
+
+/* The place that the index `key` means. False with an exception set. */
+static bool find_place(mmbpy_map *self, PyObject *key, uint64_t *place)
+{
+    Py_ssize_t index = PyNumber_AsSsize_t(key, PyExc_IndexError);
+    if (index == -1 && PyErr_Occurred()) {
+        return false;
     }
-    return (Py_ssize_t)self->capacity;
+    uint64_t size = 0;
+    if (index < 0 && mmbpy_map_find_size(self, &size) < 0) {
+        return false;
+    }
+    *place = (uint64_t)index + size; /* wraps to beyond the capacity if it is before the start */
+    if (*place < self->capacity) {
+        return true;
+    }
+    PyErr_SetString(PyExc_IndexError, index < 0 ? "index is before the start of the builder"
+                                                : "index is beyond the capacity");
+    return false;
+}
+
+typedef struct {
+    Py_ssize_t start, stop, step, count;
+} range;
+
+/* The range that the slice `key` means. False with an exception set. */
+static bool find_range(mmbpy_map *self, PyObject *key, range *out)
+{
+    if (PySlice_Unpack(key, &out->start, &out->stop, &out->step) < 0) {
+        return false;
+    }
+    bool forward = out->step > 0;
+    bool no_stop = forward && out->stop == PY_SSIZE_T_MAX;
+    bool no_start = !forward && out->start == PY_SSIZE_T_MAX;
+    bool stop_counts = out->stop < 0 && out->stop != PY_SSIZE_T_MIN;
+    uint64_t size = 0;
+    if ((out->start < 0 || stop_counts || no_stop || no_start) &&
+        mmbpy_map_find_size(self, &size) < 0) {
+        return false;
+    }
+    Py_ssize_t length = (Py_ssize_t)size;
+    if (no_stop) {
+        out->stop = length;
+    } else if (stop_counts) {
+        out->stop = out->stop + length < 0 ? (forward ? 0 : PY_SSIZE_T_MIN) : out->stop + length;
+    }
+    if (no_start) {
+        out->start = length - 1;
+    } else if (out->start < 0) {
+        out->start = out->start + length < 0 ? (forward ? 0 : PY_SSIZE_T_MIN) : out->start + length;
+    }
+    out->count =
+        PySlice_AdjustIndices((Py_ssize_t)self->capacity, &out->start, &out->stop, out->step);
+    return true;
+}
+
+/* An open file is true, and so is a closed one, however long. */
+int mmbpy_map_bool(PyObject *Py_UNUSED(object))
+{
+    return 1;
+}
+
+PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step)
+{
+    PyObject *from = PyLong_FromSsize_t(start), *by = PyLong_FromSsize_t(step);
+    PyObject *to = stop < 0 ? Py_NewRef(Py_None) : PyLong_FromSsize_t(stop);
+    PyObject *slice = from != NULL && to != NULL && by != NULL ? PySlice_New(from, to, by) : NULL;
+    PyObject *result = slice != NULL ? PyObject_GetItem(view, slice) : NULL;
+    Py_XDECREF(from);
+    Py_XDECREF(to);
+    Py_XDECREF(by);
+    Py_XDECREF(slice);
+    return result;
+}
+
+/* The slice of the whole memory that `key` means. */
+static PyObject *get_slice(mmbpy_map *self, PyObject *key)
+{
+    range range;
+    PyObject *view = PyMemoryView_FromObject((PyObject *)self);
+    PyObject *result = NULL;
+    if (view != NULL && find_range(self, key, &range)) {
+        result = mmbpy_slice_of(view, range.start, range.stop, range.step);
+    }
+    Py_XDECREF(view);
+    return result;
 }
 
 PyObject *mmbpy_map_subscript(PyObject *object, PyObject *key)
 {
-    PyObject *view = PyMemoryView_FromObject(object);
-    if (view == NULL) {
+    mmbpy_map *self = (mmbpy_map *)object;
+    if (PySlice_Check(key)) {
+        return get_slice(self, key);
+    }
+    uint64_t place;
+    mmb_map *map = find_place(self, key, &place) ? mmbpy_map_enter(self) : NULL;
+    if (map == NULL) {
         return NULL;
     }
-    PyObject *result = PyObject_GetItem(view, key);
-    Py_DECREF(view);
-    return result;
+    unsigned char byte = 0;
+    int error = mmb_map_byte_at(map, place, &byte);
+    mmbpy_map_leave(self);
+    return error != 0 ? mmbpy_raise(self->state, error, self->name) : PyLong_FromLong(byte);
 }
 
-/* 0, -1 with an exception, or 1 if the bytes of `value` do not lie side by side. */
-static int assign_run(mmbpy_map *self, Py_ssize_t start, Py_ssize_t length, PyObject *value)
+/* Write `length` bytes to `offset`: 0, or -1 with an exception set. */
+static int assign(mmbpy_map *self, uint64_t offset, const void *data, uint64_t length)
+{
+    mmb_map *map = mmbpy_map_enter(self);
+    if (map == NULL) {
+        return -1;
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_map_write(map, offset, data, length);
+    mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        mmbpy_raise(self->state, error, self->name);
+    }
+    return error != 0 ? -1 : 0;
+}
+
+static int assign_byte(mmbpy_map *self, uint64_t offset, unsigned char byte)
+{
+    mmb_map *map = mmbpy_map_enter(self);
+    if (map == NULL) {
+        return -1;
+    }
+    int error = mmb_map_assign_byte(map, offset, byte);
+    mmbpy_map_leave(self);
+    if (error != 0) {
+        mmbpy_raise(self->state, error, self->name);
+    }
+    return error != 0 ? -1 : 0;
+}
+
+static int assign_item(mmbpy_map *self, PyObject *key, PyObject *value)
+{
+    uint64_t place, number;
+    if (!find_place(self, key, &place) || !mmbpy_as_uint64(value, "a byte", &number)) {
+        return -1;
+    }
+    if (number > UINT8_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a byte must be in range(0, 256)");
+        return -1;
+    }
+    return assign_byte(self, place, (unsigned char)number);
+}
+
+static int assign_steps(mmbpy_map *self, const range *to, const unsigned char *bytes)
+{
+    for (Py_ssize_t i = 0; i < to->count; i++) {
+        if (assign_byte(self, (uint64_t)(to->start + i * to->step), bytes[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int assign_bytes(mmbpy_map *self, PyObject *key, const unsigned char *bytes,
+                        Py_ssize_t length)
+{
+    range to;
+    if (!find_range(self, key, &to)) {
+        return -1;
+    }
+    if (to.count == length) {
+        return to.step == 1 ? assign(self, (uint64_t)to.start, bytes, (uint64_t)length)
+                            : assign_steps(self, &to, bytes);
+    }
+    PyErr_Format(PyExc_ValueError,
+                 "cannot assign %zd bytes to a slice of %zd bytes (a stop that is left out is "
+                 "the size; the capacity is %llu bytes)",
+                 length, to.count, (unsigned long long)self->capacity);
+    return -1;
+}
+
+/* Bytes that do not lie side by side are copied first. */
+static int assign_slice(mmbpy_map *self, PyObject *key, PyObject *value)
 {
     Py_buffer source;
+    PyObject *copy = NULL;
     if (PyObject_GetBuffer(value, &source, PyBUF_SIMPLE) < 0) {
         if (!PyObject_CheckBuffer(value)) {
             return -1;
         }
         PyErr_Clear();
-        return 1;
+        copy = PyBytes_FromObject(value);
+        if (copy == NULL || PyObject_GetBuffer(copy, &source, PyBUF_SIMPLE) < 0) {
+            Py_XDECREF(copy);
+            return -1;
+        }
     }
-    int error = 0;
-    bool fits = source.len == length;
-    mmb_map *map = fits ? mmbpy_map_enter(self) : NULL;
-    if (map != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_map_write(map, (uint64_t)start, source.buf, (uint64_t)length);
-        mmbpy_map_leave(self);
-        Py_END_ALLOW_THREADS
-    }
-    Py_ssize_t given = source.len;
+    int result = assign_bytes(self, key, source.buf, source.len);
     PyBuffer_Release(&source);
-    if (!fits) {
-        PyErr_Format(PyExc_ValueError, "cannot assign %zd bytes to a slice of %zd bytes", given,
-                     length);
-        return -1;
-    }
-    if (error != 0) {
-        mmbpy_raise(self->state, error, self->name);
-    }
-    return map == NULL || error != 0 ? -1 : 0;
+    Py_XDECREF(copy);
+    return result;
 }
 
 int mmbpy_map_ass_subscript(PyObject *object, PyObject *key, PyObject *value)
 {
+    mmbpy_map *self = (mmbpy_map *)object;
     if (value == NULL) {
         PyErr_SetString(PyExc_TypeError, "cannot delete bytes of a builder");
         return -1;
     }
-    if (PySlice_Check(key)) {
-        Py_ssize_t length = mmbpy_map_length(object);
-        Py_ssize_t start, stop, step;
-        if (length < 0 || PySlice_Unpack(key, &start, &stop, &step) < 0) {
-            return -1;
-        }
-        Py_ssize_t count = PySlice_AdjustIndices(length, &start, &stop, step);
-        int answer = step == 1 ? assign_run((mmbpy_map *)object, start, count, value) : 1;
-        if (answer != 1) {
-            return answer;
-        }
-    }
-    PyObject *view = PyMemoryView_FromObject(object);
-    if (view == NULL) {
-        return -1;
-    }
-    int result = PyObject_SetItem(view, key, value);
-    Py_DECREF(view);
-    return result;
+    return PySlice_Check(key) ? assign_slice(self, key, value) : assign_item(self, key, value);
 }

@@ -2,35 +2,15 @@
  *
  * Whatever can fault, block or copy much runs without the GIL. Several threads
  * may be in here at once: each write and each allocation takes its range of the
- * file by moving the cursor in one atomic step. */
+ * file by moving the cursor in one atomic step (content.c of the core). */
 
 #include "state.h"
+
+#include <limits.h>
 
 static PyObject *from_uint64(uint64_t value)
 {
     return PyLong_FromUnsignedLongLong((unsigned long long)value);
-}
-
-static int write_at_cursor(mmbpy_map *self, mmb_map *map, const void *data, uint64_t length)
-{
-    if (length == 0) {
-        return 0;
-    }
-    uint64_t start = atomic_load(&self->cursor);
-    do {
-        if (length > self->capacity || start > self->capacity - length) {
-            return MMB_ECAPACITY;
-        }
-    } while (!atomic_compare_exchange_weak(&self->cursor, &start, start + length));
-    uint64_t end = start + length;
-    int error = mmb_map_write(map, start, data, length);
-    if (error == 0) {
-        mmbpy_map_say(self, end);
-    } else {
-        /* Give the range back if nobody has moved on. */
-        atomic_compare_exchange_strong(&self->cursor, &end, start);
-    }
-    return error;
 }
 
 PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
@@ -50,7 +30,7 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
     mmb_map *map = mmbpy_map_enter(self);
     if (map != NULL) {
         Py_BEGIN_ALLOW_THREADS
-        error = write_at_cursor(self, map, source.buf, length);
+        error = mmb_map_append(map, source.buf, length);
         mmbpy_map_leave(self);
         Py_END_ALLOW_THREADS
     }
@@ -64,16 +44,16 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
 PyObject *mmbpy_map_tell(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_map *self = (mmbpy_map *)object;
-    if (mmbpy_map_enter(self) == NULL) {
+    mmb_map *map = mmbpy_map_enter(self);
+    if (map == NULL) {
         return NULL;
     }
-    uint64_t cursor = atomic_load(&self->cursor);
+    uint64_t cursor = mmb_map_cursor(map);
     mmbpy_map_leave(self);
     return from_uint64(cursor);
 }
 
-/* The size, or -1 with an exception set. */
-static int find_size(mmbpy_map *self, uint64_t *size)
+int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size)
 {
     mmb_map *map = mmbpy_map_enter(self);
     if (map == NULL) {
@@ -81,7 +61,7 @@ static int find_size(mmbpy_map *self, uint64_t *size)
     }
     int error;
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_map_find_used(map, atomic_load(&self->said), size);
+    error = mmb_map_size(map, size);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
     if (error == 0) {
@@ -94,10 +74,25 @@ static int find_size(mmbpy_map *self, uint64_t *size)
 PyObject *mmbpy_map_get_size(PyObject *object, void *Py_UNUSED(closure))
 {
     uint64_t size;
-    if (find_size((mmbpy_map *)object, &size) < 0) {
+    if (mmbpy_map_find_size((mmbpy_map *)object, &size) < 0) {
         return NULL;
     }
     return from_uint64(size);
+}
+
+enum { BEFORE_START = INT_MIN };
+
+/* `from` moved by `by`, no further than Python counts. */
+static int move(uint64_t from, Py_ssize_t by, uint64_t *target)
+{
+    if (by < 0 && (uint64_t)(-(by + 1)) >= from) {
+        return BEFORE_START;
+    }
+    *target = from + (uint64_t)by; /* wraps to a subtraction if negative */
+    if (*target > (uint64_t)PY_SSIZE_T_MAX) {
+        *target = (uint64_t)PY_SSIZE_T_MAX;
+    }
+    return 0;
 }
 
 PyObject *mmbpy_map_seek(PyObject *object, PyObject *args)
@@ -108,32 +103,34 @@ PyObject *mmbpy_map_seek(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "n|i:seek", &offset, &whence)) {
         return NULL;
     }
-    uint64_t base = 0;
-    if (whence == 2) {
-        if (find_size(self, &base) < 0) {
-            return NULL;
-        }
-    } else {
-        if (mmbpy_map_enter(self) == NULL) {
-            return NULL;
-        }
-        base = whence == 1 ? atomic_load(&self->cursor) : 0;
-        mmbpy_map_leave(self);
-    }
     if (whence < 0 || whence > 2) {
         PyErr_Format(PyExc_ValueError, "whence must be 0, 1 or 2, not %d", whence);
         return NULL;
     }
-    if (offset < 0 && (uint64_t)(-(offset + 1)) >= base) {
+    mmb_map *map = mmbpy_map_enter(self);
+    if (map == NULL) {
+        return NULL;
+    }
+    uint64_t target = 0;
+    int error = 0;
+    Py_BEGIN_ALLOW_THREADS
+    uint64_t from = whence == 1 ? mmb_map_cursor(map) : 0;
+    if (whence == 2) {
+        error = mmb_map_size(map, &from);
+    }
+    if (error == 0) {
+        error = move(from, offset, &target);
+    }
+    if (error == 0) {
+        mmb_map_set_cursor(map, target);
+    }
+    mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
+    if (error == BEFORE_START) {
         PyErr_SetString(PyExc_ValueError, "cannot seek to before the start of the file");
         return NULL;
     }
-    uint64_t target = base + (uint64_t)offset; /* wraps to a subtraction if negative */
-    if (target > (uint64_t)PY_SSIZE_T_MAX) {
-        target = (uint64_t)PY_SSIZE_T_MAX;
-    }
-    atomic_store(&self->cursor, target);
-    return from_uint64(target);
+    return error != 0 ? mmbpy_raise(self->state, error, self->name) : from_uint64(target);
 }
 
 PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
@@ -143,7 +140,7 @@ PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "|O:truncate", &size)) {
         return NULL;
     }
-    uint64_t end = atomic_load(&self->cursor);
+    uint64_t end = 0;
     if (size != Py_None && !mmbpy_as_uint64(size, "size", &end)) {
         return NULL;
     }
@@ -152,13 +149,9 @@ PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
         return NULL;
     }
     int error;
-    /* EOF itself stays, it moves down at close only; what lies beyond the new size must
-     * not count as content, so it becomes zeros. */
     Py_BEGIN_ALLOW_THREADS
-    error = end > self->capacity ? MMB_ECAPACITY : mmb_map_zero_from(map, end);
-    if (error == 0) {
-        atomic_store(&self->said, end);
-    }
+    end = size == Py_None ? mmb_map_cursor(map) : end;
+    error = mmb_map_truncate(map, end);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
     if (error != 0) {
@@ -195,25 +188,14 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *args, PyObject *kwargs)
 /* Take the next `length` bytes at the cursor, backed. */
 static int take_range(mmbpy_map *self, uint64_t length, uint64_t align, uint64_t *start)
 {
-    mmb_map *map = mmbpy_map_enter(self);
+    mmb_map *map = mmbpy_map_hold(self); /* the view's making has just armed the handler */
     if (map == NULL) {
+        mmbpy_raise_closed();
         return -1;
     }
-    int error = 0;
+    int error;
     Py_BEGIN_ALLOW_THREADS
-    uint64_t cursor = atomic_load(&self->cursor);
-    do {
-        *start = (cursor + (align - 1)) & ~(align - 1);
-        if (length > self->capacity || *start > self->capacity - length) {
-            error = MMB_ECAPACITY;
-            break;
-        }
-        error = mmb_map_reserve(map, *start, *start + length);
-    } while (error == 0 &&
-             !atomic_compare_exchange_strong(&self->cursor, &cursor, *start + length));
-    if (error == 0) {
-        mmbpy_map_say(self, *start + length);
-    }
+    error = mmb_map_allocate(map, length, align, start);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
     if (error == 0) {
@@ -250,14 +232,7 @@ PyObject *mmbpy_map_allocate(PyObject *object, PyObject *args, PyObject *kwargs)
     }
     PyObject *result = NULL;
     if (take_range(self, length, align, &start) == 0) {
-        PyObject *from = from_uint64(start), *to = from_uint64(start + length);
-        PyObject *slice = from != NULL && to != NULL ? PySlice_New(from, to, NULL) : NULL;
-        if (slice != NULL) {
-            result = PyObject_GetItem(view, slice);
-        }
-        Py_XDECREF(from);
-        Py_XDECREF(to);
-        Py_XDECREF(slice);
+        result = mmbpy_slice_of(view, (Py_ssize_t)start, (Py_ssize_t)(start + length), 1);
     }
     Py_DECREF(view);
     return result;

@@ -12,13 +12,6 @@
 
 #define DEFAULT_MAX_GROWTH ((uint64_t)64 << 20)
 
-void mmbpy_map_say(mmbpy_map *self, uint64_t end)
-{
-    uint64_t said = atomic_load(&self->said);
-    while (said < end && !atomic_compare_exchange_weak(&self->said, &said, end)) {
-    }
-}
-
 /* ---- opening -------------------------------------------------------------- */
 
 static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
@@ -136,20 +129,20 @@ static int open_map(mmbpy_map *self, mmb_options *options)
 static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"file",   "capacity", "max_growth", "prefault", "writeback",
-                            "hidden", "said",     "size_hint",  NULL};
+                            "hidden", "declared", "size_hint",  NULL};
     mmbpy_map *self = (mmbpy_map *)object;
-    PyObject *file, *capacity, *max_growth = NULL, *said = NULL, *size_hint = NULL;
+    PyObject *file, *capacity, *max_growth = NULL, *declared = NULL, *size_hint = NULL;
     int prefault = 0, writeback = 0, hidden = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OpppOO:Map", names, self->state->file_type,
                                      &file, &capacity, &max_growth, &prefault, &writeback, &hidden,
-                                     &said, &size_hint)) {
+                                     &declared, &size_hint)) {
         return -1;
     }
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
                            .prefault = prefault != 0,
                            .writeback = writeback != 0,
                            .hidden = hidden != 0};
-    uint64_t said_bytes = 0;
+    uint64_t declared_size = 0;
     if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
         return -1;
     }
@@ -159,7 +152,7 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
     if (size_hint && !mmbpy_as_uint64(size_hint, "size_hint", &options.size_hint)) {
         return -1;
     }
-    if (said && !mmbpy_as_uint64(said, "said", &said_bytes)) {
+    if (declared && !mmbpy_as_uint64(declared, "declared", &declared_size)) {
         return -1;
     }
     if (options.capacity == 0 || options.max_growth == 0) {
@@ -178,7 +171,9 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->name = Py_NewRef(mmbpy_file_name(self->file));
     Py_DECREF(old_name);
     int result = open_map(self, &options);
-    atomic_store(&self->said, said_bytes);
+    if (result == 0) {
+        mmb_map_declare(atomic_load(&self->map), declared_size);
+    }
     atomic_store(&self->phase, result == 0 ? MMBPY_OPEN : MMBPY_CLOSED);
     return result;
 }
@@ -241,7 +236,7 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
     if (map != NULL) {
         int error;
         Py_BEGIN_ALLOW_THREADS
-        error = mmb_map_find_used(map, atomic_load(&self->said), &used);
+        error = mmb_map_size(map, &used);
         mmb_map_get_stats(map, &stats);
         mmbpy_map_leave(self);
         Py_END_ALLOW_THREADS
@@ -344,13 +339,14 @@ static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_FALSE;
 }
 
-PyDoc_STRVAR(map_doc,
-             "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-             "    hidden=False, said=0, size_hint=0)\n--\n\n"
-             "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
-             "file is a File, whose descriptor the map borrows until it ends; said is what its\n"
-             "content counts at least. With hidden it is only mapped when a buffer or a segment\n"
-             "is asked for. size_hint is how large the file may well become.");
+PyDoc_STRVAR(
+    map_doc,
+    "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
+    "    hidden=False, declared=0, size_hint=0)\n--\n\n"
+    "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
+    "file is a File, whose descriptor the map borrows until it ends; declared is the\n"
+    "least that its content holds. With hidden it is only mapped when a buffer or a segment\n"
+    "is asked for. size_hint is how large the file may well become.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
@@ -415,8 +411,8 @@ static PyMethodDef map_methods[] = {
 
 static PyGetSetDef map_properties[] = {
     {"size", mmbpy_map_get_size, NULL,
-     "Bytes that belong to the content: the largest of what write, allocate and truncate\n"
-     "said, and the end of the last non-zero byte stored through a view.",
+     "Bytes that belong to the content: what calls declared, zeros included, or where stores\n"
+     "through a view reach further: the end of their last non-zero byte, rounded up to 16.",
      NULL},
     {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
     {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},
@@ -442,6 +438,7 @@ static PyType_Slot map_slots[] = {
     {Py_tp_members, map_members},
     {Py_bf_getbuffer, map_getbuffer},
     {Py_bf_releasebuffer, map_releasebuffer},
+    {Py_nb_bool, mmbpy_map_bool},
     {Py_mp_length, mmbpy_map_length},
     {Py_mp_subscript, mmbpy_map_subscript},
     {Py_mp_ass_subscript, mmbpy_map_ass_subscript},

@@ -75,9 +75,6 @@ typedef struct {
     _Atomic uint64_t busy;
     _Atomic long exports; /* buffers handed out and not released; they block close */
 
-    _Atomic uint64_t cursor; /* where the next write goes */
-    _Atomic uint64_t said;   /* the least that `size` is: what calls, not stores, have declared */
-
     /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
     mmb_stats last_stats;
     uint64_t last_used;
@@ -102,9 +99,6 @@ bool mmbpy_map_is_open(const mmbpy_map *self);
 
 /* False in a forked child, which must not finish the file. */
 bool mmbpy_map_is_owner(const mmbpy_map *self);
-
-/* Raise the size that calls have declared to `end`, never lower it. */
-void mmbpy_map_say(mmbpy_map *self, uint64_t end);
 
 /* Take the right to close: 1 with the map for this caller alone; 0 if it is
  * closed already; -1 with a BufferError if `force` is false and there are
@@ -149,10 +143,18 @@ PyObject *mmbpy_map_flush(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mmbpy_map_fileno(PyObject *self, PyObject *unused);
 PyObject *mmbpy_map_get_size(PyObject *self, void *unused);
 
-/* Indexing, as memoryview does it. (map_items.c) */
+/* Where the content ends: 0, or -1 with an exception set. */
+int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size);
+
+/* Indexing and slicing. (map_items.c) */
 Py_ssize_t mmbpy_map_length(PyObject *self);
+int mmbpy_map_bool(PyObject *self);
 PyObject *mmbpy_map_subscript(PyObject *self, PyObject *key);
 int mmbpy_map_ass_subscript(PyObject *self, PyObject *key, PyObject *value);
+
+/* view[start:stop:step] of a memoryview, for a range that is in bounds. A `stop` below zero,
+ * with a negative step, reaches to the first byte. */
+PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step);
 
 /* ---- Window --------------------------------------------------------------- */
 

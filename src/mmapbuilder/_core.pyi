@@ -76,7 +76,7 @@ class Map(_Exporter):
         prefault: bool = False,
         writeback: bool = False,
         hidden: bool = False,
-        said: SupportsIndex = 0,
+        declared: SupportsIndex = 0,
         size_hint: SupportsIndex = 0,
     ) -> None: ...
     @property

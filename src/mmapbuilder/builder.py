@@ -30,7 +30,7 @@ class Builder(_core.Map, Endings):
 
     >>> with Builder("numbers.bin") as b:
     ...     b[0:5] = b"hello"
-    ...     memoryview(b)[6:11] = b"world"
+    ...     b[6:11] = b"world"
     >>> open("numbers.bin", "rb").read()
     b'hello\x00world'
 
@@ -97,7 +97,7 @@ class Builder(_core.Map, Endings):
                 prefault=prefault,
                 writeback=writeback,
                 hidden=True,
-                said=output.size,
+                declared=output.size,
             )
             self._durable = durable
             self._mode = mode

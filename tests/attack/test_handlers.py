@@ -59,7 +59,7 @@ def died_of_the_bus_error(ended: Ended, tracebacks: int) -> None:
 def test_faulthandler_enabled_before_stays_silent(target: Path) -> None:
     code = "import faulthandler; faulthandler.enable()\n" + dedented(GROW)
     code += dedented("grow(1 << 28)\n") + dedented(FINISH)
-    assert python(code, target).ok().out == f"done {(1 << 28) + 1}\n"
+    assert python(code, target).ok().out == f"done {(1 << 28) + 16}\n"
 
 
 def test_faulthandler_enabled_after_kills_nobody(target: Path) -> None:
@@ -73,7 +73,7 @@ def test_faulthandler_enabled_after_kills_nobody(target: Path) -> None:
     )
     ended = python(code + dedented(FINISH), target)
     assert ended.code == 0, str(ended)
-    assert ended.out == f"done {(1 << 29) + 1}\n"
+    assert ended.out == f"done {(1 << 29) + 16}\n"
     assert ended.err.count("Fatal Python error") == 1, str(ended)
 
 

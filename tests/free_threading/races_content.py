@@ -178,7 +178,7 @@ def everything_beside_writes(place: Path) -> None:
         def measure() -> None:
             least = writers.bytes
             size, stats = b.size, b.stats
-            assert least <= size <= b.tell() <= b.capacity
+            assert least <= size <= b.tell() + 15 <= b.capacity + 15  # up to a whole element
             assert least <= stats.used
             assert stats.backed >= least
 
@@ -187,7 +187,7 @@ def everything_beside_writes(place: Path) -> None:
 
         def look() -> None:
             with memoryview(b) as view:
-                assert len(view) == b.capacity == len(b)
+                assert len(view) == b.capacity >= len(b)
                 assert view[0] in (0, 0xA3)
             assert not b.closed
             assert b.writable()

@@ -1,0 +1,157 @@
+/* content.c - what calls append to the content of a map, and what they get out of it. */
+#include "file/content.h"
+#include "file/in_flight.h"
+#include "map.h"
+#include "memory.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* As much is read by one call. */
+#define READ_PIECE ((uint64_t)1 << 30)
+
+/* ---- the cursor and the size ------------------------------------------------- */
+
+uint64_t mmb_map_cursor(const mmb_map *map)
+{
+    return atomic_load(&map->file.shared->cursor);
+}
+
+void mmb_map_set_cursor(mmb_map *map, uint64_t position)
+{
+    atomic_store(&map->file.shared->cursor, position);
+}
+
+bool mmb_map_move_cursor(mmb_map *map, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong(&map->file.shared->cursor, &from, to);
+}
+
+uint64_t mmb_map_declared_size(const mmb_map *map)
+{
+    return atomic_load(&map->file.shared->declared_size);
+}
+
+void mmb_map_declare(mmb_map *map, uint64_t end)
+{
+    mmb__declare(&map->file, end);
+}
+
+int mmb_map_size(mmb_map *map, uint64_t *size)
+{
+    int error = mmb__publish_stores(map);
+    return error != 0 ? error : mmb__find_size(&map->file, size);
+}
+
+int mmb_map_truncate(mmb_map *map, uint64_t size)
+{
+    if (size > map->file.capacity) {
+        return MMB_ECAPACITY;
+    }
+    int error = mmb__zero_from(&map->file, size);
+    if (error == 0) {
+        atomic_store(&map->file.shared->declared_size, size);
+    }
+    return error;
+}
+
+/* ---- putting bytes in --------------------------------------------------------- */
+
+int mmb_map_append(mmb_map *map, const void *data, uint64_t length)
+{
+    mmb__range taken;
+    int error = mmb__take_range(&map->file, 1, length, &taken);
+    if (error == 0) {
+        error = mmb_map_write(map, taken.start, data, length);
+        if (error != 0) {
+            mmb__give_back(&map->file, &taken);
+        }
+    }
+    return error;
+}
+
+int mmb_map_byte_at(mmb_map *map, uint64_t offset, unsigned char *byte)
+{
+    if (offset >= map->file.capacity) {
+        return MMB_ECAPACITY;
+    }
+    int error = mmb_map_show(map);
+    if (error == 0) {
+        *byte = map->base[offset];
+        error = mmb_map_poison(map);
+    }
+    return error;
+}
+
+int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte)
+{
+    if (offset >= map->file.capacity) {
+        return MMB_ECAPACITY;
+    }
+    int error = mmb_map_show(map);
+    if (error != 0) {
+        return error;
+    }
+    uint32_t entry = mmb__in_flight_enter(map->file.shared);
+    map->base[offset] = byte;
+    mmb__declare(&map->file, offset + 1);
+    mmb__in_flight_leave(map->file.shared, entry);
+    return mmb_map_poison(map);
+}
+
+int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *start)
+{
+    mmb__range taken;
+    int error = mmb__take_range(&map->file, align, length, &taken);
+    if (error != 0) {
+        return error;
+    }
+    /* In flight until it is declared, so that the owner's close waits for both. */
+    uint32_t entry = mmb__in_flight_enter(map->file.shared);
+    error = mmb_map_reserve(map, taken.start, taken.end);
+    if (error == 0) {
+        mmb__declare(&map->file, taken.end);
+        *start = taken.start;
+    } else {
+        mmb__give_back(&map->file, &taken);
+    }
+    mmb__in_flight_leave(map->file.shared, entry);
+    return error;
+}
+
+/* ---- getting bytes out -------------------------------------------------------- */
+
+/* A page's worth, by way of memory of our own, for a target to which the kernel cannot copy
+ * since it lies beyond EOF of a map: a store of ours makes that grow. */
+static int read_by_way_of_buffer(const mmb_map *map, uint64_t offset, unsigned char *to,
+                                 size_t length, size_t *got)
+{
+    unsigned char buffer[4096];
+    length = (size_t)mmb__min(length, sizeof buffer);
+    int error = mmb__os_read_all(map->file.fd, buffer, length, offset, got);
+    if (error == 0) {
+        memcpy(to, buffer, *got);
+    }
+    return error;
+}
+
+int mmb_map_read(mmb_map *map, uint64_t offset, void *out, uint64_t length)
+{
+    unsigned char *to = out;
+    int error = mmb__publish_stores(map);
+    while (error == 0 && length > 0) {
+        size_t got = 0, piece = (size_t)mmb__min(length, READ_PIECE);
+        error = mmb__os_read_all(map->file.fd, to, piece, offset, &got);
+        if (error == EFAULT) {
+            error = read_by_way_of_buffer(map, offset, to, piece, &got);
+        }
+        if (error == 0 && got == 0) {
+            memset(to, 0, (size_t)length); /* EOF has not been moved to there */
+            got = (size_t)length;
+        }
+        to += got;
+        offset += got;
+        length -= got;
+    }
+    return error;
+}
