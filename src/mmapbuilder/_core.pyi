@@ -172,6 +172,26 @@ class LogWriter:
     def _stats(self) -> tuple[int, int, int, int, int]: ...
     def __len__(self) -> int: ...
 
+def roots_numbers(
+    plan: Plan,
+    fields: tuple[int, ...],
+    tag: bool,
+    frames: Buffer,
+    count: int,
+    first: int,
+    name: str,
+    /,
+) -> tuple[bytearray, bytearray]: ...
+def roots_strings(
+    plan: Plan,
+    fields: tuple[int, ...],
+    tag: bool,
+    frames: Buffer,
+    count: int,
+    first: int,
+    name: str,
+    /,
+) -> tuple[bytearray, bytearray, bytearray, bytearray]: ...
 def log_window(map: Map, start: int, length: int, /) -> memoryview: ...
 def copy(source: int, target: int, offset: int, end: int, /) -> None: ...
 

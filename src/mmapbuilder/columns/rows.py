@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .. import _core
@@ -24,6 +24,20 @@ def to_dict(plan: Plan, memory: MessageMemory, trusted: bool) -> dict[str, Any]:
     _warn(left_out)
     assert isinstance(result, dict)
     return result
+
+
+def roots(plan: Plan, messages: Iterable[tuple[memoryview, ...]], as_: Any) -> list[Any]:
+    """Return the root of each message, of which the segments are given, as dict or tuple."""
+    if as_ not in (dict, tuple):
+        raise TypeError(f"as_ must be dict or tuple, not {as_!r}")
+    style = _DICTS if as_ is dict else _TUPLES
+    found = []
+    for segments in messages:
+        row, left_out = plan.native.read(segments, 0, 0, 0, 0, _ALL, style, None, None, False)
+        found.append(row)
+        if left_out is not None:
+            _warn(left_out)
+    return found
 
 
 def rows(

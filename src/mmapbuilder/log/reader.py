@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from typing import Any, Self, SupportsIndex
 
     from ..check import Path
+    from ..columns.schema import Plan
+    from .columns import Frames
 
     _Base = Sequence[Any]
 else:
     _Base = Sequence
 
+_ONE_SEGMENT = bytes(4)
 _SHORTEST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.005
 
@@ -77,10 +80,99 @@ class Messages(_Base):
         numbers = self._numbers
         if not numbers:
             return np.zeros(0, np.uint64)
-        first, last = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
+        first, last = sorted((numbers[0], numbers[-1]))
         found = np.empty(last - first + 1, np.uint64)
         self._log._reader().offsets(first, found.data)
         return found[:: numbers.step]
+
+    # ---- all messages at once ----
+
+    def column(self, *path: str) -> "Any":
+        """Return one field of all messages, as a NumPy array with a memory of its own.
+
+        The path leads from the root through groups and structs: ``log.column("person",
+        "id")``, or ``"person.id"``. Enums are numbers, Text and Data are str and bytes;
+        ``@which`` is the tag of a union. Where a field is not there, or not the active member
+        of its union, the default stands.
+
+        >>> with MessageLog("ids.log", schema=addressbook_capnp.Person) as log:
+        ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(4))
+        >>> with open_log("ids.log", addressbook_capnp.Person) as log:
+        ...     print(log.column("id"), log[1:3].column("name"))
+        [0 1 2 3] ['nr 1' 'nr 2']
+
+        Raises:
+            KeyError: there is no such field.
+            TypeError: it is no number, Bool, enum, Text or Data.
+            InvalidMessage: a message is wrong; the text says which.
+        """
+        from . import columns
+
+        values = columns.column(self._plan(), path, self._frames())
+        return values[self._every()]
+
+    def table(self, columns: "list[str] | None" = None) -> "Any":
+        """Return all messages as a table of Apache Arrow, with a row for each.
+
+        There is a column for each number, enum, Bool, Text and Data of the root, with dotted
+        names for those in groups; other fields are left out. `columns` chooses some, also in
+        structs that the root leads to. Enums and tags of unions (``@which``) are
+        dictionary-encoded names. Nulls are Text and Data that are not set and have no
+        default, and what is not there.
+
+        >>> with MessageLog("ids.log", schema=addressbook_capnp.Person) as log:
+        ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(2))
+        >>> with open_log("ids.log", addressbook_capnp.Person) as log:
+        ...     print(log.table(columns=["id", "name"]).to_pylist())
+        [{'id': 0, 'name': 'nr 0'}, {'id': 1, 'name': 'nr 1'}]
+
+        Raises: as `column`, and ImportError without pyarrow.
+        """
+        from . import columns as native
+
+        found = native.table(self._plan(), columns, self._frames())
+        every = self._every()
+        return found if every.step == 1 else found.take(list(range(len(found))[every]))
+
+    def rows(self, as_: "Any" = dict) -> "list[Any]":
+        """Return all messages as Python objects of their own, natively.
+
+        `as_` is dict (keys for what is set, as pycapnp's ``to_dict``) or tuple (a value for
+        each field).
+
+        >>> with MessageLog("ids.log", schema=addressbook_capnp.Person) as log:
+        ...     numbers = log.extend({"id": i} for i in range(3))
+        >>> with open_log("ids.log", addressbook_capnp.Person) as log:
+        ...     log[1:].rows()[0]["id"]
+        1
+
+        Raises:
+            TypeError: the log was opened without a schema, or `as_` is neither.
+            InvalidMessage: a message is wrong.
+        """
+        from ..columns.rows import roots
+
+        log = self._log
+        segments = map(log._segments, self._numbers)
+        return roots(self._plan(), segments, as_)
+
+    def _plan(self) -> "Plan":
+        from ..columns.schema import plan_of
+
+        return plan_of(self._log._schema_of_roots())
+
+    def _frames(self) -> "Frames":
+        """Return these messages, and those between them, in the order of the file."""
+        from .columns import Frames
+
+        log, numbers = self._log, self._numbers
+        first, last = sorted((numbers[0], numbers[-1])) if numbers else (0, -1)
+        memory = log._span(first, last) if numbers else memoryview(b"")
+        return Frames(memory, last - first + 1, first, os.fsdecode(log._name))
+
+    def _every(self) -> slice:
+        """Return which of `_frames` are meant."""
+        return slice(None, None, self._numbers.step)
 
     def _number(self, key: "SupportsIndex") -> int:
         try:
@@ -130,6 +222,13 @@ class Log(Messages):
         start, size = self._reader().place(number)
         return self._memory[start : start + size]
 
+    def _segments(self, number: int) -> "tuple[memoryview, ...]":
+        frame = self._frame(number)
+        if frame[:4] == _ONE_SEGMENT:
+            return (frame[8:],)
+        places = _core.framing(frame, len(frame))
+        return tuple(frame[start : start + size] for start, size in places)
+
     def _schema_of_roots(self) -> "Any":
         if self._schema is None:
             raise TypeError("the log was opened without a schema: open_log(path, schema)")
@@ -139,11 +238,14 @@ class Log(Messages):
         schema = self._schema_of_roots()
         return next(_pycapnp.readers_of_frames(schema, self._frame(number)))
 
-    def _roots(self, first: int, last: int) -> "Iterator[Any]":
+    def _span(self, first: int, last: int) -> memoryview:
         core = self._reader()
         start, _ = core.place(first)
         last_start, size = core.place(last)
-        frames = self._memory[start : last_start + size]
+        return self._memory[start : last_start + size]
+
+    def _roots(self, first: int, last: int) -> "Iterator[Any]":
+        frames = self._span(first, last)
         return _pycapnp.readers_of_frames(self._schema_of_roots(), frames)
 
     # ---- a file that grows ----

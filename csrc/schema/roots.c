@@ -1,0 +1,240 @@
+/* roots.c - one field of the roots of many messages. See roots.h. */
+#include "roots.h"
+
+/* One after the other. Large, since any message may have many segments. */
+typedef struct {
+    mmb_roots *roots;
+    uint64_t place; /* of the next frame, in bytes */
+    uint64_t number;
+    mmb_segment segments[MMB_MAX_SEGMENTS];
+    mmb_reading reading;
+} visitor;
+
+static int fail(visitor *v, const char *reason)
+{
+    return mmb_reading_fail(&v->reading, 0, 0, reason);
+}
+
+/* The segments of the frame at v->place. */
+static int next_segments(visitor *v)
+{
+    const unsigned char *table = v->roots->frames + v->place;
+    uint64_t left = v->roots->bytes - v->place, size;
+    const char *reason = "the messages end too early";
+    if (left == 0 || mmb_frame_measure(table, left, &size, &reason) != 0 || size > left) {
+        return fail(v, reason);
+    }
+    uint32_t count = mmb__load32(table) + 1;
+    const unsigned char *start = table + mmb_table_bytes(count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t words = mmb__load32(table + 4 + (size_t)i * 4);
+        v->segments[i] = (mmb_segment){.base = start, .words = words};
+        start += (uint64_t)words * MMB_WORD;
+    }
+    v->place += size;
+    mmb_reading_start(&v->reading, v->segments, count, false);
+    return 0;
+}
+
+/* Read a root pointer that leads to a struct of its own segment, as nearly all do. False if
+ * this one does not, or not as it should. */
+static bool read_plain_root(const mmb_segment *segment, mmb_record *out)
+{
+    const unsigned char *base = segment->base;
+    uint64_t root = mmb__load64(base);
+    int64_t word = 1 + mmb__offset(root);
+    uint64_t size = (uint64_t)mmb__data_words(root) + mmb__pointer_words(root);
+    if (root == 0 || mmb__kind(root) != MMB__STRUCT || word < 1 ||
+        (uint64_t)word + size > segment->words) {
+        return false;
+    }
+    *out = (mmb_record){
+        .data = base + word * (int64_t)MMB_WORD,
+        .word = (uint64_t)word + mmb__data_words(root),
+        .data_bits = 64u * mmb__data_words(root),
+        .pointers = mmb__pointer_words(root),
+    };
+    return true;
+}
+
+/* The root of the next message. */
+static int next_root(visitor *v, mmb_record *out)
+{
+    bool is_null;
+    int error = next_segments(v);
+    if (error != 0 || read_plain_root(&v->segments[0], out)) {
+        return error;
+    }
+    return mmb_read_struct(&v->reading, 0, 0, out, &is_null);
+}
+
+static const mmb_plan_struct *struct_of(const mmb_plan *plan, uint32_t type)
+{
+    return &plan->structs[plan->types[type].target];
+}
+
+/* Go the way up to the struct that the value stands in. `*present` is false where it is cut
+ * off; the record is empty then, or that of the wrong member of a union. */
+static int go(visitor *v, const mmb_way *way, mmb_record *record, bool *present)
+{
+    const mmb_plan *plan = way->plan;
+    const mmb_plan_struct *around = struct_of(plan, 0);
+    uint32_t steps = way->tag ? way->length : way->length - 1;
+    *present = true;
+    for (uint32_t i = 0; i < way->length; i++) {
+        const mmb_plan_field *field = &plan->fields[way->fields[i]];
+        bool is_null = false;
+        uint64_t word;
+        if (field->tag != MMB_NONE && mmb_record_tag(record, around) != field->tag) {
+            *present = false;
+            return 0;
+        }
+        if (i == steps) {
+            return 0;
+        }
+        around = struct_of(plan, field->type);
+        if (plan->types[field->type].kind == MMB_GROUP) {
+            continue;
+        }
+        if (!mmb_record_pointer(record, field->offset, &word)) {
+            *record = (mmb_record){0};
+            *present = false;
+            return 0;
+        }
+        int error = mmb_read_struct(&v->reading, record->segment, word, record, &is_null);
+        if (error != 0 || is_null) {
+            *present = false;
+            return error;
+        }
+    }
+    return 0;
+}
+
+static void store_bits(unsigned char *to, uint64_t bits, uint32_t bytes)
+{
+    uint8_t one = (uint8_t)bits;
+    uint16_t two = (uint16_t)bits;
+    uint32_t four = (uint32_t)bits;
+    switch (bytes) {
+    case 1:
+        memcpy(to, &one, 1);
+        return;
+    case 2:
+        memcpy(to, &two, 2);
+        return;
+    case 4:
+        memcpy(to, &four, 4);
+        return;
+    default:
+        memcpy(to, &bits, 8);
+        return;
+    }
+}
+
+/* What a way ends with: where its bits are. */
+typedef struct {
+    uint64_t offset;
+    uint64_t flip; /* what the bits are XORed with */
+    uint32_t bits;
+} slot;
+
+static slot slot_of(const mmb_way *way)
+{
+    const mmb_plan *plan = way->plan;
+    if (way->tag) {
+        uint32_t type = way->length == 0 ? 0 : plan->fields[way->fields[way->length - 1]].type;
+        return (slot){.offset = struct_of(plan, type)->tag_offset, .bits = 16};
+    }
+    const mmb_plan_field *field = &plan->fields[way->fields[way->length - 1]];
+    return (slot){.offset = field->offset,
+                  .flip = field->default_bits,
+                  .bits = mmb_kind_bits(plan->types[field->type].kind)};
+}
+
+static int note_error(visitor *v, int error)
+{
+    v->roots->bad = v->number;
+    v->roots->flaw = v->reading.flaw;
+    return error;
+}
+
+int mmb_roots_numbers(mmb_roots *roots, const mmb_way *way, uint32_t bytes, unsigned char *values,
+                      unsigned char *present)
+{
+    const slot where = slot_of(way);
+    visitor v = {.roots = roots};
+    for (; v.number < roots->count; v.number++) {
+        mmb_record record;
+        bool there = false;
+        int error = next_root(&v, &record);
+        error = error != 0 ? error : go(&v, way, &record, &there);
+        if (error != 0) {
+            return note_error(&v, error);
+        }
+        uint64_t bits = there ? mmb_record_bits(&record, where.offset, where.bits) : 0;
+        store_bits(values + v.number * bytes, bits ^ where.flip, bytes);
+        present[v.number] = there;
+    }
+    return 0;
+}
+
+/* The string of the next message; `*start` is NULL if there is none. */
+static int next_string(visitor *v, const mmb_way *way, const unsigned char **start,
+                       uint64_t *length, bool *present)
+{
+    const mmb_plan_field *field = &way->plan->fields[way->fields[way->length - 1]];
+    bool text = way->plan->types[field->type].kind == MMB_TEXT;
+    mmb_record record;
+    uint64_t word;
+    *start = NULL;
+    *length = 0;
+    *present = false;
+    int error = next_root(v, &record);
+    error = error != 0 ? error : go(v, way, &record, present);
+    if (error == 0 && *present && mmb_record_pointer(&record, field->offset, &word)) {
+        error = mmb_read_bytes(&v->reading, record.segment, word, text, start, length);
+    }
+    return error;
+}
+
+int mmb_roots_find(mmb_roots *roots, const mmb_way *way, uint64_t *offsets, unsigned char *there,
+                   unsigned char *present)
+{
+    visitor v = {.roots = roots};
+    offsets[0] = 0;
+    for (; v.number < roots->count; v.number++) {
+        const unsigned char *start;
+        uint64_t length;
+        bool reached;
+        int error = next_string(&v, way, &start, &length, &reached);
+        if (error != 0) {
+            return note_error(&v, error);
+        }
+        offsets[v.number + 1] = offsets[v.number] + length;
+        there[v.number] = start != NULL;
+        present[v.number] = reached;
+    }
+    roots->strings = offsets[roots->count];
+    return 0;
+}
+
+int mmb_roots_copy(mmb_roots *roots, const mmb_way *way, const uint64_t *offsets, unsigned char *to)
+{
+    visitor v = {.roots = roots};
+    for (; v.number < roots->count; v.number++) {
+        const unsigned char *start;
+        uint64_t length, room = offsets[v.number + 1] - offsets[v.number];
+        bool reached;
+        int error = next_string(&v, way, &start, &length, &reached);
+        if (error == 0 && length != room) {
+            error = fail(&v, "the message was changed while it was read");
+        }
+        if (error != 0) {
+            return note_error(&v, error);
+        }
+        if (length > 0) {
+            memcpy(to + offsets[v.number], start, (size_t)length);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,172 @@
+"""One field of all messages of a log: what pycapnp's readers say, at once."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("capnp")
+
+from mmapbuilder import InvalidMessage, MessageLog, open_log
+from support.events import EVENT, fields, frame, write
+from support.messages import fill_kinds, plain
+from support.readers import KINDS
+
+NUMBERS = [
+    "int8", "int16", "int32", "int64", "uInt8", "uInt16", "uInt32", "uInt64", "float32", "float64",
+    "bool", "withDefault", "group.left", "inner.int32", "inner.bool",
+]  # fmt: skip
+
+
+def values(log: Any, name: str) -> list[Any]:
+    """The same column, field by field from pycapnp."""
+    found = []
+    for value in log:
+        for part in name.split("."):
+            value = getattr(value, part)
+        found.append(value)
+    return found
+
+
+@pytest.fixture
+def kinds(target: Path) -> Any:
+    """Messages of every kind of field: set, not set, and of several segments."""
+    chance = random.Random(7)
+    with target.open("wb") as file:
+        for number in range(300):
+            root = KINDS.schema.new_message(num_first_segment_words=chance.choice([1, 1000]))
+            if number % 3:
+                fill_kinds(root, 1)
+            if number % 3 == 1:
+                root.int64 = chance.randrange(-(2**63), 2**63)
+                root.text = "x" * chance.randrange(50) + "é"
+                root.choice.number = number
+            file.write(root.to_bytes())
+    return open_log(target, KINDS.schema)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_columns_of_numbers_are_what_readers_say(kinds: Any, name: str) -> None:
+    column = kinds.column(*name.split("."))
+    expected = values(kinds, name)
+    assert column.tolist() == expected
+    assert kinds.column(name).tolist() == expected
+    assert kinds[250:10:-7].column(name).tolist() == expected[250:10:-7]
+    assert kinds[5:9].column(name).tolist() == expected[5:9]
+    assert len(kinds[5:5].column(name)) == 0
+
+
+@pytest.mark.parametrize("name", ["text", "data", "group.right", "inner.text"])
+def test_columns_of_text_and_data_are_what_readers_say(kinds: Any, name: str) -> None:
+    expected = values(kinds, name)
+    assert kinds.column(name).tolist() == expected
+    assert kinds[::-2].column(name).tolist() == expected[::-2]
+
+
+def test_enums_and_tags_are_numbers(kinds: Any) -> None:
+    assert kinds.column("colour").tolist() == [event.colour.raw for event in kinds]
+    members = ["none", "number", "name"]
+    expected = [members.index(event.choice.which()) for event in kinds]
+    assert kinds.column("choice", "@which").tolist() == expected
+
+
+def test_members_of_unions_that_are_not_active_have_their_default(kinds: Any) -> None:
+    expected = [e.choice.number if e.choice.which() == "number" else 0 for e in kinds]
+    assert kinds.column("choice.number").tolist() == expected
+    names = [e.choice.name if e.choice.which() == "name" else "" for e in kinds]
+    assert kinds.column("choice.name").tolist() == names
+
+
+def test_a_table_has_a_row_for_each_message(kinds: Any) -> None:
+    pytest.importorskip("pyarrow")
+    table = kinds.table()
+    assert {"int8", "text", "colour", "group.left", "choice.@which", "choice.number"} <= set(
+        table.column_names
+    )
+    assert not {"inner", "bools", "any", "void"} & set(table.column_names)
+    rows = table.to_pylist()
+    for event, row in zip(kinds, rows, strict=True):
+        assert row["int64"] == event.int64
+        assert row["colour"] == str(event.colour)
+        assert row["text"] == (event.text if event._has("text") else None)
+        assert row["choice.@which"] == event.choice.which()
+        is_number = event.choice.which() == "number"
+        assert row["choice.number"] == (event.choice.number if is_number else None)
+    assert kinds[9:2:-3].table(["int64", "inner.text"]).to_pylist() == [
+        {"int64": rows[i]["int64"], "inner.text": kinds[i].inner.text or None} for i in (9, 6, 3)
+    ]
+
+
+def test_rows_are_what_to_dict_says(target: Path) -> None:
+    write(target, range(300), segment_words=1)
+    with open_log(target, EVENT.schema) as log:
+        assert log.rows() == [plain(event) for event in log]
+        assert log[7:3:-1].rows(tuple)[0] == (*fields(7).values(), None)
+        with pytest.raises(TypeError, match="dict or tuple"):
+            log.rows(list)
+
+
+def test_fields_that_are_no_columns_are_refused(kinds: Any) -> None:
+    with pytest.raises(KeyError, match="has no field 'nope'"):
+        kinds.column("nope")
+    for path in [("bools",), ("any",), ("inner",), ("void",), ("int8", "more"), (7,), ()]:
+        with pytest.raises(TypeError):
+            kinds.column(*path)
+    with pytest.raises(TypeError):
+        kinds.table(["inner"])
+
+
+def test_columns_need_a_schema(target: Path) -> None:
+    write(target, range(3))
+    with open_log(target) as log, pytest.raises(TypeError, match="without a schema"):
+        log.column("time")
+
+
+def test_an_empty_log_has_empty_columns(target: Path) -> None:
+    with MessageLog(target):
+        pass
+    with open_log(target, EVENT.schema) as log:
+        assert log.column("time").dtype == np.uint64
+        assert log.column("name").tolist() == log.rows() == []
+
+
+def test_a_message_that_is_wrong_is_named(target: Path) -> None:
+    data = bytearray(b"".join(frame(time) for time in range(10)))
+    start = sum(len(frame(time)) for time in range(4))
+    data[start + 8 : start + 16] = b"\xff" * 8
+    target.write_bytes(data)
+    with open_log(target, EVENT.schema, index=False) as log:
+        for name in ["time", "name"]:
+            with pytest.raises(InvalidMessage, match="target: message 4: "):
+                log.column(name)
+            with pytest.raises(InvalidMessage, match="target: message 4: "):
+                log[3:].column(name)
+        assert log[5:].column("time").tolist() == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_bytes_in_messages_end_in_values_or_a_clear_error(target: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    data = bytearray(b"".join(frame(time, 1 + time % 40) for time in range(100)))
+    with target.open("wb") as file:
+        file.write(data)
+    log = open_log(target, EVENT.schema, index=False)
+    places = [int(start) for start in log.offsets]
+    for _ in range(chance.choice([1, 10, 100])):  # the tables stay as they are
+        start = chance.choice(places)
+        at = start + 24 + chance.randrange(40)
+        if all(not start <= at < start + 24 for start in places):
+            data[at % len(data)] = chance.randrange(256)
+    target.write_bytes(data)
+    log.close()
+    try:
+        log = open_log(target, EVENT.schema, index=False)
+        for name in ["time", "value", "name", "payload"]:
+            assert len(log.column(name)) == len(log)
+        log.rows()
+    except InvalidMessage:
+        pass
