@@ -138,24 +138,22 @@ static bool no_space(int error)
     return error == ENOSPC || error == EDQUOT;
 }
 
-/* Have blocks for all up to `end`, for a granule at once where the disk has room for it. */
+/* Have blocks for all up to `end`, and ahead as far as the disk has room. */
 static int make_room(mmb_log_writer *w, uint64_t end)
 {
-    uint64_t target = round_up(end, MMB_GRANULE);
+    static const uint64_t steps[] = {MMB_GRANULE, 1 << 16, 1};
+    int error = ENOSPC;
     if (end > w->options.capacity) {
         return MMB_ECAPACITY;
     }
-    if (target > w->options.capacity) {
-        target = end;
-    }
-    raise_fence(w, round_up(target, MMB_GRANULE) - w->end);
-    int error = mmb_map_reserve(w->map, w->ready, target);
-    if (no_space(error)) {
-        target = end;
+    raise_fence(w, round_up(end, MMB_GRANULE) - w->end);
+    for (size_t i = 0; no_space(error) && i < sizeof steps / sizeof steps[0]; i++) {
+        uint64_t target = round_up(end, steps[i]);
+        target = target > w->options.capacity ? end : target;
         error = mmb_map_reserve(w->map, w->ready, target);
-    }
-    if (error == 0) {
-        w->ready = target;
+        if (error == 0) {
+            w->ready = target;
+        }
     }
     return error;
 }

@@ -95,7 +95,7 @@ class Messages(_Base):
         ``@which`` is the tag of a union. Where a field is not there, or not the active member
         of its union, the default stands.
 
-        >>> with MessageLog("ids.log", schema=addressbook_capnp.Person) as log:
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(4))
         >>> with open_log("ids.log", addressbook_capnp.Person) as log:
         ...     print(log.column("id"), log[1:3].column("name"))
@@ -120,7 +120,7 @@ class Messages(_Base):
         dictionary-encoded names. Nulls are Text and Data that are not set and have no
         default, and what is not there.
 
-        >>> with MessageLog("ids.log", schema=addressbook_capnp.Person) as log:
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(2))
         >>> with open_log("ids.log", addressbook_capnp.Person) as log:
         ...     print(log.table(columns=["id", "name"]).to_pylist())
@@ -140,7 +140,7 @@ class Messages(_Base):
         `as_` is dict (keys for what is set, as pycapnp's ``to_dict``) or tuple (a value for
         each field).
 
-        >>> with MessageLog("ids.log", schema=addressbook_capnp.Person) as log:
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i} for i in range(3))
         >>> with open_log("ids.log", addressbook_capnp.Person) as log:
         ...     log[1:].rows()[0]["id"]
