@@ -66,7 +66,8 @@ int mmb_message_begin(mmb_building *out, const mmb_region *region, uint32_t entr
     if (start + MMB_WORD > region->capacity) { /* a null root at least */
         return MMB_ECAPACITY;
     }
-    int error = mmb_map_show(region->map);
+    unsigned char *base = NULL;
+    int error = mmb_map_memory(region->map, &base);
     if (error == 0) {
         error = check_zeros(region);
     }

@@ -83,6 +83,21 @@ static int end_with_fence(int fd, uint64_t end)
     return error;
 }
 
+/* A map whose memory can be stored to, or none. */
+static int open_map(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
+{
+    unsigned char *base = NULL;
+    int error = mmb_map_open(fd, options, out, limit);
+    if (error == 0) {
+        error = mmb_map_memory(*out, &base);
+        if (error != 0) {
+            mmb_map_free(*out);
+            *out = NULL;
+        }
+    }
+    return error;
+}
+
 /* The fence is there before the file grows: by opening the map, and later. */
 static int map_file(mmb_log_writer *w, mmb_limit *limit)
 {
@@ -95,7 +110,7 @@ static int map_file(mmb_log_writer *w, mmb_limit *limit)
         return 0;
     }
     int error = end_with_fence(w->fd, w->end);
-    error = error != 0 ? error : mmb_map_open(w->fd, &options, &w->map, limit);
+    error = error != 0 ? error : open_map(w->fd, &options, &w->map, limit);
     w->ready = w->end;
     w->reach = MMB_FENCE_BYTES;
     return error;
@@ -373,7 +388,7 @@ static int map_index(mmb_log_writer *w, int index_fd)
         return errno;
     }
     w->indexed = (uint64_t)now.st_size;
-    int error = mmb_map_open(index_fd, &options, &w->index, NULL);
+    int error = open_map(index_fd, &options, &w->index, NULL);
     return error != 0 ? error : catch_up(w);
 }
 

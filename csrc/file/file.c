@@ -9,7 +9,10 @@
 int mmb__our_file(const mmb__file *file, uint64_t *size)
 {
     struct stat now;
-    if (fstat(file->fd, &now) != 0 || now.st_dev != file->dev || now.st_ino != file->ino) {
+    if (fstat(file->fd, &now) != 0) {
+        return errno;
+    }
+    if (now.st_dev != file->dev || now.st_ino != file->ino) {
         return EBADF;
     }
     *size = (uint64_t)now.st_size;

@@ -79,7 +79,7 @@ typedef struct {
 } mmb__file;
 
 /* 0 and EOF in `*size` if the fd is still that of our file; EBADF if it is closed, or another
- * file's by now. Handler: yes. */
+ * file's by now; another errno where a failed file system does not say. Handler: yes. */
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
 /* 0 if the file may grow: its fd our file still (EBADF), not poisoned, not sealed

@@ -11,7 +11,7 @@
 static int page_error(mmb_map *map, uint64_t start, mmb__access access)
 {
     uint64_t page = mmb__os_page();
-    int error = mmb__os_populate(map->base + start, page, access == MMB__WRITE);
+    int error = mmb__os_populate(mmb__base(map) + start, page, access == MMB__WRITE);
     if (error != EFAULT && !mmb__tried_too_often(map, start)) {
         return 0; /* there by now, or for the kernel to say at the next try */
     }
@@ -21,7 +21,7 @@ static int page_error(mmb_map *map, uint64_t start, mmb__access access)
     if (error != 0 && error != EOPNOTSUPP) {
         return error;
     }
-    if (mmb__os_populate(map->base + start, page, access == MMB__WRITE) == 0) {
+    if (mmb__os_populate(mmb__base(map) + start, page, access == MMB__WRITE) == 0) {
         return 0;
     }
     uint64_t eof = 0;
@@ -33,36 +33,37 @@ static int page_error(mmb_map *map, uint64_t start, mmb__access access)
     return mmb__os_is_full(map->file.fd, MMB_GRANULE) ? ENOSPC : EIO;
 }
 
+/* The file is lost for this access, and for all beyond it: say so where it is to be said. */
+static void report(mmb_map *map, uint64_t start, int error)
+{
+    if (error != ESTALE) {
+        mmb__note_loss(&map->file, start);
+        mmb__poison(&map->file, error);
+    } else if (!mmb__is_owner(&map->file)) {
+        /* The owner's own close is on its way; here a store is lost. */
+        atomic_store_explicit(&map->stored_late, true, memory_order_relaxed);
+    }
+}
+
 bool mmb__answer_fault(mmb_map *map, uint64_t offset, mmb__access access)
 {
-    if (atomic_load_explicit(&map->state, memory_order_acquire) != MMB__SHARED_FILE) {
-        return mmb__make_private(map, offset);
+    uint64_t start = mmb__round_down(offset, mmb__os_page());
+    if (start >= atomic_load_explicit(&map->private_from, memory_order_acquire)) {
+        return mmb__make_private(map, start);
     }
-    uint64_t page = mmb__os_page();
-    uint64_t start = mmb__round_down(offset, page);
     bool moved = false;
-    int error = mmb__grow(&map->file, start, start + page, access, &moved);
+    int error = mmb__grow(&map->file, start, start + mmb__os_page(), access, &moved);
+    if (error == 0 && moved) {
+        mmb__welcome_huge_page(map, start);
+    } else if (error == 0) {
+        error = page_error(map, start, access);
+    }
     if (error == 0) {
-        if (moved) {
-            mmb__welcome_huge_page(map, start);
-        } else {
-            error = page_error(map, start, access);
-        }
-    }
-    switch (error) {
-    case 0:
         return true;
-    case EBADF:
-        return false; /* the fd no longer is our file */
-    case ESTALE:
-        if (!mmb__is_owner(&map->file)) {
-            /* The owner's own close is on its way; here a store is lost. */
-            atomic_store_explicit(&map->stored_late, true, memory_order_relaxed);
-        }
-        break;
-    default:
-        mmb__poison(&map->file, error);
-        mmb__note_loss(&map->file, start);
     }
-    return mmb__make_private(map, offset);
+    if (error == EBADF) {
+        return false; /* the fd is not our file's any more */
+    }
+    report(map, start, error);
+    return mmb__make_private(map, start);
 }

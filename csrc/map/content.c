@@ -75,9 +75,10 @@ int mmb_map_byte_at(mmb_map *map, uint64_t offset, unsigned char *byte)
     if (offset >= map->file.capacity) {
         return MMB_ECAPACITY;
     }
-    int error = mmb_map_show(map);
+    unsigned char *base = NULL;
+    int error = mmb_map_memory(map, &base);
     if (error == 0) {
-        *byte = map->base[offset];
+        *byte = base[offset];
         error = mmb_map_poison(map);
     }
     return error;
@@ -88,12 +89,13 @@ int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte)
     if (offset >= map->file.capacity) {
         return MMB_ECAPACITY;
     }
-    int error = mmb_map_show(map);
+    unsigned char *base = NULL;
+    int error = mmb_map_memory(map, &base);
     if (error != 0) {
         return error;
     }
     uint32_t entry = mmb__in_flight_enter(map->file.shared);
-    map->base[offset] = byte;
+    base[offset] = byte;
     mmb__declare(&map->file, offset + 1);
     mmb__in_flight_leave(map->file.shared, entry);
     return mmb_map_poison(map);

@@ -64,7 +64,7 @@ static bool answer(const mmb__signal *signal)
     if (map == NULL) {
         return false;
     }
-    bool answered = mmb__answer_fault(map, signal->address - (uintptr_t)map->base,
+    bool answered = mmb__answer_fault(map, signal->address - (uintptr_t)mmb__base(map),
                                       signal->write ? MMB__WRITE : MMB__READ);
     if (answered) {
         mmb__note_served(signal->address);

@@ -32,7 +32,7 @@ static bool bring_in(mmb_map *map, uint64_t at, uint64_t end)
     while (at < end && !stopped(map->helper) &&
            atomic_load_explicit(&map->file.shared->poison, memory_order_relaxed) == 0) {
         uint64_t length = mmb__min(CHUNK, end - at);
-        if (mmb__os_populate(map->base + at, length, true) != 0) {
+        if (mmb__os_populate(mmb__base(map) + at, length, true) != 0) {
             return false;
         }
         at += length;

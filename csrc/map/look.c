@@ -6,7 +6,7 @@
 
 unsigned char *mmb_map_base(const mmb_map *map)
 {
-    return map->base;
+    return mmb__base(map);
 }
 
 uint64_t mmb_map_capacity(const mmb_map *map)

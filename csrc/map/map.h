@@ -6,8 +6,8 @@
  * Lock order, each taken only while those before it may be held:
  *   1. the mutex of the registry;
  *   2. the turn and the lock on EOF (file/file.h).
- * The mutex of the handler's levels (handler.c) is taken alone. The moves of `state` to a lock
- * are taken with nothing else held, and nothing else is taken under them. */
+ * The mutex of the handler's levels (handler.c) is taken alone; so is `remapping`, by threads
+ * that have all signals blocked. */
 #ifndef MMB_MAP_MAP_H
 #define MMB_MAP_MAP_H
 
@@ -16,55 +16,47 @@
 
 typedef struct mmb__helper mmb__helper;
 
-/* What has become of the memory of a map. It is the file at first and private in the
- * end; the states between are locks, each held by one thread for a few system calls. */
-enum {
-    MMB__SHARED_FILE, /* the file itself, growing */
-    MMB__CONVERTING,  /* one thread is replacing it by a private copy */
-    MMB__PRIVATE,     /* a private copy: stores no longer reach the file */
-    MMB__COVERING,    /* one thread puts zeros where the private copy has no page */
-};
-
-typedef struct {
-    uint64_t offset; /* in the map, bytes */
-    uint64_t length;
-} mmb__cut;
+/* What the memory of a map is. It only moves on in this order. */
+typedef enum {
+    MMB__NO_MEMORY, /* nobody has an address: EOF may stand where writes end */
+    MMB__SHARED,    /* the file itself, growing: stores reach it. After a loss, up to
+                     * `private_from` only; beyond, stores are the process's own */
+    MMB__PRIVATE,   /* a private copy of the file, or none, and none will come */
+} mmb__memory;
 
 struct mmb_map {
     mmb__file file;
     uint32_t slot; /* in the registry, or MMB__NO_SLOT */
 
-    /* The memory, NULL until there is some; written before `mapped`, which is set (release)
-     * when the registry has its range, too, under the registry's mutex. Whoever does not know
-     * that there is memory, by having its address, asks `mapped` (acquire) first. */
-    unsigned char *base;
-    _Atomic bool mapped;
+    /* Where the memory is mapped; NULL until it is, which may be before anybody asks for it.
+     * Set once (release) under the registry's mutex, when the registry has its range, too; taken
+     * away by the thread that closes the map. Whoever does not know that there is memory asks
+     * (acquire). */
+    _Atomic(unsigned char *) base;
+    /* One of mmb__memory. Moved on by compare-and-swap (release), read (acquire). */
+    _Atomic int memory;
+    /* Bytes; memory from here on is private: `limit` at first. Lowered (release) by who has
+     * `remapping`, after that memory was replaced; read (acquire) by handlers. */
+    _Atomic uint64_t private_from;
+    /* Taken by the one thread of this process that is replacing memory. A forked child takes it
+     * back. */
+    _Atomic bool remapping;
 
-    /* One of the enum above; moves to a lock are by compare-and-swap, from it by a
-     * store (release). A forked child takes both back: their holder is not there. */
-    _Atomic int state;
     /* This process, not the owner, stored beyond EOF when the owner had sealed the map:
      * an error of its own, which must not spoil the owner's close. Relaxed. */
     _Atomic bool stored_late;
-    /* Nobody in this process has the address of the memory. Cleared once (release) by
-     * mmb_map_show. */
-    _Atomic bool hidden;
-
     /* The page tried in vain last, and how often in a row. Relaxed; a heuristic
      * against endless loops. */
     _Atomic uint64_t retry_offset;
     _Atomic uint32_t retries;
 
-    /* Owned by the one thread that closes the map. */
-    mmb__cut *cuts; /* what was collapsed, descending offsets */
-    size_t cut_count;
-    bool detached;       /* the memory is no longer the file's */
+    /* Owned by the thread that opens, then by the one that closes the map. */
     mmb__helper *helper; /* NULL without prefault and writeback */
 };
 
-static inline bool mmb__is_mapped(const mmb_map *map)
+static inline unsigned char *mmb__base(const mmb_map *map)
 {
-    return atomic_load_explicit(&map->mapped, memory_order_acquire);
+    return atomic_load_explicit(&map->base, memory_order_acquire);
 }
 
 #endif

@@ -12,29 +12,29 @@ static uint64_t first_granule(const mmb_map *map)
     return mmb__min(MMB_GRANULE, map->file.limit);
 }
 
-int mmb__have_memory(mmb_map *map)
+int mmb__make_memory(mmb_map *map)
 {
-    if (mmb__is_mapped(map)) {
+    if (mmb__base(map) != NULL) {
         return 0;
     }
-    if (map->detached || map->slot == MMB__NO_SLOT) {
+    if (atomic_load(&map->memory) == MMB__PRIVATE || map->slot == MMB__NO_SLOT) {
         return ESTALE;
     }
+    const mmb__file *file = &map->file;
     uint64_t size = 0;
     unsigned char *base = NULL;
-    int error = mmb__our_file(&map->file, &size);
+    int error = mmb__our_file(file, &size);
     if (error == 0) {
-        error =
-            mmb__os_map_file(map->file.fd, map->file.limit, MMB_GRANULE, first_granule(map), &base);
+        error = mmb__os_map_file(file->fd, file->limit, MMB_GRANULE, first_granule(map), &base);
     }
     if (error != 0) {
         return error;
     }
     /* Asked again, since the program may have closed our fd, and the number been another
      * file's when it was mapped. */
-    error = mmb__our_file(&map->file, &size);
+    error = mmb__our_file(file, &size);
     if (error != 0 || !mmb__registry_publish(map, base)) {
-        munmap(base, (size_t)map->file.limit);
+        munmap(base, (size_t)file->limit);
     }
     return error;
 }
@@ -43,18 +43,35 @@ int mmb__publish_stores(const mmb_map *map)
 {
     uint64_t eof = 0;
     int error = mmb__our_file(&map->file, &eof);
-    if (error == 0 && mmb__is_mapped(map)) {
-        error = mmb__os_publish_stores(map->base, mmb__min(eof, map->file.limit));
+    const unsigned char *base = mmb__base(map);
+    if (error == 0 && base != NULL) {
+        error = mmb__os_publish_stores(base, mmb__min(eof, map->file.limit));
     }
     return error;
 }
 
+int mmb_map_memory(mmb_map *map, unsigned char **base)
+{
+    int memory = atomic_load_explicit(&map->memory, memory_order_acquire);
+    int error = memory == MMB__NO_MEMORY ? mmb__make_memory(map) : 0;
+    if (error == 0 && memory == MMB__NO_MEMORY) {
+        error = mmb__prepare_for_stores(&map->file);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (memory == MMB__NO_MEMORY) {
+        atomic_compare_exchange_strong(&map->memory, &memory, MMB__SHARED);
+    }
+    *base = mmb__base(map);
+    return *base != NULL ? 0 : ESTALE;
+}
+
 void mmb__unmap(mmb_map *map)
 {
-    if (mmb__is_mapped(map)) {
-        munmap(map->base, (size_t)map->file.limit);
-        map->base = NULL;
-        atomic_store(&map->mapped, false);
+    unsigned char *base = atomic_exchange(&map->base, NULL);
+    if (base != NULL) {
+        munmap(base, (size_t)map->file.limit);
     }
 }
 
@@ -64,21 +81,6 @@ void mmb__welcome_huge_page(mmb_map *map, uint64_t offset)
     /* Pages after the first granule are huge as it is. */
     if (file->small == 0 && file->traits.has_huge_pages && offset < MMB_GRANULE &&
         atomic_load_explicit(&file->shared->allocated_end, memory_order_relaxed) >= MMB_GRANULE) {
-        mmb__os_use_huge_pages(map->base, first_granule(map), true);
+        mmb__os_use_huge_pages(mmb__base(map), first_granule(map), true);
     }
-}
-
-int mmb_map_show(mmb_map *map)
-{
-    if (!atomic_load_explicit(&map->hidden, memory_order_acquire)) {
-        return 0;
-    }
-    int error = mmb__have_memory(map);
-    if (error == 0) {
-        error = mmb__prepare_for_stores(&map->file);
-    }
-    if (error == 0) {
-        atomic_store_explicit(&map->hidden, false, memory_order_release);
-    }
-    return error;
 }

@@ -1,14 +1,15 @@
-/* memory.h - the memory of a map: the file mapped over the whole range of addresses, made when
- * somebody first asks for it. */
+/* memory.h - the memory of a map: the file mapped over the whole range of addresses.
+ *
+ * It is made when somebody first asks for it, or at opening, where addresses may be short. What
+ * it is at a moment is one of mmb__memory (map.h). */
 #ifndef MMB_MAP_MEMORY_H
 #define MMB_MAP_MEMORY_H
 
 #include "map.h"
 
-/* Map the file, if that is not done: whoever is to touch `base` without having got it from
- * mmb_map_base asks for this first. EBADF, an errno of mmap, or ESTALE when the memory was
- * detached or taken away. Handler: no. */
-int mmb__have_memory(mmb_map *map);
+/* Map the file, if that is not done; nobody has the address thereby. EBADF, an errno of mmap,
+ * or ESTALE when the memory was given up or taken away. Handler: no. */
+int mmb__make_memory(mmb_map *map);
 
 /* To be called before the file is read by its descriptor: let it hold what was stored. EBADF, or
  * an errno of msync. Handler: no. */

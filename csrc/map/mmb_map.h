@@ -35,7 +35,6 @@ typedef struct {
     bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
     uint64_t size_hint; /* bytes that the file may well have in the end; 0: not known. Advice: where
                          * it is large, the file grows in large steps and huge pages at once */
-    bool hidden;        /* nobody asks for the memory before mmb_map_show is called */
     bool replace;       /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
 
@@ -80,14 +79,6 @@ void mmb_map_seal(mmb_map *map);
  * that work on the file, if the program has closed the map's fd. Handler: no. */
 int mmb_map_cut(mmb_map *map, uint64_t size);
 
-/* Take [offset, offset + length) out of the file of a sealed map, so that what
- * follows moves down by `length`. Both must be multiples of what
- * mmb_map_collapse_unit returns. EOPNOTSUPP where the file system cannot.
- * The map remembers it, so that mmb_map_detach shows each byte where it was.
- * Must be called with descending offsets. Handler: no. */
-int mmb_map_collapse(mmb_map *map, uint64_t offset, uint64_t length);
-uint64_t mmb_map_collapse_unit(const mmb_map *map); /* 0 where collapsing is not supported */
-
 /* Turn the memory of a sealed map into a private snapshot: what the file holds
  * can be read at the same addresses, stores stay in memory and never fail. The file is held
  * open until mmb_map_take_fd or mmb_map_free. Costs no memory until it is written. What someone
@@ -105,15 +96,16 @@ void mmb_map_free(mmb_map *map);
 
 /* ---- use of a map --------------------------------------------------------- */
 
-/* Of a map that was opened `hidden`, only after mmb_map_show. Handler: yes. */
-unsigned char *mmb_map_base(const mmb_map *map);
+/* Where the memory of the map is, which is made when this is first called, and EOF moved to a
+ * multiple of MMB_GRANULE: before, calls write, and EOF stands where they end. Whoever is to
+ * store calls this once, a forked child for itself; it costs nothing again. EBADF, ENOMEM, or an
+ * errno of mmap or ftruncate; ESTALE if the memory was given up; other errors are left for
+ * stores to find. Handler: no. */
+int mmb_map_memory(mmb_map *map, unsigned char **base);
 
-/* To be called before anybody stores in the memory of a map that was opened `hidden`: there may
- * be none before, and EOF, which may stand in mid-page until then, moves to a multiple of
- * MMB_GRANULE. A forked child calls it for itself. Costs nothing when it was called before, or
- * the map was not hidden. On failure (EBADF, ENOMEM, or an errno of mmap or ftruncate) the map
- * is hidden still; other errors are left for stores to find. Handler: no. */
-int mmb_map_show(mmb_map *map);
+/* The same address, for those who know that there is memory; NULL if there is none.
+ * Handler: yes. */
+unsigned char *mmb_map_base(const mmb_map *map);
 
 uint64_t mmb_map_capacity(const mmb_map *map); /* as asked for. Handler: yes. */
 int mmb_map_fd(const mmb_map *map);            /* borrowed; -1 once taken. Handler: yes. */
@@ -212,7 +204,7 @@ int mmb_map_truncate(mmb_map *map, uint64_t size);
 int mmb_map_append(mmb_map *map, const void *data, uint64_t length);
 
 /* Load or store one byte through the memory, which takes no system call where the file has grown
- * to there; what was stored is declared. Errors of mmb_map_show, and what poisoned the map.
+ * to there; what was stored is declared. Errors of mmb_map_memory, and what poisoned the map.
  * Handler: no. */
 int mmb_map_byte_at(mmb_map *map, uint64_t offset, unsigned char *byte);
 int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte);

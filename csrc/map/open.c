@@ -105,7 +105,7 @@ static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb
         return error;
     }
     if (needs_memory_now) {
-        error = mmb__have_memory(map);
+        error = mmb__make_memory(map);
         if (error == ENOMEM) {
             *limit = blame_for_no_memory();
         }
@@ -147,8 +147,8 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     file->ino = now->st_ino;
     file->owner = getpid();
     atomic_store(&file->step_limit, file->max_growth);
-    atomic_store(&file->eof_is_exact, options->hidden);
-    atomic_store(&map->hidden, options->hidden);
+    atomic_store(&file->eof_is_exact, true);
+    atomic_store(&map->private_from, length);
     return map;
 }
 
@@ -157,7 +157,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
  * content would be given up for nothing, the memory is made at once. */
 static bool needs_memory_now(const mmb_map *map, const mmb_options *options, bool gives_up)
 {
-    return !options->hidden || options->prefault || options->writeback || gives_up ||
+    return options->prefault || options->writeback || gives_up ||
            map->file.limit > MODEST_CAPACITY || mmb__os_address_limit() != UINT64_MAX;
 }
 

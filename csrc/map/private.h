@@ -1,23 +1,30 @@
-/* private.h - a private copy in place of the file: for poisoned and closed maps.
+/* private.h - private memory in place of the file: where a store is lost, and after the close.
  *
  * A private mapping of the file shows its content at the old addresses, costs
  * nothing until it is written, and keeps every later store out of the file; zeros
  * stand where the file has nothing. So a full disk needs no other memory than the
  * pages that are written after it, and a closed message stays readable. What it
- * cannot do: whoever truncates the file later takes the pages away, changed ones too. */
+ * cannot do: whoever truncates the file later takes the pages away, changed ones too.
+ *
+ * Invariants:
+ * 1. At no moment is there nothing at an address of the map: new memory is moved over the old.
+ * 2. Where the file cannot be mapped privately, as on a file system that has failed, the shared
+ *    mapping stays, and page by page, as accesses to it fail, becomes a copy of what can be
+ *    read there.
+ * 3. `private_from` only goes down. What is private stays so: its stores are nowhere else. */
 #ifndef MMB_MAP_PRIVATE_H
 #define MMB_MAP_PRIVATE_H
 
 #include "map.h"
 
-/* Let the access at `offset` succeed in private memory, whatever the file's
- * state: the whole map becomes a private copy first, a page of zeros covers what
- * even then cannot be had. False if the kernel grants no memory for it, or if that
- * does not help. Handler: yes. */
+/* Let the access at `offset` succeed in private memory, whatever the file's state: what lies
+ * from its page on becomes private first; a page that even then cannot be had becomes a copy of
+ * itself, or zeros. False if the kernel grants no memory for that, or if it does not help.
+ * Handler: yes. */
 bool mmb__make_private(mmb_map *map, uint64_t offset);
 
-/* Replace the memory, if there is any, by a private copy of the whole file, unless that of a
- * poisoned map is one already: its stores are nowhere else. Handler: no. */
+/* Make all of the memory private, if there is any: it shows the file as it is now. On a poisoned
+ * map what was private before stays as it is. Handler: no. */
 int mmb__make_all_private(mmb_map *map);
 
 /* True if the fault at `offset` came back so often that our answer cannot be what it

@@ -113,15 +113,14 @@ int mmb__registry_add(mmb_map *map)
 bool mmb__registry_publish(mmb_map *map, unsigned char *base)
 {
     pthread_mutex_lock(&mutex);
-    bool first = !atomic_load_explicit(&map->mapped, memory_order_relaxed);
+    bool first = atomic_load_explicit(&map->base, memory_order_relaxed) == NULL;
     if (first) {
         slot *at = &slots[map->slot];
         uintptr_t start = (uintptr_t)base, end = start + map->file.limit;
-        map->base = base;
         enter_group(&groups[map->slot / GROUP], start, end);
         atomic_store_explicit(&at->end, end, memory_order_relaxed);
+        atomic_store_explicit(&map->base, base, memory_order_release);
         atomic_store(&at->start, start); /* publishes the map, its base and the end */
-        atomic_store_explicit(&map->mapped, true, memory_order_release);
     }
     pthread_mutex_unlock(&mutex);
     return first;

@@ -20,9 +20,10 @@ int mmb_map_ensure(mmb_map *map, uint64_t end)
 
 static int bring_in(mmb_map *map, uint64_t start, uint64_t stop)
 {
-    int error = mmb__have_memory(map);
+    unsigned char *base = NULL;
+    int error = mmb_map_memory(map, &base);
     if (error == 0) {
-        error = mmb__os_populate(map->base + start, stop - start, true);
+        error = mmb__os_populate(base + start, stop - start, true);
     }
     return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
 }
@@ -76,11 +77,9 @@ int mmb_map_reserve(mmb_map *map, uint64_t from, uint64_t end)
 
 static bool overlaps(const mmb_map *map, uint64_t offset, const void *data, uint64_t length)
 {
-    if (!mmb__is_mapped(map)) {
-        return false;
-    }
-    uintptr_t from = (uintptr_t)data, to = (uintptr_t)(map->base + offset);
-    return from < to + length && to < from + length;
+    const unsigned char *base = mmb__base(map);
+    uintptr_t from = (uintptr_t)data, to = (uintptr_t)base + offset;
+    return base != NULL && from < to + length && to < from + length;
 }
 
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
@@ -98,7 +97,7 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     uint32_t entry = mmb__in_flight_enter(map->file.shared);
     int error = mmb_map_reserve(map, offset, offset + length);
     if (error == 0) {
-        memmove(map->base + offset, data, (size_t)length);
+        memmove(mmb__base(map) + offset, data, (size_t)length);
         mmb__declare(&map->file, offset + length);
     }
     mmb__in_flight_leave(map->file.shared, entry);
@@ -123,10 +122,18 @@ int mmb_map_flush(mmb_map *map, bool durable)
         return error;
     }
     uint64_t length = mmb__min(eof, map->file.limit);
-    if (length > 0 && mmb__is_mapped(map) && msync(map->base, (size_t)length, MS_ASYNC) != 0) {
-        return errno;
+    unsigned char *base = mmb__base(map);
+    if (length > 0 && base != NULL && msync(base, (size_t)length, MS_ASYNC) != 0) {
+        error = errno;
     }
-    return durable ? mmb__os_datasync(map->file.fd) : 0;
+    if (error == 0 && durable) {
+        error = mmb__os_datasync(map->file.fd);
+    }
+    if (error != 0) {
+        /* The kernel tells of a failed write once, and forgets it. */
+        mmb__poison(&map->file, error);
+    }
+    return error;
 }
 
 /* ---- looking ----------------------------------------------------------------- */

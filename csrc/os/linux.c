@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -64,27 +65,78 @@ void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
     madvise(base, (size_t)length, yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-static int map_over(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
+/* Everything by system calls past all that may have been put over mmap, which is not made for
+ * handlers. */
+static void *map_elsewhere(uint64_t length, int flags, int fd, uint64_t offset)
 {
-    flags |= MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
+    flags |= MAP_PRIVATE | MAP_NORESERVE;
 #if __SIZEOF_LONG__ == 8
-    /* Past all that may have been put over mmap, which is not made for handlers. */
-    long at = syscall(SYS_mmap, base, length, PROT_READ | PROT_WRITE, flags, fd, offset);
-    return at == -1 ? errno : 0;
+    long at = syscall(SYS_mmap, NULL, length, PROT_NONE, flags, fd, offset);
+    return at == -1 ? NULL : (void *)at;
 #else
-    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
-    return at == MAP_FAILED ? errno : 0;
+    void *at = mmap(NULL, (size_t)length, PROT_NONE, flags, fd, (off_t)offset);
+    return at == MAP_FAILED ? NULL : at;
 #endif
+}
+
+/* New private memory, not accessible at first: after mlockall(MCL_FUTURE) the kernel would bring
+ * in, and lock, all of what is. */
+static int make_elsewhere(uint64_t length, int flags, int fd, uint64_t offset, void **out)
+{
+    *out = map_elsewhere(length, flags, fd, offset);
+    if (*out == NULL) {
+        return errno;
+    }
+    (void)syscall(SYS_munlock, *out, length);
+    if (syscall(SYS_mprotect, *out, length, PROT_READ | PROT_WRITE) != 0) {
+        int error = errno;
+        (void)syscall(SYS_munmap, *out, length);
+        return error;
+    }
+    return 0;
+}
+
+/* In one step, as other threads see it: at no moment is there nothing at `base`. */
+static int move_over(unsigned char *base, uint64_t length, void *made)
+{
+    if (syscall(SYS_mremap, made, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, base) != -1) {
+        return 0;
+    }
+    int error = errno;
+    (void)syscall(SYS_munmap, made, length);
+    return error;
+}
+
+static int replace(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
+{
+    void *made = NULL;
+    int error = make_elsewhere(length, flags, fd, offset, &made);
+    return error != 0 ? error : move_over(base, length, made);
 }
 
 int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset)
 {
-    return map_over(base, length, 0, fd, offset);
+    return replace(base, length, 0, fd, offset);
 }
 
 int mmb__os_map_zeros(unsigned char *base, uint64_t length)
 {
-    return map_over(base, length, MAP_ANONYMOUS, -1, 0);
+    return replace(base, length, MAP_ANONYMOUS, -1, 0);
+}
+
+/* The kernel copies, since it gives up where a load of ours would be a fault. What it cannot
+ * read, or may not, stays zeros. */
+int mmb__os_map_copy(unsigned char *base, uint64_t length)
+{
+    void *made = NULL;
+    int error = make_elsewhere(length, MAP_ANONYMOUS, -1, 0, &made);
+    if (error != 0) {
+        return error;
+    }
+    const struct iovec to = {.iov_base = made, .iov_len = (size_t)length};
+    const struct iovec from = {.iov_base = base, .iov_len = (size_t)length};
+    (void)syscall(SYS_process_vm_readv, (long)getpid(), &to, 1UL, &from, 1UL, 0UL);
+    return move_over(base, length, made);
 }
 
 int mmb__os_populate(unsigned char *base, uint64_t length, bool write)

@@ -38,7 +38,6 @@ static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
 enum {
     KEEP_SIZE = 1,
     PUNCH_HOLE = 2,
-    COLLAPSE_RANGE = 8,
 };
 
 enum {
@@ -49,16 +48,10 @@ enum {
     BTRFS_TYPE = 0x9123683e,
 };
 
-static uint32_t file_system(int fd, uint64_t *block)
+static uint32_t file_system(int fd)
 {
     struct statfs fs;
-    if (fstatfs(fd, &fs) != 0) {
-        return 0;
-    }
-    if (block != NULL) {
-        *block = (uint64_t)fs.f_bsize;
-    }
-    return (uint32_t)fs.f_type;
+    return fstatfs(fd, &fs) == 0 ? (uint32_t)fs.f_type : 0;
 }
 
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
@@ -81,22 +74,6 @@ bool mmb__os_is_full(int fd, uint64_t room)
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
 {
     return linux_fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length);
-}
-
-int mmb__os_collapse(int fd, uint64_t offset, uint64_t length)
-{
-    return linux_fallocate(fd, COLLAPSE_RANGE, offset, length);
-}
-
-uint64_t mmb__os_collapse_unit(int fd)
-{
-    uint64_t block = 0;
-    uint32_t type = file_system(fd, &block);
-    if (type != EXT4_TYPE && type != XFS_TYPE) {
-        return 0;
-    }
-    /* Whole pages as well, so that the snapshot can be mapped at what moved. */
-    return block > mmb__os_page() ? block : mmb__os_page();
 }
 
 /* Files that ext4 keeps in the way of its predecessors. */
@@ -131,7 +108,7 @@ static int check_seals(int fd)
 
 int mmb__os_look_at(int fd, mmb__traits *out)
 {
-    switch (file_system(fd, NULL)) {
+    switch (file_system(fd)) {
     case HUGETLB_TYPE:
         return EOPNOTSUPP;
     case EXT4_TYPE:

@@ -40,21 +40,34 @@ void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
     (void)base, (void)length, (void)yes;
 }
 
-static int map_over(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
+/* There is no way to move memory. So try first whether such a mapping is granted at all: what
+ * was granted once is granted again. */
+static int replace(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
 {
-    flags |= MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
-    void *at = mmap(base, (size_t)length, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+    const int access = PROT_READ | PROT_WRITE;
+    flags |= MAP_PRIVATE | MAP_NORESERVE;
+    void *tried = mmap(NULL, (size_t)length, access, flags, fd, (off_t)offset);
+    if (tried == MAP_FAILED) {
+        return errno;
+    }
+    munmap(tried, (size_t)length);
+    void *at = mmap(base, (size_t)length, access, flags | MAP_FIXED, fd, (off_t)offset);
     return at == MAP_FAILED ? errno : 0;
 }
 
 int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset)
 {
-    return map_over(base, length, 0, fd, offset);
+    return replace(base, length, 0, fd, offset);
 }
 
 int mmb__os_map_zeros(unsigned char *base, uint64_t length)
 {
-    return map_over(base, length, MAP_ANONYMOUS, -1, 0);
+    return replace(base, length, MAP_ANONYMOUS, -1, 0);
+}
+
+int mmb__os_map_copy(unsigned char *base, uint64_t length)
+{
+    return mmb__os_map_zeros(base, length); /* nobody says in safety what can be read */
 }
 
 int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
@@ -88,18 +101,6 @@ int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
 {
     (void)fd, (void)offset, (void)length;
     return EOPNOTSUPP;
-}
-
-int mmb__os_collapse(int fd, uint64_t offset, uint64_t length)
-{
-    (void)fd, (void)offset, (void)length;
-    return EOPNOTSUPP;
-}
-
-uint64_t mmb__os_collapse_unit(int fd)
-{
-    (void)fd;
-    return 0;
 }
 
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found)

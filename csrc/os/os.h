@@ -38,10 +38,14 @@ void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
 /* Whether pages that come in from now on are to be huge. A wish. Handler: yes. */
 void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes);
 
-/* Replace a range in place: by private copy-on-write pages of `fd` at `offset`,
- * or by private zeros. Neither reserves memory. Handler: yes. */
+/* Replace the memory at `base`: by private copy-on-write pages of `fd` at `offset`; by private
+ * zeros; or by a private copy of what can still be read there, zeros where nothing can. None
+ * of the first two reserves memory, and none locks it, whatever mlockall() has asked for. Either
+ * all of the range is replaced or, after an error, it is what it was: where the system can, the
+ * new memory is made elsewhere and moved over the old. Handler: yes. */
 int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset);
 int mmb__os_map_zeros(unsigned char *base, uint64_t length);
+int mmb__os_map_copy(unsigned char *base, uint64_t length);
 
 /* Zeroed memory that a forked child shares. */
 void *mmb__os_shared_alloc(size_t size);
@@ -67,11 +71,6 @@ bool mmb__os_is_full(int fd, uint64_t room);
 
 /* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
-
-/* Remove a range, moving what follows down. EOPNOTSUPP where impossible. */
-int mmb__os_collapse(int fd, uint64_t offset, uint64_t length);
-/* The multiple it wants for offset and length, 0 where it is impossible. */
-uint64_t mmb__os_collapse_unit(int fd);
 
 /* First byte of data at or after `offset`: 0 and *found, or ENXIO when only holes
  * follow. Moves the file offset. */

@@ -79,8 +79,7 @@ static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned cha
         munmap(start, (size_t)skip);
     }
     munmap(aligned + length, (size_t)(alignment - skip));
-    if (mmap(aligned, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
-        MAP_FAILED) {
+    if (mmap(aligned, (size_t)length, PROT_NONE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
         int error = errno;
         munmap(aligned, (size_t)length);
         return error;
@@ -89,14 +88,13 @@ static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned cha
     return 0;
 }
 
-int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
-                     unsigned char **base)
+/* Systems align files by themselves that may get huge pages; others are at a good place if
+ * that of the last one is free again. */
+static int map_somewhere(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
 {
-    /* Linux aligns files that may get huge pages by itself; others are at a good place
-     * if that of the last one is free again. */
     static _Atomic uintptr_t last;
     void *hint = (void *)atomic_load_explicit(&last, memory_order_relaxed);
-    unsigned char *start = mmap(hint, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    unsigned char *start = mmap(hint, (size_t)length, PROT_NONE, MAP_SHARED, fd, 0);
     if (start == MAP_FAILED || (uintptr_t)start % alignment != 0) {
         if (start != MAP_FAILED) {
             munmap(start, (size_t)length);
@@ -106,9 +104,29 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
             return error;
         }
     }
-    *base = start;
     atomic_store_explicit(&last, (uintptr_t)start, memory_order_relaxed);
+    *base = start;
+    return 0;
+}
+
+int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
+                     unsigned char **base)
+{
+    unsigned char *start = NULL;
+    int error = map_somewhere(fd, length, alignment, &start);
+    if (error != 0) {
+        return error;
+    }
+    /* Not accessible before it is unlocked: after mlockall(MCL_FUTURE) the whole file would be
+     * brought in, and locked in memory. */
+    munlock(start, (size_t)length);
+    if (mprotect(start, (size_t)length, PROT_READ | PROT_WRITE) != 0) {
+        error = errno;
+        munmap(start, (size_t)length);
+        return error;
+    }
     mmb__os_advise(start, length, small < length ? small : length);
+    *base = start;
     return 0;
 }
 

@@ -325,8 +325,12 @@ static PyObject *log_window(PyObject *module, PyObject *args)
     if (core == NULL) {
         return NULL;
     }
-    unsigned char *base = mmb_map_base(core);
+    unsigned char *base = NULL;
+    int error = mmb_map_memory(core, &base);
     mmbpy_map_leave(map);
+    if (error != 0) {
+        return mmbpy_raise(state, error, map->name);
+    }
     return mmbpy_window_of_map(state, map, base + start, (Py_ssize_t)length);
 }
 

@@ -128,20 +128,18 @@ static int open_map(mmbpy_map *self, mmb_options *options)
 
 static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"file",   "capacity", "max_growth", "prefault", "writeback",
-                            "hidden", "declared", "size_hint",  NULL};
+    static char *names[] = {"file",      "capacity", "max_growth", "prefault",
+                            "writeback", "declared", "size_hint",  NULL};
     mmbpy_map *self = (mmbpy_map *)object;
     PyObject *file, *capacity, *max_growth = NULL, *declared = NULL, *size_hint = NULL;
-    int prefault = 0, writeback = 0, hidden = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OpppOO:Map", names, self->state->file_type,
-                                     &file, &capacity, &max_growth, &prefault, &writeback, &hidden,
+    int prefault = 0, writeback = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OppOO:Map", names, self->state->file_type,
+                                     &file, &capacity, &max_growth, &prefault, &writeback,
                                      &declared, &size_hint)) {
         return -1;
     }
-    mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
-                           .prefault = prefault != 0,
-                           .writeback = writeback != 0,
-                           .hidden = hidden != 0};
+    mmb_options options = {
+        .max_growth = DEFAULT_MAX_GROWTH, .prefault = prefault != 0, .writeback = writeback != 0};
     uint64_t declared_size = 0;
     if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
         return -1;
@@ -188,7 +186,8 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
         view->obj = NULL;
         return -1;
     }
-    int error = mmb_map_show(map);
+    unsigned char *base = NULL;
+    int error = mmb_map_memory(map, &base);
     if (error != 0) {
         mmbpy_map_leave(self);
         mmb_limit limit = error == ENOMEM ? MMB_LIMIT_SPACE : MMB_LIMIT_NONE;
@@ -199,8 +198,7 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
     /* Counted before leaving: a closer that waits for us must see it. */
     atomic_fetch_add(&self->exports, 1);
     mmbpy_map_leave(self);
-    int result =
-        PyBuffer_FillInfo(view, object, mmb_map_base(map), (Py_ssize_t)self->capacity, 0, flags);
+    int result = PyBuffer_FillInfo(view, object, base, (Py_ssize_t)self->capacity, 0, flags);
     if (result < 0) {
         mmbpy_map_release_export(self);
     }
@@ -339,14 +337,13 @@ static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_FALSE;
 }
 
-PyDoc_STRVAR(
-    map_doc,
-    "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-    "    hidden=False, declared=0, size_hint=0)\n--\n\n"
-    "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
-    "file is a File, whose descriptor the map borrows until it ends; declared is the\n"
-    "least that its content holds. With hidden it is only mapped when a buffer or a segment\n"
-    "is asked for. size_hint is how large the file may well become.");
+PyDoc_STRVAR(map_doc,
+             "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
+             "    declared=0, size_hint=0)\n--\n\n"
+             "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
+             "file is a File, whose descriptor the map borrows until it ends; declared is the\n"
+             "least that its content holds. It is only mapped when a buffer or a segment is\n"
+             "asked for. size_hint is how large the file may well become.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"

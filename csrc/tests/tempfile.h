@@ -66,12 +66,26 @@ static inline uint64_t file_size(int fd)
     return (uint64_t)now.st_size;
 }
 
+/* Ask for the memory of `map`; what mmb_map_memory returns. */
+static inline int show(mmb_map *map)
+{
+    unsigned char *base = NULL;
+    return mmb_map_memory(map, &base);
+}
+
+/* A map whose memory can be stored to. */
+static inline mmb_map *open_map_by(int fd, const mmb_options *options)
+{
+    mmb_map *map = NULL;
+    CHECK_EQ(mmb_map_open(fd, options, &map, NULL), 0);
+    CHECK_EQ(show(map), 0);
+    return map;
+}
+
 static inline mmb_map *open_map(int fd, uint64_t capacity)
 {
     mmb_options options = {.capacity = capacity, .max_growth = 64 * MIB};
-    mmb_map *map = NULL;
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
-    return map;
+    return open_map_by(fd, &options);
 }
 
 /* Seal, cut, free: an orderly end. */

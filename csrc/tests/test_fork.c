@@ -29,7 +29,6 @@ static void a_child_fills_what_the_parent_finishes(void)
                 base[page * PAGE + 1] = (unsigned char)(page % 251 + 1);
             }
             CHECK_EQ(mmb_map_cut(map, 0), EPERM);
-            CHECK_EQ(mmb_map_collapse(map, 0, MMB_GRANULE), EPERM);
             mmb_map_free(map); /* releases, and changes nothing */
             _exit(0);
         }
@@ -51,8 +50,7 @@ static void a_child_that_still_writes_does_not_undo_the_close(void)
     for (int round = 0; round < LESS_UNDER_TSAN(60); round++) {
         int fd = temp_file();
         mmb_options options = {.capacity = GIB, .max_growth = 2 * MIB};
-        mmb_map *map = NULL;
-        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+        mmb_map *map = open_map_by(fd, &options);
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {
@@ -330,7 +328,6 @@ static int every_call_with_another_file_there(void *argument)
     mmb_map_seal(map);
     int expected = mmb_map_is_owner(map) ? EBADF : EPERM;
     CHECK_EQ(mmb_map_cut(map, 0), expected);
-    CHECK_EQ(mmb_map_collapse(map, 0, MMB_GRANULE), expected);
     CHECK_EQ(mmb_map_detach(map), EBADF);
     CHECK_EQ(mmb_map_take_fd(map), -1);
     mmb_map_free(map);
@@ -402,8 +399,7 @@ static void children_killed_at_any_moment_hang_nobody(void)
     for (int round = 0; round < LESS_UNDER_TSAN(60); round++) {
         int fd = temp_file();
         mmb_options options = {.capacity = 8 * GIB, .max_growth = 2 * MIB};
-        mmb_map *map = NULL;
-        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+        mmb_map *map = open_map_by(fd, &options);
         pid_t pids[3];
         for (uint64_t i = 0; i < 3; i++) {
             pids[i] = fork();
@@ -462,14 +458,14 @@ static void what_a_dead_process_held_is_taken_back(void)
 /* The locks that a thread of the parent may hold at that moment, held on its behalf. */
 static void what_threads_held_is_free_in_the_child(void)
 {
-    for (int which = 0; which < 3; which++) {
+    for (int which = 0; which < 2; which++) {
         int fd = temp_file();
         mmb_map *map = open_map(fd, GIB);
         mmb_map_base(map)[0] = 1;
         atomic_store(&map->file.eof_turn, which == 0);
         if (which > 0) {
             mmb_map_set_poison(map, EIO);
-            atomic_store(&map->state, which == 1 ? MMB__CONVERTING : MMB__COVERING);
+            atomic_store(&map->remapping, true);
         }
         pid_t pid = fork();
         CHECK(pid >= 0);
@@ -479,7 +475,7 @@ static void what_threads_held_is_free_in_the_child(void)
         }
         CHECK_EXITED(wait_for(pid, 20));
         atomic_store(&map->file.eof_turn, false);
-        atomic_store(&map->state, MMB__SHARED_FILE);
+        atomic_store(&map->remapping, false);
         mmb_map_free(map);
         close(fd);
     }
@@ -503,8 +499,7 @@ static void a_fork_while_threads_grow_leaves_no_lock(void)
 {
     int fd = temp_file();
     mmb_options options = {.capacity = 2 * GIB + MIB, .max_growth = 2 * MIB};
-    mmb_map *map = NULL;
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    mmb_map *map = open_map_by(fd, &options);
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(pthread_create(&threads[i], NULL, grow_until_stopped, map), 0);

@@ -196,8 +196,7 @@ static void fill_with_threads(unsigned count, uint64_t pages, bool shuffled)
     enum { MOST = 16 };
     int fd = temp_file();
     mmb_options options = {.capacity = pages * 4096 + 4096, .max_growth = 8 * MIB};
-    mmb_map *map = NULL;
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    mmb_map *map = open_map_by(fd, &options);
     uint64_t *order = malloc(pages * sizeof *order);
     CHECK(order != NULL);
     uint64_t seed = 99 + count;

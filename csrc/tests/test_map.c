@@ -115,7 +115,7 @@ static void what_is_there_is_kept_or_replaced(void)
     CHECK_EQ(file_size(fd), 10 * MIB + 1);
 
     mmb_options options = {.capacity = MIB, .max_growth = 1, .replace = true};
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0); /* of the old there was more */
+    map = open_map_by(fd, &options); /* of the old there was more */
     CHECK_EQ(file_size(fd), 0);
     CHECK_EQ(mmb_map_base(map)[0], 0);
     close_map(map, 3);

@@ -160,8 +160,7 @@ static void a_cut_at_any_moment_is_found(void)
     for (int round = 0; round < rounds; round++) {
         int fd = temp_file();
         mmb_options options = {.capacity = GIB, .max_growth = 2 * MIB};
-        mmb_map *map = NULL;
-        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+        mmb_map *map = open_map_by(fd, &options);
         CHECK_EQ(mmb_map_reserve(map, 0, AHEAD), 0);
         atomic_store(&stop, false);
         pthread_t threads[4];

@@ -49,6 +49,7 @@ static void a_full_table_says_so_and_is_used_again(void)
         int count = 0, error = 0;
         mmb_limit cause = MMB_LIMIT_NONE;
         while (count < most && (error = mmb_map_open(fd, &options, &maps[count], &cause)) == 0) {
+            CHECK_EQ(show(maps[count]), 0);
             count++;
         }
         if (error == 0 && most == MMB_MAX_MAPS) {
@@ -66,7 +67,7 @@ static void a_full_table_says_so_and_is_used_again(void)
         CHECK_EQ(stats_of(maps[count - 1]).faults, round == 0 ? 1 : 0);
         /* A place in the middle is found again. */
         mmb_map_free(maps[count / 2]);
-        CHECK_EQ(mmb_map_open(fd, &options, &maps[count / 2], NULL), 0);
+        maps[count / 2] = open_map_by(fd, &options);
         for (int i = 0; i < count; i++) {
             mmb_map_free(maps[(i + round * 77) % count]);
         }
@@ -98,7 +99,7 @@ static void *change(void *argument)
         if (atomic_load(&mine->registered)) {
             atomic_store(&mine->registered, false);
             mmb__registry_remove(&mine->map);
-            atomic_store(&mine->map.mapped, false);
+            atomic_store(&mine->map.base, NULL);
             mine->map.file.capacity = 0; /* nobody may look at it now: TSan would see */
         } else {
             mine->map.file.limit = sizeof ranges[0];

@@ -75,7 +75,6 @@ class Map(_Exporter):
         max_growth: SupportsIndex = 67108864,
         prefault: bool = False,
         writeback: bool = False,
-        hidden: bool = False,
         declared: SupportsIndex = 0,
         size_hint: SupportsIndex = 0,
     ) -> None: ...

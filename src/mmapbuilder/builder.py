@@ -96,7 +96,6 @@ class Builder(_core.Map, Endings):
                 size_hint=size_hint,
                 prefault=prefault,
                 writeback=writeback,
-                hidden=True,
                 declared=output.size,
             )
             self._durable = durable

@@ -45,7 +45,9 @@ class Build:
         try:
             self._file = _core.File(log.name, "r+")  # not locked: the log has the lock
             self._file.duplicate(log._output.fileno())
-            self._map = _core.Map(self._file, log._capacity, max_growth=2 * MIB, declared=self._start)
+            self._map = _core.Map(
+                self._file, log._capacity, max_growth=2 * MIB, declared=self._start
+            )
             self._message = _pycapnp.message_builder(self._allocate)
             self._root = self._message.init_root(self._schema)
         except BaseException:

@@ -1,4 +1,4 @@
-/* test_snapshot.c - memory that outlives its file: after detach it can be read and
+/* test_private.c - memory that outlives its file: after detach it can be read and
  * written for ever, and nothing of it reaches the file any more. */
 #include "tempfile.h"
 
@@ -54,45 +54,6 @@ static void content_stays_and_stores_stay_out_of_the_file(void)
         CHECK_EQ(byte, value_of(at));
     }
     CHECK_EQ(mmb_map_base(map)[6 * MIB], 0xee);
-    mmb_map_free(map);
-    close(fd);
-}
-
-/* Ranges taken out of the file, highest first; memory keeps its places. */
-static void collapsed_ranges_are_zeros_and_the_rest_is_in_place(void)
-{
-    int fd;
-    const uint64_t size = 20 * MIB;
-    mmb_map *map = filled(&fd, GIB, size);
-    uint64_t unit = mmb_map_collapse_unit(map);
-    mmb_map_seal(map);
-    if (unit == 0) {
-        fprintf(stderr, "  (this file system cannot collapse)\n");
-        mmb_map_free(map);
-        close(fd);
-        return;
-    }
-    CHECK_EQ(mmb_map_cut(map, size), 0);
-    static const struct {
-        uint64_t offset, length;
-    } cuts[] = {{17 * MIB, 2 * MIB}, {9 * MIB, MIB}, {8 * MIB, MIB}, {3 * MIB, 64 * KIB}};
-    const size_t count = sizeof cuts / sizeof *cuts;
-    uint64_t gone = 0;
-    for (size_t i = 0; i < count; i++) {
-        CHECK_EQ(mmb_map_collapse(map, cuts[i].offset, cuts[i].length), 0);
-        gone += cuts[i].length;
-    }
-    CHECK_EQ(file_size(fd), size - gone);
-    CHECK_EQ(mmb_map_detach(map), 0);
-    for (uint64_t at = 0; at < size; at += PAGE / 4) {
-        bool out = false;
-        for (size_t i = 0; i < count; i++) {
-            out = out || (at >= cuts[i].offset && at < cuts[i].offset + cuts[i].length);
-        }
-        CHECK_EQ(mmb_map_base(map)[at], out ? 0 : value_of(at));
-    }
-    memset(mmb_map_base(map), 1, 30 * MIB);
-    CHECK_EQ(file_size(fd), size - gone);
     mmb_map_free(map);
     close(fd);
 }
@@ -319,7 +280,6 @@ static void covering_wipes_nothing(void)
 int main(void)
 {
     RUN(content_stays_and_stores_stay_out_of_the_file);
-    RUN(collapsed_ranges_are_zeros_and_the_rest_is_in_place);
     RUN(a_late_store_goes_to_memory_of_its_own);
     RUN(what_a_poisoned_map_has_in_memory_survives);
     RUN(a_cut_afterwards_kills_nobody);

@@ -1,4 +1,4 @@
-/* test_assist.c - the thread that works ahead of and behind the writer: it changes
+/* test_helper.c - the thread that works ahead of and behind the writer: it changes
  * nothing that can be seen, and is gone when the map is. */
 #include "tempfile.h"
 
@@ -13,8 +13,7 @@ static mmb_map *open_assisted(int fd, uint64_t capacity, bool prefault, bool wri
 {
     mmb_options options = {
         .capacity = capacity, .max_growth = 16 * MIB, .prefault = prefault, .writeback = writeback};
-    mmb_map *map = NULL;
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    mmb_map *map = open_map_by(fd, &options);
     return map;
 }
 
