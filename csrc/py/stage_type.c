@@ -266,6 +266,44 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
     return result;
 }
 
+PyDoc_STRVAR(frame_doc, "frame($self, /)\n--\n\n"
+                        "A whole message whose root is the one struct, as it lies in files: bytes.");
+
+/* Header, root pointer, the struct, and all that it leads to, in one segment. */
+static PyObject *stage_frame(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmb_stage *stage = &((mmbpy_stage *)object)->stage;
+    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
+    uint64_t words = 1 + stage->rows.words + stage->heap.words;
+    if (state == NULL || ((mmbpy_stage *)object)->what != RECORD) {
+        return state == NULL ? NULL : PyErr_Format(PyExc_ValueError, "this is not one struct");
+    }
+    if (words > MMB_MAX_SEGMENT_WORDS) {
+        return PyErr_Format(PyExc_ValueError, "the message has more words than a segment can");
+    }
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((1 + words) * MMB_WORD));
+    if (frame == NULL) {
+        return NULL;
+    }
+    unsigned char *bytes = (unsigned char *)PyBytes_AsString(frame);
+    const mmb_segment segment = {.base = bytes + MMB_WORD, .words = words};
+    const mmb_object target = {.kind = MMB_TO_STRUCT,
+                               .word = 1,
+                               .data_words = (uint16_t)stage->data_words,
+                               .pointer_words = (uint16_t)stage->pointer_words};
+    const mmb_block room = {.word = 1 + stage->rows.words, .words = stage->heap.words};
+    mmb_flaw flaw;
+    memset(bytes, 0, (size_t)((1 + words) * MMB_WORD));
+    mmb__store32(bytes + 4, (uint32_t)words);
+    mmb__store64(bytes + MMB_WORD,
+                 (uint64_t)stage->data_words << 32 | (uint64_t)stage->pointer_words << 48);
+    if (mmb_stage_put_rows(stage, &segment, 1, &target, &room, &flaw) != 0) {
+        Py_DECREF(frame);
+        return mmbpy_raise_invalid(state, &flaw);
+    }
+    return frame;
+}
+
 static PyObject *get_count(PyObject *self, void *Py_UNUSED(unused))
 {
     return PyLong_FromUnsignedLongLong(((mmbpy_stage *)self)->stage.count);
@@ -296,6 +334,7 @@ static PyGetSetDef stage_getset[] = {
 
 static PyMethodDef stage_methods[] = {
     {"put", stage_put, METH_VARARGS, put_doc},
+    {"frame", stage_frame, METH_NOARGS, frame_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,7 +4,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 # Far more than any message holds: reading a mapped file costs nothing up front, so
@@ -111,28 +111,21 @@ def readers_of_frames(schema: "Any", frames: memoryview) -> "Iterator[Any]":
     return messages
 
 
-def frame_of(message: "Any") -> bytes:
-    """Return a builder or a reader as it lies in files.
-
-    Raises:
-        TypeError: it is neither.
-    """
+def is_struct(message: "Any") -> bool:
+    """Whether it is a builder or a reader of a struct."""
     kind = type(message)  # whose attributes are no fields
-    if not hasattr(kind, "to_dict") or not hasattr(kind, "schema"):
-        raise TypeError(f"expected a struct of pycapnp, a dict or fields, not {message!r}")
-    if hasattr(kind, "as_builder"):
+    return hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")
+
+
+def frame_of(message: "Any") -> bytes:
+    """Return a builder or a reader of a struct as it lies in files."""
+    if hasattr(type(message), "as_builder"):
         message = message.as_builder()
     elif not message.is_root:
         message = message.as_reader().as_builder()
     message.clear_write_flag()
     frame: bytes = message.to_bytes()
     message.clear_write_flag()
-    return frame
-
-
-def frame_of_fields(schema: "Any", fields: "Mapping[str, Any]") -> bytes:
-    """Return a message of these fields as it lies in files."""
-    frame: bytes = schema.new_message(**fields).to_bytes()
     return frame
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("capnp")
@@ -135,6 +138,77 @@ def test_extend_appends_batches(target: Path) -> None:
     assert times(target) == list(range(3001))
 
 
+def test_rows_are_encoded_as_pycapnp_does(target: Path) -> None:
+    @dataclasses.dataclass
+    class Event:
+        time: int
+        value: float
+        name: str | None = None
+        payload: bytes | None = None
+
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.append(Event(1, 2.5, "name", b"payload"))
+        log.append((1, 2.5, "name", b"payload"))
+        log.append(time=1, value=2.5, name="name", payload=b"payload")
+        log.append({})
+    expected = EVENT.schema.new_message(time=1, value=2.5, name="name", payload=b"payload")
+    with open_log(target, EVENT.schema) as reader:
+        for number in range(3):
+            assert reader.frame(number) == expected.to_bytes()
+            expected.clear_write_flag()
+        assert reader[3].to_dict() == {"time": 0, "value": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"nope": 1}, ValueError),
+        ({"time": -1}, OverflowError),
+        ({"time": "x"}, TypeError),
+        ({"name": b"\xff"}, (TypeError, ValueError)),
+        (7, TypeError),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(target: Path, bad: Any, error: Any) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.append(fields(0))
+        with pytest.raises(error):
+            log.append(bad)
+    assert times(target) == [0]
+
+
+def _tables() -> dict[str, Any]:
+    columns = {name: [fields(time)[name] for time in range(3000)] for name in fields(0)}
+    found: dict[str, Any] = {"columns": columns}
+    arrow = pytest.importorskip("pyarrow").table(columns)
+    found["arrow"] = arrow
+    found["batch"] = arrow.to_batches()[0]
+    found["stream"] = arrow.to_reader()
+    array = np.zeros(3000, [("time", "u8"), ("value", "f8"), ("name", "U40")])
+    for name, values in columns.items():
+        array[name] = values
+    found["structured"] = array
+    found["arrays"] = {name: array[name] for name in columns}
+    return found
+
+
+@pytest.mark.parametrize("kind", ["columns", "arrow", "batch", "stream", "structured", "arrays"])
+def test_tables_are_appended_row_by_row(target: Path, kind: str) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        assert log.extend(_tables()[kind]) == range(3000)
+        with pytest.raises(ValueError, match="differ in length"):
+            log.extend({"time": [1], "value": []})
+    assert times(target) == list(range(3000))
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_data_frames_are_appended_row_by_row(target: Path, package: str) -> None:
+    frames = pytest.importorskip(package)
+    with MessageLog(target, schema=EVENT.schema) as log:
+        assert log.extend(frames.DataFrame(_tables()["columns"])) == range(3000)
+    assert times(target) == list(range(3000))
+
+
 # ---- modes ------------------------------------------------------------------------
 
 
@@ -251,7 +325,7 @@ def test_fields_need_a_schema_and_messages_a_struct(target: Path) -> None:
     with MessageLog(target) as log:
         with pytest.raises(TypeError, match="without a schema"):
             log.append(time=1)
-        with pytest.raises(TypeError, match="expected a struct"):
+        with pytest.raises(TypeError, match="without a schema"):
             log.append(7)
         with pytest.raises(TypeError, match="not both"):
             log.append(EVENT.schema.new_message(), time=1)

@@ -200,6 +200,13 @@ def set_root(plan: Plan, memory: GrowingMemory, value: Any, extra: str, missing:
     return put
 
 
+def frame_of(plan: Plan, value: Any) -> bytes:
+    """Convert a root; return it as a whole message, as it lies in files."""
+    stage = plan.native.stage(_RECORD, 0, value, None, -1, False, False, attribute_names)
+    frame: bytes = stage.frame()
+    return frame
+
+
 def _stage(
     plan: Plan,
     what: int,

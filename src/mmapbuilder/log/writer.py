@@ -7,14 +7,16 @@ from .. import _core, _pycapnp
 from .._output import Output
 from .build import Build
 from .index_file import index_path, make_index, open_index
+from .tables import rows_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any, NamedTuple, Self
 
     from .._output import FileLike, Name
+    from ..columns.schema import Plan
 
     class LogStats(NamedTuple):
         """What a log's writer has done so far; bytes unless said otherwise."""
@@ -104,6 +106,7 @@ class MessageLog(_core.LogWriter):
         if schema is not None:
             _pycapnp.require_struct(schema)
         self._schema = schema
+        self._plan: Plan | None = None
         self._capacity = capacity
         self._warned = False
         self._closed = True
@@ -139,23 +142,32 @@ class MessageLog(_core.LogWriter):
         """Append one message; return its number.
 
         Args:
-            message: a builder or reader of pycapnp, whose struct becomes the root, or a
-                dict of fields.
+            message: a builder or reader of pycapnp, whose struct becomes the root; or a
+                dict, a tuple or an object with the fields of the root, nested likewise.
             **fields: the fields of the root, in place of a message.
 
         Raises:
             OSError: there is no room (or, as CapacityError, no capacity). Nothing was
                 appended; the log can go on when there is room.
-            TypeError: it is no message, or fields were given to a log without a schema.
-            ValueError: the log is closed.
+            TypeError, ValueError, OverflowError: a value does not fit its field, or there
+                is no such field, or the log was opened without a schema, or is closed.
         """
         frame = self._frame(message, fields)
         if len(frame) > 8 * _pycapnp.DEFAULT_LIMIT:
             self._warn_of_size()
         return self.append_bytes(frame)
 
-    def extend(self, messages: "Iterable[Any]") -> range:
+    def extend(self, messages: "Any") -> range:
         """Append messages, each as `append` takes it; return their numbers.
+
+        A table gives a message for each row: a mapping of columns, a table of Arrow, a data
+        frame of pandas or polars, a structured array of NumPy.
+
+        >>> with MessageLog("table.log", schema=addressbook_capnp.Person) as log:
+        ...     log.extend({"id": [7, 8], "name": ["Ada", "Charles"]})
+        ...     log.extend([{"id": 9}])
+        range(0, 2)
+        range(2, 3)
 
         Of a batch, about 64 KiB of messages, readers find all or none.
 
@@ -164,7 +176,7 @@ class MessageLog(_core.LogWriter):
         first = len(self)
         batch: list[bytes] = []
         size = 0
-        for message in messages:
+        for message in rows_of(messages):
             frame = self._frame(message, {})
             batch.append(frame)
             size += len(frame)
@@ -193,12 +205,24 @@ class MessageLog(_core.LogWriter):
         """
         return Build(self, self._struct(schema))
 
-    def _frame(self, message: "Any", fields: "Mapping[str, Any]") -> bytes:
-        if message is None or isinstance(message, dict):
-            return _pycapnp.frame_of_fields(self._struct(None), {**(message or {}), **fields})
+    def _frame(self, message: "Any", fields: "dict[str, Any]") -> bytes:
+        if message is None:
+            return self._encode(fields)
         if fields:
             raise TypeError("append takes a message or fields, not both")
-        return _pycapnp.frame_of(message)
+        if _pycapnp.is_struct(message):
+            return _pycapnp.frame_of(message)
+        return self._encode(message)
+
+    def _encode(self, value: "Any") -> bytes:
+        """Make a message of a dict, a tuple or an object."""
+        from ..columns.rows import frame_of
+
+        if self._plan is None:
+            from ..columns.schema import plan_of
+
+            self._plan = plan_of(self._struct(None))
+        return frame_of(self._plan, value)
 
     def _struct(self, schema: "Any") -> "Any":
         found = self._schema if schema is None else schema
