@@ -14,7 +14,7 @@
 /* A lock on one object, for the few places where several fields change together.
  * With the GIL there is nothing to do as long as the GIL is kept in between. */
 #ifdef Py_GIL_DISABLED
-#define MMBPY_LOCK(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define MMBPY_LOCK(object) Py_BEGIN_CRITICAL_SECTION(object);
 #define MMBPY_UNLOCK() Py_END_CRITICAL_SECTION()
 #else
 #define MMBPY_LOCK(object) {
