@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import sysconfig
 
 import pytest
@@ -11,12 +10,11 @@ import pytest
 from support.missing import EVERYTHING_MUST_RUN
 
 GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
-# Of these there are wheels for every Python that is tested; of the others not for all.
-TEST = ["hypothesis", "numpy"]
+# Of these there are wheels for every Python that is tested (or, of pycapnp, the sources and
+# what builds them: .ci/build-pycapnp); of the others not for all.
+TEST = ["capnp", "hypothesis", "numpy"]
 if GIL:
     TEST += ["pyarrow"]
-if GIL and sys.version_info < (3, 15):
-    TEST += ["capnp"]
 DEVELOPMENT = ["attrs", "duckdb", "matplotlib", "msgspec", "mypy", "pandas", "polars"]
 
 
