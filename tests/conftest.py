@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from support import record
 from support.missing import missing, tool
 from support.mounts import mounted
 from support.readers import Programs
@@ -23,6 +24,24 @@ HERE = Path(__file__).resolve().parent
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":
     hypothesis.settings.load_profile("ci")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Leave a note of a run of everything where `make` wants it."""
+    place = os.environ.get("MMAPBUILDER_RUNS")
+    everything = config.args in ([str(HERE)], ["tests"], config.getini("testpaths"))
+    if not place or not everything or config.option.keyword or config.option.markexpr:
+        return
+    counts = {name: len(found) for name, found in terminalreporter.stats.items()}
+    record.write(
+        Path(place),
+        passed=counts.get("passed", 0),
+        failed=counts.get("failed", 0) + counts.get("error", 0),
+        skipped=counts.get("skipped", 0),
+        limited=" ".join(config.option.ignore_glob or []),
+    )
 
 
 @pytest.fixture
