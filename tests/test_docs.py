@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import mmapbuilder
+from support.apart import STRICT
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,7 +37,7 @@ def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
     # Blocks name the examples as seen from the root of the repository.
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block],
+        [sys.executable, *STRICT, "-c", block],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.apart import STRICT
 from support.missing import tool
 
 pytest.importorskip("capnp")
@@ -19,7 +20,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 def run(name: str, *args: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name), *args],
+        [sys.executable, *STRICT, str(EXAMPLES / name), *args],
         capture_output=True,
         text=True,
         timeout=300,

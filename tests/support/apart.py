@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ import mmapbuilder
 TESTS = Path(__file__).resolve().parent.parent
 # So that the other process imports the same package and the same helpers.
 SEARCH = [str(TESTS), str(Path(mmapbuilder.__file__).resolve().parent.parent)]
+# Python's options that make warnings errors, but for what a free-threaded Python says of
+# pycapnp, which asks for the GIL.
+STRICT = ["-W", "error"]
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    STRICT += ["-W", "ignore:The global interpreter lock (GIL) has been enabled:RuntimeWarning"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def environment(**changes: str) -> dict[str, str]:
 def start(code: str, *args: object, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Start Python on `code`, with pipes to talk to it."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", *options, "-c", textwrap.dedent(code), *map(str, args)],
+        [sys.executable, *STRICT, *options, "-c", textwrap.dedent(code), *map(str, args)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
