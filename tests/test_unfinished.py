@@ -48,8 +48,10 @@ class Watch:
         for check in (lambda: open_message(copy, self.kind.schema), lambda: verify(copy)):
             with pytest.raises(InvalidMessage):
                 check()
+        # It is these bytes that the tool refuses. It goes on behind them, and 1.5 may then
+        # spend seconds on what it takes for sizes.
         head = self.path.with_name("head")
-        head.write_bytes(copy.read_bytes()[: 2 << 10])
+        head.write_bytes(copy.read_bytes()[:16])
         assert accepting(copy, self.kind, self.programs, head) == set()
         copy.unlink()
         head.unlink()
