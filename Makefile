@@ -28,8 +28,12 @@ help:
 	@echo "make demo                 pack the standard library into one message, read it back"
 	@echo "make test                 build, install into $(VENV), run the tests"
 	@echo "make test-versions        the tests under every later Python found"
+	@echo "make test-debian-testing  the tests under the Pythons of Debian testing (needs root)"
 	@echo "make test-free-threaded   the tests under a Python without the GIL"
 	@echo "make test-free-threaded-tsan   the races between threads under ThreadSanitizer"
+	@echo "make test-musl            the tests under a Python built against musl"
+	@echo "make test-container       the tests as those of a wheel run in a container (needs root)"
+	@echo "make platforms            docs/platforms.md anew, from what those have left in build/runs"
 	@echo "make check                format, lint, types, C tests under sanitizers, fuzzing,"
 	@echo "                          packages, tests: all that a change must pass"
 	@echo "make lint, make types     what ruff and the layers' rules say; what mypy says"
@@ -83,26 +87,53 @@ test: $(VENV)/.test
 
 # ---- other Pythons --------------------------------------------------------------
 
-# The one wheel under each version that this machine has, in environments of their own.
+# What runs at once: two suites of tests keep two cores busy, and get in nobody's way.
+JOBS ?= 2
+PARALLEL = $(MAKE) --no-print-directory -j$(JOBS) --output-sync=target
+
+# Each run leaves what it was, and how it ended, in a file here: see tools/platforms.py.
+export MMAPBUILDER_RUNS := $(CURDIR)/build/runs
+
+# Under each version that this machine has, the one wheel, in environments of their own.
 VERSIONS ?= 3.11 3.12 3.13 3.14 3.15
 
 .PHONY: test-versions
-test-versions: wheel
-	@failed=; \
-	for version in $(VERSIONS); do \
-	    for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python3; do \
-	        "$$python" -c "$(USABLE)" >/dev/null 2>&1 || continue; \
-	        sh .ci/test-wheel "$$python" .venv-$$version wheelhouse/*.whl $(PYTEST_ARGS) \
-	            || failed="$$failed $$version"; \
-	        break; \
-	    done; \
-	done; \
-	if [ -n "$$failed" ]; then echo "failed under:$$failed"; exit 1; fi
+test-versions: wheelhouse/.made
+	@$(PARALLEL) --keep-going $(VERSIONS:%=test-version-%)
+
+test-version-%: wheelhouse/.made
+	@for python in python$* "$$HOME"/.pyenv/versions/$*.*/bin/python3; do \
+	    "$$python" -c "$(USABLE)" >/dev/null 2>&1 || continue; \
+	    exec sh .ci/test-wheel "$$python" .venv-$* wheelhouse/*.whl $(PYTEST_ARGS); \
+	done; echo "== there is no Python $* here"
+
+# Debian testing has Pythons that releases do not have yet. It is installed into a directory
+# of its own the first time, which takes a minute or two; see tools/debian-testing.
+TESTING_VERSIONS ?= 3.14 3.15
+
+.PHONY: test-debian-testing
+test-debian-testing: wheelhouse/.made
+	@root=$$(sh tools/debian-testing) && \
+	$(PARALLEL) --keep-going $(TESTING_VERSIONS:%=test-debian-testing-%) ROOT="$$root"
+
+test-debian-testing-%: wheelhouse/.made
+	@sh tools/in-root "$(ROOT)" \
+	    sh .ci/test-wheel python$* /environments/$* wheelhouse/*.whl $(PYTEST_ARGS)
+
+# As cibuildwheel tests a wheel in a container, for what a bare image lacks.
+CONTAINER_VENV ?= .venv-container
+
+.PHONY: test-container
+test-container: wheelhouse/.made
+	@RUN="sh .ci/like-a-container" \
+	    sh .ci/test-wheel $(PYTHON) $(CONTAINER_VENV) wheelhouse/*.whl -rs tests $(PYTEST_ARGS)
 
 # ---- a Python without the GIL ----------------------------------------------------
 
-# Compiled from Debian's sources the first time, which takes minutes. pycapnp has no
-# wheel for it, so the tests of messages stay out.
+# Compiled from Debian's sources the first time, which takes minutes. pycapnp is compiled
+# too (it has wheels for later ones only), if the headers of Cap'n Proto are there. It asks
+# for the GIL when it is imported; PYTHON_GIL=0 leaves it off all the same. Without that
+# variable the tests of messages run with the GIL, and everything else without.
 FT_VENV ?= .venv-3.13t
 
 # The same once more, instrumented for ThreadSanitizer, for the races alone. What the
@@ -115,15 +146,17 @@ define free-threaded
 	    'setuptools>=77' hypothesis numpy pytest)
 	rm -rf build/lib* build/bdist* build/temp*
 	$(@D)/bin/python -m pip install -q --no-build-isolation .
+	$(2)
 	@touch $@
 endef
 
 $(FT_VENV)/.test: $(SOURCES)
-	$(call free-threaded)
+	$(call free-threaded,,sh .ci/build-pycapnp $(@D)/bin/python)
 $(FT_TSAN_VENV)/.test: $(SOURCES)
 	$(call free-threaded,--tsan)
 
 .PHONY: test-free-threaded test-free-threaded-tsan
+test-free-threaded: export PYTHON_GIL ?= 0
 test-free-threaded: $(FT_VENV)/.test
 	$(FT_VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
@@ -131,13 +164,44 @@ $(FT_TSAN_VENV)/.test test-free-threaded-tsan: export TSAN_OPTIONS = report_bugs
 test-free-threaded-tsan: $(FT_TSAN_VENV)/.test
 	$(FT_TSAN_VENV)/bin/python -m pytest tests/free_threading $(PYTEST_ARGS)
 
+# ---- another C library -----------------------------------------------------------
+
+# musl's Python is compiled as well; it has no OpenSSL, so another one downloads for it.
+MUSL_VENV ?= .venv-musl
+MUSL_WHEELS := build/musl-wheels
+
+$(MUSL_VENV)/.test: $(VENV)/.made $(SOURCES)
+	python=$$(sh tools/musl-python) && "$$python" -m venv $(@D)
+	$(call retry,$(PY) -m pip download -q --retries 5 -d $(MUSL_WHEELS) --only-binary :all: \
+	    --python-version 3.13 --implementation cp --abi cp313 --abi abi3 --abi none \
+	    $(MUSL_TAGS:%=--platform %) 'setuptools>=77' hypothesis numpy pyarrow pycapnp pytest zstandard)
+	$(@D)/bin/python -m pip install -q --no-index --find-links $(MUSL_WHEELS) $(MUSL_WHEELS)/*.whl
+	rm -rf build/lib* build/bdist* build/temp*
+	$(@D)/bin/python -m pip install -q --no-index --no-build-isolation --no-deps .
+	@touch $@
+MUSL_TAGS = musllinux_1_1_$(shell uname -m) musllinux_1_2_$(shell uname -m)
+
+.PHONY: test-musl
+test-musl: $(MUSL_VENV)/.test
+	$(MUSL_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+# ---- what ran where --------------------------------------------------------------
+
+.PHONY: platforms
+platforms:
+	$(PY) tools/platforms.py $(MMAPBUILDER_RUNS)
+
 # ---- checks -------------------------------------------------------------------
 
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h)
 
+# What takes long starts first, and two things are done at once: each in a directory of its
+# own, and no test looks at the clock. What a target prints appears when it ends.
+CHECKS := test ctest-tsan ctest-asan ctest-plain dist-check types fuzz-short lint format-check
+
 .PHONY: check format-check format lint types
-check: format-check lint types ctest fuzz-short dist-check
-	$(MAKE) test
+check: $(VENV)/.dev
+	@$(PARALLEL) $(CHECKS)
 
 format-check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
@@ -150,6 +214,7 @@ format: $(VENV)/.dev
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 	$(PY) -m pytest -q tests/test_layers.py
 
 types: $(VENV)/.dev
@@ -217,11 +282,9 @@ VARIANTS := plain asan tsan musl aarch64 riscv64
 $(foreach v,$(VARIANTS),$(eval $(call variant,$(v))))
 
 .SECONDARY:
-.PHONY: ctest ctest-build
-ctest-build: $(foreach v,plain asan tsan,$(CTESTS:%=$(BUILD)/$(v)/%))
+.PHONY: ctest
 ctest:
-	@$(MAKE) --no-print-directory -j2 ctest-build
-	@$(MAKE) --no-print-directory ctest-plain ctest-asan ctest-tsan
+	@$(PARALLEL) ctest-plain ctest-asan ctest-tsan
 
 # What has no machine here must at least compile, and without a warning.
 FOREIGN := x86_64-linux-gnu.2.28 aarch64-linux-gnu.2.28 x86_64-macos aarch64-macos \
@@ -299,6 +362,11 @@ wheel: $(VENV)/.dev
 	    case "$$wheel" in *abi3*) $(VENV)/bin/abi3audit --strict --summary "$$wheel" || exit 1;; esac; \
 	done
 	@ls -l dist wheelhouse
+	@touch wheelhouse/.made
+
+# For tests, which look at the module alone: built again only when that would differ.
+wheelhouse/.made: $(SOURCES)
+	@$(MAKE) --no-print-directory wheel
 
 dist-check: wheel
 	sh .ci/check-dist $(PY) dist/*.tar.gz wheelhouse/*.whl
