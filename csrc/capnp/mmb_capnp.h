@@ -49,7 +49,9 @@ typedef struct {
 bool mmb_begins_message(const mmb_segment *segments, uint32_t count, uint32_t segment);
 
 /* Follow the pointer at `word` of `segment`, whatever bytes these are: what `*out`
- * describes lies within its segment. Returns 0 or MMB_EMESSAGE. */
+ * describes lies within its segment. A list has no more elements than a multiple of the words
+ * of the message, even if they take none: that is a flaw here, though not for mmb_walk, and
+ * bounds what may be made of a message. Returns 0 or MMB_EMESSAGE. */
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw);
 
@@ -163,11 +165,14 @@ int mmb_strings_copy(const mmb_segment *segments, uint32_t count, const mmb_poin
 
 /* What a walk met. */
 typedef struct {
-    uint64_t words;    /* that belong to the message: root, objects and landing pads */
-    uint64_t pointers; /* that are not null */
-    uint64_t objects;  /* structs and lists; the elements of a list are not counted */
-    uint64_t far;      /* pointers that lead to their objects by way of landing pads */
-    uint32_t depth;    /* of the deepest object; the root object has depth 1 */
+    uint64_t words;       /* that belong to the message: root, objects and landing pads */
+    uint64_t pointers;    /* that are not null */
+    uint64_t objects;     /* structs and lists; the elements of a list are not counted */
+    uint64_t far;         /* pointers that lead to their objects by way of landing pads */
+    uint64_t lost;        /* pointers that count as null, and lists as shorter, since what they led
+                           * to is not there; in mmb_recover only */
+    uint64_t lost_values; /* elements of these, as far as they are known; a struct is one */
+    uint32_t depth;       /* of the deepest object; the root object has depth 1 */
 } mmb_totals;
 
 /* Check every pointer that can be reached from the root (word 0 of segment 0):
@@ -201,28 +206,40 @@ typedef struct {
     bool unfinished;   /* the message carried the mark when it was opened */
 } mmb_report;
 
+/* Asked now and then by what may take long; true to give up, with EINTR. */
+typedef struct {
+    bool (*asked)(void *context);
+    void *context;
+} mmb_interrupt;
+
 /* In place of a capacity: the message may reach to the end of its file. */
 #define MMB_TO_END UINT64_MAX
 
 /* Check the message that begins at `offset` (a multiple of 8) of the file `fd` (open for
  * reading; its file offset is not used). Reads with pread through a small cache and maps
  * nothing: a file that is cut or changed meanwhile can give a wrong answer or an error, never
- * a crash. Returns 0, MMB_EMESSAGE (unfinished messages included), or an error of reading. */
-int mmb_verify(int fd, uint64_t offset, mmb_report *report);
+ * a crash. Holes are skipped where the file system tells of them, for which the descriptor's
+ * file offset is moved and put back. `interrupt` may be NULL.
+ * Returns 0, MMB_EMESSAGE (unfinished messages included), EINTR, or an error of reading. */
+int mmb_verify(int fd, uint64_t offset, const mmb_interrupt *interrupt, mmb_report *report);
 
 /* Finish the message in the region that begins at `offset` (a multiple of 8) of the file `fd`
  * (open for reading and writing) and has `capacity` bytes. Its builder is gone, in whatever
- * step it died: everything that can be reached from the root is kept. What
+ * step it died: everything that can be reached from the root and is in the file is kept. What
  * lies beyond the end of the file is zeros, if the file ends where a builder's can
- * (at a multiple of MMB_GRANULE); a far pointer to a landing pad that was never
- * written becomes null.
- * Only writes if the walk finds the message valid; a finished one is verified
- * and left alone. The caller holds the lock that keeps a living builder away. With
- * MMB_TO_END the file is cut at the end of the message.
- * `durable` as in mmb_message_finish. Returns 0, MMB_EMESSAGE (nothing was
- * written), or an error of reading or writing (what a failed write leaves behind
- * is unfinished still, and can be recovered again). */
-int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable, mmb_report *report);
+ * (at a multiple of MMB_GRANULE) and the builder lost nothing. Otherwise what is not there is
+ * counted in report->totals.lost: a pointer becomes null that leads to a segment or a landing pad
+ * that never was in the file, or to an object from the first lost byte on; a list that reaches
+ * beyond that byte is cut to the elements before it, a struct, Text or Data becomes null.
+ * Only writes if the walk finds the message valid, and is not interrupted from then on; a
+ * finished one is verified and left alone. The caller holds the lock that keeps a living builder
+ * away. With MMB_TO_END the file is cut at the end of the message. `durable` as in
+ * mmb_message_finish. Returns 0, MMB_EMESSAGE or EINTR (nothing was written), or an error of
+ * reading or writing (what a failed write leaves behind is unfinished still, and can be recovered
+ * again). ENOSPC also means that reading the message would need more blocks than a full tmpfs has.
+ */
+int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
+                const mmb_interrupt *interrupt, mmb_report *report);
 
 #ifdef __cplusplus
 }

@@ -51,16 +51,14 @@ static bool is_marked(const found *m)
     return bytes_there(m) >= 4 && mmb__load32(m->head) == MMB_UNFINISHED;
 }
 
-/* `dangling` and `zeros_from` as in source.h, for unfinished messages. */
-static int walk_file(const found *m, const mmb_framing *framing, mmb__dangling *dangling,
-                     uint64_t zeros_from, uint32_t *used, mmb_report *report)
+static int walk_file(const found *m, const mmb_framing *framing, uint64_t zeros_from,
+                     const mmb__way *way, uint32_t *used, mmb_report *report)
 {
     mmb__source source;
     int error = mmb__source_file(&source, m->fd, m->offset, framing);
     if (error == 0) {
-        source.dangling = dangling;
         source.zeros_from = zeros_from;
-        error = mmb__walk(&source, used, &report->totals, &report->flaw);
+        error = mmb__walk(&source, way, used, &report->totals, &report->flaw);
         mmb__source_close(&source);
     }
     if (error == MMB__ESHORT) {
@@ -73,8 +71,9 @@ static int walk_file(const found *m, const mmb_framing *framing, mmb__dangling *
 
 /* ---- finished messages ------------------------------------------------------------- */
 
-static int check_finished(const found *m, mmb_report *report)
+static int check_finished(const found *m, const mmb_interrupt *interrupt, mmb_report *report)
 {
+    const mmb__way way = {.interrupt = interrupt, .lost_from = MMB__NO_ZEROS};
     uint32_t used[MMB_MAX_SEGMENTS];
     mmb_framing framing;
     int error = mmb_framing_parse(m->head, bytes_there(m), &framing, &report->flaw);
@@ -87,10 +86,10 @@ static int check_finished(const found *m, mmb_report *report)
     }
     report->file_bytes = framing.file_bytes;
     report->trailing = bytes_there(m) - framing.file_bytes;
-    return walk_file(m, &framing, NULL, MMB__NO_ZEROS, used, report);
+    return walk_file(m, &framing, MMB__NO_ZEROS, &way, used, report);
 }
 
-int mmb_verify(int fd, uint64_t offset, mmb_report *report)
+int mmb_verify(int fd, uint64_t offset, const mmb_interrupt *interrupt, mmb_report *report)
 {
     found m;
     *report = (mmb_report){0};
@@ -99,7 +98,7 @@ int mmb_verify(int fd, uint64_t offset, mmb_report *report)
         return error;
     }
     report->unfinished = is_marked(&m);
-    return check_finished(&m, report);
+    return check_finished(&m, interrupt, report);
 }
 
 /* ---- unfinished ones ----------------------------------------------------------------- */
@@ -121,34 +120,18 @@ static void plan_from_used(const mmb__unfinished *message, const uint32_t *used,
     plan->words[last] = message->untouched ? 1 : used[last];
 }
 
-/* Make far pointers that lead to nothing null, which is what they mean. */
-static int drop_dangling(const found *m, const mmb_framing *framing, const mmb__dangling *dangling)
+/* Walk the unfinished message, unless there is nothing in it, and decide its sizes. `used` has
+ * room for MMB_MAX_SEGMENTS. */
+static int check_unfinished(const found *m, const mmb__unfinished *message, const mmb__way *way,
+                            uint32_t *used, mmb__plan *plan, mmb_report *report)
 {
-    static const unsigned char null[MMB_WORD];
-    for (uint32_t i = 0; i < dangling->count; i++) {
-        uint64_t place = m->offset + framing->start[dangling->segment[i]] +
-                         (uint64_t)dangling->word[i] * MMB_WORD;
-        int error = mmb__os_write_all(m->fd, null, sizeof null, place, NULL);
-        if (error != 0) {
-            return error;
-        }
-    }
-    return 0;
-}
-
-/* Walk the unfinished message, unless there is nothing in it, and decide its sizes. */
-static int check_unfinished(const found *m, const mmb__unfinished *message, mmb__dangling *dangling,
-                            mmb__plan *plan, mmb_report *report)
-{
-    uint32_t used[MMB_MAX_SEGMENTS] = {0};
     int error = 0;
+    memset(used, 0, MMB_MAX_SEGMENTS * sizeof *used);
     if (message->untouched) {
         report->totals.words = 1; /* the null root to come */
+        report->totals.lost = message->root_is_lost ? 1 : 0;
     } else {
-        do { /* until the message is valid with all of them null */
-            dangling->nulled = dangling->count;
-            error = walk_file(m, &message->framing, dangling, message->zeros_from, used, report);
-        } while (error == 0 && dangling->count > dangling->nulled);
+        error = walk_file(m, &message->framing, message->zeros_from, way, used, report);
     }
     if (error != 0) {
         return error;
@@ -160,9 +143,65 @@ static int check_unfinished(const found *m, const mmb__unfinished *message, mmb_
     return 0;
 }
 
-int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable, mmb_report *report)
+/* On tmpfs a reader of the mapped message wants blocks for its holes, and dies if the disk is
+ * full as it was for the builder. */
+static int fill_holes(const found *m, const mmb__unfinished *message, const uint32_t *used)
 {
-    mmb__dangling dangling = {0};
+    mmb__traits traits = {.holes_take_blocks = false};
+    int error = 0;
+    (void)mmb__os_look_at(m->fd, &traits);
+    if (!traits.holes_take_blocks || message->lost_from == MMB__NO_ZEROS) {
+        return 0;
+    }
+    for (uint32_t i = 0; error == 0 && i < message->framing.count; i++) {
+        uint64_t length = (uint64_t)used[i] * MMB_WORD;
+        uint64_t start = m->offset + message->framing.start[i];
+        error = length > 0 ? mmb__os_allocate(m->fd, start, length) : 0;
+    }
+    return error;
+}
+
+/* The file is to end with the message, and must not end before. */
+static int set_end(const found *m, uint64_t capacity, uint64_t end)
+{
+    return capacity == MMB_TO_END || end > m->file_bytes ? mmb__os_truncate(m->fd, end) : 0;
+}
+
+/* Mend what was lost, in the file, and look at the result. The file ends with the message by
+ * now: pointers that are going to be null may lead to where it went on. */
+static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_report *report)
+{
+    const mmb__way writing = {.mends = true, .writes = true, .lost_from = message->lost_from};
+    const mmb__way strict = {.lost_from = MMB__NO_ZEROS};
+    uint32_t used[MMB_MAX_SEGMENTS];
+    mmb_report mended = {0};
+    if (report->file_bytes < message->zeros_from) {
+        message->zeros_from = report->file_bytes;
+    }
+    int error = check_unfinished(m, message, &writing, used, plan, &mended);
+    if (error == 0) { /* objects that overlap, as hostile ones may, are mended only in part */
+        error = check_unfinished(m, message, &strict, used, plan, &mended);
+    }
+    report->flaw = mended.flaw;
+    return error;
+}
+
+/* Write what was found to be valid: from here on it is going to be a message. */
+static int finish_unfinished(const found *m, mmb__unfinished *message, const uint32_t *used,
+                             bool durable, mmb__plan *plan, mmb_report *report)
+{
+    mmb__target target = {NULL, m->fd, m->offset, durable};
+    int error = fill_holes(m, message, used);
+    if (error == 0 && report->totals.lost > 0) {
+        error = mend(m, message, plan, report);
+    }
+    return error != 0 ? error : mmb__finish(&target, plan);
+}
+
+int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
+                const mmb_interrupt *interrupt, mmb_report *report)
+{
+    uint32_t used[MMB_MAX_SEGMENTS];
     mmb__unfinished message;
     mmb__plan plan;
     found m;
@@ -173,23 +212,16 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable, mmb_re
         return error;
     }
     if (!is_marked(&m)) {
-        return check_finished(&m, report);
+        return check_finished(&m, interrupt, report);
     }
     report->unfinished = true;
     error = mmb__unfinished_parse(m.head, offset, m.file_bytes, capacity, &message, &report->flaw);
     if (error == 0) {
-        error = check_unfinished(&m, &message, &dangling, &plan, report);
+        const mmb__way way = {interrupt, .mends = true, .lost_from = message.lost_from};
+        error = check_unfinished(&m, &message, &way, used, &plan, report);
     }
-    if (error == 0) { /* all is well: what is written from here on makes it a message */
-        error = drop_dangling(&m, &message.framing, &dangling);
+    if (error == 0) {
+        error = set_end(&m, capacity, offset + report->file_bytes);
     }
-    uint64_t end = offset + report->file_bytes;
-    if (error == 0 && (capacity == MMB_TO_END || end > m.file_bytes)) {
-        error = mmb__os_truncate(fd, end);
-    }
-    if (error != 0) {
-        return error;
-    }
-    mmb__target target = {NULL, fd, offset, durable};
-    return mmb__finish(&target, &plan);
+    return error != 0 ? error : finish_unfinished(&m, &message, used, durable, &plan, report);
 }

@@ -17,6 +17,59 @@ static void note_used(const mmb__reader *r, uint32_t segment, uint64_t end)
     }
 }
 
+/* ---- what is lost ------------------------------------------------------------------- */
+
+/* Words of a segment that are not lost; at most UINT32_MAX. */
+static uint64_t words_kept(const mmb__reader *r, uint32_t segment)
+{
+    if (!r->mends || r->lost_from == MMB__NO_ZEROS) {
+        return UINT32_MAX;
+    }
+    uint64_t start = r->source->framing->start[segment];
+    return r->lost_from > start ? (r->lost_from - start) / MMB_WORD : 0;
+}
+
+/* True if recovering finds nothing at `words` words of a segment. */
+static bool is_lost(const mmb__reader *r, uint32_t segment, uint32_t word, uint32_t words)
+{
+    return r->mends &&
+           (segment >= r->source->count || (uint64_t)word + words > words_kept(r, segment));
+}
+
+/* The pointer counts as null; `dropped` elements go. */
+static int lose(mmb__object *o, uint32_t dropped)
+{
+    *o = (mmb__object){
+        .segment = o->segment, .is_null = true, .mend = MMB__MAKE_NULL, .dropped = dropped};
+    return 0;
+}
+
+/* Of an object that reaches beyond the first `kept` words of its segment, keep the elements that
+ * do not. */
+static int keep_part(mmb__object *o, uint64_t kept)
+{
+    static const uint8_t per_word[] = {0, 64, 0, 4, 2, 1, 1, 0};
+    uint64_t room = kept > o->start ? kept - o->start : 0;
+    uint64_t whole = room * per_word[o->size];
+    uint64_t step = (uint64_t)o->data + o->pointers;
+    bool composite = o->is_list && o->size == MMB__COMPOSITE;
+    if (composite && room > 0) {
+        whole = step == 0 ? o->elements : (room - 1) / step;
+        whole = whole < o->elements ? whole : o->elements;
+    }
+    if (!o->is_list || whole == 0) { /* half a struct, Text or Data says something else */
+        return lose(o, o->is_list ? o->elements : 1);
+    }
+    o->dropped = o->elements - (uint32_t)whole;
+    o->elements = (uint32_t)whole;
+    o->words = composite ? (uint32_t)(1 + whole * step)
+                         : (uint32_t)((whole + per_word[o->size] - 1) / per_word[o->size]);
+    o->mend = MMB__SHORTEN;
+    return 0;
+}
+
+/* ---- objects ------------------------------------------------------------------------ */
+
 /* Complete `o` for a struct pointer; o->segment and o->start are known. */
 static void size_struct(uint64_t pointer, mmb__object *o)
 {
@@ -93,6 +146,9 @@ static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word,
     }
 
     const char *reason = NULL;
+    if (is_lost(r, o->segment, (uint32_t)start, 0)) {
+        return lose(o, 1); /* its size may be lost as well */
+    }
     o->start = (uint32_t)start;
     o->is_object = true;
     o->is_list = is_list;
@@ -104,14 +160,18 @@ static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word,
     } else {
         size_struct(pointer, o);
     }
-    uint64_t end = (uint64_t)o->start + o->words;
-    if (end > limit) {
+    if ((uint64_t)o->start + o->words > limit) {
         return mmb__fault(r, segment, word,
                           is_list ? "the list reaches beyond its segment"
                                   : "the struct reaches beyond its segment");
     }
+    if (is_lost(r, o->segment, o->start, o->words)) {
+        (void)keep_part(o, words_kept(r, o->segment));
+    }
     /* Objects without words count as well: where they lie must stay in bounds. */
-    note_used(r, o->segment, end);
+    if (!o->is_null) {
+        note_used(r, o->segment, (uint64_t)o->start + o->words);
+    }
     return 0;
 }
 
@@ -133,25 +193,15 @@ static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint6
             return error;
         }
     }
-    note_used(r, pad_segment, (uint64_t)pad_word + words);
     return 0;
 }
 
-/* Note the far pointer at a place, which leads to nothing. Places may come again. */
-static int note_dangling(const mmb__reader *r, uint32_t segment, uint32_t word)
+/* The same place, if what the pad leads to was accepted. */
+static void note_pad(const mmb__reader *r, uint64_t far, uint32_t words, const mmb__object *o)
 {
-    mmb__dangling *d = r->source->dangling;
-    for (uint32_t i = 0; i < d->count; i++) {
-        if (d->segment[i] == segment && d->word[i] == word) {
-            return 0;
-        }
+    if (!o->is_null) {
+        note_used(r, mmb__far_segment(far), (uint64_t)mmb__far_word(far) + words);
     }
-    if (d->count == MMB__MAX_DANGLING) {
-        return mmb__fault(r, segment, word, "too many far pointers lead to nothing");
-    }
-    d->segment[d->count] = segment;
-    d->word[d->count++] = word;
-    return 0;
 }
 
 /* A far pointer: the pad is a plain pointer that lies in the object's segment. */
@@ -159,24 +209,30 @@ static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, ui
                        mmb__object *o)
 {
     uint64_t pad;
+    uint32_t pad_segment = mmb__far_segment(far);
+    uint32_t pad_word = mmb__far_word(far);
+    if (is_lost(r, pad_segment, pad_word, 1)) {
+        return lose(o, 1);
+    }
     int error = read_pad(r, segment, word, far, 1, &pad);
     if (error != 0) {
         return error;
     }
-    if (pad == 0 && r->source->dangling != NULL) {
-        o->is_null = true;
-        return note_dangling(r, segment, word);
+    /* A builder writes the pointer first, and may die before the pad: the pad is the first
+     * store into a page, perhaps one that the file must grow for. */
+    if (pad == 0 && r->mends) {
+        return lose(o, 1);
     }
-    uint32_t pad_segment = mmb__far_segment(far);
-    uint32_t pad_word = mmb__far_word(far);
     if (mmb__kind(pad) != MMB__STRUCT && mmb__kind(pad) != MMB__LIST) {
         return mmb__fault(r, pad_segment, pad_word,
                           "the landing pad is not a struct or list pointer");
     }
     o->segment = pad_segment;
     o->pads = 1;
-    return resolve_object(r, pad_segment, pad_word, pad, (int64_t)pad_word + 1 + mmb__offset(pad),
-                          o);
+    error =
+        resolve_object(r, pad_segment, pad_word, pad, (int64_t)pad_word + 1 + mmb__offset(pad), o);
+    note_pad(r, far, 1, o);
+    return error;
 }
 
 /* A double-far pointer: the pad is a far pointer to the object's first word, and
@@ -185,12 +241,18 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
                               mmb__object *o)
 {
     uint64_t pad[2];
+    uint32_t pad_segment = mmb__far_segment(far);
+    uint32_t pad_word = mmb__far_word(far);
+    if (is_lost(r, pad_segment, pad_word, 2)) {
+        return lose(o, 1);
+    }
     int error = read_pad(r, segment, word, far, 2, pad);
     if (error != 0) {
         return error;
     }
-    uint32_t pad_segment = mmb__far_segment(far);
-    uint32_t pad_word = mmb__far_word(far);
+    if (r->mends && pad[0] == 0) { /* as above */
+        return lose(o, 1);
+    }
     if (mmb__kind(pad[0]) != MMB__FAR || mmb__is_double_far(pad[0])) {
         return mmb__fault(r, pad_segment, pad_word, "the double landing pad holds no far pointer");
     }
@@ -198,6 +260,9 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
         mmb__offset(pad[1]) != 0) {
         return mmb__fault(r, pad_segment, (uint64_t)pad_word + 1,
                           "the landing pad has no valid tag");
+    }
+    if (is_lost(r, mmb__far_segment(pad[0]), 0, 0)) {
+        return lose(o, 1);
     }
     /* For readers an empty segment is not there, not even for empty objects. */
     if (mmb__far_segment(pad[0]) >= r->source->count ||
@@ -207,7 +272,9 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
     }
     o->segment = mmb__far_segment(pad[0]);
     o->pads = 2;
-    return resolve_object(r, pad_segment, pad_word, pad[1], mmb__far_word(pad[0]), o);
+    error = resolve_object(r, pad_segment, pad_word, pad[1], mmb__far_word(pad[0]), o);
+    note_pad(r, far, 2, o);
+    return error;
 }
 
 int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__object *o)
@@ -236,6 +303,18 @@ int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__obj
     }
 }
 
+/* Elements without words cost a file nothing, and a walk neither. But whoever makes rows of them
+ * would need any amount of memory: so many are believed, and as many more for each word of the
+ * message. */
+enum { EMPTY_ELEMENTS = 4096, EMPTY_PER_WORD = 512 };
+
+static bool has_too_many(const mmb__source *source, const mmb__object *o)
+{
+    bool empty = o->size == 0 || (o->size == MMB__COMPOSITE && o->data == 0 && o->pointers == 0);
+    return o->is_list && empty && o->elements > EMPTY_ELEMENTS &&
+           (o->elements - EMPTY_ELEMENTS) / EMPTY_PER_WORD >= mmb__source_total(source);
+}
+
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw)
 {
@@ -255,6 +334,10 @@ int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, u
     if (!o.is_object) {
         out->kind = MMB_TO_CAPABILITY;
         return 0;
+    }
+    if (has_too_many(&source, &o)) {
+        return mmb__fault(&reader, segment, word,
+                          "the list has far more elements than the message has words");
     }
     out->kind = o.is_list ? MMB_TO_LIST : MMB_TO_STRUCT;
     out->segment = o.segment;

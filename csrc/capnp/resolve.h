@@ -18,13 +18,26 @@ typedef struct {
     bool is_null;
     bool is_object; /* a struct or list: neither null nor a capability */
     bool is_list;
+    uint8_t mend;     /* what was done about a loss: 0, or one of the two below */
+    uint32_t dropped; /* elements that are lost then; a struct is one */
 } mmb__object;
+
+enum {
+    MMB__MAKE_NULL = 1, /* the pointer leads to what is lost, and counts as null */
+    MMB__SHORTEN = 2,   /* the list is cut off, and counts as having fewer elements */
+};
 
 /* What resolving needs, and where it tells what it met. */
 typedef struct {
-    const mmb__source *source;
+    mmb__source *source;
     uint32_t *used; /* for each segment, raised to the end of what is met; may be NULL */
     mmb_flaw *flaw;
+    /* For messages whose builder died. If `mends`, a pointer counts as null whose landing pad
+     * was never written, or lies in a segment that never was in the file; and from
+     * `lost_from` on (in bytes from the start of the message; MMB__NO_ZEROS for nowhere)
+     * nothing is there. */
+    bool mends;
+    uint64_t lost_from;
 } mmb__reader;
 
 /* Note a flaw and return MMB_EMESSAGE. */

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count)
 {
@@ -28,6 +30,9 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
     if (source->cache == NULL) {
         return ENOMEM;
     }
+    mmb__traits traits = {.seek_data_is_reliable = false};
+    (void)mmb__os_look_at(fd, &traits); /* a file that cannot be mapped can be read */
+    source->finds_holes = traits.seek_data_is_reliable;
     source->cache->blocks = blocks;
     memset(source->cache->number, 0, sizeof source->cache->number);
     return 0;
@@ -46,20 +51,87 @@ static uint32_t place_of(const mmb__cache *cache, uint64_t block)
     return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 48) & (cache->blocks - 1);
 }
 
-static bool is_nulled(const mmb__dangling *d, uint32_t segment, uint32_t word)
+uint64_t mmb__source_total(const mmb__source *source)
 {
-    for (uint32_t i = 0; d != NULL && i < d->nulled; i++) {
-        if (d->segment[i] == segment && d->word[i] == word) {
-            return true;
-        }
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < source->count; i++) {
+        total += mmb__source_words(source, i);
     }
-    return false;
+    return total;
 }
 
-int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
+/* ---- holes ---------------------------------------------------------------------- */
+
+/* How far there is data in any case, where there is some. */
+#define NO_HOLE_FOR ((uint64_t)1 << 20)
+
+static bool is_zero(const unsigned char *bytes, size_t length)
+{
+    return length > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
+/* There are zeros at `offset` of the file. If that is a hole, note how far it reaches. */
+static void look_for_hole(mmb__source *source, uint64_t offset)
+{
+    uint64_t data = 0;
+    if (!source->finds_holes || offset < source->no_hole_before) {
+        return;
+    }
+    off_t before = lseek(source->fd, 0, SEEK_CUR); /* others may share the descriptor */
+    int error = mmb__os_next_data(source->fd, offset, &data);
+    lseek(source->fd, before, SEEK_SET);
+    if (error == ENXIO) {
+        data = UINT64_MAX;
+    }
+    if ((error == 0 || error == ENXIO) && data > offset) {
+        source->hole_from = offset;
+        source->hole_to = data;
+    } else {
+        source->no_hole_before = offset + NO_HOLE_FOR;
+    }
+}
+
+uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint32_t word)
+{
+    if (source->hole_to == 0) {
+        return word;
+    }
+    uint64_t start = source->offset + source->framing->start[segment];
+    uint64_t at = start + (uint64_t)word * MMB_WORD;
+    if (at < source->hole_from || at >= source->hole_to) {
+        return word;
+    }
+    uint64_t end = (source->hole_to - start) / MMB_WORD;
+    uint64_t words = mmb__source_words(source, segment);
+    return end < words ? end : words;
+}
+
+/* ---- reading -------------------------------------------------------------------- */
+
+/* Bring a block of the file into its place of the cache. */
+static int load_block(mmb__source *source, uint64_t block, uint32_t place)
+{
+    mmb__cache *cache = source->cache;
+    unsigned char *bytes = cache->bytes[place];
+    size_t got = 0;
+    cache->number[place] = 0;
+    int error =
+        mmb__os_read_all(source->fd, bytes, MMB__BLOCK_BYTES, block * MMB__BLOCK_BYTES, &got);
+    if (error != 0) {
+        return error;
+    }
+    cache->length[place] = (uint32_t)got;
+    cache->number[place] = block + 1;
+    if (is_zero(bytes, got)) {
+        look_for_hole(source, block * MMB__BLOCK_BYTES);
+    }
+    return 0;
+}
+
+int mmb__source_pread(mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
 {
     uint64_t place_in_message = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
-    if (place_in_message >= source->zeros_from || is_nulled(source->dangling, segment, word)) {
+    if (place_in_message >= source->zeros_from) {
         *out = 0;
         return 0;
     }
@@ -67,23 +139,16 @@ int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word
     uint64_t block = offset / MMB__BLOCK_BYTES;
     mmb__cache *cache = source->cache;
     uint32_t place = place_of(cache, block);
-    unsigned char *bytes = cache->bytes[place];
-
     if (cache->number[place] != block + 1) {
-        size_t got = 0;
-        cache->number[place] = 0;
-        int error =
-            mmb__os_read_all(source->fd, bytes, MMB__BLOCK_BYTES, block * MMB__BLOCK_BYTES, &got);
+        int error = load_block(source, block, place);
         if (error != 0) {
             return error;
         }
-        cache->length[place] = (uint32_t)got;
-        cache->number[place] = block + 1;
     }
     if (offset % MMB__BLOCK_BYTES + MMB_WORD > cache->length[place]) {
         return MMB__ESHORT;
     }
     /* Segments start at multiples of a word in files, so no word straddles blocks. */
-    *out = mmb__load64(bytes + offset % MMB__BLOCK_BYTES);
+    *out = mmb__load64(cache->bytes[place] + offset % MMB__BLOCK_BYTES);
     return 0;
 }

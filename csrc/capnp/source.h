@@ -27,29 +27,19 @@ typedef struct {
 /* The file has become too short for a word that it had. */
 #define MMB__ESHORT (-101)
 
-/* Far pointers whose landing pad is null. A builder writes the pointer first, and may
- * die before the pad: the pad is the first store into a page, perhaps one that the file
- * must grow for. Readers refuse such a list; for recover it is a list never made. */
-enum { MMB__MAX_DANGLING = 16 };
-
-typedef struct {
-    uint32_t count;
-    uint32_t nulled; /* so many of them are read as null: bytes may be shared, if hostile */
-    uint32_t segment[MMB__MAX_DANGLING];
-    uint32_t word[MMB__MAX_DANGLING];
-} mmb__dangling;
-
 /* Belongs to one walk in one thread. */
 typedef struct {
-    const mmb_segment *memory;  /* segments in memory, or NULL: */
-    const mmb_framing *framing; /* where they lie in the message that begins at `offset` of `fd` */
-    mmb__cache *cache;          /* owned; only for files */
-    mmb__dangling *dangling;    /* where to note them as null pointers; NULL to take them as said */
-    uint64_t offset;            /* bytes from the start of the file, a multiple of 8 */
-    uint64_t zeros_from;        /* bytes from `offset`: where the file ends, and zeros go on; else
-                                 * NO_ZEROS */
-    uint32_t count;             /* segments */
-    int fd;                     /* borrowed */
+    const mmb_segment *memory;   /* segments in memory, or NULL: */
+    const mmb_framing *framing;  /* where they lie in the message that begins at `offset` of `fd` */
+    mmb__cache *cache;           /* owned; only for files */
+    uint64_t offset;             /* bytes from the start of the file, a multiple of 8 */
+    uint64_t zeros_from;         /* bytes from `offset`: where the file ends, and zeros go on; else
+                                  * NO_ZEROS */
+    uint64_t hole_from, hole_to; /* a hole of the file that was met: bytes from its start */
+    uint64_t no_hole_before;     /* it is not worth looking for another one before this */
+    uint32_t count;              /* segments */
+    int fd;                      /* borrowed */
+    bool finds_holes;            /* what the file system says about holes can be relied on */
 } mmb__source;
 
 #define MMB__NO_ZEROS UINT64_MAX
@@ -62,8 +52,15 @@ void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32
 int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing);
 void mmb__source_close(mmb__source *source);
 
+/* Words of all segments together. */
+uint64_t mmb__source_total(const mmb__source *source);
+
+/* A word of `segment`: from `word`, which is zero, up to it all is known to be zero, since the
+ * file has a hole there. */
+uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint32_t word);
+
 /* The slow path of mmb__source_word. */
-int mmb__source_pread(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out);
+int mmb__source_pread(mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out);
 
 /* Words in a segment; `segment` is below source->count. */
 static inline uint64_t mmb__source_words(const mmb__source *source, uint32_t segment)
@@ -85,7 +82,7 @@ static inline uint64_t mmb__source_stored(const mmb__source *source, uint32_t se
 
 /* Read one word, which the caller knows to be in bounds. Returns 0 or the error
  * of reading; MMB__ESHORT if the file has become too short for the word. */
-static inline int mmb__source_word(const mmb__source *source, uint32_t segment, uint32_t word,
+static inline int mmb__source_word(mmb__source *source, uint32_t segment, uint32_t word,
                                    uint64_t *out)
 {
     if (source->memory == NULL) {

@@ -41,11 +41,24 @@ static void frame_segments(mmb__unfinished *out, uint32_t count, uint64_t there)
     out->framing.file_bytes = start;
 }
 
+/* From where on the message has lost something: not beyond the end of the file, where it may have
+ * been only zeros, but for these there may be no room any more. */
+static uint64_t lost_from(const unsigned char *head, uint64_t offset, uint64_t file_bytes)
+{
+    uint64_t lost = mmb_loss_offset(mmb__load64(head));
+    if (lost == UINT64_MAX) {
+        return MMB__NO_ZEROS;
+    }
+    lost = lost < file_bytes ? lost : file_bytes;
+    return lost > offset ? (lost - offset) / MMB_WORD * MMB_WORD : 0;
+}
+
 int mmb__unfinished_parse(const unsigned char *head, uint64_t offset, uint64_t file_bytes,
                           uint64_t capacity, mmb__unfinished *out, mmb_flaw *flaw)
 {
     memset(out, 0, sizeof *out);
     out->zeros_from = MMB__NO_ZEROS;
+    out->lost_from = lost_from(head, offset, file_bytes);
     out->entries = mmb__load32(head + 4) & MMB__ENTRIES_MASK;
     uint64_t there = file_bytes > offset ? file_bytes - offset : 0;
     if (there < MMB__HEAD) {
@@ -76,10 +89,12 @@ int mmb__unfinished_parse(const unsigned char *head, uint64_t offset, uint64_t f
         out->full[count++] = words;
         start += (uint64_t)words * MMB_WORD;
     }
-    out->untouched = count == 0;
+    out->root_is_lost = out->lost_from < mmb__set_aside(out->entries) + MMB_WORD;
+    out->untouched = count == 0 || out->root_is_lost;
     /* Builders leave files that end at a granule; others were cut, or copied in part,
-     * and what they lack is lost rather than zero. */
-    if (file_bytes % MMB_GRANULE == 0 && there < capacity) {
+     * and what they lack is no zeros. If the builder lost something, all beyond the end is
+     * lost: it does not matter what it would read as. */
+    if ((file_bytes % MMB_GRANULE == 0 || out->lost_from != MMB__NO_ZEROS) && there < capacity) {
         out->zeros_from = there;
         there = capacity;
     }

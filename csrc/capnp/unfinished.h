@@ -7,13 +7,16 @@
 /* Plain data, about 6 KiB. */
 typedef struct {
     uint32_t entries; /* of the table that was set aside */
-    bool untouched;   /* no segment was handed out: there is nothing to walk */
+    bool root_is_lost;
+    bool untouched; /* there is no root pointer, hence nothing to walk */
     /* The segments as they lie in the region, cut off where it ends or the file does, unless
      * there is a place in bytes (else MMB__NO_ZEROS) from which on they are zeros: what was
      * made but not filled when the builder died lies beyond the end that the file had grown
      * to. */
     mmb_framing framing;
     uint64_t zeros_from;
+    uint64_t lost_from;              /* bytes from the start of the message on that are lost, or
+                                      * MMB__NO_ZEROS if the builder lost nothing */
     uint32_t full[MMB_MAX_SEGMENTS]; /* words of each segment, wherever the file ends */
 } mmb__unfinished;
 

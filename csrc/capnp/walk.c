@@ -23,12 +23,16 @@
  */
 #include "walk.h"
 
+#include "mend.h"
 #include "resolve.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum { MAX_FRAMES = 1 << 18 };
+
+/* Pointers between two questions whether to go on: some milliseconds. */
+enum { POINTERS_A_QUESTION = 1 << 16 };
 
 /* Pointers of an object that are still to be looked at. */
 typedef struct {
@@ -44,11 +48,13 @@ typedef struct {
 
 typedef struct {
     mmb__reader reader;
+    const mmb__way *way;
     mmb_totals *totals;
-    uint64_t budget; /* words not yet charged */
-    frame *frames;   /* owned; NULL until one is needed */
-    uint32_t count;  /* of frames */
-    frame current;   /* the object that is looked at; not among `frames` */
+    uint64_t budget;   /* words not yet charged */
+    uint32_t pointers; /* looked at, roughly, since the last question */
+    frame *frames;     /* owned; NULL until one is needed */
+    uint32_t count;    /* of frames */
+    frame current;     /* the object that is looked at; not among `frames` */
 } walk;
 
 static int fault(const walk *w, uint32_t segment, uint64_t word, const char *reason)
@@ -69,6 +75,14 @@ static uint64_t stored_words(const walk *w, const mmb__object *o)
     return o->words < left ? o->words : left;
 }
 
+/* What a pointer lost is counted, and mended in the file. */
+static int note_loss(walk *w, uint32_t segment, uint32_t word, const mmb__object *o)
+{
+    w->totals->lost++;
+    w->totals->lost_values += o->dropped;
+    return w->way->writes ? mmb__mend(w->reader.source, segment, word, o) : 0;
+}
+
 /* Account for an object: once for each pointer, before what is in it is read. */
 static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o, uint32_t depth)
 {
@@ -86,7 +100,18 @@ static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o
     if (o->is_object && depth > w->totals->depth) {
         w->totals->depth = depth;
     }
-    return 0;
+    return o->mend != 0 ? note_loss(w, segment, word, o) : 0;
+}
+
+/* EINTR if the caller wants no more. */
+static int ask(walk *w)
+{
+    const mmb_interrupt *interrupt = w->way->interrupt;
+    if (++w->pointers < POINTERS_A_QUESTION || interrupt == NULL) {
+        return 0;
+    }
+    w->pointers = 0;
+    return interrupt->asked(interrupt->context) ? EINTR : 0;
 }
 
 /* Step over the next pointer of `f`, which has one. */
@@ -99,6 +124,17 @@ static inline uint32_t take(frame *f)
         f->next += f->gap;
     }
     return word;
+}
+
+/* Step over all elements of `f` whose pointers lie in a hole, where the last one did. */
+static void skip_hole(const walk *w, frame *f)
+{
+    uint64_t end = mmb__source_zeros_end(w->reader.source, f->segment, f->next);
+    uint64_t step = (uint64_t)f->per_element + f->gap;
+    uint64_t elements = (end - f->next) / step;
+    elements = elements < f->elements ? elements : f->elements;
+    f->elements -= (uint32_t)elements;
+    f->next += (uint32_t)(elements * step);
 }
 
 /* Make `f` the pointers of a heavy object, of which none was looked at. */
@@ -124,6 +160,12 @@ static int scan(walk *w, frame *f)
         mmb__object o;
         uint32_t word = take(&at);
         int error = mmb__resolve(&w->reader, at.segment, word, &o);
+        if (error == 0 && o.is_null) {
+            skip_hole(w, &at);
+        }
+        if (error == 0) {
+            error = ask(w);
+        }
         if (error == 0 && is_heavy(&o)) {
             f->heavy++;
         } else if (error == 0) {
@@ -173,8 +215,14 @@ static int advance(walk *w)
         }
         word = take(&parent);
         int error = mmb__resolve(&w->reader, parent.segment, word, &o);
+        if (error == 0) {
+            error = ask(w);
+        }
         if (error != 0) {
             return error;
+        }
+        if (o.is_null) {
+            skip_hole(w, &parent);
         }
     } while (!is_heavy(&o));
 
@@ -222,9 +270,14 @@ static int check_sum(walk *w)
     return w->totals->words <= room ? 0 : fault(w, 0, 0, "objects overlap");
 }
 
-int mmb__walk(const mmb__source *source, uint32_t *used, mmb_totals *totals, mmb_flaw *flaw)
+int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_totals *totals,
+              mmb_flaw *flaw)
 {
-    walk w = {.reader = {source, used, flaw}, .totals = totals};
+    walk w = {
+        .reader = {source, used, flaw, way->mends, way->lost_from},
+        .way = way,
+        .totals = totals,
+    };
 
     *flaw = (mmb_flaw){0};
     *totals = (mmb_totals){0};
@@ -256,8 +309,9 @@ int mmb__walk(const mmb__source *source, uint32_t *used, mmb_totals *totals, mmb
 int mmb_walk(const mmb_segment *segments, uint32_t count, uint32_t *used, mmb_totals *totals,
              mmb_flaw *flaw)
 {
+    static const mmb__way as_it_is = {.lost_from = MMB__NO_ZEROS};
     mmb_totals unwanted;
     mmb__source source;
     mmb__source_memory(&source, segments, count);
-    return mmb__walk(&source, used, totals != NULL ? totals : &unwanted, flaw);
+    return mmb__walk(&source, &as_it_is, used, totals != NULL ? totals : &unwanted, flaw);
 }

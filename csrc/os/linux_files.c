@@ -130,6 +130,7 @@ int mmb__os_look_at(int fd, mmb__traits *out)
     case TMPFS_TYPE:
         *out = (mmb__traits){.block_count_is_exact = true,
                              .seek_data_is_reliable = true,
+                             .holes_take_blocks = true,
                              .extends_without_io = true};
         return check_seals(fd);
     case BTRFS_TYPE:

@@ -98,6 +98,7 @@ int mmb__os_truncate(int fd, uint64_t size);
 typedef struct {
     bool block_count_is_exact;   /* fstat counts every block that was allocated, at once */
     bool seek_data_is_reliable;  /* mmb__os_next_data sees what was stored through a mapping */
+    bool holes_take_blocks;      /* even a load through a mapping, from a hole, needs a block */
     bool has_huge_pages;         /* present kernels give them to those who ask */
     bool extends_without_io;     /* a move of EOF never waits for the device */
     bool flushes_after_truncate; /* closing a file that was made shorter writes out its data,

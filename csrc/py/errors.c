@@ -11,7 +11,8 @@ PyDoc_STRVAR(invalid_message_doc,
              "A file or buffer is no valid Cap'n Proto message.\n\n"
              "reason says what is wrong, segment and word (counted from 0) where the first\n"
              "fault stands. If segment is None, the fault is in the table at the start of\n"
-             "the file, and word counts from there.");
+             "the file, and word counts from there. filename is the file as it was given,\n"
+             "or None where the bytes come from no file.");
 
 int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
 {
@@ -27,8 +28,8 @@ int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
     }
 
     /* On the class, so that the attributes exist whoever makes an instance. */
-    PyObject *attributes =
-        Py_BuildValue("{s:O,s:O,s:s}", "segment", Py_None, "word", Py_None, "reason", "");
+    PyObject *attributes = Py_BuildValue("{s:O,s:O,s:s,s:O}", "segment", Py_None, "word", Py_None,
+                                         "reason", "", "filename", Py_None);
     if (attributes == NULL) {
         return -1;
     }
@@ -103,16 +104,27 @@ static int set_number(PyObject *object, const char *attribute, long long value)
     return result;
 }
 
-PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw)
+/* What is wrong, where, and in which file. */
+static PyObject *text_of_flaw(const mmb_flaw *flaw, PyObject *name)
 {
-    PyObject *text;
-    long long segment = -1, word = (long long)flaw->word;
-    if (flaw->segment == MMB_IN_TABLE) {
-        text = PyUnicode_FromFormat("%s (word %lld of the file)", flaw->reason, word);
-    } else {
-        segment = (long long)flaw->segment;
-        text = PyUnicode_FromFormat("%s (segment %lld, word %lld)", flaw->reason, segment, word);
+    long long word = (long long)flaw->word;
+    PyObject *text = flaw->segment == MMB_IN_TABLE
+                         ? PyUnicode_FromFormat("%s (word %lld)", flaw->reason, word)
+                         : PyUnicode_FromFormat("%s (segment %u, word %lld)", flaw->reason,
+                                                (unsigned)flaw->segment, word);
+    if (text != NULL && name != Py_None) {
+        PyObject *named = PyUnicode_FromFormat("%U: %R", text, name);
+        Py_DECREF(text);
+        text = named;
     }
+    return text;
+}
+
+PyObject *mmbpy_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name)
+{
+    long long segment = flaw->segment == MMB_IN_TABLE ? -1 : (long long)flaw->segment;
+    long long word = (long long)flaw->word;
+    PyObject *text = text_of_flaw(flaw, name);
     if (text == NULL) {
         return NULL;
     }
@@ -121,6 +133,7 @@ PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw)
     PyObject *reason = PyUnicode_FromString(flaw->reason);
     if (exception == NULL || reason == NULL ||
         PyObject_SetAttrString(exception, "reason", reason) < 0 ||
+        PyObject_SetAttrString(exception, "filename", name) < 0 ||
         set_number(exception, "segment", segment) < 0 || set_number(exception, "word", word) < 0) {
         Py_CLEAR(exception);
     }
@@ -130,7 +143,12 @@ PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw)
 
 PyObject *mmbpy_raise_invalid(mmbpy_state *state, const mmb_flaw *flaw)
 {
-    return raise_it(mmbpy_invalid(state, flaw));
+    return raise_it(mmbpy_invalid_in(state, flaw, Py_None));
+}
+
+PyObject *mmbpy_raise_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name)
+{
+    return raise_it(mmbpy_invalid_in(state, flaw, name));
 }
 
 bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out)

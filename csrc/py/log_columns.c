@@ -80,7 +80,7 @@ static bool parse(PyObject *module, PyObject *args, request *r)
 
 static PyObject *raise_flaw(request *r)
 {
-    PyObject *error = mmbpy_invalid(r->state, &r->roots.flaw);
+    PyObject *error = mmbpy_invalid_in(r->state, &r->roots.flaw, Py_None);
     PyObject *text = error == NULL ? NULL
                                    : PyUnicode_FromFormat("%S: message %llu: %S", r->name,
                                                           r->first + r->roots.bad, error);

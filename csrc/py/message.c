@@ -2,7 +2,7 @@
 
 #include "state.h"
 
-#include <string.h>
+#include <errno.h>
 
 /* The C layer does not know what the way out is called here. */
 static const char unfinished[] =
@@ -112,40 +112,57 @@ static PyObject *framing(PyObject *module, PyObject *args)
     return list;
 }
 
+/* ---- verify and recover ------------------------------------------------------------ */
+
+/* Lets a long check be interrupted: the thread that asks takes its state back meanwhile. */
+static bool has_signal(void *context)
+{
+    PyThreadState **thread = context;
+    PyEval_RestoreThread(*thread);
+    bool raised = PyErr_CheckSignals() != 0;
+    *thread = PyEval_SaveThread();
+    return raised;
+}
+
 static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report *report,
                                  PyObject *name)
 {
+    if (error == EINTR && PyErr_Occurred()) {
+        return NULL;
+    }
     if (error == MMB_EMESSAGE) {
-        return mmbpy_raise_invalid(state, &report->flaw);
+        return mmbpy_raise_invalid_in(state, &report->flaw, name);
     }
     if (error != 0) {
         return mmbpy_raise(state, error, name);
     }
-    return Py_BuildValue(
-        "KKKKKIIIN", (unsigned long long)report->file_bytes, (unsigned long long)report->trailing,
-        (unsigned long long)report->totals.words, (unsigned long long)report->totals.objects,
-        (unsigned long long)report->totals.pointers, report->totals.depth, report->segments,
-        report->entries, PyBool_FromLong(report->unfinished));
+    const mmb_totals *totals = &report->totals;
+    return Py_BuildValue("KKKKKIIINKK", (unsigned long long)report->file_bytes,
+                         (unsigned long long)report->trailing, (unsigned long long)totals->words,
+                         (unsigned long long)totals->objects, (unsigned long long)totals->pointers,
+                         totals->depth, report->segments, report->entries,
+                         PyBool_FromLong(report->unfinished), (unsigned long long)totals->lost,
+                         (unsigned long long)totals->lost_values);
 }
 
 PyDoc_STRVAR(verify_doc,
              "verify($module, fd, name, /)\n--\n\n"
              "Check every pointer of the message in fd.\n\n"
              "Returns (file_bytes, trailing, words, objects, pointers, depth, segments,\n"
-             "entries, unfinished). InvalidMessage, or OSError with name.");
+             "entries, unfinished, lost, lost_values). InvalidMessage, or OSError with name.");
 
 static PyObject *verify(PyObject *module, PyObject *args)
 {
-    int fd, error;
+    int fd;
     PyObject *name;
     mmb_report report;
     if (!PyArg_ParseTuple(args, "iO:verify", &fd, &name)) {
         return NULL;
     }
-    memset(&report, 0, sizeof report);
-    Py_BEGIN_ALLOW_THREADS
-    error = mmb_verify(fd, 0, &report);
-    Py_END_ALLOW_THREADS
+    PyThreadState *thread = PyEval_SaveThread();
+    const mmb_interrupt interrupt = {has_signal, &thread};
+    int error = mmb_verify(fd, 0, &interrupt, &report);
+    PyEval_RestoreThread(thread);
     if (error == MMB_EMESSAGE && report.unfinished) {
         report.flaw.reason = unfinished;
     }
@@ -158,16 +175,16 @@ PyDoc_STRVAR(recover_doc,
 
 static PyObject *recover(PyObject *module, PyObject *args)
 {
-    int fd, durable, error;
+    int fd, durable;
     PyObject *name;
     mmb_report report;
     if (!PyArg_ParseTuple(args, "iOp:recover", &fd, &name, &durable)) {
         return NULL;
     }
-    memset(&report, 0, sizeof report);
-    Py_BEGIN_ALLOW_THREADS
-    error = mmb_recover(fd, 0, MMB_TO_END, durable != 0, &report);
-    Py_END_ALLOW_THREADS
+    PyThreadState *thread = PyEval_SaveThread();
+    const mmb_interrupt interrupt = {has_signal, &thread};
+    int error = mmb_recover(fd, 0, MMB_TO_END, durable != 0, &interrupt, &report);
+    PyEval_RestoreThread(thread);
     return report_or_raise(PyModule_GetState(module), error, &report, name);
 }
 

@@ -284,7 +284,7 @@ PyDoc_STRVAR(finish_doc,
 static PyObject *outcome(mmbpy_segments *self)
 {
     if (self->map->last_error == MMB_EMESSAGE) {
-        return mmbpy_invalid(self->map->state, &self->flaw);
+        return mmbpy_invalid_in(self->map->state, &self->flaw, self->map->name);
     }
     return mmbpy_map_outcome(self->map);
 }

@@ -169,13 +169,15 @@ PyObject *mmbpy_window_of_memory(mmbpy_state *state, Py_ssize_t length);
 /* ---- errors --------------------------------------------------------------- */
 
 /* An error of the C layers (an errno or an MMB_E value) as an OSError with the
- * file's name, and a flaw as an InvalidMessage: new references. */
+ * file's name, and a flaw as an InvalidMessage, with the file's name or None: new
+ * references. */
 PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name);
-PyObject *mmbpy_invalid(mmbpy_state *state, const mmb_flaw *flaw);
+PyObject *mmbpy_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name);
 
 /* The same, raised. All of these return NULL. */
 PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name);
 PyObject *mmbpy_raise_invalid(mmbpy_state *state, const mmb_flaw *flaw);
+PyObject *mmbpy_raise_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name);
 PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* steals `text` */
 PyObject *mmbpy_raise_closed(void);
 

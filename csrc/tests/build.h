@@ -128,7 +128,7 @@ static inline void check_message_at(int fd, const built *b)
     for (uint32_t i = 0; i < b->count; i++) {
         CHECK(many_is_right(bytes + built_start(b, i) - b->offset, b->count, i, b->list));
     }
-    CHECK_EQ(mmb_verify(fd, b->offset, &report), 0);
+    CHECK_EQ(mmb_verify(fd, b->offset, NULL, &report), 0);
     CHECK_EQ(report.file_bytes, size);
     CHECK_EQ(report.segments, b->count == 0 ? 1 : b->count);
     CHECK_EQ(report.entries, b->count < 2 ? 1 : b->entries);
@@ -172,7 +172,7 @@ static inline void check_recovers(int fd, const built *b, bool durable)
     uint64_t size = size_of(fd);
     uint64_t capacity = b->offset == 0 ? MMB_TO_END : b->building.region.capacity;
     bool finished = is_finished_at(fd, b->offset);
-    CHECK_EQ(mmb_recover(fd, b->offset, capacity, durable, &report), 0);
+    CHECK_EQ(mmb_recover(fd, b->offset, capacity, durable, NULL, &report), 0);
     CHECK_EQ(report.unfinished, !finished);
     CHECK_EQ(report.file_bytes, message_bytes(b));
     check_message_at(fd, b);

@@ -82,20 +82,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     int error = walk_in_memory(data, size, &totals, &flaw);
     int fd = file_of(data, size);
-    CHECK_EQ(mmb_verify(fd, 0, &report), error);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), error);
     CHECK(report.flaw.reason == flaw.reason && report.flaw.word == flaw.word &&
           report.flaw.segment == flaw.segment);
     CHECK(report.totals.words == totals.words && report.totals.pointers == totals.pointers &&
           report.totals.objects == totals.objects && report.totals.depth == totals.depth);
 
-    error = mmb_recover(fd, 0, MMB_TO_END, false, &report);
+    error = mmb_recover(fd, 0, MMB_TO_END, false, NULL, &report);
     CHECK(error == 0 || error == MMB_EMESSAGE);
     if (error != 0 || !report.unfinished) {
         CHECK((error == 0) == (report.flaw.reason == NULL));
         CHECK(is_unchanged(fd, data, size));
         return 0;
     }
-    CHECK_EQ(mmb_verify(fd, 0, &after), 0);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &after), 0);
     CHECK(after.file_bytes == report.file_bytes && after.trailing == 0);
     CHECK(after.segments == report.segments && after.entries == report.entries);
     CHECK(after.totals.words == report.totals.words || report.totals.words == 1);

@@ -56,7 +56,7 @@ static void failing_syncs_of(uint32_t entries, uint32_t count)
             mmb_report report;
             syncs = 0;
             failing_sync = failing_sync > 5 ? 0 : failing_sync + 1;
-            int again = mmb_recover(b.fd, 0, MMB_TO_END, true, &report);
+            int again = mmb_recover(b.fd, 0, MMB_TO_END, true, NULL, &report);
             CHECK(is_finished(b.fd) == (again == 0));
         }
         failing_sync = 0;
@@ -101,7 +101,7 @@ static void limited_writes(void)
 
         mmb_report report;
         limit_files(limit);
-        int again = mmb_recover(b.fd, 0, MMB_TO_END, false, &report);
+        int again = mmb_recover(b.fd, 0, MMB_TO_END, false, NULL, &report);
         limit_files(RLIM_INFINITY);
         CHECK(again == 0 || (again == EFBIG && error != 0));
         check_recovers(b.fd, &b, false);
@@ -135,7 +135,7 @@ static void changing_files(void)
     int whole = 0, flawed = 0;
     for (int i = 0; i < 5000 || ((whole < 100 || flawed < 100) && i < 100000); i++) {
         mmb_report report;
-        int result = mmb_verify(b.fd, 0, &report);
+        int result = mmb_verify(b.fd, 0, NULL, &report);
         CHECK(result == 0 || (result == MMB_EMESSAGE && report.flaw.reason != NULL));
         whole += result == 0;
         flawed += result != 0;

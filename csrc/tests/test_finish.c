@@ -134,7 +134,7 @@ static void every_kind_of_root(void)
             bool moves = roots[i].moved != roots[i].root && roots[i].root != p_struct(3, 0, 0);
             CHECK_EQ(get64(head + 8),
                      moves ? roots[i].moved + ((skipped - 1) << 2) : roots[i].moved);
-            CHECK_EQ(mmb_verify(o.fd, 0, &report), 0);
+            CHECK_EQ(mmb_verify(o.fd, 0, NULL, &report), 0);
             CHECK_EQ(report.totals.objects, roots[i].objects);
             CHECK_EQ(size_of(o.fd), 8 + (skipped + 5) * 8);
             close(o.fd);
@@ -159,9 +159,9 @@ static void far_pointers_in_one_segment(void)
             finish_with(&o, 4, true);
         } else {
             mmb_map_free(o.map);
-            CHECK_EQ(mmb_recover(o.fd, 0, MMB_TO_END, false, &report), 0);
+            CHECK_EQ(mmb_recover(o.fd, 0, MMB_TO_END, false, NULL, &report), 0);
         }
-        CHECK_EQ(mmb_verify(o.fd, 0, &report), 0);
+        CHECK_EQ(mmb_verify(o.fd, 0, NULL, &report), 0);
         CHECK_EQ(report.totals.objects, 1);
         CHECK_EQ(report.entries, entries[e] < 2 ? 2 : entries[e]);
         CHECK_EQ(report.segments, 1);
@@ -180,7 +180,7 @@ static void trailing_zeros(void)
     put64(mmb_map_base(o.map) + 16, p_list(0, EIGHT, used - 1));
     finish_with(&o, used, false);
     CHECK_EQ(size_of(o.fd), 16 + (uint64_t)used * 8);
-    CHECK_EQ(mmb_verify(o.fd, 0, &report), 0);
+    CHECK_EQ(mmb_verify(o.fd, 0, NULL, &report), 0);
     CHECK_EQ(report.totals.words, used);
     close(o.fd);
 }
@@ -198,7 +198,7 @@ static void the_largest_segments(void)
         CHECK_EQ(o.building.full[0], MMB_MAX_SEGMENT_WORDS);
         put64(mmb_map_base(o.map) + 16, p_list(0, EIGHT, used - 1));
         finish_with(&o, used, false);
-        CHECK_EQ(mmb_verify(o.fd, 0, &report), 0);
+        CHECK_EQ(mmb_verify(o.fd, 0, NULL, &report), 0);
         CHECK_EQ(report.entries, spare == 0 ? 3 : 1);
         CHECK_EQ(report.segments, 1);
         CHECK_EQ(report.file_bytes, 16 + (uint64_t)used * 8);

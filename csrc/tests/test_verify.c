@@ -14,14 +14,14 @@ static void files(void)
     mmb_report report;
     int fd = temporary_file("/tmp");
 
-    CHECK_EQ(mmb_verify(fd, 0, &report), MMB_EMESSAGE); /* empty */
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), MMB_EMESSAGE); /* empty */
     CHECK(report.flaw.segment == MMB_IN_TABLE && !report.unfinished);
 
     put32(bytes + 4, 4);
     put64(bytes + 8, p_struct(0, 1, 1));
     put64(bytes + 24, p_list(0, BYTE, 8));
     put_all(fd, bytes, 48, 0);
-    CHECK_EQ(mmb_verify(fd, 0, &report), 0);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), 0);
     CHECK_EQ(report.file_bytes, 40);
     CHECK_EQ(report.trailing, 8);
     CHECK_EQ(report.totals.objects, 2);
@@ -29,25 +29,25 @@ static void files(void)
     CHECK_EQ(report.segments, 1);
 
     CHECK(ftruncate(fd, 39) == 0);
-    CHECK_EQ(mmb_verify(fd, 0, &report), MMB_EMESSAGE);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), MMB_EMESSAGE);
     put_all(fd, bytes, 40, 0);
     put64(bytes + 24, p_list(0, BYTE, 9));
     put_all(fd, bytes, 40, 0);
-    CHECK_EQ(mmb_verify(fd, 0, &report), MMB_EMESSAGE);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), MMB_EMESSAGE);
     CHECK(report.flaw.segment == 0 && report.flaw.word == 2);
 
     put32(bytes, 0xFFFFFFFF);
     put_all(fd, bytes, 40, 0);
-    CHECK_EQ(mmb_verify(fd, 0, &report), MMB_EMESSAGE);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), MMB_EMESSAGE);
     CHECK(report.unfinished && strstr(report.flaw.reason, "unfinished") != NULL);
     close(fd);
 
-    CHECK_EQ(mmb_verify(fd, 0, &report), EBADF);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), EBADF);
     fd = open("/tmp", O_RDONLY);
-    CHECK_EQ(mmb_verify(fd, 0, &report), EISDIR);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), EISDIR);
     close(fd);
     fd = open("/dev/null", O_RDONLY);
-    CHECK_EQ(mmb_verify(fd, 0, &report), ESPIPE);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), ESPIPE);
     close(fd);
 }
 
@@ -77,14 +77,14 @@ static void large_file(void)
         set(at, p_list((int64_t)(text - at - 1), POINTER, EACH));
     }
     put_all(fd, big, (size_t)(words + 1) * 8, 0);
-    CHECK_EQ(mmb_verify(fd, 0, &report), 0);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), 0);
     CHECK_EQ(report.totals.words, words);
     CHECK_EQ(report.totals.objects, TEXTS + 1);
 
     uint64_t last = 2 + TEXTS + (uint64_t)TEXTS * EACH - 1; /* the last word of the file */
     set(last, 7);
     put_all(fd, big + last * 8, 8, last * 8);
-    CHECK_EQ(mmb_verify(fd, 0, &report), MMB_EMESSAGE);
+    CHECK_EQ(mmb_verify(fd, 0, NULL, &report), MMB_EMESSAGE);
     CHECK_EQ(report.flaw.word, last - 1);
     free(big);
     close(fd);

@@ -29,6 +29,7 @@ class InvalidMessage(ValueError):  # noqa: N818
     segment: int | None
     word: int | None
     reason: str
+    filename: str | bytes | int | None
 
 # Before 3.12 exporters have these methods for type checkers only.
 @type_check_only
@@ -205,10 +206,10 @@ def table_entries(capacity: SupportsIndex, segment_words: SupportsIndex, /) -> i
 def framing(head: Buffer, file_bytes: SupportsIndex, /) -> list[tuple[int, int]]: ...
 def verify(
     fd: int, name: str | bytes, /
-) -> tuple[int, int, int, int, int, int, int, int, bool]: ...
+) -> tuple[int, int, int, int, int, int, int, int, bool, int, int]: ...
 def recover(
     fd: int, name: str | bytes, durable: bool, /
-) -> tuple[int, int, int, int, int, int, int, int, bool]: ...
+) -> tuple[int, int, int, int, int, int, int, int, bool, int, int]: ...
 
 # Offsets, their width, bytes, valid bits, number of the first string, count.
 _Strings: TypeAlias = tuple[Buffer, int, Buffer, Buffer | None, int, int]

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
         segments: int
         entries: int
         unfinished: bool
+        lost: int
+        lost_values: int
 else:
     # The same at run time, without the cost of importing typing.
     from collections import namedtuple
 
     Report = namedtuple(  # noqa: PYI024
         "Report",
-        "size trailing words objects pointers depth segments entries unfinished",
+        "size trailing words objects pointers depth segments entries unfinished lost lost_values",
         module=__package__,
     )
     Report.__doc__ = "What a message file holds."
@@ -42,6 +44,13 @@ else:
     Report.segments.__doc__ = "Segments that are not empty."
     Report.entries.__doc__ = "Entries of the segment table, empty segments included."
     Report.unfinished.__doc__ = "Whether the file was unfinished when it was opened."
+    Report.lost.__doc__ = (
+        "What `recover` could not keep: pointers made null, and lists made shorter."
+    )
+    Report.lost_values.__doc__ = (
+        "Elements of these lists and bytes of these Texts and Data that are gone; "
+        "whatever else a pointer led to counts as one."
+    )
 
 
 def verify(path: "Path") -> Report:
@@ -72,9 +81,11 @@ def verify(path: "Path") -> Report:
 def recover(path: "Path", *, durable: bool = False) -> Report:
     """Finish the message in `path`, whose builder died before it could.
 
-    Everything that the root leads to is kept. The file is written to only if that
-    is valid; a file that is finished already is verified and left alone. With
-    `durable` every step waits for the device.
+    Everything that the root leads to and that is in the file is kept. What is not there,
+    since the disk was full or the capacity used up, is counted in the `lost` of the report:
+    lists are cut to the elements that are there, other pointers become null. The file is
+    written to only if all else is valid; a file that is finished already is verified and
+    left alone. With `durable` every step waits for the device.
 
     Raises:
         BlockingIOError: the builder is alive.

@@ -1,0 +1,52 @@
+/* mend.c - pointers made null, lists made shorter. See mend.h. */
+#include "mend.h"
+
+#include "os/os.h"
+
+static int put_word(const mmb__source *source, uint32_t segment, uint32_t word, uint64_t value)
+{
+    unsigned char bytes[MMB_WORD];
+    uint64_t place = source->offset + source->framing->start[segment] + (uint64_t)word * MMB_WORD;
+    mmb__store64(bytes, value);
+    return mmb__os_write_all(source->fd, bytes, sizeof bytes, place, NULL);
+}
+
+/* Move the place of a far pointer on to the word that has the size of its object. */
+static int follow(mmb__source *source, uint32_t *segment, uint32_t *word, uint64_t *pointer)
+{
+    int error = mmb__source_word(source, *segment, *word, pointer);
+    if (error != 0 || mmb__kind(*pointer) != MMB__FAR) {
+        return error;
+    }
+    *segment = mmb__far_segment(*pointer);
+    *word = mmb__far_word(*pointer) + (mmb__is_double_far(*pointer) ? 1 : 0);
+    return mmb__source_word(source, *segment, *word, pointer);
+}
+
+/* The tag of a composite list tells its elements, the pointer its words. */
+static int shorten_composite(mmb__source *source, const mmb__object *o)
+{
+    uint64_t tag;
+    int error = mmb__source_word(source, o->segment, o->start, &tag);
+    if (error != 0) {
+        return error;
+    }
+    return put_word(source, o->segment, o->start,
+                    (tag & ~(uint64_t)UINT32_MAX) | (uint32_t)(o->elements << 2));
+}
+
+int mmb__mend(mmb__source *source, uint32_t segment, uint32_t word, const mmb__object *o)
+{
+    if (o->mend == MMB__MAKE_NULL) {
+        return put_word(source, segment, word, 0);
+    }
+    bool composite = o->size == MMB__COMPOSITE;
+    uint32_t count = composite ? o->words - 1 : o->elements;
+    uint64_t pointer;
+    int error = follow(source, &segment, &word, &pointer);
+    if (error == 0) {
+        pointer = (pointer & (((uint64_t)1 << 35) - 1)) | (uint64_t)count << 35;
+        error = put_word(source, segment, word, pointer);
+    }
+    return error == 0 && composite ? shorten_composite(source, o) : error;
+}

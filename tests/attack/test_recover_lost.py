@@ -1,0 +1,129 @@
+"""Messages that ran out of disk or capacity: what is recovered is what was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("capnp")
+pytest.importorskip("numpy")
+
+import numpy as np
+
+from mmapbuilder import CapacityError, MessageBuilder, open_message, recover, verify
+from support import apart
+from support.readers import BLOCKS, KINDS
+
+MIB = 1 << 20
+KINDS_OF_DISK = ["tmpfs", "ext4", "xfs"]  # a full btrfs has no room for the loss record
+Mount = Callable[..., Path]
+
+# Reads every page of the recovered file through a mapping, where a hole that finds no block
+# would end the process.
+READ = """
+    import mmap, sys
+    import numpy as np
+    from mmapbuilder import open_message
+    from support.readers import KINDS
+    with open_message(sys.argv[1], KINDS.schema) as m:
+        values = m.array("float64s")
+        assert (values == np.arange(1, len(values) + 1)).all()
+        assert m.root.text == "before"
+        print(len(values))
+"""
+
+
+def rest_of(report: object, length: int) -> tuple[int, int]:
+    return getattr(report, "lost"), length + getattr(report, "lost_values")  # noqa: B009
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", KINDS_OF_DISK)
+def test_a_list_filled_until_the_disk_was_full(mount: Mount, kind: str) -> None:
+    path = mount(kind, 12 * MIB) / "message"
+    count = (60 if kind == "xfs" else 4) * MIB
+    b = MessageBuilder(path)
+    root = b.init_root(KINDS.schema, text="before")
+    root.init("float64s", count)
+    b.array("float64s")[:] = np.arange(1, count + 1)
+    with pytest.raises(OSError, match="space|quota"):
+        b.close()
+    del root, b
+    report = recover(path)
+    assert report.unfinished
+    assert report.size == path.stat().st_size
+    kept = int(apart.python(READ, path, timeout=120).ok().out)
+    assert rest_of(report, kept) == (1, count)
+    assert kept > MIB // 2
+    assert verify(path).lost == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_texts_until_the_disk_was_full(mount: Mount, kind: str) -> None:
+    path = mount(kind, 12 * MIB) / "message"
+    b = MessageBuilder(path)
+    root = b.init_root(KINDS.schema)
+    texts = root.init("texts", 30_000)
+    for i in range(30_000):
+        texts[i] = f"{i:08}" * 100
+    with pytest.raises(OSError, match="space"):
+        b.close()
+    del root, texts, b
+    report = recover(path)
+    with open_message(path, KINDS.schema) as m:
+        found = m.column("texts")
+        kept = sum(1 for text in found if text)
+        assert [text for text in found if text] == [f"{i:08}" * 100 for i in range(kept)]
+    assert 5_000 < kept < 30_000
+    assert 1 <= report.lost <= 30_000 - kept
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_killed_after_the_disk_was_full(mount: Mount, kind: str) -> None:
+    """The file itself tells what is lost: nobody had a chance to close it."""
+    path = mount(kind, 12 * MIB) / "message"
+    code = """
+        import os, sys
+        import numpy as np
+        from mmapbuilder import MessageBuilder
+        from support.readers import KINDS
+        b = MessageBuilder(sys.argv[1])
+        root = b.init_root(KINDS.schema, text="before")
+        root.init("float64s", 4 << 20)
+        b.array("float64s")[:] = np.arange(1, (4 << 20) + 1)
+        os.kill(os.getpid(), 9)
+    """
+    assert apart.python(code, path, timeout=120).signal == "SIGKILL"
+    report = recover(path)
+    kept = int(apart.python(READ, path, timeout=120).ok().out)
+    assert rest_of(report, kept) == (1, 4 * MIB)
+    assert kept > MIB // 2
+
+
+@pytest.mark.parametrize("segment_words", [2**29 - 1, 1 << 12])
+def test_a_capacity_that_was_used_up(target: Path, segment_words: int) -> None:
+    b = MessageBuilder(target, capacity=MIB, segment_words=segment_words)
+    root = b.init_root(BLOCKS.schema, label="label")
+    blocks = root.init("blocks", 400)
+    for i, block in enumerate(blocks):
+        block.index = i
+        block.note = f"note {i}"
+        block.values = list(range(i, i + 1000))
+    with pytest.raises(CapacityError):
+        b.close()
+    del root, blocks, block, b
+    report = recover(target)
+    with open_message(target, BLOCKS.schema) as m:
+        assert m.root.label == "label"
+        found = [(block.index, block.note, list(block.values)) for block in m.root.blocks]
+    assert [index for index, _, _ in found] == list(range(400))
+    notes = [note for _, note, _ in found if note]
+    values = [values for _, _, values in found if values]
+    assert notes == [f"note {i}" for i in range(len(notes))]
+    assert values == [list(range(i, i + 1000)) for i in range(len(values))]
+    assert 50 < len(values) < 400
+    assert report.lost == 800 - len(notes) - len(values)
