@@ -72,12 +72,12 @@ typedef struct {
     uint64_t flip;             /* what each is XORed with: the default of the field */
     uint32_t offset;           /* bytes from the start of a data section */
     uint32_t size;             /* bytes of a number: 1, 2, 4 or 8 */
-} mmb_column;
+} mmb_numbers;
 
 /* Store columns into the rows. Returns 0, or MMB_EMESSAGE if they would reach beyond
  * the segment (then nothing was stored). */
 int mmb_rows_store(const mmb_segment *segments, uint32_t count, const mmb_rows *rows,
-                   const mmb_column *columns, uint32_t column_count, mmb_flaw *flaw);
+                   const mmb_numbers *columns, uint32_t column_count, mmb_flaw *flaw);
 
 /* ---- columns of Text and Data --------------------------------------------------- */
 

@@ -13,7 +13,7 @@ enum { ROWS_AT_A_TIME = 512 };
 /* One loop for each size of number, so that loads and stores are single instructions.
  * Numbers are copied as they are: sources have the byte order of the format. */
 #define DEFINE_STORE(type)                                                                         \
-    static void store_##type(unsigned char *to, uint64_t stride, const mmb_column *column,         \
+    static void store_##type(unsigned char *to, uint64_t stride, const mmb_numbers *column,         \
                              uint64_t first, uint64_t count)                                       \
     {                                                                                              \
         const unsigned char *from = column->from + (int64_t)first * column->step;                  \
@@ -34,7 +34,7 @@ DEFINE_STORE(uint16_t)
 DEFINE_STORE(uint32_t)
 DEFINE_STORE(uint64_t)
 
-static void store(unsigned char *to, uint64_t stride, const mmb_column *column, uint64_t first,
+static void store(unsigned char *to, uint64_t stride, const mmb_numbers *column, uint64_t first,
                   uint64_t count)
 {
     switch (column->size) {
@@ -54,7 +54,7 @@ static void store(unsigned char *to, uint64_t stride, const mmb_column *column, 
 }
 
 /* True if the number of each row lies within the `bytes` of the segment. */
-static bool is_inside(const mmb_rows *rows, const mmb_column *column, uint64_t bytes)
+static bool is_inside(const mmb_rows *rows, const mmb_numbers *column, uint64_t bytes)
 {
     uint64_t reach = (uint64_t)column->offset + column->size;
     if (rows->byte > bytes || reach > bytes - rows->byte) {
@@ -65,7 +65,7 @@ static bool is_inside(const mmb_rows *rows, const mmb_column *column, uint64_t b
 }
 
 int mmb_rows_store(const mmb_segment *segments, uint32_t count, const mmb_rows *rows,
-                   const mmb_column *columns, uint32_t column_count, mmb_flaw *flaw)
+                   const mmb_numbers *columns, uint32_t column_count, mmb_flaw *flaw)
 {
     if (rows->count == 0) {
         return 0;

@@ -34,7 +34,7 @@ static PyObject *resolve(PyObject *module, PyObject *args)
 }
 
 /* One column of store_columns: (numbers, offset, flip). The buffer is to be released. */
-static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_column *out)
+static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_numbers *out)
 {
     PyObject *numbers;
     unsigned int offset;
@@ -49,7 +49,7 @@ static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_colu
         PyErr_SetString(PyExc_ValueError, "a column does not have as many numbers as rows");
         return false;
     }
-    *out = (mmb_column){.from = view->buf,
+    *out = (mmb_numbers){.from = view->buf,
                         .step = view->strides[0],
                         .flip = flip,
                         .offset = offset,
@@ -79,7 +79,7 @@ static PyObject *store_columns(PyObject *module, PyObject *args)
     mmb_rows rows = {.byte = byte, .stride = stride, .count = count, .segment = segment};
     Py_ssize_t given = PyTuple_Size(columns_tuple);
     Py_buffer *views = PyMem_Calloc((size_t)given + 1, sizeof *views);
-    mmb_column *columns = PyMem_Calloc((size_t)given + 1, sizeof *columns);
+    mmb_numbers *columns = PyMem_Calloc((size_t)given + 1, sizeof *columns);
     bool good = views != NULL && columns != NULL;
     if (!good) {
         PyErr_NoMemory();

@@ -37,7 +37,7 @@ static void every_size(void)
     }
     make(1 + ROWS * STRIDE / 8);
     mmb_rows rows = {.byte = 8, .stride = STRIDE, .count = ROWS};
-    const mmb_column columns[] = {
+    const mmb_numbers columns[] = {
         {.from = (const unsigned char *)eight, .step = 8, .offset = 16, .size = 8},
         {.from = (const unsigned char *)four, .step = 8, .offset = 0, .size = 4, .flip = 0xFF00FF},
         {.from = (const unsigned char *)(two + ROWS - 1), .step = -2, .offset = 4, .size = 2},
@@ -76,7 +76,7 @@ static void what_does_not_fit(void)
         {{.byte = 0, .stride = 8, .count = 1}, 0, 0},
         {{.byte = 0, .stride = 8, .count = 1}, 0, 16},
     };
-    mmb_column columns[] = {
+    mmb_numbers columns[] = {
         {.from = (const unsigned char *)numbers, .step = 0, .offset = 0, .size = 1, .flip = 1},
         {.from = (const unsigned char *)numbers, .step = 0},
     };
@@ -90,7 +90,7 @@ static void what_does_not_fit(void)
     mmb_rows none = {.byte = UINT64_MAX, .stride = 8, .count = 0, .segment = 9};
     CHECK_EQ(mmb_rows_store(&segment, 1, &none, columns, 2, &flaw), 0);
     mmb_rows all = {.byte = 0, .stride = 8, .count = 4};
-    columns[1] = (mmb_column){.from = (const unsigned char *)numbers, .offset = 7, .size = 1};
+    columns[1] = (mmb_numbers){.from = (const unsigned char *)numbers, .offset = 7, .size = 1};
     CHECK_EQ(mmb_rows_store(&segment, 1, &all, columns, 2, &flaw), 0);
     CHECK_EQ(memory[24], 1);
 }

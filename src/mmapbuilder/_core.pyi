@@ -237,6 +237,16 @@ class Plan:
         trusted: bool,
         /,
     ) -> tuple[Any, str | None]: ...
+    def columns(
+        self,
+        segments: tuple[Buffer, ...],
+        type: int,
+        pointer: tuple[int, int] | None,
+        columns: list[Any],
+        trusted: bool,
+        borrow: bool,
+        /,
+    ) -> Columns: ...
     def stage(
         self,
         what: int,
@@ -249,6 +259,14 @@ class Plan:
         describe: Callable[[type[Any]], tuple[str, ...] | None],
         /,
     ) -> Stage: ...
+
+@final
+class Columns:
+    @property
+    def rows(self) -> int: ...
+    def schema(self) -> Any: ...
+    def array(self) -> Any: ...
+    def stream(self) -> Any: ...
 
 @final
 class Stage:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .check import Path
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
+    from .columns.table import Table
 
 
 class Message:
@@ -105,18 +106,41 @@ class Message:
 
         return arrays.column(self._space(), path)
 
-    def table(self, *path: "str | SupportsIndex", columns: "list[str] | None" = None) -> "Any":
+    def table(
+        self,
+        *path: "str | SupportsIndex",
+        columns: "list[str] | None" = None,
+        depth: int = 1,
+        trusted: bool = False,
+    ) -> "Table":
         """Return the list at `path` as a table of Apache Arrow.
 
-        A list of structs gives a column for each number, enum, Bool, Text and Data, with
-        dotted names for those in groups; other fields are left out. `columns` chooses
-        some. Enums and tags of unions are dictionary-encoded names. Nulls are Text and
-        Data that are not set and have no default, and members of unions that are not
-        active.
+        The table offers ``__arrow_c_stream__``, so that polars, duckdb, pandas and pyarrow
+        take it; none of them is needed to make it. Where pyarrow is installed, it has the
+        methods of a ``pyarrow.Table`` as well.
+
+        ======================  =====================================================
+        Cap'n Proto             the column
+        ======================  =====================================================
+        numbers, Bool           the same
+        enum                    dictionary of names; unnamed numbers are ``@7``
+        Text, Data              large_string, large_binary; a null pointer is null, or
+                                the default if there is one
+        List(T)                 large_list, nested to any depth; a null pointer is null
+        struct                  struct; a null pointer is null
+        group                   dotted columns, below the top a struct
+        union                   members that are null unless active, and ``@which``
+        union of T and a Void   T, null where the Void member is active: for a group
+                                that has nothing else
+        Void                    null
+        ======================  =====================================================
+
+        Pointers of any type and capabilities are left out, and a struct within itself
+        below `depth` levels; a warning names what was. `columns` chooses some.
 
         Numbers that lie side by side are borrowed from the file, without a copy: lists of
-        numbers, and structs that are one number. All else is copied, since Arrow knows no
-        strides and has other bits and strings than Cap'n Proto.
+        numbers, and structs that are one number. All else is copied. Of a message that is
+        not `trusted`, no more than a few times its words is read.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -125,11 +149,11 @@ class Message:
         ...     print(m.table("people", columns=["id", "name"]).to_pylist())
         [{'id': 7, 'name': 'Ada'}, {'id': 8, 'name': 'Charles'}]
 
-        Raises: as `MessageBuilder.array`, and ImportError without pyarrow.
+        Raises: as `MessageBuilder.array`, but for ImportError.
         """
-        from . import arrays
+        from .columns import table
 
-        return arrays.table(self._space(), path, columns)
+        return table.table(self._plan(), self._memory(), path, columns, depth, trusted)
 
     # ---- rows ----
 

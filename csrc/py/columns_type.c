@@ -1,0 +1,402 @@
+/* columns_type.c - `_core.Columns`: a list of a message as columns of Apache Arrow.
+ *
+ * They are handed out by capsules of the Arrow C data interface, and need no Arrow library. */
+
+#include "column_args.h"
+#include "column_read.h"
+#include "plan_type.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    PyObject_HEAD mmb_columns *columns; /* one reference */
+} mmbpy_columns;
+
+/* How deeply columns may nest: each level takes a few kilobytes of stack. */
+enum { MOST_NESTED = 64 };
+
+/* ---- from a description of the columns -------------------------------------------------- */
+
+static char *copy_string(const char *from)
+{
+    size_t size = strlen(from) + 1;
+    char *to = malloc(size);
+    if (to == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return memcpy(to, from, size);
+}
+
+static bool get_conditions(PyObject *list, mmb_column *column)
+{
+    Py_ssize_t count = PyList_Size(list);
+    column->conditions = calloc((size_t)count + 1, sizeof *column->conditions);
+    if (column->conditions == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        mmb_condition *condition = &column->conditions[i];
+        unsigned int offset, tag;
+        if (!PyArg_ParseTuple(PyList_GetItem(list, i), "II:condition", &offset, &tag)) {
+            return false;
+        }
+        *condition = (mmb_condition){offset, tag};
+        column->condition_count++;
+    }
+    return true;
+}
+
+static mmb_column_layout layout_of(mmb_type_kind kind)
+{
+    switch (kind) {
+    case MMB_VOID:
+        return MMB_LAY_NULL;
+    case MMB_BOOL:
+        return MMB_LAY_BITS;
+    case MMB_TEXT:
+    case MMB_DATA:
+        return MMB_LAY_BYTES;
+    case MMB_LIST:
+        return MMB_LAY_LIST;
+    case MMB_ENUM:
+        return MMB_LAY_NAMES;
+    case MMB_STRUCT:
+    case MMB_GROUP:
+        return MMB_LAY_STRUCT;
+    default:
+        return MMB_LAY_NUMBERS;
+    }
+}
+
+/* The names of an enum, or of a union's members by their tags. */
+static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned int record,
+                      mmb_column *column)
+{
+    bool is_tag = column->source == MMB_FROM_TAG;
+    uint32_t count =
+        is_tag ? plan->structs[record].members : plan->enums[type->target].count;
+    column->names = calloc((size_t)count + 1, sizeof *column->names);
+    if (column->names == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    column->name_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_tag) {
+            uint32_t field = plan->members[plan->structs[record].first_member + i];
+            column->names[i] = field == MMB_NONE ? NULL : plan->fields[field].name;
+        } else {
+            column->names[i] = plan->enumerants[plan->enums[type->target].first + i];
+        }
+    }
+    return true;
+}
+
+/* Check that what the column says about its source is true, and complete it. `type` is the
+ * number of a type; for a field the number of a field; for a tag or a group that of a
+ * struct. */
+static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *column)
+{
+    mmb_plan_type type = {.kind = MMB_GROUP, .target = number};
+    bool good;
+    switch (column->source) {
+    case MMB_FROM_FIELD:
+        good = number < plan->field_count;
+        column->number = number;
+        type = good ? plan->types[plan->fields[number].type] : type;
+        break;
+    case MMB_FROM_ELEMENT:
+        good = number < plan->type_count;
+        type = good ? plan->types[number] : type;
+        break;
+    case MMB_FROM_TAG:
+        good = number < plan->struct_count && plan->structs[number].members != 0;
+        type.kind = MMB_ENUM;
+        column->tag_offset = good ? plan->structs[number].tag_offset : 0;
+        break;
+    default:
+        good = column->source == MMB_FROM_GROUP && number < plan->struct_count;
+        break;
+    }
+    column->kind = type.kind;
+    column->layout = layout_of(type.kind);
+    if (!good || type.kind == MMB_ANY_POINTER || type.kind == MMB_INTERFACE ||
+        (type.kind == MMB_GROUP && column->source == MMB_FROM_FIELD)) {
+        PyErr_SetString(PyExc_ValueError, "the column has no such source");
+        return false;
+    }
+    return column->layout != MMB_LAY_NAMES || set_names(plan, &type, number, column);
+}
+
+static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent,
+                        unsigned int depth);
+
+/* One column as (name, format, source, number, nullable, conditions, children). */
+static bool get_column(const mmb_plan *plan, PyObject *tuple, mmb_column *column,
+                       unsigned int depth)
+{
+    const char *name, *format;
+    unsigned int source, number;
+    int nullable;
+    PyObject *conditions, *children;
+    if (!PyArg_ParseTuple(tuple, "ssIIpO!O!:column", &name, &format, &source, &number, &nullable,
+                          &PyList_Type, &conditions, &PyList_Type, &children)) {
+        return false;
+    }
+    column->name = copy_string(name);
+    column->format = copy_string(format);
+    column->source = (mmb_column_source)source;
+    column->nullable = nullable != 0;
+    if (column->name == NULL || column->format == NULL || !set_source(plan, number, column) ||
+        !get_conditions(conditions, column) || !get_columns(plan, children, column, depth + 1)) {
+        return false;
+    }
+    if (column->layout == MMB_LAY_LIST && column->child_count != 1) {
+        PyErr_SetString(PyExc_ValueError, "a list has one column");
+        return false;
+    }
+    return true;
+}
+
+static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent,
+                        unsigned int depth)
+{
+    Py_ssize_t count = PyList_Size(list);
+    if (depth > MOST_NESTED) {
+        PyErr_Format(PyExc_ValueError, "columns nest more than %d deep", (int)MOST_NESTED);
+        return false;
+    }
+    if (mmb_column_add_children(parent, (uint32_t)count) != 0) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (!get_column(plan, PyList_GetItem(list, i), &parent->children[i], depth)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- keeping what is borrowed --------------------------------------------------------------- */
+
+/* Arrays can be released by any thread, with or without the GIL. */
+static void let_go(void *keeper)
+{
+    if (Py_IsInitialized()) {
+        PyGILState_STATE state = PyGILState_Ensure();
+        Py_DECREF((PyObject *)keeper);
+        PyGILState_Release(state);
+    }
+}
+
+/* ---- making them ----------------------------------------------------------------------------- */
+
+static PyObject *new_columns(mmbpy_state *state, mmb_columns *columns)
+{
+    PyTypeObject *type = state->columns_type;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_columns *self = (mmbpy_columns *)alloc(type, 0);
+    if (self == NULL) {
+        mmb_columns_drop(columns);
+        return NULL;
+    }
+    self->columns = columns;
+    return (PyObject *)self;
+}
+
+/* Read the list; takes over the reference. */
+static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_columns *columns,
+                              PyObject *segments, const mmb_plan_type *type, unsigned int segment,
+                              unsigned long long word, bool there, bool trusted, bool borrow)
+{
+    mmbpy_memory memory = {0};
+    mmb_reading reading;
+    mmb_span span = {.is_null = true};
+    int error = 0;
+    bool borrowed = false;
+    if (!mmbpy_memory_get(segments, false, &memory)) {
+        mmbpy_memory_release(&memory);
+        mmb_columns_drop(columns);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mmb_reading_start(&reading, memory.segments, memory.count, trusted);
+    if (there) {
+        error = mmb_read_span(&reading, segment, word, plan->types[type->target].kind, &span);
+    }
+    if (error == 0) {
+        error = mmb_columns_read(&reading, plan, columns, &span, borrow, &borrowed);
+    }
+    Py_END_ALLOW_THREADS
+    if (borrowed) {
+        columns->keeper = Py_NewRef(segments);
+        columns->let_go = let_go;
+    }
+    mmbpy_memory_release(&memory);
+    if (error == 0) {
+        return new_columns(state, columns);
+    }
+    mmb_columns_drop(columns);
+    return error == MMB_EMESSAGE ? mmbpy_raise_invalid(state, &reading.flaw) : PyErr_NoMemory();
+}
+
+const char mmbpy_plan_columns_doc[] =
+    "columns($self, segments, type, pointer, columns, trusted, borrow, /)\n--\n\n"
+    "Read the list that the pointer (segment, word) leads to, or an empty one for None,\n"
+    "into columns: a list of (name, format, source, number, nullable, conditions,\n"
+    "children).";
+
+PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
+{
+    PyObject *segments, *pointer, *list;
+    unsigned int type, segment = 0;
+    unsigned long long word = 0;
+    int trusted, borrow;
+    const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
+    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
+    if (state == NULL ||
+        !PyArg_ParseTuple(args, "O!IOO!pp:columns", &PyTuple_Type, &segments, &type, &pointer,
+                          &PyList_Type, &list, &trusted, &borrow)) {
+        return NULL;
+    }
+    if (pointer != Py_None && !PyArg_ParseTuple(pointer, "IK:pointer", &segment, &word)) {
+        return NULL;
+    }
+    if (type >= plan->type_count || plan->types[type].kind != MMB_LIST) {
+        PyErr_SetString(PyExc_ValueError, "there is no such list");
+        return NULL;
+    }
+    mmb_columns *columns = mmb_columns_new();
+    if (columns == NULL) {
+        return PyErr_NoMemory();
+    }
+    if (!get_columns(plan, list, &columns->table, 0)) {
+        mmb_columns_drop(columns);
+        return NULL;
+    }
+    return read_columns(state, plan, columns, segments, &plan->types[type], segment, word,
+                        pointer != Py_None, trusted != 0, borrow != 0);
+}
+
+/* ---- capsules ---------------------------------------------------------------------------------- */
+
+static void free_schema(PyObject *capsule)
+{
+    mmb_arrow_schema *schema = PyCapsule_GetPointer(capsule, "arrow_schema");
+    if (schema != NULL && schema->release != NULL) {
+        schema->release(schema);
+    }
+    PyMem_Free(schema);
+}
+
+static void free_array(PyObject *capsule)
+{
+    mmb_arrow_array *array = PyCapsule_GetPointer(capsule, "arrow_array");
+    if (array != NULL && array->release != NULL) {
+        array->release(array);
+    }
+    PyMem_Free(array);
+}
+
+static void free_stream(PyObject *capsule)
+{
+    mmb_arrow_stream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
+    if (stream != NULL && stream->release != NULL) {
+        stream->release(stream);
+    }
+    PyMem_Free(stream);
+}
+
+static PyObject *schema_capsule(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    mmb_arrow_schema *schema = PyMem_Calloc(1, sizeof *schema);
+    if (schema == NULL || mmb_columns_schema(((mmbpy_columns *)self)->columns, schema) != 0) {
+        PyMem_Free(schema);
+        return PyErr_NoMemory();
+    }
+    PyObject *capsule = PyCapsule_New(schema, "arrow_schema", free_schema);
+    if (capsule == NULL) {
+        schema->release(schema);
+        PyMem_Free(schema);
+    }
+    return capsule;
+}
+
+static PyObject *array_capsule(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    mmb_arrow_array *array = PyMem_Calloc(1, sizeof *array);
+    if (array == NULL || mmb_columns_array(((mmbpy_columns *)self)->columns, array) != 0) {
+        PyMem_Free(array);
+        return PyErr_NoMemory();
+    }
+    PyObject *capsule = PyCapsule_New(array, "arrow_array", free_array);
+    if (capsule == NULL) {
+        array->release(array);
+        PyMem_Free(array);
+    }
+    return capsule;
+}
+
+static PyObject *stream_capsule(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    mmb_arrow_stream *stream = PyMem_Calloc(1, sizeof *stream);
+    if (stream == NULL || mmb_columns_stream(((mmbpy_columns *)self)->columns, stream) != 0) {
+        PyMem_Free(stream);
+        return PyErr_NoMemory();
+    }
+    PyObject *capsule = PyCapsule_New(stream, "arrow_array_stream", free_stream);
+    if (capsule == NULL) {
+        stream->release(stream);
+        PyMem_Free(stream);
+    }
+    return capsule;
+}
+
+static PyObject *get_rows(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromUnsignedLongLong(((mmbpy_columns *)self)->columns->table.length);
+}
+
+static void columns_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    mmb_columns_drop(((mmbpy_columns *)object)->columns);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+static PyGetSetDef columns_getset[] = {
+    {"rows", get_rows, NULL, "rows of the table", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef columns_methods[] = {
+    {"schema", schema_capsule, METH_NOARGS, "schema($self, /)\n--\n\nA capsule arrow_schema."},
+    {"array", array_capsule, METH_NOARGS, "array($self, /)\n--\n\nA capsule arrow_array."},
+    {"stream", stream_capsule, METH_NOARGS,
+     "stream($self, /)\n--\n\nA capsule arrow_array_stream."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(columns_doc, "Columns of a table, in memory of their own.");
+
+static PyType_Slot columns_slots[] = {
+    {Py_tp_doc, (void *)columns_doc},
+    {Py_tp_dealloc, columns_dealloc},
+    {Py_tp_methods, columns_methods},
+    {Py_tp_getset, columns_getset},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_columns_spec = {
+    .name = "mmapbuilder._core.Columns",
+    .basicsize = sizeof(mmbpy_columns),
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = columns_slots,
+};

@@ -1,0 +1,423 @@
+/* column_read.c - values of many structs or lists, appended to columns. See column_read.h.
+ *
+ * The structs of a list are taken a batch at a time, and of a batch one field after the
+ * other, so that each loop does one thing. A field that is a struct or a list makes batches
+ * of its own for what is in it. How deeply this nests is bounded by how the columns nest,
+ * which whoever made them has bounded. */
+#include "column_read.h"
+
+#include <errno.h>
+
+enum { BATCH = 128 };
+
+/* Structs of which some may not be there. */
+typedef struct {
+    mmb_record records[BATCH];
+    bool there[BATCH];
+    uint32_t count;
+} batch;
+
+/* Pointers, likewise. */
+typedef struct {
+    uint64_t word[BATCH];
+    uint32_t segment[BATCH];
+    bool there[BATCH];
+    uint32_t count;
+} pointers;
+
+typedef struct {
+    mmb_reading *reading;
+    const mmb_plan *plan;
+} source;
+
+static int add_fields(const source *s, mmb_column *columns, uint32_t count, const batch *rows);
+static int add_span(const source *s, mmb_column *column, const mmb_span *span);
+
+/* ---- numbers ----------------------------------------------------------------------------- */
+
+static uint32_t bytes_of(mmb_type_kind kind)
+{
+    return mmb_kind_bits(kind) / 8;
+}
+
+/* Write a number at the end of the values; there is room. In the machine's byte order. */
+static inline void push_number(mmb_column *column, uint64_t bits, uint32_t size)
+{
+    unsigned char *at = column->values.bytes + column->values.size;
+    uint8_t bits8 = (uint8_t)bits;
+    uint16_t bits16 = (uint16_t)bits;
+    uint32_t bits32 = (uint32_t)bits;
+    switch (size) {
+    case 1:
+        memcpy(at, &bits8, 1);
+        break;
+    case 2:
+        memcpy(at, &bits16, 2);
+        break;
+    case 4:
+        memcpy(at, &bits32, 4);
+        break;
+    default:
+        memcpy(at, &bits, 8);
+        break;
+    }
+    column->values.size += size;
+}
+
+static int push_bit(mmb_column *column, uint64_t index, bool bit)
+{
+    if (index % 8 == 0) {
+        unsigned char byte = bit;
+        return mmb_bytes_add(&column->values, &byte, 1);
+    }
+    unsigned char *at = column->values.bytes + index / 8;
+    *at = (unsigned char)(*at | (unsigned)bit << (index % 8));
+    return 0;
+}
+
+/* Append one value of a plain column: its bits, or null. */
+static int add_plain(mmb_column *column, uint64_t bits, bool valid)
+{
+    int error = 0;
+    if (column->layout == MMB_LAY_BITS) {
+        error = push_bit(column, column->length, bits != 0);
+    } else if (column->layout != MMB_LAY_NULL) {
+        uint32_t size = column->layout == MMB_LAY_NAMES ? 4 : bytes_of(column->kind);
+        error = mmb_bytes_reserve(&column->values, size);
+        if (error == 0) {
+            push_number(column, bits, size);
+        }
+    }
+    return error == 0 ? mmb_column_add_valid(column, valid) : error;
+}
+
+/* All structs are there, and have the field: the loop that matters. */
+static int add_all_numbers(mmb_column *column, const mmb_plan_field *field, const batch *rows)
+{
+    uint32_t size = bytes_of(column->kind);
+    uint32_t offset = field->offset;
+    uint64_t flip = field->default_bits;
+    int error = mmb_bytes_reserve(&column->values, (uint64_t)size * rows->count);
+    if (error != 0) {
+        return error;
+    }
+    for (uint32_t i = 0; i < rows->count; i++) {
+        uint64_t bits = mmb_record_bits(&rows->records[i], offset, size * 8);
+        push_number(column, bits ^ flip, size);
+    }
+    column->length += rows->count;
+    return 0;
+}
+
+static int add_numbers(mmb_column *column, const mmb_plan_field *field, const batch *rows,
+                       const bool *there, bool all)
+{
+    if (all && column->layout == MMB_LAY_NUMBERS && column->null_count == 0) {
+        return add_all_numbers(column, field, rows);
+    }
+    uint32_t width = mmb_kind_bits(column->kind);
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < rows->count; i++) {
+        uint64_t bits = mmb_record_bits(&rows->records[i], field->offset, width);
+        bool valid = there == NULL || there[i];
+        error = add_plain(column, valid ? bits ^ field->default_bits : 0, valid);
+    }
+    return error;
+}
+
+static int add_tags(mmb_column *column, const batch *rows, const bool *there)
+{
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < rows->count; i++) {
+        uint64_t tag = mmb_record_bits(&rows->records[i], column->tag_offset, 16);
+        bool valid = there == NULL || there[i];
+        error = add_plain(column, valid ? tag : 0, valid);
+    }
+    return error;
+}
+
+/* ---- pointers ---------------------------------------------------------------------------- */
+
+static int add_end(mmb_column *column, uint64_t end)
+{
+    uint64_t zero = 0;
+    int error = column->offsets.size == 0 ? mmb_bytes_add(&column->offsets, &zero, sizeof zero) : 0;
+    return error == 0 ? mmb_bytes_add(&column->offsets, &end, sizeof end) : error;
+}
+
+static int add_bytes(const source *s, mmb_column *column, const mmb_plan_field *field,
+                     const pointers *from)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        const unsigned char *start = NULL;
+        uint64_t length = 0;
+        bool may_be_null = true;
+        if (from->there[i]) {
+            int error = mmb_read_bytes(s->reading, from->segment[i], from->word[i],
+                                       column->kind == MMB_TEXT, &start, &length);
+            if (error != 0) {
+                return error;
+            }
+            if (start == NULL && field != NULL && field->default_start != NULL) {
+                start = field->default_start;
+                length = field->default_bytes;
+                may_be_null = false;
+            }
+        }
+        int error = mmb_bytes_add(&column->values, start, length);
+        if (error == 0) {
+            error = add_end(column, column->values.size);
+        }
+        if (error == 0) {
+            error = mmb_column_add_valid(column, start != NULL || !may_be_null);
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+static int add_lists(const source *s, mmb_column *column, const pointers *from)
+{
+    mmb_column *element = &column->children[0];
+    for (uint32_t i = 0; i < from->count; i++) {
+        mmb_span span = {.is_null = true};
+        int error = 0;
+        if (from->there[i]) {
+            error = mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind,
+                                  &span);
+        }
+        if (error == 0 && span.count != 0) {
+            error = add_span(s, element, &span);
+        }
+        if (error == 0) {
+            error = add_end(column, element->length);
+        }
+        if (error == 0) {
+            error = mmb_column_add_valid(column, !span.is_null);
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+static int add_structs(const source *s, mmb_column *column, const pointers *from)
+{
+    batch inner = {.count = from->count};
+    for (uint32_t i = 0; i < from->count; i++) {
+        bool is_null = true;
+        int error = 0;
+        inner.records[i] = (mmb_record){0};
+        if (from->there[i]) {
+            error = mmb_read_struct(s->reading, from->segment[i], from->word[i],
+                                    &inner.records[i], &is_null);
+        }
+        inner.there[i] = !is_null;
+        if (error == 0) {
+            error = mmb_column_add_valid(column, !is_null);
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    return add_fields(s, column->children, column->child_count, &inner);
+}
+
+static int add_pointers(const source *s, mmb_column *column, const mmb_plan_field *field,
+                        const pointers *from)
+{
+    switch (column->layout) {
+    case MMB_LAY_BYTES:
+        return add_bytes(s, column, field, from);
+    case MMB_LAY_LIST:
+        return add_lists(s, column, from);
+    default:
+        return add_structs(s, column, from);
+    }
+}
+
+/* ---- fields of structs ---------------------------------------------------------------------- */
+
+/* Which structs have a value in the column; NULL if all have. */
+static const bool *has_value(const mmb_column *column, const batch *rows, bool *there)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        there[i] = rows->there[i];
+        for (uint32_t k = 0; there[i] && k < column->condition_count; k++) {
+            const mmb_condition *condition = &column->conditions[k];
+            there[i] =
+                mmb_record_bits(&rows->records[i], condition->offset, 16) == condition->tag;
+        }
+        all = all && there[i];
+    }
+    return all ? NULL : there;
+}
+
+static int add_group(const source *s, mmb_column *column, const batch *rows, const bool *there)
+{
+    batch inner = *rows;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        inner.there[i] = there == NULL || there[i];
+        int error = mmb_column_add_valid(column, inner.there[i]);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return add_fields(s, column->children, column->child_count, &inner);
+}
+
+static int add_field(const source *s, mmb_column *column, const batch *rows)
+{
+    bool room[BATCH];
+    const bool *there = has_value(column, rows, room);
+    if (column->source == MMB_FROM_TAG) {
+        return add_tags(column, rows, there);
+    }
+    if (column->source == MMB_FROM_GROUP) {
+        return add_group(s, column, rows, there);
+    }
+    const mmb_plan_field *field = &s->plan->fields[column->number];
+    if (!mmb_kind_is_pointer(column->kind)) {
+        return add_numbers(column, field, rows, there, there == NULL);
+    }
+    pointers from = {.count = rows->count};
+    for (uint32_t i = 0; i < rows->count; i++) {
+        from.segment[i] = rows->records[i].segment;
+        from.there[i] = mmb_record_pointer(&rows->records[i], field->offset, &from.word[i]) &&
+                        (there == NULL || there[i]);
+    }
+    int error = add_pointers(s, column, field, &from);
+    return error;
+}
+
+static int add_fields(const source *s, mmb_column *columns, uint32_t count, const batch *rows)
+{
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < count; i++) {
+        error = add_field(s, &columns[i], rows);
+    }
+    return error;
+}
+
+/* ---- elements of lists ------------------------------------------------------------------------ */
+
+static int add_span_of_structs(const source *s, mmb_column *column, const mmb_span *span)
+{
+    batch rows;
+    for (uint64_t next = 0; next < span->count; next += rows.count) {
+        uint64_t left = span->count - next;
+        rows.count = left < BATCH ? (uint32_t)left : BATCH;
+        for (uint32_t i = 0; i < rows.count; i++) {
+            mmb_span_record(span, next + i, &rows.records[i]);
+            rows.there[i] = true;
+        }
+        int error = add_fields(s, column->children, column->child_count, &rows);
+        if (error != 0) {
+            return error;
+        }
+    }
+    column->length += span->count; /* an element of a list of structs is never null */
+    return 0;
+}
+
+static int add_span_of_pointers(const source *s, mmb_column *column, const mmb_span *span)
+{
+    pointers from;
+    for (uint64_t next = 0; next < span->count; next += from.count) {
+        uint64_t left = span->count - next;
+        from.count = left < BATCH ? (uint32_t)left : BATCH;
+        for (uint32_t i = 0; i < from.count; i++) {
+            mmb_record element;
+            mmb_span_record(span, next + i, &element);
+            from.word[i] = element.word;
+            from.segment[i] = element.segment;
+            from.there[i] = true;
+        }
+        int error = add_pointers(s, column, NULL, &from);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+static bool is_little_endian(void)
+{
+    const uint16_t probe = 1;
+    return *(const unsigned char *)&probe == 1;
+}
+
+static int add_span_of_numbers(mmb_column *column, const mmb_span *span)
+{
+    uint32_t width = mmb_kind_bits(column->kind);
+    if (column->layout == MMB_LAY_NUMBERS && span->step_bits == width && is_little_endian()) {
+        column->length += span->count;
+        return mmb_bytes_add(&column->values, span->start, (uint64_t)span->count * width / 8);
+    }
+    int error = 0;
+    for (uint64_t i = 0; error == 0 && i < span->count; i++) {
+        error = add_plain(column, mmb_span_bits(span, i, width), true);
+    }
+    return error;
+}
+
+/* Elements that are not null are appended to a column of a list. */
+static int add_span(const source *s, mmb_column *column, const mmb_span *span)
+{
+    if (column->kind == MMB_STRUCT) {
+        return add_span_of_structs(s, column, span);
+    }
+    if (mmb_kind_is_pointer(column->kind)) {
+        return add_span_of_pointers(s, column, span);
+    }
+    return add_span_of_numbers(column, span);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+/* Let a column of numbers be memory of the message, if its numbers lie side by side. */
+static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span)
+{
+    uint32_t width = mmb_kind_bits(column->kind);
+    uint64_t offset = 0;
+    if (column->layout != MMB_LAY_NUMBERS || span->count == 0 || span->step_bits != width ||
+        column->condition_count != 0 || !is_little_endian()) {
+        return false;
+    }
+    if (column->source == MMB_FROM_FIELD) {
+        const mmb_plan_field *field = &s->plan->fields[column->number];
+        offset = field->offset;
+        if (field->default_bits != 0 || offset + width > span->data_bits) {
+            return false;
+        }
+    }
+    const unsigned char *start = span->start + offset / 8;
+    if ((uintptr_t)start % bytes_of(column->kind) != 0) {
+        return false;
+    }
+    column->borrowed = start;
+    column->length = span->count;
+    return true;
+}
+
+int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
+                     const mmb_span *span, bool borrow, bool *borrowed)
+{
+    source s = {reading, plan};
+    mmb_column *table = &columns->table;
+    int error = 0;
+    *borrowed = borrow && table->child_count == 1 && can_borrow(&s, &table->children[0], span);
+    if (*borrowed) {
+        table->length = span->count;
+    } else if (table->child_count == 1 && table->children[0].source == MMB_FROM_ELEMENT) {
+        error = add_span(&s, &table->children[0], span);
+        table->length = span->count;
+    } else {
+        error = add_span_of_structs(&s, table, span);
+    }
+    return error == 0 ? mmb_column_finish(table) : error;
+}
