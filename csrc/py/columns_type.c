@@ -76,8 +76,7 @@ static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned 
                       mmb_column *column)
 {
     bool is_tag = column->source == MMB_FROM_TAG;
-    uint32_t count =
-        is_tag ? plan->structs[record].members : plan->enums[type->target].count;
+    uint32_t count = is_tag ? plan->structs[record].members : plan->enums[type->target].count;
     column->names = calloc((size_t)count + 1, sizeof *column->names);
     if (column->names == NULL) {
         PyErr_NoMemory();
@@ -282,7 +281,8 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
                         pointer != Py_None, trusted != 0, borrow != 0);
 }
 
-/* ---- capsules ---------------------------------------------------------------------------------- */
+/* ---- capsules ----------------------------------------------------------------------------------
+ */
 
 static void free_schema(PyObject *capsule)
 {
@@ -396,7 +396,6 @@ static PyType_Slot columns_slots[] = {
 PyType_Spec mmbpy_columns_spec = {
     .name = "mmapbuilder._core.Columns",
     .basicsize = sizeof(mmbpy_columns),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = columns_slots,
 };

@@ -25,6 +25,9 @@ extern const char mmbpy_plan_stage_doc[];
 PyObject *mmbpy_plan_columns(PyObject *self, PyObject *args); /* columns_type.c */
 extern const char mmbpy_plan_columns_doc[];
 
+PyObject *mmbpy_plan_stage_arrow(PyObject *self, PyObject *args); /* stage_arrow.c */
+extern const char mmbpy_plan_stage_arrow_doc[];
+
 extern PyType_Spec mmbpy_plan_spec;
 extern PyType_Spec mmbpy_stage_spec;
 extern PyType_Spec mmbpy_columns_spec;

@@ -81,10 +81,28 @@ static const union_state no_union = {MMB_NONE, 0, MMB_NONE, MMB_NONE};
 
 static bool write_group(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
 
+/* Note that bits of the rows were written, where only those are to be replaced. */
+static void note_bits(mmbpy_writer *w, mmbpy_target target, uint32_t offset, uint32_t bits)
+{
+    if (w->stage->mask != NULL && (target.place & MMB_IN_HEAP) == 0 && bits != 0) {
+        uint64_t ones = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
+        w->stage->mask[offset / 64] |= ones << (offset % 64);
+    }
+}
+
+static void note_field(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field)
+{
+    mmb_type_kind kind = w->plan->types[field->type].kind;
+    bool pointer = mmb_kind_is_pointer(kind);
+    note_bits(w, target, pointer ? 64 * (target.data_words + field->offset) : field->offset,
+              pointer ? 64 : mmb_kind_bits(kind));
+}
+
 static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
                       uint32_t tag)
 {
     mmb_stage_store(w->stage, target.place, type->tag_offset, 16, tag);
+    note_bits(w, target, type->tag_offset, 16);
 }
 
 /* Store a value that is not None. */
@@ -112,7 +130,7 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
 static bool write_none(mmbpy_writer *w, const mmb_plan_field *field)
 {
     mmb_type_kind kind = w->plan->types[field->type].kind;
-    if (w->wants_all && mmb_kind_bits(kind) != 0) {
+    if (w->refuses_none && mmb_kind_bits(kind) != 0) {
         return mmbpy_writer_fail(w, PyExc_TypeError, "None is no value of a number");
     }
     return true;
@@ -139,6 +157,7 @@ static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *typ
     mmbpy_step step = {.up = w->step, .name = w->self->names[number]};
     bool good;
     w->step = &step;
+    note_field(w, target, field);
     if (field->tag == MMB_NONE) {
         good = value == Py_None ? write_none(w, field) : write_value(w, target, field, value);
     } else if (value == Py_None) {
@@ -193,7 +212,7 @@ static bool finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_st
     } else if (chosen == MMB_NONE) {
         chosen = only_void(w, type);
     }
-    if (chosen == MMB_NONE && w->wants_all) {
+    if (chosen == MMB_NONE && w->refuses_none) {
         return mmbpy_writer_fail(w, PyExc_TypeError,
                                  "all members of the union are None, and none stands for that");
     }

@@ -35,6 +35,7 @@ typedef struct {
     uint32_t order_count;
     bool ignores_extra; /* what the schema has no field for is not an error */
     bool wants_all;     /* what a row has not is an error */
+    bool refuses_none;  /* and so is a number that is None */
     uint32_t depth;
     const mmbpy_step *step;
 } mmbpy_writer;

@@ -1,16 +1,12 @@
 /* stage_type.c - `_core.Stage`: rows that were converted, until they are put into a message. */
 
+#include "stage_type.h"
 #include "column_args.h"
 #include "rows_in.h"
 
-enum { ROWS, POINTER, RECORD }; /* what a stage holds: see stage_doc */
+#include <stdlib.h>
 
-typedef struct {
-    PyObject_HEAD mmb_stage stage; /* owned; constant once the object is handed out */
-    int what;
-} mmbpy_stage;
-
-static mmbpy_stage *new_stage(mmbpy_state *state, int what)
+mmbpy_stage *mmbpy_stage_new(mmbpy_state *state, int what)
 {
     PyTypeObject *type = state->stage_type;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -134,17 +130,24 @@ static bool get_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
 static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObject *value,
                     PyObject *fields, Py_ssize_t length)
 {
-    if (what == POINTER) {
+    if (what == MMBPY_POINTER) {
         uint64_t place;
         mmb_stage_start(w->stage, 0, 1);
         int error = mmb_stage_add_row(w->stage, &place);
         return error == 0 ? mmbpy_write_pointer(w, place, type, value)
                           : mmbpy_writer_fail_stage(w, error);
     }
-    const mmb_plan_type *record = what == ROWS ? &w->plan->types[type->target] : type;
+    const mmb_plan_type *record = what == MMBPY_ROWS ? &w->plan->types[type->target] : type;
     const mmb_plan_struct *layout = &w->plan->structs[record->target];
     mmb_stage_start(w->stage, layout->data_words, layout->pointer_words);
-    if (what == ROWS) {
+    if (w->refuses_none && !w->wants_all) {
+        w->stage->mask = calloc((size_t)layout->data_words + layout->pointer_words + 1, 8);
+        if (w->stage->mask == NULL) {
+            PyErr_NoMemory();
+            return false;
+        }
+    }
+    if (what == MMBPY_ROWS) {
         return get_order(w, record->target, fields) && add_rows(w, record->target, value, length);
     }
     uint64_t place;
@@ -156,14 +159,14 @@ static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObje
 
 static bool fits(const mmb_plan *plan, int what, unsigned int type)
 {
-    if (type >= plan->type_count || what < ROWS || what > RECORD) {
+    if (type >= plan->type_count || what < MMBPY_ROWS || what > MMBPY_RECORD) {
         return false;
     }
     const mmb_plan_type *given = &plan->types[type];
     switch (what) {
-    case ROWS:
+    case MMBPY_ROWS:
         return given->kind == MMB_LIST && plan->types[given->target].kind == MMB_STRUCT;
-    case RECORD:
+    case MMBPY_RECORD:
         return given->kind == MMB_STRUCT;
     default:
         return mmb_kind_is_pointer(given->kind);
@@ -176,7 +179,9 @@ const char mmbpy_plan_stage_doc[] =
     "Convert Python's values into what lies in a message.\n\n"
     "what is 0 for the rows of a list of structs, 1 for what one pointer leads to, 2 for\n"
     "one struct. fields: names of the values that tuples have, or None. length: how many\n"
-    "rows there must be, or -1. describe(class) returns the names of its fields, or None.";
+    "rows there must be, or -1. want_all: 1 if missing fields and numbers that are None are\n"
+    "errors, 2 if only the latter are, and only what is written is to be replaced.\n"
+    "describe(class) returns the names of its fields, or None.";
 
 PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
 {
@@ -187,7 +192,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     mmbpy_writer w = {.self = (mmbpy_plan *)object};
     w.plan = w.self->plan;
     w.state = mmbpy_state_of_type(Py_TYPE(object));
-    if (w.state == NULL || !PyArg_ParseTuple(args, "iIOOnppO:stage", &what, &type, &value, &fields,
+    if (w.state == NULL || !PyArg_ParseTuple(args, "iIOOnpiO:stage", &what, &type, &value, &fields,
                                              &length, &ignore_extra, &want_all, &w.describe)) {
         return NULL;
     }
@@ -196,9 +201,10 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
         return NULL;
     }
     w.ignores_extra = ignore_extra != 0;
-    w.wants_all = want_all != 0;
+    w.wants_all = want_all == 1;
+    w.refuses_none = want_all != 0;
     w.classes = PyMem_Calloc((size_t)w.plan->struct_count + 1, sizeof *w.classes);
-    mmbpy_stage *self = w.classes == NULL ? NULL : new_stage(w.state, what);
+    mmbpy_stage *self = w.classes == NULL ? NULL : mmbpy_stage_new(w.state, what);
     if (w.classes == NULL) {
         PyErr_NoMemory();
     }
@@ -245,10 +251,10 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
         error = mmb_resolve(memory.segments, memory.count, segment, word, &target, &flaw);
         if (error != 0) {
             /* the flaw says it */
-        } else if (self->what == POINTER) {
+        } else if (self->what == MMBPY_POINTER) {
             error = mmb_stage_put_pointer(&self->stage, memory.segments, memory.count, segment,
                                           word, &room, &flaw);
-        } else if (self->what == ROWS && target.kind == MMB_TO_NOTHING) {
+        } else if (self->what == MMBPY_ROWS && target.kind == MMB_TO_NOTHING) {
             error = mmb_stage_put_list(&self->stage, memory.segments, memory.count, segment, word,
                                        &room, &flaw);
         } else {
@@ -309,6 +315,11 @@ static PyObject *get_count(PyObject *self, void *Py_UNUSED(unused))
     return PyLong_FromUnsignedLongLong(((mmbpy_stage *)self)->stage.count);
 }
 
+static PyObject *get_what(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromLong(((mmbpy_stage *)self)->what);
+}
+
 static PyObject *get_list_words(PyObject *self, void *Py_UNUSED(unused))
 {
     return PyLong_FromUnsignedLongLong(mmb_stage_list_words(&((mmbpy_stage *)self)->stage));
@@ -325,6 +336,7 @@ static PyObject *get_row_pointers(PyObject *self, void *Py_UNUSED(unused))
 }
 
 static PyGetSetDef stage_getset[] = {
+    {"what", get_what, NULL, "what it holds", NULL},
     {"count", get_count, NULL, "rows", NULL},
     {"list_words", get_list_words, NULL, "words of room that a new list takes", NULL},
     {"heap_words", get_heap_words, NULL, "words of room that rows in place take", NULL},

@@ -142,8 +142,8 @@ static int export_array(mmb_columns *columns, const mmb_column *column, mmb_arro
     own->columns = columns;
     *out = (mmb_arrow_array){
         .length = (int64_t)column->length,
-        .null_count = (int64_t)(column->layout == MMB_LAY_NULL ? column->length
-                                                               : column->null_count),
+        .null_count =
+            (int64_t)(column->layout == MMB_LAY_NULL ? column->length : column->null_count),
         .children = own->children,
         .release = release_array,
         .private_data = own,

@@ -154,8 +154,8 @@ static int make_dictionary(mmb_column *column)
         memcpy(&value, column->values.bytes + i * sizeof value, sizeof value);
         most = (uint32_t)value > most ? (uint32_t)value : most;
     }
-    uint32_t count = column->length != 0 && most >= column->name_count ? most + 1
-                                                                       : column->name_count;
+    uint32_t count =
+        column->length != 0 && most >= column->name_count ? most + 1 : column->name_count;
     mmb_column *names = column->dictionary = calloc(1, sizeof *names);
     int32_t zero = 0;
     if (names == NULL) {

@@ -54,10 +54,10 @@ typedef struct mmb_column {
     char *format; /* owned; as Arrow spells types */
     mmb_column_layout layout;
     mmb_column_source source;
-    mmb_type_kind kind;      /* of the values */
-    uint32_t number;         /* FROM_FIELD: of the field */
-    uint32_t record;         /* a struct's, or a group's: number in the plan */
-    uint32_t tag_offset;     /* FROM_TAG: bits */
+    mmb_type_kind kind;  /* of the values */
+    uint32_t number;     /* FROM_FIELD: of the field */
+    uint32_t record;     /* a struct's, or a group's: number in the plan */
+    uint32_t tag_offset; /* FROM_TAG: bits */
     bool nullable;
     uint32_t condition_count;
     mmb_condition *conditions; /* owned */
@@ -71,7 +71,7 @@ typedef struct mmb_column {
     mmb_bytes valid;   /* bits; nothing as long as there is no null */
     mmb_bytes offsets; /* of 8 bytes: one more than values */
     mmb_bytes values;
-    const void *borrowed; /* instead of values: memory of the message */
+    const void *borrowed;          /* instead of values: memory of the message */
     struct mmb_column *dictionary; /* owned; of LAY_NAMES, made at the end */
 } mmb_column;
 

@@ -185,8 +185,8 @@ static int add_lists(const source *s, mmb_column *column, const pointers *from)
         mmb_span span = {.is_null = true};
         int error = 0;
         if (from->there[i]) {
-            error = mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind,
-                                  &span);
+            error =
+                mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind, &span);
         }
         if (error == 0 && span.count != 0) {
             error = add_span(s, element, &span);
@@ -212,8 +212,8 @@ static int add_structs(const source *s, mmb_column *column, const pointers *from
         int error = 0;
         inner.records[i] = (mmb_record){0};
         if (from->there[i]) {
-            error = mmb_read_struct(s->reading, from->segment[i], from->word[i],
-                                    &inner.records[i], &is_null);
+            error = mmb_read_struct(s->reading, from->segment[i], from->word[i], &inner.records[i],
+                                    &is_null);
         }
         inner.there[i] = !is_null;
         if (error == 0) {
@@ -249,8 +249,7 @@ static const bool *has_value(const mmb_column *column, const batch *rows, bool *
         there[i] = rows->there[i];
         for (uint32_t k = 0; there[i] && k < column->condition_count; k++) {
             const mmb_condition *condition = &column->conditions[k];
-            there[i] =
-                mmb_record_bits(&rows->records[i], condition->offset, 16) == condition->tag;
+            there[i] = mmb_record_bits(&rows->records[i], condition->offset, 16) == condition->tag;
         }
         all = all && there[i];
     }
@@ -303,7 +302,8 @@ static int add_fields(const source *s, mmb_column *columns, uint32_t count, cons
     return error;
 }
 
-/* ---- elements of lists ------------------------------------------------------------------------ */
+/* ---- elements of lists ------------------------------------------------------------------------
+ */
 
 static int add_span_of_structs(const source *s, mmb_column *column, const mmb_span *span)
 {
@@ -377,7 +377,8 @@ static int add_span(const source *s, mmb_column *column, const mmb_span *span)
     return add_span_of_numbers(column, span);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- tables ------------------------------------------------------------------------------------
+ */
 
 /* Let a column of numbers be memory of the message, if its numbers lie side by side. */
 static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span)

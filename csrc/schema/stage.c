@@ -18,6 +18,7 @@ void mmb_stage_free(mmb_stage *stage)
 {
     free(stage->rows.bytes);
     free(stage->heap.bytes);
+    free(stage->mask);
     *stage = (mmb_stage){0};
 }
 
@@ -307,6 +308,24 @@ static uint64_t relocated(uint64_t pointer, uint64_t from, const mmb_segment *se
     return far_pointer(room->segment, (*pad)++);
 }
 
+/* The data section of a row, or what was written of it. */
+static void put_data(const mmb_stage *stage, uint64_t row, unsigned char *to)
+{
+    uint64_t words = (uint64_t)stage->data_words + stage->pointer_words;
+    const unsigned char *from = stage->rows.bytes + row * words * MMB_WORD;
+    if (stage->mask == NULL && stage->data_words != 0) {
+        memcpy(to, from, (size_t)stage->data_words * MMB_WORD);
+    }
+    for (uint32_t i = 0; stage->mask != NULL && i < stage->data_words; i++) {
+        uint64_t mask = stage->mask[i];
+        if (mask != 0) {
+            uint64_t old = mmb__load64(to + i * MMB_WORD);
+            uint64_t new = mmb__load64(from + i * MMB_WORD);
+            mmb__store64(to + i * MMB_WORD, (old & ~mask) | (new &mask));
+        }
+    }
+}
+
 int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
                        const mmb_object *target, const mmb_block *room, mmb_flaw *flaw)
 {
@@ -331,12 +350,12 @@ int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t c
     uint64_t row_words = (uint64_t)stage->data_words + stage->pointer_words;
     for (uint64_t row = 0; row < stage->count; row++) {
         uint64_t word = target->word + row * words;
-        if (stage->data_words != 0) {
-            memcpy(address(segments, segment, word), stage->rows.bytes + row * row_words * MMB_WORD,
-                   (size_t)stage->data_words * MMB_WORD);
-        }
+        put_data(stage, row, address(segments, segment, word));
         word += target->data_words;
         for (uint32_t i = 0; i < stage->pointer_words; i++) {
+            if (stage->mask != NULL && stage->mask[stage->data_words + i] == 0) {
+                continue;
+            }
             uint64_t pointer = mmb__load64(row_pointer(stage, row, i));
             uint64_t from = row * row_words + stage->data_words + i;
             mmb__store64(address(segments, segment, word + i),

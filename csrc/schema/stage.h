@@ -34,6 +34,8 @@ typedef struct {
     uint64_t count;         /* of rows */
     uint32_t data_words;    /* of a row */
     uint32_t pointer_words; /* likewise */
+    uint64_t *mask;         /* owned: the bits of a row that were written, in the machine's order,
+                             * so that no others of rows that are there are replaced. NULL: all */
 } mmb_stage;
 
 void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_words);

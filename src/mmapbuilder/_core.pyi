@@ -247,6 +247,7 @@ class Plan:
         borrow: bool,
         /,
     ) -> Columns: ...
+    def stage_arrow(self, type: int, columns: list[tuple[str | None, Any]], /) -> Stage: ...
     def stage(
         self,
         what: int,
@@ -255,7 +256,7 @@ class Plan:
         fields: tuple[str, ...] | None,
         length: int,
         ignore_extra: bool,
-        want_all: bool,
+        want_all: int,
         describe: Callable[[type[Any]], tuple[str, ...] | None],
         /,
     ) -> Stage: ...
@@ -270,6 +271,8 @@ class Columns:
 
 @final
 class Stage:
+    @property
+    def what(self) -> int: ...
     @property
     def count(self) -> int: ...
     @property

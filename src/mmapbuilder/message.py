@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
+    from .columns.table import Table
 
 
 class MessageBuilder(Endings):
@@ -276,9 +277,25 @@ class MessageBuilder(Endings):
             OSError: the file has no room.
         """
         from . import arrays
+        from .columns import fill
 
-        arrays.fill(self._space(), path, columns)
+        space = self._space()
+        if not fill.fill(self._plan(), self._memory(), path, columns):
+            arrays.fill(space, path, columns)
         self._open_map().tell()  # raises if a store found the disk full
+
+    @gated
+    def table(
+        self,
+        *path: "str | SupportsIndex",
+        columns: "list[str] | None" = None,
+        depth: int = 1,
+        trusted: bool = False,
+    ) -> "Table":
+        """Return the list at `path` as a table of Apache Arrow, a copy; see `Message.table`."""
+        from .columns import table
+
+        return table.table(self._plan(), self._memory(), path, columns, depth, trusted)
 
     # ---- rows ----
 

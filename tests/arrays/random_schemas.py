@@ -279,3 +279,20 @@ def expected(row: dict[str, Any], column: Column, absent: Any) -> Any:
         names = [member.name for member in column.union.union]
         return next(name for name in names if name in value)
     return value.get(last, absent)
+
+
+def table_columns(body: Group, prefix: str = "") -> Iterator[tuple[str, Column]]:
+    """The columns of a table: a group that is a union of a value and Void is the value."""
+    for member in [*body.fields, *body.union]:
+        name = prefix + member.name
+        if isinstance(member, Slot):
+            yield name, Column(name, member)
+            continue
+        slots = [slot for slot in member.union if isinstance(slot, Slot)]
+        values = [slot for slot in slots if slot.type != "Void"]
+        if member.is_union and len(slots) == len(member.union) == 2 and len(values) == 1:
+            yield name, Column(f"{name}.{values[0].name}", values[0])
+        else:
+            yield from table_columns(member, f"{name}.")
+    if body.union:
+        yield f"{prefix}@which", Column(f"{prefix}@which", None, body)

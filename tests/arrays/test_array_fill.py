@@ -206,7 +206,6 @@ def test_floats(b: Any) -> None:
         ("datas", [np.int64(1)], "row 0: str, bytes or None is required, not int64"),
         ("datas", [b"a", np.float64(1.5)], "row 1: str, bytes or None is required, not float64"),
         ("texts", np.arange(3), "str or bytes are required, not int64"),
-        ("voids", [None], "cannot write it"),
     ],
 )
 def test_values_of_the_wrong_kind(b: Any, name: str, values: Any, text: str) -> None:
@@ -286,10 +285,9 @@ def test_nothing_changes_if_one_column_is_wrong(b: Any, rows: Any) -> None:
         (("rows",), {"position": [1] * 3}, TypeError, "is a group: name one of its fields"),
         (("rows",), {"position.z": [1] * 3}, KeyError, "have no 'position.z'"),
         (("rows",), {"id.x": [1] * 3}, KeyError, "no 'x'"),
-        (("rows",), {"tags": [1] * 3}, TypeError, r"List\(Text\): a list of its own"),
-        (("rows",), {"child": [1] * 3}, TypeError, "a struct of its own"),
+        (("rows",), {"tags": [1] * 3}, TypeError, "a list cannot be made of int"),
+        (("rows",), {"child": [1] * 3}, TypeError, "a struct is made of a dict"),
         (("rows",), {"anything": [1] * 3}, TypeError, "AnyPointer: use pycapnp"),
-        (("rows",), {"empty": [1] * 3}, TypeError, "Void has no bytes"),
         (("rows",), {"name": "abc"}, TypeError, "a column of values is required, not str"),
         (("rows",), {"id": "123"}, TypeError, "a column of values is required, not str"),
         (("rows",), {"id": 5}, TypeError, "a column of values is required, not int"),

@@ -120,15 +120,13 @@ def check_table(m: Any, body: schemas.Group, rows: list[dict[str, Any]]) -> None
     pytest.importorskip("pyarrow")
     table = m.table("rows")
     table.validate(full=True)
-    names = {c.name for c in schemas.columns(body) if c.slot is None or c.slot.type != "Void"}
-    assert set(table.column_names) == names
-    for column in schemas.columns(body):
-        if column.name not in names:
-            continue
-        got = table.column(column.name).to_pylist()
+    columns = dict(schemas.table_columns(body))
+    assert set(table.column_names) == columns.keys()
+    for name, column in columns.items():
+        got = table.column(name).to_pylist()
         for value, row in zip(got, rows, strict=True):
             want = schemas.expected(row, column, None)
-            assert (value is None and want is None) or same(value, want), column.name
+            assert (value is None and want is None) or same(value, want), name
 
 
 @common

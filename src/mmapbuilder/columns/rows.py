@@ -230,7 +230,7 @@ def _stage(
         None if fields is None else tuple(fields),
         -1 if length is None else length,
         extra == "ignore",
-        missing == "error",
+        int(missing == "error"),
         attribute_names,
     )
 
@@ -242,6 +242,11 @@ def attribute_names(kind: Any) -> tuple[str, ...] | None:
 
         return tuple(field.name for field in fields(kind))
     return field_names(kind)
+
+
+def put_stage(memory: GrowingMemory, stage: Any, found: Found) -> None:
+    """Put a stage into the message, at a list that was found."""
+    _put(memory, stage, stage.what, found)
 
 
 def _put(memory: GrowingMemory, stage: Any, what: int, found: Found) -> None:

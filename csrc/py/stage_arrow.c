@@ -1,0 +1,408 @@
+/* stage_arrow.c - columns of the Arrow PyCapsule interface into a stage. */
+
+#include "arrow_in.h"
+#include "plan_type.h"
+#include "stage_type.h"
+
+#include <string.h>
+
+/* One column, or a table of several, that was taken over from its capsules. */
+typedef struct {
+    mmb_arrow_schema schema;
+    mmb_arrow_array *arrays; /* owned, and so is what they hold */
+    uint32_t count;
+    bool is_table; /* columns are the children */
+} input;
+
+/* A column in parts: which input, and which child of its arrays. */
+typedef struct {
+    mmb_arrow_schema schema; /* a copy of the input's with a name; nothing in it is owned */
+    const input *from;
+    int64_t child; /* -1: the arrays themselves */
+    uint32_t part; /* the present one */
+    uint64_t done; /* rows of it that were staged */
+} column;
+
+typedef struct {
+    input *inputs;
+    column *columns;
+    Py_ssize_t input_count;
+    uint32_t column_count;
+    uint64_t rows;
+} source;
+
+/* ---- taking over ---------------------------------------------------------------------------- */
+
+static bool add_array(input *in, mmb_arrow_array *array)
+{
+    mmb_arrow_array *grown = PyMem_Realloc(in->arrays, (in->count + 1u) * sizeof *grown);
+    if (grown == NULL) {
+        array->release(array);
+        PyErr_NoMemory();
+        return false;
+    }
+    in->arrays = grown;
+    in->arrays[in->count++] = *array; /* moved, as the interface allows */
+    return true;
+}
+
+static bool take_stream(PyObject *capsule, input *in)
+{
+    mmb_arrow_stream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
+    if (stream == NULL) {
+        return false;
+    }
+    if (stream->release == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the stream of Arrow is used up");
+        return false;
+    }
+    int error = stream->get_schema(stream, &in->schema);
+    while (error == 0) {
+        mmb_arrow_array array = {0};
+        error = stream->get_next(stream, &array);
+        if (error != 0 || array.release == NULL) {
+            break;
+        }
+        if (!add_array(in, &array)) {
+            return false;
+        }
+    }
+    if (error != 0 && !PyErr_Occurred()) {
+        const char *text = stream->get_last_error(stream);
+        PyErr_Format(PyExc_OSError, "the stream of Arrow failed: %s", text != NULL ? text : "?");
+    }
+    return error == 0;
+}
+
+static bool take_pair(PyObject *pair, input *in)
+{
+    PyObject *first, *second;
+    if (!PyArg_ParseTuple(pair, "OO:__arrow_c_array__", &first, &second)) {
+        return false;
+    }
+    mmb_arrow_schema *schema = PyCapsule_GetPointer(first, "arrow_schema");
+    mmb_arrow_array *array = PyCapsule_GetPointer(second, "arrow_array");
+    if (schema == NULL || array == NULL) {
+        return false;
+    }
+    if (schema->release == NULL || array->release == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the array of Arrow is used up");
+        return false;
+    }
+    in->schema = *schema;
+    schema->release = NULL;
+    mmb_arrow_array moved = *array;
+    array->release = NULL;
+    return add_array(in, &moved);
+}
+
+static void let_go(source *s)
+{
+    for (Py_ssize_t i = 0; s->inputs != NULL && i < s->input_count; i++) {
+        input *in = &s->inputs[i];
+        for (uint32_t k = 0; k < in->count; k++) {
+            in->arrays[k].release(&in->arrays[k]);
+        }
+        PyMem_Free(in->arrays);
+        if (in->schema.release != NULL) {
+            in->schema.release(&in->schema);
+        }
+    }
+    PyMem_Free(s->inputs);
+    PyMem_Free(s->columns);
+}
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+static bool damaged(const char *what)
+{
+    PyErr_Format(PyExc_ValueError, "the table of Arrow is damaged: %s", what);
+    return false;
+}
+
+static bool row_is_null(const mmb_arrow_array *batch)
+{
+    const unsigned char *valid =
+        batch->n_buffers > 0 && batch->buffers != NULL ? batch->buffers[0] : NULL;
+    for (int64_t i = batch->offset; valid != NULL && i < batch->offset + batch->length; i++) {
+        if ((valid[i / 8] >> (i % 8) & 1) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Check the batches of a table, as far as its columns are to be found. */
+static bool check_table(const input *in)
+{
+    const mmb_arrow_schema *schema = &in->schema;
+    if (schema->format == NULL || strcmp(schema->format, "+s") != 0) {
+        PyErr_SetString(PyExc_TypeError, "a table of Arrow, or an array of structs, is required");
+        return false;
+    }
+    for (int64_t i = 0; i < schema->n_children; i++) {
+        if (schema->children == NULL || schema->children[i] == NULL) {
+            return damaged("a column has no schema");
+        }
+    }
+    for (uint32_t i = 0; i < in->count; i++) {
+        const mmb_arrow_array *batch = &in->arrays[i];
+        if (batch->n_children != schema->n_children || batch->length < 0 || batch->offset < 0 ||
+            batch->length > INT64_MAX / 2 || batch->offset > INT64_MAX / 2) {
+            return damaged("a batch has other columns than its schema");
+        }
+        for (int64_t k = 0; k < batch->n_children; k++) {
+            if (batch->children == NULL || batch->children[k] == NULL) {
+                return damaged("a column is missing");
+            }
+        }
+        if (row_is_null(batch)) {
+            PyErr_SetString(PyExc_TypeError, "a row is missing: structs in a list cannot be null");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool count_rows(const input *in, uint64_t *rows)
+{
+    *rows = 0;
+    for (uint32_t i = 0; i < in->count; i++) {
+        if (in->arrays[i].length < 0 || in->arrays[i].length > INT64_MAX / 2) {
+            return damaged("a length is negative");
+        }
+        *rows += (uint64_t)in->arrays[i].length;
+    }
+    return true;
+}
+
+static bool add_columns(source *s, const input *in, const char *name)
+{
+    int64_t count = in->is_table ? in->schema.n_children : 1;
+    column *grown =
+        PyMem_Realloc(s->columns, ((size_t)s->column_count + (size_t)count + 1) * sizeof *grown);
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    s->columns = grown;
+    for (int64_t i = 0; i < count; i++) {
+        column *c = &s->columns[s->column_count++];
+        *c = (column){.from = in, .child = in->is_table ? i : -1};
+        c->schema = in->is_table ? *in->schema.children[i] : in->schema;
+        if (name != NULL) {
+            c->schema.name = name;
+        }
+    }
+    return true;
+}
+
+/* One item: (name or None for a table, capsule or pair of them). */
+static bool take(source *s, PyObject *item, input *in)
+{
+    const char *name;
+    PyObject *given;
+    uint64_t rows;
+    if (!PyArg_ParseTuple(item, "zO:column", &name, &given)) {
+        return false;
+    }
+    if (!(PyTuple_Check(given) ? take_pair(given, in) : take_stream(given, in))) {
+        return false;
+    }
+    in->is_table = name == NULL;
+    if ((in->is_table && !check_table(in)) || !count_rows(in, &rows)) {
+        return false;
+    }
+    if (in != s->inputs && rows != s->rows) {
+        PyErr_Format(PyExc_ValueError, "column '%s' has %llu values, others have %llu",
+                     name != NULL ? name : "", (unsigned long long)rows,
+                     (unsigned long long)s->rows);
+        return false;
+    }
+    s->rows = rows;
+    return add_columns(s, in, name);
+}
+
+static bool take_all(source *s, PyObject *list)
+{
+    Py_ssize_t count = PyList_Size(list);
+    s->inputs = PyMem_Calloc((size_t)count + 1, sizeof *s->inputs);
+    if (s->inputs == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        s->input_count++;
+        if (!take(s, PyList_GetItem(list, i), &s->inputs[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- staging ----------------------------------------------------------------------------------
+ */
+
+static bool raise_fault(mmbpy_state *state, const mmb_fault *fault)
+{
+    PyObject *kind = fault->kind == MMB_FAULT_TYPE       ? PyExc_TypeError
+                     : fault->kind == MMB_FAULT_OVERFLOW ? PyExc_OverflowError
+                     : fault->kind == MMB_FAULT_NAME     ? PyExc_KeyError
+                     : fault->kind == MMB_FAULT_CAPACITY ? state->capacity_error
+                                                         : PyExc_ValueError;
+    if (fault->kind == MMB_FAULT_MEMORY) {
+        PyErr_NoMemory();
+    } else if (fault->has_row) {
+        PyErr_Format(kind, "column '%s', row %llu: %s", fault->column,
+                     (unsigned long long)fault->row, fault->text);
+    } else {
+        PyErr_Format(kind, "column '%s': %s", fault->column, fault->text);
+    }
+    return false;
+}
+
+/* Where the column goes on, and for how many rows that part does. */
+static mmb_arrow_part part_of(column *c, uint64_t *left)
+{
+    const input *in = c->from;
+    while (c->part < in->count && c->done == (uint64_t)in->arrays[c->part].length) {
+        c->part++;
+        c->done = 0;
+    }
+    const mmb_arrow_array *array = &in->arrays[c->part];
+    *left = (uint64_t)array->length - c->done;
+    if (c->child < 0) {
+        return (mmb_arrow_part){array, c->done};
+    }
+    return (mmb_arrow_part){array->children[c->child], (uint64_t)array->offset + c->done};
+}
+
+static bool stage_ranges(source *s, const mmb_plan *plan, const mmb_binding *binding,
+                         mmb_stage *stage, mmb_arrow_part *parts, mmb_fault *fault)
+{
+    int error = mmb_stage_expect(stage, s->rows);
+    if (error != 0) {
+        *fault = (mmb_fault){.kind = error == MMB_ECAPACITY ? MMB_FAULT_CAPACITY : MMB_FAULT_MEMORY,
+                             .text = "more rows than a list can hold"};
+        return false;
+    }
+    for (uint64_t done = 0; done < s->rows;) {
+        uint64_t range = s->rows - done;
+        for (uint32_t i = 0; i < s->column_count; i++) {
+            uint64_t left;
+            parts[i] = part_of(&s->columns[i], &left);
+            range = left < range ? left : range;
+        }
+        if (!mmb_stage_arrow_rows(stage, plan, binding, parts, range, fault)) {
+            return false;
+        }
+        for (uint32_t i = 0; i < s->column_count; i++) {
+            s->columns[i].done += range;
+        }
+        done += range;
+    }
+    if (!mmb_stage_mask_columns(stage, plan, binding)) {
+        fault->kind = MMB_FAULT_MEMORY;
+        return false;
+    }
+    return true;
+}
+
+static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record, source *s,
+                       mmb_stage *stage)
+{
+    const mmb_plan_struct *type = &plan->structs[record];
+    const mmb_arrow_schema **schemas = PyMem_Calloc((size_t)s->column_count + 1, sizeof *schemas);
+    mmb_arrow_part *parts = PyMem_Calloc((size_t)s->column_count + 1, sizeof *parts);
+    mmb_fault fault = {0};
+    bool good = schemas != NULL && parts != NULL;
+    mmb_stage_start(stage, type->data_words, type->pointer_words);
+    if (!good) {
+        PyErr_NoMemory();
+    }
+    for (uint32_t i = 0; good && i < s->column_count; i++) {
+        schemas[i] = &s->columns[i].schema;
+    }
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        mmb_binding *binding = mmb_bind_columns(plan, record, schemas, s->column_count, &fault);
+        good = binding != NULL && stage_ranges(s, plan, binding, stage, parts, &fault);
+        mmb_binding_free(binding);
+        Py_END_ALLOW_THREADS
+        good = good || raise_fault(state, &fault);
+    }
+    PyMem_Free(schemas);
+    PyMem_Free(parts);
+    return good;
+}
+
+static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t element, source *s,
+                       mmb_stage *stage)
+{
+    if (s->column_count != 1) {
+        PyErr_SetString(PyExc_ValueError, "a list takes one column");
+        return false;
+    }
+    const input *in = s->columns[0].from;
+    mmb_arrow_part *parts = PyMem_Calloc((size_t)in->count + 1, sizeof *parts);
+    uint64_t *lengths = PyMem_Calloc((size_t)in->count + 1, sizeof *lengths);
+    mmb_fault fault = {0};
+    uint64_t place = 0;
+    bool good = parts != NULL && lengths != NULL;
+    mmb_stage_start(stage, 0, 1);
+    if (!good || mmb_stage_add_row(stage, &place) != 0) {
+        PyErr_NoMemory();
+        good = false;
+    }
+    for (uint32_t i = 0; good && i < in->count; i++) {
+        parts[i] = (mmb_arrow_part){&in->arrays[i], 0};
+        lengths[i] = (uint64_t)in->arrays[i].length;
+    }
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &fault);
+        good = binding != NULL &&
+               mmb_stage_arrow_list(stage, plan, binding, place, parts, lengths, in->count, &fault);
+        mmb_binding_free(binding);
+        Py_END_ALLOW_THREADS
+        good = good || raise_fault(state, &fault);
+    }
+    PyMem_Free(parts);
+    PyMem_Free(lengths);
+    return good;
+}
+
+const char mmbpy_plan_stage_arrow_doc[] =
+    "stage_arrow($self, type, columns, /)\n--\n\n"
+    "Convert columns of Arrow into the elements of a list, whose type this is.\n\n"
+    "columns: a list of (name, capsule): an arrow_array_stream, or a tuple of an\n"
+    "arrow_schema and an arrow_array; the name is None for a table.";
+
+PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
+{
+    unsigned int type;
+    PyObject *list;
+    const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
+    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
+    source s = {0};
+    if (state == NULL || !PyArg_ParseTuple(args, "IO!:stage_arrow", &type, &PyList_Type, &list)) {
+        return NULL;
+    }
+    if (type >= plan->type_count || plan->types[type].kind != MMB_LIST) {
+        PyErr_SetString(PyExc_ValueError, "there is no such list");
+        return NULL;
+    }
+    uint32_t element = plan->types[type].target;
+    bool structs = plan->types[element].kind == MMB_STRUCT;
+    mmbpy_stage *self = mmbpy_stage_new(state, structs ? MMBPY_ROWS : MMBPY_POINTER);
+    bool good = self != NULL && take_all(&s, list);
+    if (good) {
+        good = structs ? stage_rows(state, plan, plan->types[element].target, &s, &self->stage)
+                       : stage_list(state, plan, element, &s, &self->stage);
+    }
+    let_go(&s);
+    if (!good) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}

@@ -1,0 +1,288 @@
+/* arrow_values.c - checks of arrays, and single values out of them. See arrow_values.h. */
+#include "arrow_values.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static int64_t buffers_of(mmb_in_layout layout)
+{
+    switch (layout) {
+    case MMB_IN_NULL:
+        return 0;
+    case MMB_IN_STRUCT:
+    case MMB_IN_FIXED_LIST:
+        return 1;
+    case MMB_IN_BYTES:
+    case MMB_IN_VIEWS:
+    case MMB_IN_LIST_VIEW:
+        return 3;
+    default:
+        return 2;
+    }
+}
+
+static bool damaged(mmb_fault *fault, const mmb_binding *b, const char *what)
+{
+    return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "the Arrow array is damaged: %s", what);
+}
+
+static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64_t count,
+                          mmb_fault *fault)
+{
+    int64_t wanted = buffers_of(b->layout);
+    bool good = b->layout == MMB_IN_VIEWS ? a->n_buffers >= wanted : a->n_buffers == wanted;
+    if (b->layout == MMB_IN_NULL) {
+        return true;
+    }
+    if (!good || a->buffers == NULL) {
+        return damaged(fault, b, "it has another number of buffers than its type");
+    }
+    /* The bytes of strings can be missing if all are empty: whoever takes some looks. */
+    if (count != 0 && wanted > 1 && a->buffers[1] == NULL && b->width != 0) {
+        return damaged(fault, b, "a buffer is missing");
+    }
+    return count == 0 || b->layout != MMB_IN_LIST_VIEW || a->buffers[2] != NULL ||
+           damaged(fault, b, "a buffer is missing");
+}
+
+static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_fault *fault)
+{
+    for (int64_t i = 0; i < a->n_children; i++) {
+        if (a->children == NULL || a->children[i] == NULL) {
+            return damaged(fault, b, "a child is missing");
+        }
+    }
+    for (uint32_t i = 0; i < b->child_count; i++) {
+        const mmb_binding *child = &b->children[i];
+        bool is_list = b->layout != MMB_IN_STRUCT;
+        uint64_t needed = (uint64_t)a->offset + (uint64_t)a->length;
+        if (child->is_inline) { /* its columns are beside it */
+            mmb_binding group = *child;
+            group.layout = MMB_IN_STRUCT;
+            if (!check_children(&group, a, fault)) {
+                return false;
+            }
+            continue;
+        }
+        uint32_t number = is_list ? 0 : child->arrow;
+        if (number >= a->n_children) {
+            return damaged(fault, child, "a child is missing");
+        }
+        const mmb_arrow_array *inner = a->children[number];
+        if (b->layout == MMB_IN_FIXED_LIST) {
+            needed =
+                b->width != 0 && needed > UINT64_MAX / b->width ? UINT64_MAX : needed * b->width;
+        } else if (is_list) {
+            needed = inner->length < 0 ? 0 : (uint64_t)inner->length;
+        }
+        if (!mmb__check_array(child, inner, 0, needed, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+                      uint64_t count, mmb_fault *fault)
+{
+    if (a->release == NULL) {
+        return damaged(fault, b, "it was released");
+    }
+    if (a->length < 0 || a->offset < 0 || start > (uint64_t)a->length ||
+        count > (uint64_t)a->length - start || a->offset > INT64_MAX / 2 ||
+        a->length > INT64_MAX / 2) {
+        return damaged(fault, b, "it is shorter than what it belongs to");
+    }
+    if (b->is_nullable_group) { /* the array is that of the value */
+        return mmb__check_array(&b->children[0], a, start, count, fault);
+    }
+    if (!check_buffers(b, a, (uint64_t)a->offset + (uint64_t)a->length, fault)) {
+        return false;
+    }
+    if (b->has_dictionary) {
+        const mmb_arrow_array *inner = a->dictionary;
+        if (inner == NULL) {
+            return damaged(fault, b, "its dictionary is missing");
+        }
+        return mmb__check_array(b->dictionary, inner, 0,
+                                inner->length < 0 ? 0 : (uint64_t)inner->length, fault);
+    }
+    return b->layout < MMB_IN_LIST || b->layout == MMB_IN_NULL || check_children(b, a, fault);
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+static const unsigned char *at(const mmb_binding *b, const mmb_arrow_array *a, unsigned buffer,
+                               uint64_t index)
+{
+    return (const unsigned char *)a->buffers[buffer] + ((uint64_t)a->offset + index) * b->width;
+}
+
+int64_t mmb__signed_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
+{
+    const unsigned char *from = at(b, a, 1, index);
+    int8_t n8;
+    int16_t n16;
+    int32_t n32;
+    int64_t n64;
+    switch (b->width) {
+    case 1:
+        memcpy(&n8, from, 1);
+        return n8;
+    case 2:
+        memcpy(&n16, from, 2);
+        return n16;
+    case 4:
+        memcpy(&n32, from, 4);
+        return n32;
+    default:
+        memcpy(&n64, from, 8);
+        return n64;
+    }
+}
+
+uint64_t mmb__unsigned_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
+{
+    uint64_t value = (uint64_t)mmb__signed_at(b, a, index);
+    return b->width == 8 ? value : value & ((1ull << (8 * b->width)) - 1);
+}
+
+static double half(uint16_t bits)
+{
+    int exponent = bits >> 10 & 31;
+    int fraction = bits & 1023;
+    double size = exponent == 31  ? (fraction != 0 ? (double)NAN : (double)INFINITY)
+                  : exponent == 0 ? ldexp(fraction, -24)
+                                  : ldexp(fraction + 1024, exponent - 25);
+    return (bits >> 15) != 0 ? -size : size;
+}
+
+double mmb__float_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
+{
+    const unsigned char *from = at(b, a, 1, index);
+    uint16_t n16;
+    float n32;
+    double n64;
+    switch (b->width) {
+    case 2:
+        memcpy(&n16, from, 2);
+        return half(n16);
+    case 4:
+        memcpy(&n32, from, 4);
+        return (double)n32;
+    default:
+        memcpy(&n64, from, 8);
+        return n64;
+    }
+}
+
+bool mmb__look_up(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
+                  mmb_fault *fault)
+{
+    const mmb_arrow_array *names = (*a)->dictionary;
+    int64_t number = mmb__signed_at(*b, *a, *index);
+    if ((*b)->layout == MMB_IN_UNSIGNED) {
+        uint64_t wide = mmb__unsigned_at(*b, *a, *index);
+        number = wide > INT64_MAX ? -1 : (int64_t)wide;
+    }
+    if (number < 0 || number >= names->length) {
+        return damaged(fault, *b, "a number is not in its dictionary");
+    }
+    *b = (*b)->dictionary;
+    *a = names;
+    *index = (uint64_t)number;
+    return true;
+}
+
+/* ---- bytes and lists --------------------------------------------------------------------------
+ */
+
+static int64_t offset_at(const mmb_binding *b, const mmb_arrow_array *a, unsigned buffer,
+                         uint64_t index)
+{
+    const unsigned char *from = at(b, a, buffer, index);
+    int32_t narrow;
+    int64_t wide;
+    if (b->width == 4) {
+        memcpy(&narrow, from, 4);
+        return narrow;
+    }
+    memcpy(&wide, from, 8);
+    return wide;
+}
+
+static bool view_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
+                    const unsigned char **start, uint64_t *length, mmb_fault *fault)
+{
+    const unsigned char *view =
+        (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + index) * 16;
+    int32_t size, number, offset;
+    int64_t whole;
+    if (a->buffers[1] == NULL) {
+        return damaged(fault, b, "a buffer is missing");
+    }
+    memcpy(&size, view, 4);
+    memcpy(&number, view + 8, 4);
+    memcpy(&offset, view + 12, 4);
+    *length = (uint64_t)size;
+    *start = view + 4;
+    if (size >= 0 && size <= 12) {
+        return true;
+    }
+    const unsigned char *sizes = a->buffers[a->n_buffers - 1];
+    if (size < 0 || number < 0 || number >= a->n_buffers - 3 || offset < 0 || sizes == NULL ||
+        a->buffers[2 + number] == NULL) {
+        return damaged(fault, b, "a view leads nowhere");
+    }
+    memcpy(&whole, sizes + (size_t)number * 8, 8);
+    if (whole < offset || whole - offset < size) {
+        return damaged(fault, b, "a view reaches beyond its buffer");
+    }
+    *start = (const unsigned char *)a->buffers[2 + number] + offset;
+    return true;
+}
+
+bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
+                   const unsigned char **start, uint64_t *length, mmb_fault *fault)
+{
+    if (b->layout == MMB_IN_VIEWS) {
+        return view_at(b, a, index, start, length, fault);
+    }
+    if (b->layout == MMB_IN_FIXED_BYTES) {
+        *start = at(b, a, 1, index);
+        *length = b->width;
+        return true;
+    }
+    int64_t from = offset_at(b, a, 1, index), end = offset_at(b, a, 1, index + 1);
+    if (from < 0 || end < from || (end != from && a->buffers[2] == NULL)) {
+        return damaged(fault, b, "the offsets of the strings are out of order");
+    }
+    *start = (const unsigned char *)(a->buffers[2] != NULL ? a->buffers[2] : "") + from;
+    *length = (uint64_t)(end - from);
+    return true;
+}
+
+bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index, uint64_t *from,
+                  uint64_t *count, mmb_fault *fault)
+{
+    int64_t length = a->children[0]->length;
+    int64_t start, size;
+    if (b->layout == MMB_IN_FIXED_LIST) {
+        start = (int64_t)(((uint64_t)a->offset + index) * b->width);
+        size = b->width;
+    } else {
+        start = offset_at(b, a, 1, index);
+        size = b->layout == MMB_IN_LIST ? offset_at(b, a, 1, index + 1) : offset_at(b, a, 2, index);
+        if (b->layout == MMB_IN_LIST) {
+            size = start < 0 || size < start ? -1 : size - start;
+        }
+    }
+    if (start < 0 || size < 0 || start > length || size > length - start) {
+        return damaged(fault, b, "the offsets of the lists are out of order or out of bounds");
+    }
+    *from = (uint64_t)start;
+    *count = (uint64_t)size;
+    return true;
+}
