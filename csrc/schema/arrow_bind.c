@@ -1,5 +1,5 @@
 /* arrow_bind.c - columns of Arrow and fields of a schema, brought together by their names. */
-#include "binding.h"
+#include "arrow_bind.h"
 
 #include <stdarg.h>
 #include <stdio.h>

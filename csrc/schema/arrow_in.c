@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "arrow_values.h"
-#include "binding.h"
 #include "utf8.h"
 
 enum { BATCH = 128 };

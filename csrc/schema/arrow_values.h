@@ -2,7 +2,7 @@
 #ifndef MMB_ARROW_VALUES_H
 #define MMB_ARROW_VALUES_H
 
-#include "binding.h"
+#include "arrow_bind.h"
 
 /* Check that an array, and all arrays in it, have the buffers and lengths that `count`
  * values from `start` on take, as far as Arrow tells. */

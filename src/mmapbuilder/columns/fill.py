@@ -38,7 +38,7 @@ def fill(
         return False
     if rest:
         named, data = {".".join(rest): data}, None
-    kind, element = plan.types[found.type]  # noqa: RUF059
+    element = plan.types[found.type].target
     if plan.types[element].kind != "struct":
         return not named and data is not None and _fill_list(plan, memory, found, data)
     columns = _columns(data, named)

@@ -1,8 +1,37 @@
-/* binding.h - what a binding consists of. Private to arrow_in.c and arrow_bind.c. */
-#ifndef MMB_BINDING_H
-#define MMB_BINDING_H
+/* arrow_bind.h - which column of Arrow is for which field of a schema.
+ *
+ * A *binding* says which field of a struct a column of Arrow is for, and how its values are
+ * read. It is made once for the schemas of the arrays; making it refuses types that do not
+ * fit. Afterwards it is constant, and any thread may use it.
+ *
+ * No function here may be called from a signal handler.
+ */
+#ifndef MMB_ARROW_BIND_H
+#define MMB_ARROW_BIND_H
 
-#include "arrow_in.h"
+#include "arrow.h"
+#include "plan.h"
+
+/* What is wrong, as texts of Python's exceptions are made of it. */
+typedef enum {
+    MMB_FAULT_NONE,
+    MMB_FAULT_TYPE,
+    MMB_FAULT_VALUE,
+    MMB_FAULT_OVERFLOW,
+    MMB_FAULT_NAME,     /* there is no such field */
+    MMB_FAULT_CAPACITY, /* more than a segment holds */
+    MMB_FAULT_MEMORY,
+} mmb_fault_kind;
+
+typedef struct {
+    mmb_fault_kind kind;
+    bool has_row;
+    uint64_t row;
+    char column[128]; /* dotted; cut if it is longer */
+    char text[160];
+} mmb_fault;
+
+typedef struct mmb_binding mmb_binding;
 
 /* How the values of an array lie. */
 typedef enum {
@@ -39,6 +68,18 @@ struct mmb_binding {
     bool has_union;          /* a child is a member of the union, or its tag */
 };
 
+/* Bind columns of these schemas to the fields of a struct. Names may be dotted, for fields
+ * of groups. NULL with the fault set. */
+mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,
+                              const mmb_arrow_schema *const *schemas, uint32_t count,
+                              mmb_fault *fault);
+
+/* Bind one array to a list of `element`s, as which its values are staged. */
+mmb_binding *mmb_bind_elements(const mmb_plan *plan, uint32_t element,
+                               const mmb_arrow_schema *schema, mmb_fault *fault);
+void mmb_binding_free(mmb_binding *binding);
+
+/* Set the fault: what is wrong with a column. Always false. */
 bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *binding,
                     const char *format, ...);
 
