@@ -36,8 +36,8 @@ static void write_record(const mmb__file *file)
     uint64_t written = MMB__NOTHING_LOST, eof = 0;
     while (place != MMB__NOTHING_LOST) {
         uint64_t least = atomic_load(&file->shared->lost_from);
-        if (least == written || mmb__our_file(file, &eof) != 0) {
-            return;
+        if (least == written || mmb__our_file(file, &eof) != 0 || eof < place + 8) {
+            return; /* a file that somebody has truncated is not made longer */
         }
         unsigned char record[8];
         store_little_endian(record, atomic_load(&file->shared->loss_kept) |

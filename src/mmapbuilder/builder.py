@@ -87,6 +87,8 @@ class Builder(_core.Map, Endings):
         atomic: bool = False,
         durable: bool = False,
     ) -> None:
+        if self._mode is not None:
+            raise RuntimeError("the builder has been opened before")
         output = Output.open(file, mode, atomic=atomic, holder=self)
         try:
             super().__init__(
