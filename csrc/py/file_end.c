@@ -418,11 +418,17 @@ PyObject *mmbpy_file_remove(PyObject *object, PyObject *Py_UNUSED(unused))
     return end_with(self, error);
 }
 
-/* Remove what was made, if it was locked: without the lock it may be in use already, somebody
- * was quick to find it. */
+/* Whether the file is in use by others: somebody was quick to find and lock it. */
+static bool is_locked_by_others(const mmbpy_file *self)
+{
+    int fd = atomic_load(&self->fd);
+    return !self->locked && fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+/* Remove what was made. */
 static void unmake(mmbpy_file *self)
 {
-    if (!self->locked) {
+    if (self->origin == MMBPY_FOUND || !mmbpy_file_is_owner(self) || is_locked_by_others(self)) {
         return;
     }
     if (self->origin == MMBPY_TEMPORARY) {

@@ -546,6 +546,8 @@ class MessageBuilder(Endings):
                 # A map that is sealed was finished before an interruption; it says how.
                 used = None if core._sealed else self._used_words(segments)
                 return segments.finish(used, self._durable)
+            except MemoryError:
+                raise  # there may be some the next time
             except Exception as error:
                 self._failure = error.with_traceback(None)  # its frames would keep the memory
         core._finish(force=True, cut=False)

@@ -68,14 +68,7 @@ def _make(output: "Output", name: str, mode: int) -> bool:
     except FileNotFoundError as error:  # the directory: that is in the name as given
         error.filename = output.name
         raise
-    try:
-        in_the_way = output.lock()
-    except OSError:
-        # There are no locks here, so nobody else has it in use either.
-        if output.is_at(name, False):
-            os.unlink(name)
-        raise
-    return in_the_way is None and output.is_at(name, False)
+    return output.lock() is None and output.is_at(name, False)
 
 
 def _remove_stale(output: "Output", name: str) -> bool:

@@ -1,0 +1,164 @@
+"""KeyboardInterrupt and MemoryError between any two bytecodes of a builder's life.
+
+Nothing is left behind: no descriptor, lock, temporary file or map. A close that was
+interrupted can be called again, and then does what the first one was to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.apart import python
+
+HARNESS = """
+    import os, sys, gc, warnings
+    import mmapbuilder
+    from mmapbuilder import Builder, MessageBuilder, verify
+    warnings.simplefilter("ignore")             # a builder that is dropped warns
+    path, kind, scenario, error = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4]
+    error = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}[error]
+    package = os.path.dirname(mmapbuilder.__file__)
+    folder = os.path.dirname(path)
+    options = {}
+    if "atomic" in scenario:
+        options["atomic"] = True
+    if "durable" in scenario:
+        options["durable"] = True
+    end = "discard" if "discard" in scenario else "close"
+    there = "there" in scenario
+    old = b"old content"
+
+    class Tracer:
+        # Raises before the bytecode `number` of those that the package runs.
+        def __init__(self, number):
+            self.left = number
+
+        def __call__(self, frame, event, argument):
+            if not frame.f_code.co_filename.startswith(package):
+                return None
+            frame.f_trace_opcodes = True
+            return self.step
+
+        def step(self, frame, event, argument):
+            if event == "opcode":
+                self.left -= 1
+                if self.left == 0:
+                    raise error
+            return self.step
+
+    def fill(b):
+        if kind == "Builder":
+            b.write(b"new content")
+            memoryview(b)[11:16] = b" more"
+        elif kind == "by hand":
+            segment = b.allocate_segment(1)
+            segment[0:8] = (1 | 2 << 32 | 8 << 35).to_bytes(8, "little")
+            segment[8:16] = b"contents"
+        else:
+            b.init_root(BLOCKS.schema).label = "contents"
+
+    def check_content():
+        if kind == "Builder":
+            with open(path, "rb") as f:
+                assert f.read() == b"new content more"
+        else:
+            verify(path)
+
+    if kind == "pycapnp":
+        from support.readers import BLOCKS
+        with MessageBuilder(path) as b:         # what pycapnp does only once
+            b.init_root(BLOCKS.schema)
+    make = Builder if kind == "Builder" else MessageBuilder
+
+    def maps():
+        with open("/proc/self/maps") as f:
+            return sum(path in line or ".mmapbuilder" in line for line in f)
+
+    def fds():
+        return set(os.listdir("/proc/self/fd"))
+
+    def attempt(number):
+        '''Build, be interrupted, end it again; False if there was no interruption.'''
+        b, filled, interrupted = None, False, False
+        tracer = Tracer(number)
+        try:
+            sys.settrace(tracer)
+            b = make(path, **options)
+            fill(b)
+            filled = True
+            getattr(b, end)()
+        except error:
+            interrupted = True
+        finally:
+            sys.settrace(None)
+        finished = b is not None and filled
+        if finished:
+            getattr(b, end)()                   # completes it, or has nothing to do
+            assert b.closed
+        elif b is not None:
+            b.discard()
+        return interrupted, finished
+
+    for number in range(1, 1 << 20):
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        if there:
+            with open(path, "wb") as f:
+                f.write(old)
+        before = fds()
+        interrupted, finished = attempt(number)
+        where = f"bytecode {number}: "
+        assert fds() == before, where + f"{len(fds() - before)} descriptors"
+        assert maps() == 0, where + "a map"
+        names = os.listdir(folder)
+        assert names in ([], [os.path.basename(path)]), where + f"{names}"
+        if finished and end == "close":
+            check_content()
+        elif finished:
+            assert names == [] or options.get("atomic"), where + "discard"
+        if options.get("atomic") and there and not (finished and end == "close"):
+            with open(path, "rb") as f:
+                assert f.read() == old, where + "the target has changed"
+        with Builder(path) as again:            # there is no lock either
+            again.write(b"x")
+        if not interrupted:
+            break
+    print(number)
+"""
+
+SCENARIOS = [
+    "close",
+    "close there",
+    "close atomic",
+    "close atomic there",
+    "close atomic durable there",
+    "discard",
+    "discard there",
+    "discard atomic there",
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "scenario"),
+    [
+        (kind, scenario)
+        for kind in ("Builder", "by hand", "pycapnp")
+        for scenario in SCENARIOS
+        if kind != "pycapnp" or "discard" in scenario
+    ],
+)
+def test_interrupted_at_every_bytecode(tmp_path: Path, kind: str, scenario: str) -> None:
+    if kind == "pycapnp":
+        pytest.importorskip("capnp")
+    ended = python(HARNESS, tmp_path / "target", kind, scenario, "KeyboardInterrupt", timeout=300)
+    assert int(ended.ok().out) > 100
+
+
+@pytest.mark.parametrize("kind", ["Builder", "by hand"])
+def test_out_of_memory_at_every_bytecode(tmp_path: Path, kind: str) -> None:
+    ended = python(
+        HARNESS, tmp_path / "target", kind, "close atomic there", "MemoryError", timeout=300
+    )
+    assert int(ended.ok().out) > 100
