@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, open_message
+from support import apart
 from support.apart import python
 from support.missing import missing, tool
 
@@ -57,8 +58,6 @@ def test_another_process_keeps_what_it_has_mapped(target: Path) -> None:
         sys.stdin.readline()
         print(sum(m[:]))
     """
-    from support import apart
-
     reader = apart.start(code, target)
     assert reader.stdin is not None
     assert reader.stdout is not None
@@ -258,8 +257,8 @@ def test_a_file_that_is_a_mount_of_its_own(target: Path, kind: type) -> None:
     assert target.read_bytes() == b"covered"
 
 
-@pytest.mark.parametrize("mode", ["w", "r+"])
-def test_a_reader_under_a_lock(target: Path, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "atomic"), [("w", False), ("w", True), ("r+", False)])
+def test_a_reader_under_a_lock(target: Path, mode: str, atomic: bool) -> None:
     """It wants that nobody changes the file: one beside it is no change, one in place is."""
     target.write_bytes(OLD)
     with target.open("rb") as reader:
@@ -268,8 +267,10 @@ def test_a_reader_under_a_lock(target: Path, mode: str) -> None:
             with pytest.raises(BlockingIOError, match="shared lock"):
                 Builder(target, mode)
         else:
-            with Builder(target, mode) as b:
+            with Builder(target, mode, atomic=atomic) as b:
                 b.write(b"new")
+                with pytest.raises(BlockingIOError, match="this process"):
+                    Builder(target, mode, atomic=atomic)
                 assert reader.read() == OLD
         os.link(target, target.with_name("link"))
         with target.open("rb") as other:

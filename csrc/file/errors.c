@@ -11,6 +11,8 @@ const char *mmb_strerror(int error)
         return "file was truncated by someone else while it was being built";
     case MMB_ECAPACITY:
         return "capacity exceeded";
+    case MMB_EAPPENDS:
+        return "file was set to append (O_APPEND) while it was being built";
     case ESTALE:
         return "stored after the process that opened the file had closed it";
     default:
@@ -25,6 +27,8 @@ int mmb_errno(int error)
         return EIO;
     case MMB_ECAPACITY:
         return EFBIG;
+    case MMB_EAPPENDS:
+        return EINVAL;
     default:
         return error;
     }

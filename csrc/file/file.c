@@ -2,6 +2,7 @@
 #include "file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,12 @@ int mmb__our_file(const mmb__file *file, uint64_t *size)
     }
     *size = (uint64_t)now.st_size;
     return 0;
+}
+
+bool mmb__appends(const mmb__file *file)
+{
+    int flags = fcntl(file->fd, F_GETFL);
+    return flags >= 0 && (flags & O_APPEND) != 0;
 }
 
 int mmb__check(const mmb__file *file, uint64_t *size)

@@ -82,6 +82,10 @@ typedef struct {
  * file's by now; another errno where a failed file system does not say. Handler: yes. */
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
+/* True if writes go to the end of the file, wherever they should go: whoever shares the open
+ * file, as the program that gave us its descriptor does, can make it so. Handler: yes. */
+bool mmb__appends(const mmb__file *file);
+
 /* 0 if the file may grow: its fd our file still (EBADF), not poisoned, not sealed
  * (ESTALE), as long as it must be (MMB_ETRUNCATED). `*size` is EOF. Handler: yes. */
 int mmb__check(const mmb__file *file, uint64_t *size);

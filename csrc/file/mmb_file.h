@@ -16,6 +16,7 @@ extern "C" {
 /* What poisoned a map when the cause is not an errno of the system's own. */
 #define MMB_ETRUNCATED (-1) /* the file became shorter under us: someone else truncated it */
 #define MMB_ECAPACITY (-2)  /* more was asked for than the capacity holds */
+#define MMB_EAPPENDS (-3)   /* someone set O_APPEND: what was written may be in the wrong place */
 
 /* A loss record, as a file holds it: 8 bytes, little-endian. The lower MMB_LOSS_KEPT_BITS are
  * the caller's; the others tell the first offset from which on stores were lost, exactly below
@@ -35,7 +36,7 @@ int mmb_file_copy(int from, int to, uint64_t offset, uint64_t end);
 const char *mmb_strerror(int error);
 
 /* The errno that best stands for an error value: itself, EIO for
- * MMB_ETRUNCATED, EFBIG for MMB_ECAPACITY. Handler: yes. */
+ * MMB_ETRUNCATED, EFBIG for MMB_ECAPACITY, EINVAL for MMB_EAPPENDS. Handler: yes. */
 int mmb_errno(int error);
 
 #ifdef __cplusplus

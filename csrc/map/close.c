@@ -21,6 +21,8 @@ static void look_last(const mmb__file *file)
         error = MMB_ETRUNCATED;
     } else if (error == 0 && mmb__lacks_blocks(file)) {
         error = MMB_ETRUNCATED;
+    } else if (error == 0 && mmb__appends(file)) {
+        error = MMB_EAPPENDS;
     }
     if (error != 0 && error != EBADF) {
         mmb__poison(file, error);
