@@ -83,7 +83,7 @@ typedef struct {
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
 /* True if writes go to the end of the file, wherever they should go: whoever shares the open
- * file, as the program that gave us its descriptor does, can make it so. Handler: yes. */
+ * file, as the program that gave us its descriptor does, can make it so. Handler: no. */
 bool mmb__appends(const mmb__file *file);
 
 /* 0 if the file may grow: its fd our file still (EBADF), not poisoned, not sealed

@@ -28,7 +28,7 @@ const char mmbpy_finish_doc[] =
               "and the same is returned whenever it is asked again. What is raised instead\n"
               "leaves the map open: BufferError with live exports, unless force, which makes\n"
               "their memory a private snapshot. With cut=False the file keeps its length.\n"
-              "In a forked child the file is never touched.");
+              "In a forked child, which is always forced, the file is never touched.");
 
 PyObject *mmbpy_map_outcome(mmbpy_map *self)
 {
@@ -57,7 +57,8 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
         }
     }
     mmb_map *map = NULL;
-    int begun = mmbpy_map_begin_close(self, force != 0, &map);
+    bool owner = mmbpy_map_is_owner(self);
+    int begun = mmbpy_map_begin_close(self, force != 0 || !owner, &map);
     if (begun < 0) {
         return NULL;
     }
@@ -67,7 +68,6 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
     }
 
     int error = 0;
-    bool owner = mmbpy_map_is_owner(self);
     Py_BEGIN_ALLOW_THREADS
     mmb_map_seal(map);
     if (owner) {

@@ -152,8 +152,7 @@ class Builder(_core.Map, Endings):
         self._commit(size)
 
     def _end_content(self, end: "End", size: int | None = None) -> Exception | None:
-        force = end != "finish" or not self._is_owner()
-        return self._finish(size, force=force, cut=end != "drop")
+        return self._finish(size, force=end != "finish", cut=end != "drop")
 
     def discard(self) -> None:
         """Give the file up and close, whether or not views are alive.
