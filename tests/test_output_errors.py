@@ -232,6 +232,6 @@ def test_r_plus_copies_all_where_the_file_system_knows_of_no_late_stores(
                 b[0:5] = b"added"
             data = path.read_bytes()
             assert data[:5] == b"added"
-            assert (data[MIB : MIB + 6], data[3 * MIB :]) == (b"before", b"stored")
+            assert (data[MIB : MIB + 6], data[3 * MIB : 3 * MIB + 6]) == (b"before", b"stored")
     finally:
         subprocess.run([tool("umount", "mount"), "-l", str(point)], check=True)
