@@ -114,22 +114,22 @@ int mmb_map_make_hole(mmb_map *map, uint64_t offset, uint64_t length)
     return mmb__make_hole(&map->file, offset, length);
 }
 
-int mmb_map_flush(mmb_map *map, bool durable)
+static int push(const mmb_map *map, bool durable)
 {
     uint64_t eof = 0;
     int error = mmb__our_file(&map->file, &eof);
-    if (error != 0) {
-        return error;
-    }
-    uint64_t length = mmb__min(eof, map->file.limit);
     unsigned char *base = mmb__base(map);
-    if (length > 0 && base != NULL && msync(base, (size_t)length, MS_ASYNC) != 0) {
+    uint64_t length = mmb__min(eof, map->file.limit);
+    if (error == 0 && base != NULL && length > 0 && msync(base, (size_t)length, MS_ASYNC) != 0) {
         error = errno;
     }
-    if (error == 0 && durable) {
-        error = mmb__os_datasync(map->file.fd);
-    }
-    if (error != 0) {
+    return error == 0 && durable ? mmb__os_datasync(map->file.fd) : error;
+}
+
+int mmb_map_flush(mmb_map *map, bool durable)
+{
+    int error = push(map, durable);
+    if (error != 0 && error != EBADF) {
         /* The kernel tells of a failed write once, and forgets it. */
         mmb__poison(&map->file, error);
     }
