@@ -1,11 +1,12 @@
 /* file.c - what a file is found to be: ours, long enough, poisoned, without its blocks. */
 #include "file.h"
 
+#include "process.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 int mmb__our_file(const mmb__file *file, uint64_t *size)
 {
@@ -94,7 +95,7 @@ void mmb__poison(const mmb__file *file, int cause)
 
 bool mmb__is_owner(const mmb__file *file)
 {
-    return getpid() == file->owner;
+    return mmb__is_this_process(file->owner);
 }
 
 int mmb__truncate(const mmb__file *file, uint64_t size)

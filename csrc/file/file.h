@@ -46,7 +46,7 @@ typedef struct {
     dev_t dev;
     ino_t ino;
     mmb__traits traits; /* of the file system */
-    pid_t owner;
+    uint64_t owner;     /* mmb_this_process() of the one that opened the file */
     mmb__shared *shared;
 
     /* Taken away, and set to -1, by the thread that closes the map, when no handler is inside

@@ -31,6 +31,11 @@ uint64_t mmb_loss_offset(uint64_t record);
  * can be relied on. Handler: no. */
 int mmb_file_copy(int from, int to, uint64_t offset, uint64_t end);
 
+/* Which process this is: a forked child has another value than its parent, even where pid
+ * namespaces give both the same pid. The upper half alone tells the two apart. Never 0.
+ * Handler: no. */
+uint64_t mmb_this_process(void);
+
 /* Words for an error value, MMB_E values included; static or thread-local storage.
  * Handler: no. */
 const char *mmb_strerror(int error);

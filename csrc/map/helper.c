@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define CHUNK ((uint64_t)4 << 20)          /* populated at once */
 #define BEHIND ((uint64_t)64 << 20)        /* kept out of write-back: still being written */
@@ -17,7 +16,7 @@ struct mmb__helper {
     _Atomic bool stop;
     bool prefault;
     bool writeback;
-    pid_t process; /* where the thread lives */
+    uint64_t process; /* where the thread lives: mmb_this_process() */
 };
 
 static bool stopped(const mmb__helper *self)
@@ -90,7 +89,7 @@ int mmb__helper_start(mmb_map *map, bool prefault, bool writeback)
     }
     self->prefault = prefault;
     self->writeback = writeback;
-    self->process = getpid();
+    self->process = mmb_this_process();
     int error = mmb__os_event_new(&self->moved);
     if (error != 0) {
         free(self);
@@ -118,7 +117,7 @@ void mmb__helper_stop(mmb_map *map)
     if (self == NULL) {
         return;
     }
-    if (self->process == getpid()) {
+    if (self->process == mmb_this_process()) {
         atomic_store_explicit(&self->stop, true, memory_order_release);
         mmb__os_event_post(self->moved);
         pthread_join(self->thread, NULL);

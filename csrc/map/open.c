@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* More than any address space has; keeps sums of offsets far from overflow. */
 #define MOST_CAPACITY ((uint64_t)1 << 60)
@@ -145,7 +144,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     file->traits = *traits;
     file->dev = now->st_dev;
     file->ino = now->st_ino;
-    file->owner = getpid();
+    file->owner = mmb_this_process();
     atomic_store(&file->step_limit, file->max_growth);
     atomic_store(&file->eof_is_exact, true);
     atomic_store(&map->private_from, length);

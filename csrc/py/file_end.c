@@ -17,7 +17,7 @@
 
 bool mmbpy_file_is_owner(const mmbpy_file *self)
 {
-    return self->owner == (long)getpid();
+    return self->owner == mmb_this_process();
 }
 
 /* ---- descriptor and lock ------------------------------------------------------ */

@@ -295,7 +295,7 @@ static PyObject *file_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->name = Py_NewRef(name);
     self->mode = mode[0];
     self->atomic = atomic != 0;
-    self->owner = (long)getpid();
+    self->owner = mmb_this_process();
     return (PyObject *)self;
 }
 

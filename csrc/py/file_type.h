@@ -33,7 +33,7 @@ typedef struct mmbpy_file {
     PyObject *name; /* as the program gave it */
     char mode;      /* 'w', 'x' or 'r' */
     bool atomic;    /* a temporary name is kept until the end, not until the file is mapped */
-    long owner;     /* pid of the process that made the object */
+    uint64_t owner; /* mmb_this_process() of the one that made the object */
 
     /* Changed by one thread at a time: the one that opens the file, then the one that moved
      * `phase` to MMBPY_FILE_ENDING. */

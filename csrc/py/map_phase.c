@@ -12,7 +12,6 @@
 #include "state.h"
 
 #include <time.h>
-#include <unistd.h>
 
 static void pause_briefly(void)
 {
@@ -24,7 +23,7 @@ static void pause_briefly(void)
 
 bool mmbpy_map_is_owner(const mmbpy_map *self)
 {
-    return self->owner == (long)getpid();
+    return self->owner == mmb_this_process();
 }
 
 bool mmbpy_map_is_open(const mmbpy_map *self)
@@ -54,7 +53,7 @@ static int answered_phase(mmbpy_map *self)
 /* `busy` when no method of this process is at work. */
 static uint64_t busy_of_nobody(void)
 {
-    return (uint64_t)(uint32_t)getpid() << 32;
+    return mmb_this_process() >> 32 << 32;
 }
 
 /* True if `busy` counts methods of the process that this one was forked from. */

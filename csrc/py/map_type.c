@@ -8,7 +8,6 @@
 #include "state.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #define DEFAULT_MAX_GROWTH ((uint64_t)64 << 20)
 
@@ -163,7 +162,7 @@ static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "the map has been opened before");
         return -1;
     }
-    self->owner = (long)getpid();
+    self->owner = mmb_this_process();
     self->file = (mmbpy_file *)Py_NewRef(file);
     PyObject *old_name = self->name;
     self->name = Py_NewRef(mmbpy_file_name(self->file));

@@ -64,7 +64,7 @@ typedef struct {
      * exchange by whoever frees it, so that this happens once. */
     _Atomic(mmb_map *) map;
     uint64_t capacity; /* bytes; set once by __init__ */
-    long owner;        /* pid of the process that opened it; set once by __init__ */
+    uint64_t owner;    /* mmb_this_process() of the one that opened it; set once by __init__ */
 
     /* Segments of it are handed out as windows, which nobody counts: its memory
      * must live as long as the object. Set before the first one exists. */

@@ -481,6 +481,53 @@ static void what_threads_held_is_free_in_the_child(void)
     }
 }
 
+/* A child in a pid namespace of its own may have the pid of its parent, here 1. */
+static int the_owner_with_pid_1(void *unused)
+{
+    (void)unused;
+    CHECK_EQ(getpid(), 1);
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[3 * MIB] = 1;
+    uint64_t owner = mmb_this_process();
+    CHECK(unshare(CLONE_NEWPID) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_EQ(getpid(), 1);
+        CHECK(mmb_this_process() != owner && mmb_this_process() >> 32 != owner >> 32);
+        CHECK(!mmb_map_is_owner(map));
+        mmb_map_seal(map);
+        CHECK_EQ(mmb_map_cut(map, 5), EPERM);
+        mmb_map_free(map);
+        _exit(0);
+    }
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    CHECK(mmb_map_is_owner(map));
+    mmb_map_base(map)[5 * MIB] = 1; /* not sealed by the other */
+    close_map(map, 5 * MIB + 1);
+    CHECK_EQ(file_size(fd), 5 * MIB + 1);
+    close(fd);
+    return 0;
+}
+
+static int unshare_pids(void *unused)
+{
+    (void)unused;
+    if (unshare(CLONE_NEWPID) != 0) {
+        skip("pid namespaces need root");
+        return 0;
+    }
+    return run_child(the_owner_with_pid_1, NULL, SECONDS) == 0 ? 0 : 1;
+}
+
+static void a_pid_namespace_makes_no_owner(void)
+{
+    if (!is_emulated()) {
+        CHECK_EXITED(run_child(unshare_pids, NULL, SECONDS));
+    }
+}
+
 /* ---- forked while threads are at it -------------------------------------------------- */
 
 static _Atomic bool stop;
@@ -490,7 +537,10 @@ static void *grow_until_stopped(void *argument)
     mmb_map *map = argument;
     static _Atomic uint64_t next = 1;
     while (!atomic_load(&stop)) {
-        mmb_map_base(map)[atomic_fetch_add(&next, 1) * 64 * 1024 % (2 * GIB)] = 1;
+        /* Atomic, since they come by the same places again. */
+        uint64_t at = atomic_fetch_add(&next, 1) * 64 * 1024 % (2 * GIB);
+        atomic_store_explicit((_Atomic unsigned char *)(mmb_map_base(map) + at), 1,
+                              memory_order_relaxed);
     }
     return NULL;
 }
@@ -539,6 +589,7 @@ int main(void)
     RUN(children_killed_at_any_moment_hang_nobody);
     RUN(what_a_dead_process_held_is_taken_back);
     RUN(what_threads_held_is_free_in_the_child);
+    RUN(a_pid_namespace_makes_no_owner);
     RUN(a_fork_while_threads_grow_leaves_no_lock);
     return 0;
 }

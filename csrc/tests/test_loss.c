@@ -4,7 +4,7 @@
 
 #include "disk.h"
 
-enum { RECORD = 8, SECONDS = 60 };
+enum { RECORD = 8, SECONDS = 100, PAGE = 4096 };
 
 #define KEPT (((uint64_t)1 << MMB_LOSS_KEPT_BITS) - 3)
 
@@ -38,8 +38,144 @@ static void nothing_is_lost_at_first(void)
     close(fd);
 }
 
+/* ---- a full disk ---------------------------------------------------------------- */
+
+static unsigned char value_of(uint64_t at)
+{
+    return (unsigned char)(at / PAGE % 251 + 1);
+}
+
+/* Store page after page until the disk is full; the end of what was stored. */
+static uint64_t fill(mmb_map *map)
+{
+    uint64_t at = PAGE;
+    for (; mmb_map_poison(map) == 0; at += PAGE) {
+        CHECK(at < GIB);
+        mmb_map_base(map)[at] = value_of(at);
+    }
+    CHECK_EQ(mmb_map_poison(map), ENOSPC);
+    return at;
+}
+
+static unsigned char byte_of_file(int fd, uint64_t at)
+{
+    unsigned char byte = 0;
+    CHECK(pread(fd, &byte, 1, (off_t)at) >= 0);
+    return byte;
+}
+
+static int what_lies_below_the_loss_is_in_the_file(void *directory)
+{
+    int fd = make_file_in(directory, NULL);
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[0] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    uint64_t end = fill(map), lost = mmb_map_lost_from(map);
+    CHECK(lost >= PAGE && lost < end && lost % PAGE == 0);
+    CHECK_EQ(mmb_loss_offset(record_of(fd)), lost);
+    mmb_map_base(map)[100] = 99; /* below it stores still reach the file */
+    mmb_map_base(map)[end + 5 * MIB] = 98;
+    CHECK_EQ(byte_of_file(fd, 100), 99);
+    CHECK_EQ(byte_of_file(fd, end + 5 * MIB), 0);
+    mmb_map_base(map)[lost] = 97;
+    CHECK_EQ(byte_of_file(fd, lost) == 97, false);
+    CHECK_EQ(mmb_map_lost_from(map), lost);
+    for (int closed = 0; closed < 2; closed++) {
+        for (uint64_t at = PAGE; at < end; at += PAGE) {
+            CHECK_EQ(mmb_map_base(map)[at], at == lost ? 97 : value_of(at));
+            CHECK(at >= lost || byte_of_file(fd, at) == value_of(at));
+        }
+        CHECK_EQ(mmb_map_base(map)[end + 5 * MIB], 98);
+        CHECK_EQ(mmb_map_detach(map), 0);
+        mmb_map_base(map)[200] = 96; /* closed, nothing does */
+        CHECK_EQ(byte_of_file(fd, 200), 0);
+    }
+    mmb_map_free(map);
+    close(fd);
+    return 0;
+}
+
+/* The disk is full of another file; each store finds no room, and the least counts. */
+static int the_least_of_several_losses_counts(void *directory)
+{
+    int fd = make_file_in(directory, NULL), ballast = make_file_in(directory, NULL);
+    mmb_map *map = open_map(fd, GIB), *other = open_map(ballast, GIB);
+    mmb_map_base(map)[0] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    fill(other);
+    const uint64_t places[] = {500 * MIB, 700 * MIB, 300 * MIB + 5, 300 * MIB - 1, 600 * MIB};
+    const uint64_t least[] = {500 * MIB, 500 * MIB, 300 * MIB, 300 * MIB - PAGE, 300 * MIB - PAGE};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        mmb_map_base(map)[places[i]] = (unsigned char)(i + 1);
+        CHECK_EQ(mmb_map_lost_from(map), least[i]);
+        CHECK_EQ(mmb_loss_offset(record_of(fd)), least[i]);
+    }
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        CHECK_EQ(mmb_map_base(map)[places[i]], i + 1);
+    }
+    mmb_map_free(map);
+    mmb_map_free(other);
+    close(fd);
+    close(ballast);
+    return 0;
+}
+
+static int fill_and_stay(void *argument)
+{
+    mmb_map *map = argument;
+    fill(map);
+    return 0;
+}
+
+static int a_loss_of_a_child_is_known_to_the_parent(void *directory)
+{
+    int fd = make_file_in(directory, NULL);
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[0] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    CHECK_EXITED(run_child(fill_and_stay, map, SECONDS));
+    CHECK_EQ(mmb_map_poison(map), ENOSPC);
+    uint64_t lost = mmb_map_lost_from(map);
+    CHECK_EQ(mmb_loss_offset(record_of(fd)), lost);
+    for (uint64_t at = PAGE; at < lost; at += PAGE) {
+        CHECK_EQ(mmb_map_base(map)[at], value_of(at));
+    }
+    mmb_map_base(map)[lost - 1] = 5; /* in the file, as for the child */
+    CHECK_EQ(byte_of_file(fd, lost - 1), 5);
+    mmb_map_base(map)[900 * MIB] = 6; /* more than the child has lost */
+    CHECK_EQ(mmb_map_lost_from(map), lost);
+    mmb_map_free(map);
+    close(fd);
+    return 0;
+}
+
+static void on_disks(int (*work)(void *))
+{
+    on_disk(&disk_tmpfs, 20 * MIB, work, SECONDS);
+    on_disk(&disk_ext4, 20 * MIB, work, SECONDS);
+    on_disk(&disk_xfs, 20 * MIB, work, SECONDS);
+}
+
+static void below_a_loss_nothing_is_lost(void)
+{
+    on_disks(what_lies_below_the_loss_is_in_the_file);
+}
+
+static void several_losses(void)
+{
+    on_disks(the_least_of_several_losses_counts);
+}
+
+static void a_loss_of_a_child(void)
+{
+    on_disks(a_loss_of_a_child_is_known_to_the_parent);
+}
+
 int main(void)
 {
     RUN(nothing_is_lost_at_first);
+    RUN(below_a_loss_nothing_is_lost);
+    RUN(several_losses);
+    RUN(a_loss_of_a_child);
     return 0;
 }

@@ -1,0 +1,36 @@
+/* process.c - the pid, and the forks that lead to this process. */
+#include "process.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+/* Written by forked children only, before they have threads. */
+static _Atomic uint32_t forks;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void count_fork(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+static uint64_t this_process(void)
+{
+    return (uint64_t)atomic_load(&forks) << 32 | (uint32_t)getpid();
+}
+
+uint64_t mmb_this_process(void)
+{
+    pthread_once(&once, watch_forks);
+    return this_process();
+}
+
+bool mmb__is_this_process(uint64_t process)
+{
+    return process == this_process();
+}
