@@ -166,6 +166,61 @@ static void without_memory_for_a_copy_it_lives_too(void)
     CHECK_EXITED(run_child(poisoned_without_memory, NULL, 100));
 }
 
+/* Bytes that /proc/self/status tells under `name`. */
+static uint64_t status_of(const char *name)
+{
+    FILE *status = fopen("/proc/self/status", "r");
+    CHECK(status != NULL);
+    char line[200];
+    unsigned long long kib = 0;
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0) {
+            CHECK_EQ(sscanf(line + strlen(name), ": %llu kB", &kib), 1);
+        }
+    }
+    fclose(status);
+    return kib * KIB;
+}
+
+/* Whoever locks all memory to come in RAM does not mean the addresses that a map reserves. */
+static int locked_memory(void *unused)
+{
+    (void)unused;
+    if (mlockall(MCL_FUTURE) != 0) {
+        skip("locking memory needs root");
+        return 0;
+    }
+    uint64_t before = status_of("VmLck"), resident = status_of("VmRSS");
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 3 * MIB);
+    CHECK(status_of("VmLck") < before + 16 * MIB);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_map_cut(map, 3 * MIB), 0);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    CHECK(status_of("VmLck") < before + 16 * MIB);
+    mmb_map *other = open_map(temp_file(), GIB);
+    mmb_map_set_poison(other, ENOSPC);
+    mmb_map_base(other)[5 * MIB] = 1;
+    CHECK(status_of("VmLck") < before + 16 * MIB);
+    CHECK(status_of("VmRSS") < resident + 32 * MIB);
+    check_filled(map, 3 * MIB);
+    mmb_map_free(other);
+    mmb_map_free(map);
+    close(fd);
+    return 0;
+}
+
+static void reservations_are_not_locked_in_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    if (!is_emulated()) {
+        CHECK_EXITED(run_child(locked_memory, NULL, 100));
+    }
+#else
+    (void)locked_memory; /* their own memory is far too much to be locked */
+#endif
+}
+
 /* ---- threads ----------------------------------------------------------------------- */
 
 typedef struct {
@@ -288,6 +343,7 @@ int main(void)
 #else
     (void)without_memory_for_a_copy_it_lives_too;
 #endif
+    RUN(reservations_are_not_locked_in_memory);
     RUN(stores_during_detach_are_kept);
     RUN(stores_beyond_eof_during_detach_kill_nobody);
     if (!is_emulated()) { /* where nobody can say that a page is there already */

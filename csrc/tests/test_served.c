@@ -3,6 +3,7 @@
 #include "tempfile.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -129,10 +130,67 @@ static void a_small_signal_stack_is_enough(void)
 #endif
 }
 
+/* ---- a raise of the program's own ---------------------------------------------------- */
+
+/* A thread inherits the address of its creator's last fault, which the kernel tells with each
+ * signal that it raises. */
+static void *raise_when_told(void *argument)
+{
+    _Atomic bool *told = argument;
+    while (!atomic_load(told)) {
+        sched_yield();
+    }
+    raise(SIGBUS);
+    return NULL;
+}
+
+static int raise_after_faults_of_others(void *by_thread)
+{
+    mmb_map *map;
+    start(&map);
+    mmb_map_base(map)[64 * MIB] = 1; /* this is the address */
+    _Atomic bool told = false;
+    pthread_t thread;
+    int go[2];
+    CHECK(pipe(go) == 0);
+    pid_t pid = 0;
+    if (by_thread != NULL) {
+        CHECK_EQ(pthread_create(&thread, NULL, raise_when_told, &told), 0);
+    } else {
+        fflush(NULL);
+        pid = fork();
+        if (pid == 0) {
+            char byte;
+            CHECK_EQ(read(go[0], &byte, 1), 1);
+            raise(SIGBUS);
+            _exit(0);
+        }
+    }
+    for (uint64_t i = 2; i < 50; i++) {
+        mmb_map_base(map)[i * 64 * MIB] = 1;
+    }
+    atomic_store(&told, true);
+    CHECK_EQ(write(go[1], "g", 1), 1);
+    if (by_thread != NULL) {
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        return 0; /* which is not reached */
+    }
+    CHECK_KILLED(wait_for(pid, 20), SIGBUS);
+    return 0;
+}
+
+static void a_raise_is_not_taken_for_a_fault_of_others(void)
+{
+    int yes = 1;
+    CHECK_KILLED(run_child(raise_after_faults_of_others, &yes, 60), SIGBUS);
+    CHECK_EXITED(run_child(raise_after_faults_of_others, NULL, 60));
+}
+
 int main(void)
 {
     RUN(errno_is_as_it_was);
     RUN(a_fast_timer_changes_nothing);
     RUN(a_small_signal_stack_is_enough);
+    RUN(a_raise_is_not_taken_for_a_fault_of_others);
     return 0;
 }
