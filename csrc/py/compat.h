@@ -31,6 +31,17 @@
     (PyList_Check(sequence) ? Py_NewRef(sequence) : PySequence_Tuple(sequence))
 #endif
 
+/* The value of a key of a dict that others may change: 1 with a new reference, 0 if there is
+ * none, -1 with an exception. */
+#ifdef Py_GIL_DISABLED
+#define MMBPY_DICT_GET(dict, key, value) PyDict_GetItemRef(dict, key, value)
+#else
+#define MMBPY_DICT_GET(dict, key, value)                                                           \
+    ((*(value) = Py_XNewRef(PyDict_GetItemWithError(dict, key))) != NULL ? 1                       \
+     : PyErr_Occurred()                                                  ? -1                      \
+                                                                         : 0)
+#endif
+
 /* The headers of 3.11 do not know this slot; an interpreter of 3.12 or later
  * does, whatever headers the module was compiled with. So the numbers are
  * spelled out, and the module chooses at run time whether to offer the slot. */

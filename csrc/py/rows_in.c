@@ -283,12 +283,12 @@ static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
         if (good && field == MMB_NONE && !is_tag) {
             good = unknown(w, key);
         } else if (good && (values || is_tag)) {
-            PyObject *value = PyDict_GetItemWithError(dict, key);
-            if (value == NULL) { /* code of another value has taken it out */
-                good = !PyErr_Occurred();
+            PyObject *value;
+            int there = MMBPY_DICT_GET(dict, key, &value);
+            if (there <= 0) { /* code of another value has taken it out */
+                good = there == 0;
                 continue;
             }
-            Py_INCREF(value);
             good = is_tag ? put_tag(w, target, number, value, state)
                           : put(w, target, type, field, value, state);
             Py_DECREF(value);
@@ -309,15 +309,15 @@ static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, Py
     }
     Py_ssize_t found = 0;
     for (uint32_t i = type->first; i < type->first + type->count; i++) {
-        PyObject *value = PyDict_GetItemWithError(dict, w->self->names[i]);
-        if (value == NULL) {
-            if (PyErr_Occurred() || !missing(w, i)) {
+        PyObject *value;
+        int there = MMBPY_DICT_GET(dict, w->self->names[i], &value);
+        if (there <= 0) {
+            if (there < 0 || !missing(w, i)) {
                 return false;
             }
             continue;
         }
         found++;
-        Py_INCREF(value);
         bool good = put(w, target, type, i, value, &state);
         Py_DECREF(value);
         if (!good) {
@@ -416,7 +416,7 @@ static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
     PyMem_Free(known->fields);
     *known = found;
     known->type = (PyTypeObject *)Py_NewRef((PyObject *)class);
-    Py_XDECREF(old);
+    Py_XDECREF((PyObject *)old);
     return true;
 }
 

@@ -215,7 +215,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
         }
     }
     for (uint32_t i = 0; w.classes != NULL && i < w.plan->struct_count; i++) {
-        Py_XDECREF(w.classes[i].type);
+        Py_XDECREF((PyObject *)w.classes[i].type);
         PyMem_Free(w.classes[i].fields);
     }
     PyMem_Free(w.classes);
@@ -272,8 +272,9 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
     return result;
 }
 
-PyDoc_STRVAR(frame_doc, "frame($self, /)\n--\n\n"
-                        "A whole message whose root is the one struct, as it lies in files: bytes.");
+PyDoc_STRVAR(frame_doc,
+             "frame($self, /)\n--\n\n"
+             "A whole message whose root is the one struct, as it lies in files: bytes.");
 
 /* Header, root pointer, the struct, and all that it leads to, in one segment. */
 static PyObject *stage_frame(PyObject *object, PyObject *Py_UNUSED(unused))
@@ -281,7 +282,7 @@ static PyObject *stage_frame(PyObject *object, PyObject *Py_UNUSED(unused))
     mmb_stage *stage = &((mmbpy_stage *)object)->stage;
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
     uint64_t words = 1 + stage->rows.words + stage->heap.words;
-    if (state == NULL || ((mmbpy_stage *)object)->what != RECORD) {
+    if (state == NULL || ((mmbpy_stage *)object)->what != MMBPY_RECORD) {
         return state == NULL ? NULL : PyErr_Format(PyExc_ValueError, "this is not one struct");
     }
     if (words > MMB_MAX_SEGMENT_WORDS) {
@@ -308,6 +309,41 @@ static PyObject *stage_frame(PyObject *object, PyObject *Py_UNUSED(unused))
         return mmbpy_raise_invalid(state, &flaw);
     }
     return frame;
+}
+
+PyDoc_STRVAR(put_record_doc,
+             "put_record($self, segments, record, /)\n--\n\n"
+             "Put one struct that leads to nothing to where one is: record is (segment, word,\n"
+             "data words, pointer words).");
+
+static PyObject *stage_put_record(PyObject *object, PyObject *args)
+{
+    mmbpy_stage *self = (mmbpy_stage *)object;
+    PyObject *tuple, *result = NULL;
+    unsigned int segment, word, data_words, pointer_words;
+    mmbpy_memory memory = {0};
+    mmb_block room = {0};
+    mmb_flaw flaw = {0};
+    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
+    if (state == NULL || !PyArg_ParseTuple(args, "O!(IIII):put_record", &PyTuple_Type, &tuple,
+                                           &segment, &word, &data_words, &pointer_words)) {
+        return NULL;
+    }
+    mmb_object target = {.kind = MMB_TO_STRUCT,
+                         .segment = segment,
+                         .word = word,
+                         .data_words = (uint16_t)data_words,
+                         .pointer_words = (uint16_t)pointer_words};
+    if (mmbpy_memory_get(tuple, true, &memory)) {
+        if (mmb_stage_put_rows(&self->stage, memory.segments, memory.count, &target, &room,
+                               &flaw) != 0) {
+            mmbpy_raise_invalid(state, &flaw);
+        } else {
+            result = Py_NewRef(Py_None);
+        }
+    }
+    mmbpy_memory_release(&memory);
+    return result;
 }
 
 static PyObject *get_count(PyObject *self, void *Py_UNUSED(unused))
@@ -346,6 +382,7 @@ static PyGetSetDef stage_getset[] = {
 
 static PyMethodDef stage_methods[] = {
     {"put", stage_put, METH_VARARGS, put_doc},
+    {"put_record", stage_put_record, METH_VARARGS, put_record_doc},
     {"frame", stage_frame, METH_NOARGS, frame_doc},
     {NULL, NULL, 0, NULL},
 };
