@@ -356,7 +356,6 @@ for end in "close", "discard":
 def test_a_fork_by_the_thread_that_is_inside(target: Path) -> None:
     run(
         """
-faulthandler.cancel_dump_traceback_later()   # it would hang the child's exit
 b, root = book()
 def names():
     global pid

@@ -49,6 +49,15 @@ int mmb_message_hand_out(mmb_building *building, uint64_t min_words, uint64_t mo
 /* Where segment `index` begins: bytes from the start of the file, and of the map. */
 uint64_t mmb_message_start(const mmb_building *building, uint32_t index);
 
+/* Find the sizes in the file, by following its pointers: for a message whose builder does not
+ * tell them, or that other processes may have built on. `used_words` holds the used size of
+ * each segment as far as it is known, else 0, and is raised to what the pointers reach; it has
+ * room for MMB_MAX_SEGMENTS. Segments that another process was handed out become those of the
+ * building. Nobody may store into the map any more. Returns 0, MMB_EMESSAGE (`flaw` says
+ * more), or an error of reading. */
+int mmb_message_measure(mmb_building *building, uint32_t *used_words, bool *has_far_pointers,
+                        mmb_flaw *flaw);
+
 /* Make a finished message of the segments handed out (if there are none: one with a null
  * root). `used_words` has the used size of each; `has_far_pointers` must be true if there may
  * be one. `*bytes` (may be NULL) gets the bytes of the message. The map may be open or

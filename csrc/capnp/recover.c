@@ -225,3 +225,47 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
     }
     return error != 0 ? error : finish_unfinished(&m, &message, used, durable, &plan, report);
 }
+
+/* ---- the message of a map ---------------------------------------------------------------- */
+
+/* Take over the segments that other processes of the map were handed out. The last that there
+ * was room for may be smaller than it is noted. */
+static void take_over(mmb_building *b, const mmb__unfinished *message, uint32_t *used_words)
+{
+    for (uint32_t i = b->count; i < message->framing.count; i++) {
+        uint64_t room = (b->region.capacity - b->end) / MMB_WORD;
+        uint32_t words = message->full[i] < room ? message->full[i] : (uint32_t)room;
+        used_words[i] = 0;
+        b->full[i] = words;
+        b->end += (uint64_t)words * MMB_WORD;
+        b->count = i + 1;
+    }
+}
+
+int mmb_message_measure(mmb_building *b, uint32_t *used_words, bool *has_far_pointers,
+                        mmb_flaw *flaw)
+{
+    const mmb__way way = {.lost_from = MMB__NO_ZEROS};
+    uint32_t reached[MMB_MAX_SEGMENTS] = {0};
+    mmb_report report = {0};
+    mmb__unfinished message;
+    found m;
+
+    const mmb_region *region = &b->region;
+    int error = look_at(mmb_map_fd(region->map), region->offset, &m);
+    if (error != 0) {
+        return error;
+    }
+    error = mmb__unfinished_parse(m.head, m.offset, m.file_bytes, region->capacity, &message, flaw);
+    if (error != 0 || message.untouched) {
+        return error;
+    }
+    take_over(b, &message, used_words);
+    error = walk_file(&m, &message.framing, message.zeros_from, &way, reached, &report);
+    *flaw = report.flaw;
+    *has_far_pointers = report.totals.far > 0;
+    for (uint32_t i = 0; error == 0 && i < b->count; i++) {
+        used_words[i] = used_words[i] > reached[i] ? used_words[i] : reached[i];
+    }
+    return error;
+}

@@ -60,6 +60,9 @@ typedef struct {
      * store in a mapping of it. Cleared once (release) in the turn on EOF, by whoever is to make
      * memory known, or forks; read (acquire) by writes, and again in the turn. */
     _Atomic bool eof_is_exact;
+    /* A fork happened while the file was open: another process may store in it, too. Set
+     * (release) before the fork, read (acquire) by the closer. */
+    _Atomic bool was_forked;
     /* Taken by the one thread of this process that moves EOF; the others wait and find
      * it done. A forked child takes it back. */
     _Atomic bool eof_turn;

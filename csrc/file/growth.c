@@ -306,6 +306,7 @@ int mmb__prepare_for_stores(mmb__file *file)
 
 void mmb__prepare_for_fork(mmb__file *file)
 {
+    atomic_store_explicit(&file->was_forked, true, memory_order_release);
     if (atomic_load_explicit(&file->eof_is_exact, memory_order_acquire)) {
         sigset_t before;
         mmb__begin_turn(file, &before);

@@ -51,13 +51,26 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     return mmb__truncate(&map->file, size);
 }
 
+int mmb_map_snapshot(mmb_map *map)
+{
+    if (map->slot == MMB__NO_SLOT || atomic_load(&map->memory) == MMB__PRIVATE ||
+        mmb_map_poison(map) != 0) {
+        return 0;
+    }
+    /* The file is going to be truncated: what lies beyond its content must be memory of its
+     * own, or stores there would go when the file does. */
+    uint64_t content = map->file.limit;
+    (void)mmb_map_find_used(map, 0, &content);
+    return mmb__make_all_private(map, content);
+}
+
 int mmb_map_detach(mmb_map *map)
 {
     mmb_map_seal(map);
     if (map->slot == MMB__NO_SLOT || atomic_load(&map->memory) == MMB__PRIVATE) {
         return 0;
     }
-    int error = mmb__make_all_private(map);
+    int error = mmb__make_all_private(map, map->file.limit);
     mmb__registry_drain(map);
     return error;
 }

@@ -24,6 +24,11 @@ bool mmb_map_is_owner(const mmb_map *map)
     return mmb__is_owner(&map->file);
 }
 
+bool mmb_map_was_forked(const mmb_map *map)
+{
+    return atomic_load_explicit(&map->file.was_forked, memory_order_acquire);
+}
+
 int mmb_map_poison(const mmb_map *map)
 {
     int poison = atomic_load_explicit(&map->file.shared->poison, memory_order_acquire);

@@ -86,6 +86,12 @@ int mmb_map_cut(mmb_map *map, uint64_t size);
  * the memory may still be the file's. Handler: no. */
 int mmb_map_detach(mmb_map *map);
 
+/* The same at this very moment, before the map is sealed: no store that this process makes
+ * afterwards reaches the file, each that it has made does. Waits for nobody who waits for a
+ * lock of the caller's. To be followed by mmb_map_seal; what others do to the file before that
+ * may be in the snapshot or not. On failure the memory is the file's still. Handler: no. */
+int mmb_map_snapshot(mmb_map *map);
+
 /* Take the memory of a map away that nobody uses any more; seals first if needed. What may
  * follow is mmb_map_cut, which then has no pages to look for, and mmb_map_free. Handler: no. */
 void mmb_map_unmap(mmb_map *map);
@@ -117,6 +123,10 @@ int mmb_map_take_fd(mmb_map *map);
 
 /* True in the process that opened the map, false in a forked child. Handler: yes. */
 bool mmb_map_is_owner(const mmb_map *map);
+
+/* True if a child was forked since the map was opened: it may store in the file, too.
+ * Handler: yes. */
+bool mmb_map_was_forked(const mmb_map *map);
 
 /* 0, or what poisoned the map. Handler: yes. */
 int mmb_map_poison(const mmb_map *map);

@@ -39,15 +39,16 @@ static int replace(const mmb_map *map, uint64_t from, uint64_t to, bool by_zeros
     return error;
 }
 
-/* Replace [from, to) by what the file holds there, and zeros beyond its end. */
-static int show_file(const mmb_map *map, uint64_t from, uint64_t to)
+/* Replace [from, to) by what the file holds there, and zeros beyond its end, or beyond `end`. */
+static int show_file(const mmb_map *map, uint64_t from, uint64_t to, uint64_t end)
 {
     uint64_t eof = 0;
     int error = mmb__our_file(&map->file, &eof);
     if (error != 0) {
         return error;
     }
-    uint64_t there = mmb__max(from, mmb__min(mmb__round_up(eof, mmb__os_page()), to));
+    end = mmb__round_up(mmb__min(eof, end), mmb__os_page());
+    uint64_t there = mmb__max(from, mmb__min(end, to));
     error = replace(map, from, there, false);
     if (error == 0) {
         /* A kernel that counts private memory strictly may have none for so large a
@@ -87,14 +88,14 @@ bool mmb__make_private(mmb_map *map, uint64_t offset)
     if (start >= private_from) {
         done = cover_page(map, start);
     } else {
-        (void)show_file(map, start, private_from); /* see invariant 2 */
+        (void)show_file(map, start, private_from, private_from); /* see invariant 2 */
         atomic_store_explicit(&map->private_from, start, memory_order_release);
     }
     atomic_store(&map->remapping, false);
     return done;
 }
 
-int mmb__make_all_private(mmb_map *map)
+int mmb__make_all_private(mmb_map *map, uint64_t end)
 {
     /* A handler that ran here and stored in the map would wait for its own thread. */
     sigset_t all, before;
@@ -108,7 +109,8 @@ int mmb__make_all_private(mmb_map *map)
         /* A store that came after the seal may have made some of it private, but before the
          * file was truncated. */
         bool poisoned = atomic_load(&map->file.shared->poison) != 0;
-        error = show_file(map, 0, poisoned ? atomic_load(&map->private_from) : map->file.limit);
+        uint64_t to = poisoned ? atomic_load(&map->private_from) : map->file.limit;
+        error = show_file(map, 0, to, end);
         atomic_store_explicit(&map->private_from, 0, memory_order_release);
     }
     atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);

@@ -23,9 +23,9 @@
  * Handler: yes. */
 bool mmb__make_private(mmb_map *map, uint64_t offset);
 
-/* Make all of the memory private, if there is any: it shows the file as it is now. On a poisoned
- * map what was private before stays as it is. Handler: no. */
-int mmb__make_all_private(mmb_map *map);
+/* Make all of the memory private, if there is any: it shows the file as it is now, up to `end`,
+ * and zeros beyond. On a poisoned map what was private before stays as it is. Handler: no. */
+int mmb__make_all_private(mmb_map *map, uint64_t end);
 
 /* True if the fault at `offset` came back so often that our answer cannot be what it
  * needs. Handler: yes. */

@@ -14,9 +14,11 @@
 /* A lock on one object, for the few places where several fields change together.
  * With the GIL there is nothing to do as long as the GIL is kept in between. */
 #ifdef Py_GIL_DISABLED
+#define MMBPY_HAS_GIL false
 #define MMBPY_LOCK(object) Py_BEGIN_CRITICAL_SECTION(object);
 #define MMBPY_UNLOCK() Py_END_CRITICAL_SECTION()
 #else
+#define MMBPY_HAS_GIL true
 #define MMBPY_LOCK(object) {
 #define MMBPY_UNLOCK() }
 #endif
@@ -40,6 +42,22 @@
     ((*(value) = Py_XNewRef(PyDict_GetItemWithError(dict, key))) != NULL ? 1                       \
      : PyErr_Occurred()                                                  ? -1                      \
                                                                          : 0)
+#endif
+
+/* Up to 3.11, making an object can run the cycle collector, and with it any Python code, which
+ * may give the GIL away. Between these it does not. */
+#ifdef Py_GIL_DISABLED
+#define MMBPY_PAUSE_GC() {
+#define MMBPY_RESUME_GC() }
+#else
+#define MMBPY_PAUSE_GC()                                                                           \
+    {                                                                                              \
+        int mmbpy_gc_was_on = PyGC_Disable();
+#define MMBPY_RESUME_GC()                                                                          \
+    if (mmbpy_gc_was_on) {                                                                         \
+        PyGC_Enable();                                                                             \
+    }                                                                                              \
+    }
 #endif
 
 /* The headers of 3.11 do not know this slot; an interpreter of 3.12 or later

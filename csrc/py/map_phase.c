@@ -129,7 +129,7 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
     int phase;
     do {
         phase = answered_phase(self);
-        if (phase != MMBPY_OPEN) {
+        if (phase != MMBPY_OPEN && phase != MMBPY_SEALED) {
             return 0;
         }
     } while (!atomic_compare_exchange_strong(&self->phase, &phase,
@@ -145,6 +145,16 @@ int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
     }
     *out = atomic_load(&self->map);
     return 1;
+}
+
+void mmbpy_map_seal(mmbpy_map *self)
+{
+    mmb_map *map = atomic_load(&self->map);
+    Py_BEGIN_ALLOW_THREADS
+    mmb_map_seal(map);
+    Py_END_ALLOW_THREADS
+    mmb_map_get_stats(map, &self->last_stats);
+    atomic_store(&self->phase, MMBPY_SEALED);
 }
 
 void mmbpy_map_cancel_close(mmbpy_map *self)

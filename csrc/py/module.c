@@ -56,6 +56,7 @@ static int module_exec(PyObject *module)
         return -1;
     }
     if (PyModule_AddFunctions(module, mmbpy_file_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_segments_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_log_functions) < 0 ||

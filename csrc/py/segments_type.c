@@ -1,22 +1,17 @@
 /* segments_type.c - `_core.Segments`: the segments of one message being built.
  *
- * Lays the message out in a map, hands its segments out and finishes the file.
+ * Lays the message out in a map and hands its segments out; segments_end.c finishes it.
  * It refers to the map but to nothing of pycapnp: pycapnp's message owns a
  * reference to its allocator that the cycle collector cannot see, so a way back
  * from here to the message would keep both alive for ever. */
 
-#include "state.h"
+#include "segments.h"
+
+#include <poll.h>
 
 /* What is handed out when the file has no room: enough that a program which goes
  * on building for a while does not come back for every object. */
 #define SPARE_WORDS ((uint64_t)1 << 17)
-
-typedef struct {
-    PyObject_HEAD mmbpy_map *map; /* set once by __new__ */
-    uint64_t segment_words;       /* the most words of one segment, unless more are needed */
-    mmb_building *building;       /* owned; under the lock of the object until it is finished */
-    mmb_flaw flaw; /* what finishing found, if the map's last error is MMB_EMESSAGE */
-} mmbpy_segments;
 
 static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -46,8 +41,10 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     }
     self->map = (mmbpy_map *)Py_NewRef(map_object);
     self->segment_words = segment_words;
+    atomic_store(&self->asking, -1);
+    self->spare = mmbpy_window_new(state);
     self->building = PyMem_Calloc(1, sizeof *self->building);
-    if (self->building == NULL) {
+    if (self->spare == NULL || self->building == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
@@ -72,26 +69,102 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 
 /* ---- handing out ---------------------------------------------------------- */
 
-/* The next segment of the file, or NULL if it must come from elsewhere, because
- * the map is closed, poisoned, or has no room (which poisons it). */
-static unsigned char *next_segment(mmbpy_segments *self, uint64_t min_words, uint64_t *words)
+/* Put the next segment of the file into `window`. False if it must come from elsewhere: the
+ * message is closed, its file poisoned, or without room, which poisons it. Under the lock.
+ *
+ * pycapnp's call is half done here. Others see what it stores only when it is whole as long as
+ * the GIL is not given up, so nothing in here does; and nothing needs to be counted in with the
+ * map, whose memory lives as long as the object. */
+static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *window)
 {
     mmb_building *building = self->building;
-    unsigned char *start = NULL;
-    mmb_map *core = mmbpy_map_hold(self->map);
-    if (core != NULL) {
-        if (mmb_fault_arm() != 0 || mmb_map_poison(core) != 0) {
-            start = NULL;
-        } else if (mmb_message_hand_out(building, min_words, self->segment_words) != 0) {
-            mmb_map_set_poison(core, MMB_ECAPACITY);
-        } else {
-            uint32_t index = building->count - 1;
-            start = mmb_map_base(core) + mmb_message_start(building, index);
-            *words = building->full[index];
-        }
-        mmbpy_map_leave(self->map);
+    mmb_map *map = atomic_load(&self->map->map);
+    if (self->ended || mmb_fault_arm() != 0 || mmb_map_poison(map) != 0) {
+        return false;
     }
-    return start;
+    if (mmb_message_hand_out(building, min_words, self->segment_words) != 0) {
+        mmb_map_set_poison(map, MMB_ECAPACITY);
+        return false;
+    }
+    uint32_t index = building->count - 1;
+    mmbpy_window_show_map(window, self->map, mmb_map_base(map) + mmb_message_start(building, index),
+                          (Py_ssize_t)((uint64_t)building->full[index] * MMB_WORD));
+    return true;
+}
+
+/* Until the kernel has begun to take the table: then pycapnp has read its list of segments, and
+ * may add one to it. It reads it without the GIL. */
+static void wait_for_table(mmbpy_segments *self)
+{
+    struct pollfd table = {.fd = atomic_load(&self->asking), .events = POLLIN};
+    for (int i = 0; i < 1000 && table.fd >= 0 && poll(&table, 1, 1) == 0; i++) {
+        table.fd = atomic_load(&self->asking);
+    }
+}
+
+/* A new window or the spare one. NULL, without an exception, if there is no memory for either. */
+static PyObject *some_window(mmbpy_segments *self)
+{
+    PyObject *window = mmbpy_window_new(self->map->state);
+    if (window == NULL) {
+        PyErr_Clear();
+        window = self->spare;
+        self->spare = NULL;
+    } else if (self->spare == NULL) {
+        self->spare = mmbpy_window_new(self->map->state);
+        PyErr_Clear();
+    }
+    return window;
+}
+
+/* Under the lock: a window over the next segment, or over other memory, as it has to be. */
+static PyObject *next_window(mmbpy_segments *self, uint64_t min_words, bool by_hand)
+{
+    bool foreign = by_hand && self->has_message;
+    self->is_mixed = self->is_mixed || foreign;
+    PyObject *window = some_window(self);
+    if (window == NULL || (!foreign && show_next(self, min_words, window))) {
+        return window;
+    }
+    uint64_t words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
+    if (!mmbpy_window_show_memory(window, (Py_ssize_t)(words * MMB_WORD)) &&
+        !mmbpy_window_show_memory(window, (Py_ssize_t)(min_words * MMB_WORD))) {
+        Py_CLEAR(window);
+    }
+    return window;
+}
+
+static PyObject *hand_out(PyObject *object, PyObject *min_words_object, bool by_hand)
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    uint64_t min_words;
+    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words)) {
+        return NULL;
+    }
+    if (min_words > MMB_MAX_SEGMENT_WORDS) {
+        PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
+                     (int)MMB_MAX_SEGMENT_WORDS);
+        return NULL;
+    }
+    PyObject *window, *view = NULL;
+    MMBPY_PAUSE_GC();
+    wait_for_table(self);
+    MMBPY_LOCK(object);
+    window = next_window(self, min_words > 0 ? min_words : 1, by_hand);
+    MMBPY_UNLOCK();
+    if (window != NULL) {
+        view = PyMemoryView_FromObject(window);
+    }
+    MMBPY_RESUME_GC();
+    if (window == NULL) {
+        return PyErr_NoMemory();
+    }
+    if (view == NULL) { /* pycapnp can do without */
+        PyErr_Clear();
+        return window;
+    }
+    Py_DECREF(window);
+    return view;
 }
 
 PyDoc_STRVAR(allocate_doc,
@@ -101,31 +174,32 @@ PyDoc_STRVAR(allocate_doc,
              "pycapnp dies of exceptions here. So when the file cannot give a segment, it\n"
              "is memory in no file, and closing the builder raises.");
 
-static PyObject *segments_allocate(PyObject *object, PyObject *min_words_object)
+static PyObject *segments_allocate(PyObject *object, PyObject *min_words)
+{
+    return hand_out(object, min_words, false);
+}
+
+PyDoc_STRVAR(allocate_by_hand_doc,
+             "allocate_by_hand($self, min_words, /)\n--\n\n"
+             "The same for whoever has no message of ours. Where there is one, the memory is\n"
+             "in no file.");
+
+static PyObject *segments_allocate_by_hand(PyObject *object, PyObject *min_words)
+{
+    return hand_out(object, min_words, true);
+}
+
+PyDoc_STRVAR(take_for_message_doc,
+             "take_for_message($self, /)\n--\n\n"
+             "Keep the segments for one message. False if some were handed out by hand.");
+
+static PyObject *segments_take_for_message(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_segments *self = (mmbpy_segments *)object;
-    mmbpy_state *state = self->map->state;
-    uint64_t min_words, words = 0;
-    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words)) {
-        return NULL;
-    }
-    if (min_words > MMB_MAX_SEGMENT_WORDS) {
-        PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
-                     (int)MMB_MAX_SEGMENT_WORDS);
-        return NULL;
-    }
-    if (min_words == 0) {
-        min_words = 1;
-    }
-    unsigned char *start;
     MMBPY_LOCK(object);
-    start = next_segment(self, min_words, &words);
+    self->has_message = self->has_message || self->building->count == 0;
     MMBPY_UNLOCK();
-    if (start != NULL) {
-        return mmbpy_window_of_map(state, self->map, start, (Py_ssize_t)(words * MMB_WORD));
-    }
-    words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
-    return mmbpy_window_of_memory(state, (Py_ssize_t)(words * MMB_WORD));
+    return PyBool_FromLong(self->has_message);
 }
 
 PyDoc_STRVAR(make_readable_doc,
@@ -190,151 +264,6 @@ static PyObject *segments_views(PyObject *object, PyObject *Py_UNUSED(unused))
     return views;
 }
 
-/* ---- finishing ------------------------------------------------------------ */
-
-/* Used words as given by the caller; how many of them is returned, or -1. */
-static int used_from_sequence(PyObject *sequence, uint32_t *used)
-{
-    Py_ssize_t given = PySequence_Size(sequence);
-    if (given < 0) {
-        return -1;
-    }
-    if (given > MMB_MAX_SEGMENTS) {
-        PyErr_Format(PyExc_ValueError, "%zd used sizes, but no message has more than %d segments",
-                     given, (int)MMB_MAX_SEGMENTS);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < given; i++) {
-        PyObject *item = PySequence_GetItem(sequence, i);
-        uint64_t words;
-        bool good = item != NULL && mmbpy_as_uint64(item, "a used size", &words);
-        Py_XDECREF(item);
-        if (!good) {
-            return -1;
-        }
-        used[i] = words > UINT32_MAX ? UINT32_MAX : (uint32_t)words;
-    }
-    return (int)given;
-}
-
-/* False with a ValueError if they cannot be those of the segments. */
-static bool used_fits(const mmbpy_segments *self, const uint32_t *used, uint32_t given)
-{
-    const mmb_building *building = self->building;
-    if (given != building->count) {
-        PyErr_Format(PyExc_ValueError, "%u used sizes for %u segments", given, building->count);
-        return false;
-    }
-    for (uint32_t i = 0; i < given; i++) {
-        if (used[i] > building->full[i]) {
-            PyErr_Format(PyExc_ValueError, "segment %u has only %u words", i, building->full[i]);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A segment that the root does not lead to, but that begins as a message does, is the first of
- * another message, made by the same allocator: it must not go without a word. */
-static int check_single(const mmbpy_segments *self, const mmb_map *map, const mmb_segment *segments,
-                        const uint32_t *used, mmb_flaw *flaw)
-{
-    mmb_stats stats;
-    mmb_map_get_stats(map, &stats);
-    uintptr_t backed = (uintptr_t)mmb_map_base(map) + stats.backed;
-    uint32_t count = self->building->count;
-    for (uint32_t i = 1; i < count; i++) {
-        bool is_there = (uintptr_t)segments[i].base < backed; /* a look beyond would grow it */
-        if (used[i] == 0 && is_there && mmb_begins_message(segments, count, i)) {
-            *flaw = (mmb_flaw){.segment = i,
-                               .reason = "another message begins here, to which the root does "
-                                         "not lead: one builder holds one message"};
-            return MMB_EMESSAGE;
-        }
-    }
-    return 0;
-}
-
-/* Used words as found by following the pointers from the root. */
-static int used_from_walk(mmbpy_segments *self, mmb_map *map, uint32_t *used, bool *has_far,
-                          mmb_flaw *flaw)
-{
-    const mmb_building *building = self->building;
-    mmb_segment segments[MMB_MAX_SEGMENTS];
-    mmb_totals totals;
-    for (uint32_t i = 0; i < building->count; i++) {
-        segments[i] = (mmb_segment){.base = mmb_map_base(map) + mmb_message_start(building, i),
-                                    .words = building->full[i]};
-    }
-    if (building->count == 0) {
-        return 0;
-    }
-    int error = mmb_walk(segments, building->count, used, &totals, flaw);
-    *has_far = totals.far > 0;
-    return error != 0 ? error : check_single(self, map, segments, used, flaw);
-}
-
-PyDoc_STRVAR(finish_doc,
-             "finish($self, used, /, durable=False)\n--\n\n"
-             "Make the file a finished message and close the map; views stay as a snapshot.\n\n"
-             "used holds the used words of each segment; None has them found from the root.\n"
-             "Returns None, or the OSError or InvalidMessage that finishing met: the map is\n"
-             "closed then as well, and the file unfinished. Asked again, the same.");
-
-static PyObject *outcome(mmbpy_segments *self)
-{
-    if (self->map->last_error == MMB_EMESSAGE) {
-        return mmbpy_invalid_in(self->map->state, &self->flaw, self->map->name);
-    }
-    return mmbpy_map_outcome(self->map);
-}
-
-static PyObject *segments_finish(PyObject *object, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"", "durable", NULL};
-    mmbpy_segments *self = (mmbpy_segments *)object;
-    PyObject *sequence;
-    int durable = 0;
-    uint32_t used[MMB_MAX_SEGMENTS];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:finish", names, &sequence, &durable)) {
-        return NULL;
-    }
-    /* The items may be objects of Python code: first of all, before the map is closing. */
-    int given = sequence != Py_None ? used_from_sequence(sequence, used) : 0;
-    if (given < 0) {
-        return NULL;
-    }
-
-    mmb_map *map = NULL;
-    int begun = mmbpy_map_begin_close(self->map, true, &map);
-    if (begun < 0) {
-        return NULL;
-    }
-    if (begun == 0) {
-        mmbpy_map_wait_closed(self->map);
-        return outcome(self);
-    }
-    /* From here on next_segment refuses, and the building stays as it is. */
-    if (sequence != Py_None && !used_fits(self, used, (uint32_t)given)) {
-        mmbpy_map_cancel_close(self->map);
-        return NULL;
-    }
-    uint64_t file_bytes = 0;
-    int error = 0;
-    Py_BEGIN_ALLOW_THREADS
-    bool has_far = self->building->count > 1; /* pycapnp makes none with one segment */
-    error = mmb_map_poison(map);
-    if (error == 0 && sequence == Py_None) {
-        error = used_from_walk(self, map, used, &has_far, &self->flaw);
-    }
-    if (error == 0) {
-        error = mmb_message_finish_file(self->building, used, has_far, durable != 0, &file_bytes);
-    }
-    Py_END_ALLOW_THREADS
-    mmbpy_map_end_close(self->map, file_bytes, error);
-    return outcome(self);
-}
-
 /* ---- the type ------------------------------------------------------------- */
 
 static PyObject *segments_get_sizes(PyObject *object, void *Py_UNUSED(closure))
@@ -369,6 +298,7 @@ static void segments_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     PyMem_Free(self->building);
+    Py_XDECREF(self->spare);
     Py_XDECREF((PyObject *)self->map);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
@@ -380,14 +310,31 @@ PyDoc_STRVAR(segments_doc, "Segments(core, /, entries, segment_words, durable=Fa
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},
+    {"allocate_by_hand", segments_allocate_by_hand, METH_O, allocate_by_hand_doc},
+    {"take_for_message", segments_take_for_message, METH_NOARGS, take_for_message_doc},
     {"views", segments_views, METH_NOARGS, views_doc},
     {"make_readable", segments_make_readable, METH_NOARGS, make_readable_doc},
-    {"finish", (PyCFunction)(void (*)(void))segments_finish, METH_VARARGS | METH_KEYWORDS,
-     finish_doc},
+    {"seal", mmbpy_segments_seal, METH_NOARGS, mmbpy_seal_doc},
+    {"finish", (PyCFunction)(void (*)(void))mmbpy_segments_finish, METH_VARARGS | METH_KEYWORDS,
+     mmbpy_segments_finish_doc},
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *segments_get_mixed(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((mmbpy_segments *)object)->is_mixed);
+}
+
+static PyObject *segments_get_sure(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((mmbpy_segments *)object)->is_sure);
+}
+
 static PyGetSetDef segments_properties[] = {
+    {"sure", segments_get_sure, NULL,
+     "Of a sealed message: whether pycapnp knows all that is in the file.", NULL},
+    {"mixed", segments_get_mixed, NULL,
+     "Whether segments were asked for by hand that a message had already.", NULL},
     {"sizes", segments_get_sizes, NULL, "Full words of each segment handed out.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

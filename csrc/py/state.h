@@ -36,6 +36,7 @@ typedef enum {
     MMBPY_NEW,     /* made, not opened: behaves as closed */
     MMBPY_OPEN,    /* in use */
     MMBPY_ASKING,  /* open, but one thread looks whether it may close; others wait for that */
+    MMBPY_SEALED,  /* of no use any more, its memory a snapshot, but the file is not finished */
     MMBPY_CLOSING, /* one thread is opening or closing it; everyone else finds it closed */
     MMBPY_CLOSED,  /* for good */
 } mmbpy_phase;
@@ -117,6 +118,9 @@ void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error);
 /* What closing met, for whoever asks again after an interruption: None or an exception. */
 PyObject *mmbpy_map_outcome(mmbpy_map *self);
 
+/* Done in part: seal the map, and leave the rest to whoever begins to close it next. */
+void mmbpy_map_seal(mmbpy_map *self);
+
 /* Not done after all: the map is open again. */
 void mmbpy_map_cancel_close(mmbpy_map *self);
 
@@ -164,8 +168,13 @@ PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_s
 PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
                               Py_ssize_t length);
 
-/* The same over zeroed memory of its own, in no file. */
-PyObject *mmbpy_window_of_memory(mmbpy_state *state, Py_ssize_t length);
+/* A window of nothing, for where making an object later could fail; and what it is to show,
+ * once: a part of a map, which never fails, or zeroed memory of its own, in no file. False if
+ * there is no memory. */
+PyObject *mmbpy_window_new(mmbpy_state *state);
+void mmbpy_window_show_map(PyObject *window, mmbpy_map *map, unsigned char *start,
+                           Py_ssize_t length);
+bool mmbpy_window_show_memory(PyObject *window, Py_ssize_t length);
 
 /* ---- errors --------------------------------------------------------------- */
 
@@ -201,6 +210,7 @@ extern PyMethodDef mmbpy_roots_functions[];
 extern PyType_Spec mmbpy_gate_spec;
 extern PyMethodDef mmbpy_message_functions[];
 extern PyMethodDef mmbpy_file_functions[];
+extern PyMethodDef mmbpy_segments_functions[];
 
 /* The state of the module that made `type` or a base of it. */
 mmbpy_state *mmbpy_state_of_type(PyTypeObject *type);

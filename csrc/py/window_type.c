@@ -10,57 +10,75 @@
 #include "state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     PyObject_HEAD PyObject *map; /* kept alive; NULL if the memory is the window's own */
-    unsigned char *start;        /* set once when made, like the two below */
+    unsigned char *start;        /* set once, before anyone has the window; so are the two below */
     Py_ssize_t length;
     bool own; /* `start` is to be freed */
 } mmbpy_window;
 
-static mmbpy_window *new_window(mmbpy_state *state)
+/* What is left when the system has no memory: pycapnp must get some, or it ends the process.
+ * Costs nothing until it is touched. One window of the process has it at a time. */
+#define LAST_RESORT ((Py_ssize_t)1 << 20)
+static unsigned char last_resort[LAST_RESORT];
+static _Atomic bool last_resort_taken;
+
+PyObject *mmbpy_window_new(mmbpy_state *state)
 {
     PyTypeObject *type = state->window_type;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    return (mmbpy_window *)alloc(type, 0);
+    return alloc(type, 0);
 }
 
-/* A memoryview is what allocators are documented to return. */
-static PyObject *view_of(mmbpy_window *window)
+void mmbpy_window_show_map(PyObject *object, mmbpy_map *map, unsigned char *start,
+                           Py_ssize_t length)
 {
-    PyObject *view = PyMemoryView_FromObject((PyObject *)window);
-    Py_DECREF(window);
-    return view;
+    mmbpy_window *window = (mmbpy_window *)object;
+    window->map = Py_NewRef((PyObject *)map);
+    window->start = start;
+    window->length = length;
+}
+
+bool mmbpy_window_show_memory(PyObject *object, Py_ssize_t length)
+{
+    mmbpy_window *window = (mmbpy_window *)object;
+    /* calloc maps large blocks lazily: zeroed, and free of cost until touched. */
+    unsigned char *start = calloc(1, (size_t)length);
+    if (start == NULL && length <= LAST_RESORT && !atomic_exchange(&last_resort_taken, true)) {
+        start = last_resort;
+    }
+    if (start == NULL) {
+        return false;
+    }
+    window->start = start;
+    window->length = length;
+    window->own = true;
+    return true;
 }
 
 PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
                               Py_ssize_t length)
 {
-    mmbpy_window *window = new_window(state);
+    PyObject *window = mmbpy_window_new(state);
     if (window == NULL) {
         return NULL;
     }
-    window->map = Py_NewRef((PyObject *)map);
-    window->start = start;
-    window->length = length;
-    return view_of(window);
+    mmbpy_window_show_map(window, map, start, length);
+    PyObject *view = PyMemoryView_FromObject(window);
+    Py_DECREF(window);
+    return view;
 }
 
-PyObject *mmbpy_window_of_memory(mmbpy_state *state, Py_ssize_t length)
+static void free_own(mmbpy_window *self)
 {
-    mmbpy_window *window = new_window(state);
-    if (window == NULL) {
-        return NULL;
+    if (self->start == last_resort) {
+        memset(last_resort, 0, sizeof last_resort);
+        atomic_store(&last_resort_taken, false);
+    } else {
+        free(self->start);
     }
-    /* calloc maps large blocks lazily: zeroed, and free of cost until touched. */
-    window->start = calloc(1, (size_t)length);
-    window->length = length;
-    window->own = true;
-    if (window->start == NULL) {
-        Py_DECREF(window);
-        return PyErr_NoMemory();
-    }
-    return view_of(window);
 }
 
 static int window_getbuffer(PyObject *object, Py_buffer *view, int flags)
@@ -85,7 +103,7 @@ static void window_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     if (self->own) {
-        free(self->start);
+        free_own(self);
     }
     Py_XDECREF(self->map);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);

@@ -92,7 +92,6 @@ class MessageBuilder(Endings):
         self._message: Any = None
         self._root: Any = None
         self._dtypes: dict[Any, Any] = {}
-        self._mixed = False
         self._gate = _core.Gate()
         self._mode = mode
         self._durable = durable
@@ -108,6 +107,9 @@ class MessageBuilder(Endings):
                 writeback=writeback,
             )
             self._segments = _core.Segments(core, entries, segment_words, durable)
+            # pycapnp is in the middle of a call when it asks for a segment: no code of Python's
+            # may run then, which could be interrupted.
+            self.allocate_segment = self._segments.allocate_by_hand  # type: ignore[assignment,method-assign]
             self._output = output
         except BaseException:
             if self._map is not None:
@@ -135,7 +137,7 @@ class MessageBuilder(Endings):
         self._open_map().tell()  # raises what poisoned the map
         segments = self._segments
         if self._message is None and segments is not None:
-            if segments.sizes:
+            if not segments.take_for_message():
                 raise ValueError(
                     "segments were handed out by allocate_segment() already: "
                     "one builder holds one message"
@@ -179,10 +181,8 @@ class MessageBuilder(Endings):
         >>> carol.name = "Carol"
         >>> b.close()
         """
-        segments = self._segments
-        if segments is not None and self._message is None:
-            return segments.allocate(min_words)
-        self._mixed = True
+        # Until the end, an attribute of the object stands in the place of this: pycapnp is in the
+        # middle of a call then, and no code of Python's may run that could be interrupted.
         return memoryview(bytearray(8 * max(min_words, 1)))
 
     # ---- arrays ----
@@ -543,9 +543,12 @@ class MessageBuilder(Endings):
             return None
         if end == "finish" and core._is_owner() and self._failure is None:
             try:
-                # A map that is sealed was finished before an interruption; it says how.
-                used = None if core._sealed else self._used_words(segments)
-                return segments.finish(used, self._durable)
+                segments.seal()
+                if segments.mixed:
+                    raise ValueError(
+                        "allocate_segment() was called on a builder whose message was in use"
+                    )
+                return segments.finish(self._told_sizes(segments), self._durable)
             except MemoryError:
                 raise  # there may be some the next time
             except Exception as error:
@@ -553,18 +556,19 @@ class MessageBuilder(Endings):
         core._finish(force=True, cut=False)
         return self._failure
 
-    def _used_words(self, segments: _core.Segments) -> list[int] | None:
-        if self._mixed:
-            raise ValueError("allocate_segment() was called on a builder whose message was in use")
-        if self._message is None:
+    def _told_sizes(self, segments: _core.Segments) -> list[int] | None:
+        """Ask pycapnp for the used words of its segments; None if the pointers must tell."""
+        if self._message is None or not segments.sure:
             return None
         if not segments.sizes:
             return []
-        segments.make_readable()
         try:
-            return _pycapnp.used_words(self._message, self._root)
-        except OSError:
-            return None  # there are no more descriptors to ask with; the pointers know as well
+            return self._used_words(segments)
+        except Exception:
+            return None  # as when there are no more descriptors to ask with
+
+    def _used_words(self, segments: _core.Segments) -> list[int]:
+        return _pycapnp.used_words(self._message, self._root, segments)
 
     @gated
     def discard(self) -> None:
@@ -589,6 +593,7 @@ class MessageBuilder(Endings):
         if core is not None:
             self._final = Stats(*core._stats())
         self._map = self._segments = self._message = self._root = None
+        self.__dict__.pop("allocate_segment", None)
 
     def __enter__(self) -> "Self":
         self._open_map().tell()  # raises if the builder is poisoned

@@ -65,15 +65,16 @@ def start(code: str, *args: object, options: tuple[str, ...] = ()) -> subprocess
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        start_new_session=True,  # so that its children can be killed as well
     )
 
 
 def end(process: subprocess.Popen[str], *, timeout: float = 60) -> Ended:
-    """Wait for a process; kill it and fail if it takes too long."""
+    """Wait for a process; kill it and its children and fail if it takes too long."""
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         raise AssertionError(f"no end after {timeout} s\n--- out\n{out}\n--- err\n{err}") from None
     return Ended(process.returncode, out, err)

@@ -7,7 +7,6 @@ in the message as an object does whose pointer was set elsewhere.
 """
 
 import errno
-import os
 from typing import Any
 
 from .. import _core, _pycapnp
@@ -50,10 +49,10 @@ class BuilderMemory:
             OSError: there are no descriptors left to ask pycapnp with.
         """
         segments = self._builder._segments
-        used = None if segments is None else self._builder._used_words(segments)
-        if not used:  # pycapnp's framing is read through a pipe
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return used
+        if segments is None or not segments.sizes:
+            return []
+        segments.make_readable()
+        return self._builder._used_words(segments)
 
     def room_in(self, segment: int) -> int:
         """Return the words that the next room can have if it is to be in `segment`."""

@@ -1,0 +1,259 @@
+/* segments_end.c - the end of a `_core.Segments`: sealed, measured, finished.
+ *
+ * The order matters. First the message is sealed: from that moment on no store of this process
+ * reaches the file, so that what lies in the file belongs to calls of pycapnp that are whole.
+ * Then pycapnp is asked for its sizes. What somebody has built in between is counted as well,
+ * as zeros at the end, where nothing leads; what is in the file is never cut off. */
+
+#include "segments.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- asking pycapnp --------------------------------------------------------- */
+
+static bool open_pipe(int ends[2])
+{
+    if (pipe(ends) != 0) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0) {
+            int error = errno;
+            close(ends[0]);
+            close(ends[1]);
+            errno = error;
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint32_t number_at(const unsigned char *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
+/* The sizes in a table of which `length` bytes are there; NULL, without an exception, if that is
+ * not all of it. */
+static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
+{
+    uint64_t numbers = length > 0 ? (uint64_t)length / 4 : 0;
+    uint64_t count = numbers > 0 ? (uint64_t)number_at(table) + 1 : UINT64_MAX;
+    if (count + 1 > numbers) {
+        return NULL;
+    }
+    PyErr_Clear(); /* the pipe is full, as it should be */
+    PyObject *sizes = PyList_New((Py_ssize_t)count);
+    for (uint64_t i = 0; sizes != NULL && i < count; i++) {
+        PyObject *size = PyLong_FromUnsignedLong(number_at(table + 4 * (i + 1)));
+        if (size == NULL || PyList_SetItem(sizes, (Py_ssize_t)i, size) < 0) {
+            Py_CLEAR(sizes);
+        }
+    }
+    return sizes;
+}
+
+PyDoc_STRVAR(used_words_doc,
+             "used_words($module, write, message, segments=None, /)\n--\n\n"
+             "The used words of each segment of pycapnp's message.\n\n"
+             "write(fd, message) must write it in the standard framing. It writes to a pipe that\n"
+             "takes the table and little more, for pycapnp tells the sizes in no other way but\n"
+             "by copying the message. The start of each segment must be readable. While it is\n"
+             "asked, the segments that are given, if any, hand out no more.");
+
+static PyObject *used_words(PyObject *module, PyObject *args)
+{
+    mmbpy_state *state = PyModule_GetState(module);
+    unsigned char table[4096];
+    PyObject *write, *message, *segments = Py_None;
+    int ends[2];
+    if (!PyArg_ParseTuple(args, "OO|O:used_words", &write, &message, &segments)) {
+        return NULL;
+    }
+    if (segments != Py_None && !PyObject_TypeCheck(segments, state->segments_type)) {
+        PyErr_SetString(PyExc_TypeError, "segments must be Segments or None");
+        return NULL;
+    }
+    if (!open_pipe(ends)) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    mmbpy_segments *self = segments != Py_None ? (mmbpy_segments *)segments : NULL;
+    if (self != NULL) {
+        atomic_store(&self->asking, ends[0]);
+    }
+    PyObject *result = PyObject_CallFunction(write, "iO", ends[1], message);
+    if (self != NULL) {
+        atomic_store(&self->asking, -1);
+    }
+    Py_XDECREF(result);
+    ssize_t length = read(ends[0], table, sizeof table);
+    close(ends[0]);
+    close(ends[1]);
+
+    PyObject *sizes = sizes_in_table(table, length);
+    if (sizes == NULL && PyErr_Occurred() == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "pycapnp did not tell the sizes of the message's segments");
+    }
+    return sizes;
+}
+
+PyMethodDef mmbpy_segments_functions[] = {
+    {"used_words", used_words, METH_VARARGS, used_words_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- sealing ------------------------------------------------------------------ */
+
+/* The moment of the end; see above. Under the lock, the GIL is not given up. */
+static void end(mmbpy_segments *self, mmb_map *map)
+{
+    if (!self->ended) {
+        bool is_private = mmb_map_snapshot(map) == 0;
+        self->is_sure = is_private && !mmb_map_was_forked(map) && MMBPY_HAS_GIL;
+        self->ended = true;
+    }
+}
+
+const char mmbpy_seal_doc[] =
+    PyDoc_STR("seal($self, /)\n--\n\n"
+              "Hand out nothing any more, and keep what is stored from now on out of the file.\n\n"
+              "False if the map was closed already. To be followed by finish, or by _finish of\n"
+              "the map; may be called again.");
+
+PyObject *mmbpy_segments_seal(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    mmb_map *map = NULL;
+    int begun = mmbpy_map_begin_close(self->map, true, &map);
+    if (begun < 0) {
+        return NULL;
+    }
+    if (begun == 0) {
+        Py_RETURN_FALSE;
+    }
+    MMBPY_LOCK(object);
+    end(self, map);
+    MMBPY_UNLOCK();
+    mmbpy_map_seal(self->map);
+    Py_RETURN_TRUE;
+}
+
+/* ---- finishing ------------------------------------------------------------------ */
+
+/* Used words as given by the caller; false with an exception. What pycapnp has got after the end
+ * is not ours: more segments, or more of one than it has. */
+static bool used_from_sequence(const mmb_building *building, PyObject *sequence, uint32_t *used)
+{
+    Py_ssize_t given = PySequence_Size(sequence);
+    for (Py_ssize_t i = 0; i < given && i < (Py_ssize_t)building->count; i++) {
+        PyObject *item = PySequence_GetItem(sequence, i);
+        uint64_t words;
+        bool good = item != NULL && mmbpy_as_uint64(item, "a used size", &words);
+        Py_XDECREF(item);
+        if (!good) {
+            return false;
+        }
+        used[i] = words < building->full[i] ? (uint32_t)words : building->full[i];
+    }
+    return given >= 0;
+}
+
+/* A segment that the root does not lead to, but that begins as a message does, is the first of
+ * another message, made by the same allocator: it must not go without a word. */
+static int check_single(const mmb_building *building, const uint32_t *used, mmb_flaw *flaw)
+{
+    mmb_segment segments[MMB_MAX_SEGMENTS];
+    const mmb_map *map = building->region.map;
+    mmb_stats stats;
+    mmb_map_get_stats(map, &stats);
+    for (uint32_t i = 0; i < building->count; i++) {
+        segments[i] = (mmb_segment){.base = mmb_map_base(map) + mmb_message_start(building, i),
+                                    .words = building->full[i]};
+    }
+    for (uint32_t i = 1; i < building->count; i++) {
+        bool is_there = mmb_message_start(building, i) < stats.backed;
+        if (used[i] == 0 && is_there && mmb_begins_message(segments, building->count, i)) {
+            *flaw = (mmb_flaw){.segment = i,
+                               .reason = "another message begins here, to which the root does "
+                                         "not lead: one builder holds one message"};
+            return MMB_EMESSAGE;
+        }
+    }
+    return 0;
+}
+
+/* Without the GIL. */
+static int finish(mmbpy_segments *self, mmb_map *map, uint32_t *used, bool is_told, bool durable,
+                  uint64_t *file_bytes)
+{
+    mmb_building *building = self->building;
+    bool has_far = building->count > 1; /* pycapnp makes none with one segment */
+    mmb_map_seal(map);
+    int error = mmb_map_poison(map);
+    if (error == 0 && !(is_told && self->is_sure)) {
+        error = mmb_message_measure(building, used, &has_far, &self->flaw);
+    }
+    if (error == 0 && !self->has_message) {
+        error = check_single(building, used, &self->flaw);
+    }
+    if (error == 0) {
+        error = mmb_message_finish_file(building, used, has_far, durable, file_bytes);
+    }
+    return error;
+}
+
+const char mmbpy_segments_finish_doc[] =
+    PyDoc_STR("finish($self, used, /, durable=False)\n--\n\n"
+              "Make the file a finished message and close the map; views stay as a snapshot.\n\n"
+              "used holds the used words of each segment; None has them found from the root, and\n"
+              "so are those that other processes may have added to.\n"
+              "Returns None, or the OSError or InvalidMessage that finishing met: the map is\n"
+              "closed then as well, and the file unfinished. Asked again, the same.");
+
+static PyObject *outcome(mmbpy_segments *self)
+{
+    if (self->map->last_error == MMB_EMESSAGE) {
+        return mmbpy_invalid_in(self->map->state, &self->flaw, self->map->name);
+    }
+    return mmbpy_map_outcome(self->map);
+}
+
+PyObject *mmbpy_segments_finish(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"", "durable", NULL};
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    PyObject *sequence;
+    int durable = 0;
+    uint32_t used[MMB_MAX_SEGMENTS] = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:finish", names, &sequence, &durable)) {
+        return NULL;
+    }
+    if (!self->ended && mmbpy_map_is_open(self->map)) {
+        PyErr_SetString(PyExc_RuntimeError, "the message is to be sealed first");
+        return NULL;
+    }
+    bool is_told = sequence != Py_None;
+    if (is_told && !used_from_sequence(self->building, sequence, used)) {
+        return NULL;
+    }
+    mmb_map *map = NULL;
+    int begun = mmbpy_map_begin_close(self->map, true, &map);
+    if (begun < 0) {
+        return NULL;
+    }
+    if (begun == 0) {
+        mmbpy_map_wait_closed(self->map);
+        return outcome(self);
+    }
+    uint64_t file_bytes = 0;
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = finish(self, map, used, is_told, durable != 0, &file_bytes);
+    Py_END_ALLOW_THREADS
+    mmbpy_map_end_close(self->map, file_bytes, error);
+    return outcome(self);
+}
