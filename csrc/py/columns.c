@@ -50,10 +50,10 @@ static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_numb
         return false;
     }
     *out = (mmb_numbers){.from = view->buf,
-                        .step = view->strides[0],
-                        .flip = flip,
-                        .offset = offset,
-                        .size = (uint32_t)view->itemsize};
+                         .step = view->strides[0],
+                         .flip = flip,
+                         .offset = offset,
+                         .size = (uint32_t)view->itemsize};
     return true;
 }
 

@@ -2,14 +2,15 @@
 
 `Builder` maps a file over a huge range of address space: what is stored there
 extends the file. `MessageBuilder` builds a Cap'n Proto message in such a file, in
-place. `open_message` reads one, `verify` checks one, `recover` finishes one whose
-builder died.
+place. `open_message` reads one, `edit_message` changes one in place, `verify` checks
+one, `recover` finishes one whose builder died.
 """
 
 from ._core import CapacityError, InvalidMessage
 from ._stats import Stats
 from .builder import Builder
 from .check import Report, recover, verify
+from .editor import EditedMessage, edit_message
 from .log import Log, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
 from .reader import Message, open_message
@@ -17,6 +18,7 @@ from .reader import Message, open_message
 __all__ = [
     "Builder",
     "CapacityError",
+    "EditedMessage",
     "InvalidMessage",
     "Log",
     "LogStats",
@@ -26,6 +28,7 @@ __all__ = [
     "Messages",
     "Report",
     "Stats",
+    "edit_message",
     "open_log",
     "open_message",
     "recover",

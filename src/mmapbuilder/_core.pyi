@@ -300,6 +300,9 @@ class Stage:
         room: tuple[int, int, int],
         /,
     ) -> None: ...
+    def put_record(
+        self, segments: tuple[Buffer, ...], record: tuple[int, int, int, int], /
+    ) -> None: ...
 
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /

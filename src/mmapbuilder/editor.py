@@ -1,0 +1,136 @@
+"""Changing a finished message in place, as far as that takes no new room."""
+
+import os
+
+from . import _core, _pycapnp
+from ._output.lock import lock_to_change
+from ._output.names import open_regular
+from .reader import Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .check import Path
+
+
+class EditedMessage(Message):
+    """A finished message whose fields can be changed; what `edit_message` returns.
+
+    It reads as a `Message` does, and its arrays are writable: what is stored into them is
+    in the file. `set` changes single values. The message keeps its layout, so that it is
+    valid at every moment; there is no way back.
+
+    While it is open, no builder and no other editor can have the file.
+    """
+
+    def __init__(
+        self,
+        name: "str | bytes",
+        schema: "Any",
+        segments: "tuple[memoryview, ...]",
+        nesting_limit: int,
+        fd: int,
+        durable: bool,
+    ) -> None:
+        super().__init__(name, schema, segments, nesting_limit)
+        self._fd = fd
+        self._durable = durable
+
+    def set(self, *path_and_value: "Any") -> None:
+        """Set the value at a path: ``m.set("people", 7, "id", 9)``.
+
+        The path ends with a field, or an index into a list of numbers, Text or Data.
+        Numbers, Bool and enums are set in place, and a member of a union that is one of
+        these becomes the active one. Text and Data can be replaced by what is no longer
+        than the words that they have. None makes a null pointer.
+
+        >>> with MessageBuilder("alice.bin") as b:
+        ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
+        >>> with edit_message("alice.bin", addressbook_capnp.Person) as m:
+        ...     m.set("id", 9)
+        ...     m.set("name", "Alma")
+        >>> with open_message("alice.bin", addressbook_capnp.Person) as m:
+        ...     print(m.root.id, m.root.name)
+        9 Alma
+
+        Raises:
+            ValueError: the value needs new room; the text says what to do instead.
+            OverflowError, TypeError: it does not fit the field.
+            KeyError, IndexError: the path leads nowhere.
+            InvalidMessage: the bytes are no valid message.
+        """
+        if len(path_and_value) < 2:
+            raise TypeError("set() needs a path and a value")
+        from .columns import edit
+
+        *path, value = path_and_value
+        edit.set_value(self._plan(), self._memory(), tuple(path), value)
+
+    def flush(self, durable: bool = False) -> None:
+        """Push what was changed to the file; with `durable` wait for the device."""
+        self._open_segments()
+        if durable:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Let go of the file. Arrays that are still alive can still change it."""
+        if self.closed:
+            return
+        super().close()
+        try:
+            if self._durable:
+                os.fsync(self._fd)
+        finally:
+            os.close(self._fd)
+
+    # A message that is only read has nothing to let go of.
+    def __del__(self) -> None:
+        if getattr(self, "_fd", None) is not None and not self.closed:
+            self.close()
+
+
+def edit_message(
+    path: "Path", schema: "Any", *, durable: bool = False, nesting_limit: int = 4096
+) -> EditedMessage:
+    """Open the finished message in `path` for changing what needs no new room.
+
+    Args:
+        path: str, bytes or os.PathLike.
+        schema: a struct of a schema that pycapnp has loaded.
+        durable: let `close` wait until the changes are on the device.
+        nesting_limit: as for `open_message`.
+
+    Raises:
+        BlockingIOError: a builder or an editor has the file.
+        InvalidMessage, OSError, TypeError, ImportError: as for `open_message`.
+
+    >>> with MessageBuilder("people.bin") as b:
+    ...     book = b.init_root(addressbook_capnp.AddressBook)
+    ...     b.fill("people", id=[7, 8])
+    >>> with edit_message("people.bin", addressbook_capnp.AddressBook) as m:
+    ...     m.array("people")["id"] += 100
+    ...     print(m.root.people[1].id)
+    108
+    """
+    import mmap
+
+    _pycapnp.load()
+    if not hasattr(schema, "from_segments"):
+        raise TypeError(
+            "schema must be a struct of a schema that pycapnp has loaded, "
+            f"as addressbook_capnp.AddressBook is, not {schema!r}"
+        )
+    name = os.fspath(path)
+    fd = open_regular(name, os.O_RDWR)
+    try:
+        lock_to_change(fd, name)
+        length = os.fstat(fd).st_size
+        head = os.pread(fd, _core.HEAD_BYTES, 0)
+        places = _core.framing(head, length)
+        mapped = memoryview(mmap.mmap(fd, length))
+        segments = tuple(mapped[start : start + size] for start, size in places)
+        return EditedMessage(name, schema, segments, nesting_limit, fd, durable)
+    except BaseException:
+        os.close(fd)
+        raise
