@@ -9,6 +9,8 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -153,11 +155,15 @@ static int fill_holes(const found *m, const mmb__unfinished *message, const uint
     if (!traits.holes_take_blocks || message->lost_from == MMB__NO_ZEROS) {
         return 0;
     }
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (uint32_t i = 0; error == 0 && i < message->framing.count; i++) {
         uint64_t length = (uint64_t)used[i] * MMB_WORD;
         uint64_t start = m->offset + message->framing.start[i];
         error = length > 0 ? mmb__os_allocate(m->fd, start, length) : 0;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 

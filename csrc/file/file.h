@@ -97,7 +97,8 @@ int mmb__check(const mmb__file *file, uint64_t *size);
  * now: the blocks are gone. Only where the file system counts them at once. Handler: yes. */
 bool mmb__lacks_blocks(const mmb__file *file);
 
-/* Blocks for [start, start + length), beyond EOF as well: as mmb__os_allocate. Handler: yes. */
+/* Blocks for [start, start + length), beyond EOF as well: as mmb__os_allocate, and with all
+ * signals blocked. Handler: yes. */
 int mmb__allocate(const mmb__file *file, uint64_t start, uint64_t length);
 
 /* Note that EOF has been moved to `end`, if not further. Handler: yes. */

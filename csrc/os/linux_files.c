@@ -7,20 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* Signals are held back: tmpfs gives up at any that is pending and starts from
- * scratch, so that with a fast timer it would never end. */
 static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error;
     do {
 #if __SIZEOF_LONG__ == 8
@@ -31,7 +24,6 @@ static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
 #endif
         error = result == 0 ? 0 : errno;
     } while (error == EINTR);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error == ENOSYS ? EOPNOTSUPP : error;
 }
 

@@ -57,6 +57,9 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write);
 
 /* ---- files ---------------------------------------------------------------- */
 
+/* The next three may be called with signals held back only: tmpfs gives up at any that is
+ * pending and starts from scratch, so that under a fast timer it would never end. */
+
 /* Allocate blocks for a range, beyond EOF as well; EOF stays. EOPNOTSUPP where the
  * system cannot promise that. Handler: yes. */
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
@@ -65,12 +68,12 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
  * one step where `from` is in the last block. EOPNOTSUPP likewise. Handler: yes. */
 int mmb__os_raise(int fd, uint64_t from, uint64_t end);
 
+/* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
+int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
+
 /* True if the file system has less than `room` bytes left, as far as it says.
  * Handler: yes. */
 bool mmb__os_is_full(int fd, uint64_t room);
-
-/* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
-int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
 
 /* First byte of data at or after `offset`: 0 and *found, or ENXIO when only holes
  * follow. Moves the file offset. */
