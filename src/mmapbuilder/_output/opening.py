@@ -99,6 +99,7 @@ def _replace(output: "Output", path: str) -> bool:
             old.let_go()
             old.open_path(path, os.O_RDWR)
             lock(old)
+        make_way(output, output.path)
         output.build_in_target()
     return True
 

@@ -41,17 +41,15 @@ def make_temporary(output: "Output", path: str, mode: int) -> None:
 
 
 def make_way(output: "Output", path: str) -> None:
-    """Raise BlockingIOError if an atomic builder is going to give a file this name."""
+    """Remove what an atomic builder has left that was going to give a file this name.
+
+    Raises:
+        BlockingIOError: that builder is still at work.
+    """
     for name in temporary_names(path):
         if not os.access(name, os.F_OK, effective_ids=_EFFECTIVE):  # mostly so; no exception
             return
-        other = _held_for(output)
-        try:
-            other.open_path(name, os.O_RDONLY | _OLD)
-        except OSError:
-            continue
-        lock(other, beside_readers=True)
-        other.let_go()
+        _remove_stale(output, name)
 
 
 def _held_for(output: "Output") -> LockedFile:
