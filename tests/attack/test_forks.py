@@ -10,7 +10,7 @@ import pytest
 
 from mmapbuilder import Builder
 from support.apart import python
-from support.missing import tool
+from support.missing import missing, tool
 
 PRELUDE = """
 import os, signal, sys
@@ -442,3 +442,41 @@ assert content() == b"parentCCCC"
         other,
     ).ok()
     assert other.read_bytes() == b"somebody else's"
+
+
+@pytest.mark.root
+def test_a_child_with_the_pid_of_its_parent_never_finishes(tmp_path: Path) -> None:
+    """In pid namespaces of their own, parent and child are both process 1."""
+    code = """
+        import ctypes, os, sys
+        from mmapbuilder import Builder, MessageBuilder
+        target = sys.argv[1]
+        CLONE_NEWPID = 0x20000000
+        def first_of_a_namespace(work):
+            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWPID) != 0:
+                print("missing:", os.strerror(ctypes.get_errno()))
+                os._exit(0)
+            pid = os.fork()
+            if pid == 0:
+                assert os.getpid() == 1
+                work()
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        def build():
+            for kind in Builder, MessageBuilder:
+                for end in "close", "discard":
+                    b = kind(target, atomic=True)
+                    if kind is Builder:
+                        b.write(b"half of it")
+                    else:
+                        b.allocate_segment(1)[0:8] = bytes(8)
+                    before = sorted(os.listdir(os.path.dirname(target)))
+                    first_of_a_namespace(lambda: getattr(b, end)())
+                    assert sorted(os.listdir(os.path.dirname(target))) == before, (kind, end)
+                    b.close()
+                    os.unlink(target)
+        first_of_a_namespace(build)
+    """
+    ended = python(code, tmp_path / "target").ok()
+    if ended.out.startswith("missing"):
+        missing(ended.out)
