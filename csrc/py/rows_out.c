@@ -362,7 +362,14 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
     r.fields = fields == Py_None ? NULL : fields;
     if (mmbpy_memory_get(tuple, false, &memory)) {
         mmb_reading_start(&r.reading, memory.segments, memory.count, trusted != 0);
+        /* What is made has no cycles, and none of it can be garbage before it is handed out:
+         * a collector that looks at it again and again would take most of the time. Where
+         * code of a class runs, the collector is left alone. */
+        bool collects = r.style != AS_OBJECT && PyGC_Disable() != 0;
         PyObject *value = read_target(&r, &r.plan->types[type], segment, word, start, stop);
+        if (collects) {
+            PyGC_Enable();
+        }
         if (value != NULL && r.left_out != MMB_NONE) {
             result = PyTuple_Pack(2, value, r.self->names[r.left_out]);
         } else if (value != NULL) {

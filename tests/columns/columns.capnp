@@ -87,6 +87,7 @@ struct Root {
   service @7 :Service;
   points @8 :List(Point);
   rows @9 :List(Numbers);
+  maps @10 :List(Map(Text, Data));
 }
 
 interface Service {}

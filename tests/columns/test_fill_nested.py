@@ -145,6 +145,16 @@ def test_columns_of_generic_structs(b: MessageBuilder) -> None:
     assert b.rows("names", "entries") == [{"key": "k", "value": b"v"}, {"key": "l"}]
 
 
+def test_a_map_of_arrow_is_a_list_of_entries(b: MessageBuilder) -> None:
+    maps = pa.array([[("k", b"v"), ("l", None)], [], None], pa.map_(pa.string(), pa.binary()))
+    b.fill("maps", entries=maps)
+    assert b.rows("maps") == [
+        {"entries": [{"key": "k", "value": b"v"}, {"key": "l"}]},
+        {"entries": []},
+        {},
+    ]
+
+
 def test_ragged_lists_of_numpy(b: MessageBuilder) -> None:
     columns = {"i32": [np.arange(3), np.arange(0), np.array([7])], "f64": [[0.5], (), [1]]}
     b.fill("rows", columns)

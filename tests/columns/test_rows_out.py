@@ -297,7 +297,7 @@ def test_a_list_of_nothing_is_bounded(target: Path) -> None:
     with MessageBuilder(target) as b:
         b.init_root(columns_capnp.Voids).init("rows", 2**29 - 1)
     with open_message(target, columns_capnp.Voids) as m:
-        with pytest.raises(InvalidMessage, match="objects overlap"):
+        with pytest.raises(InvalidMessage, match="objects overlap|far more elements"):
             m.rows("rows")
 
 
