@@ -157,3 +157,52 @@ def test_out_of_memory_at_every_bytecode(tmp_path: Path, kind: str) -> None:
         HARNESS, tmp_path / "target", kind, "close atomic there", "MemoryError", timeout=300
     )
     assert int(ended.ok().out) > 100
+
+
+NO_MEMORY = """
+    import os, sys, gc, _testcapi
+    from mmapbuilder import Builder
+    path, atomic = sys.argv[1], sys.argv[2] == "True"
+    folder = os.path.dirname(path)
+    sys.unraisablehook = lambda what: None      # what the interpreter meets between our steps
+
+    def attempt(number):
+        b, filled, failed = None, False, False
+        _testcapi.set_nomemory(number, number + 1)
+        try:
+            b = Builder(path, atomic=atomic)
+            b.write(b"new content")
+            filled = True
+            b.close()
+        except MemoryError:
+            failed = True
+        finally:
+            _testcapi.remove_mem_hooks()
+        if b is not None:
+            b.close() if filled else b.discard()
+        return failed, filled
+
+    failures, number, since = 0, 0, 0
+    while since < 100:                          # some are survived
+        number += 1
+        with open(path, "wb") as f:
+            f.write(b"old content")
+        gc.collect()
+        before = os.listdir("/proc/self/fd")
+        failed, filled = attempt(number)
+        assert os.listdir("/proc/self/fd") == before, number
+        assert os.listdir(folder) in ([], [os.path.basename(path)]), (number, os.listdir(folder))
+        if filled:
+            with open(path, "rb") as f:
+                assert f.read() == b"new content", number
+        Builder(path).close()                   # no lock is left
+        failures += failed
+        since = 0 if failed else since + 1
+    assert failures > 50
+"""
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_out_of_memory_at_every_allocation(target: Path, atomic: bool) -> None:
+    pytest.importorskip("_testcapi")
+    python(NO_MEMORY, target, atomic).ok()
