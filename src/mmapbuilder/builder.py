@@ -38,9 +38,11 @@ class Builder(_core.Map, Endings):
         file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
             ``fileno()``; descriptors are duplicated and stay the caller's. A regular
             file, also on tmpfs, or a memfd, open for reading and writing.
-        mode: ``"w"`` replaces the content, ``"x"`` refuses an existing file,
-            ``"r+"`` keeps the content and goes on (the cursor starts at 0, as with
-            `open`).
+        mode: ``"w"`` puts a new file in the place of an old one, which stays whole for
+            those who have it open or mapped (where it cannot be replaced it is emptied:
+            a descriptor, hard links, a directory that may not be written); ``"x"``
+            refuses an existing file, ``"r+"`` keeps the content and goes on (the cursor
+            starts at 0, as with `open`).
         capacity: the most bytes that the file can get. Address space costs nothing.
         max_growth: the most bytes by which the file grows in one step.
         size_hint: how many bytes the file may well have in the end, where that is
@@ -56,7 +58,7 @@ class Builder(_core.Map, Endings):
         durable: close returns when the content is on the device.
 
     Raises:
-        BlockingIOError: another builder is at work on the file.
+        BlockingIOError: another builder is at work on the file; the text names it.
         OSError: the file cannot be opened, mapped or grown. ENOMEM or EFBIG say that
             the capacity is more than the address space or a limit of the process
             allows, and which.
