@@ -18,7 +18,7 @@ typedef struct {
 /* Raise EOF to `end` on a file system without fallocate. */
 static int raise_by_truncation(const mmb__file *file, uint64_t end)
 {
-    mmb__lock_eof(file->shared);
+    mmb__lock_eof(file);
     uint64_t eof = 0;
     int error = mmb__check(file, &eof);
     if (error == 0 && eof < end) {
@@ -27,7 +27,7 @@ static int raise_by_truncation(const mmb__file *file, uint64_t end)
     if (error == 0) {
         mmb__note_backed(file, end); /* before the next in turn looks */
     }
-    mmb__unlock_eof(file->shared);
+    mmb__unlock_eof(file);
     return error;
 }
 
@@ -77,7 +77,7 @@ static int raise_without_blocks(const mmb__file *file, const move *wanted)
  * process has raised. */
 static int raise_first(const mmb__file *file, const move *wanted)
 {
-    mmb__lock_eof(file->shared);
+    mmb__lock_eof(file);
     uint64_t eof = 0;
     int error = mmb__check(file, &eof);
     bool first = error == 0 && eof < MMB_GRANULE;
@@ -89,7 +89,7 @@ static int raise_first(const mmb__file *file, const move *wanted)
     if (first && error == 0) {
         mmb__note_backed(file, wanted->end);
     }
-    mmb__unlock_eof(file->shared);
+    mmb__unlock_eof(file);
     if (first ? error == EOPNOTSUPP : error == 0) {
         /* Another process was first: EOF may be high enough, but its blocks are not
          * those that are wanted here. */

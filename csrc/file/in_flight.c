@@ -74,16 +74,16 @@ static bool wait_a_moment(uint32_t *round, uint32_t most)
 void mmb__in_flight_wait(mmb__shared *shared)
 {
     /* Of those without an entry nothing is known but their number; a living process
-     * may be stopped. Neither holds up a close for ever. */
+     * may be stopped; and a dead one, in a pid namespace of its own, may have had our pid. None
+     * of them holds up a close for ever. */
     enum { OVERFLOW_ROUNDS = 1000, ROUNDS = 60000 };
     pid_t self = getpid();
     uint32_t round = 0;
     for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         uint64_t seen;
         while ((seen = atomic_load(&shared->in_flight[i])) != 0) {
-            bool more = wait_a_moment(&round, ROUNDS);
-            if (pid_of(seen) != self &&
-                (!more || (round > 100 && !mmb__os_is_alive((int)pid_of(seen))))) {
+            if (!wait_a_moment(&round, ROUNDS) ||
+                (round > 100 && pid_of(seen) != self && !mmb__os_is_alive((int)pid_of(seen)))) {
                 break;
             }
         }

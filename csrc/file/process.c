@@ -19,7 +19,7 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, count_fork);
 }
 
-static uint64_t this_process(void)
+uint64_t mmb__this_process(void)
 {
     return (uint64_t)atomic_load(&forks) << 32 | (uint32_t)getpid();
 }
@@ -27,10 +27,10 @@ static uint64_t this_process(void)
 uint64_t mmb_this_process(void)
 {
     pthread_once(&once, watch_forks);
-    return this_process();
+    return mmb__this_process();
 }
 
 bool mmb__is_this_process(uint64_t process)
 {
-    return process == this_process();
+    return process == mmb__this_process();
 }

@@ -9,6 +9,9 @@
 
 #include <stdbool.h>
 
+/* mmb_this_process, for those who know that it was called before. Handler: yes. */
+uint64_t mmb__this_process(void);
+
 /* True in the process for which mmb_this_process returned `process`. Handler: yes. */
 bool mmb__is_this_process(uint64_t process);
 

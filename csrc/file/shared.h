@@ -50,8 +50,8 @@ typedef struct {
      * seq_cst. */
     _Atomic uint64_t in_flight[MMB__IN_FLIGHT];
     _Atomic uint32_t in_flight_overflow;
-    /* pid of the process that holds the lock on EOF (turn.h); 0 when free. */
-    _Atomic int eof_lock_pid;
+    /* mmb_this_process() of the one that holds the lock on EOF (turn.h); 0 when free. */
+    _Atomic uint64_t eof_lock_holder;
     /* Set once the file system has said that it has no fallocate. Relaxed: being late
      * costs one more refused call. */
     _Atomic bool cannot_allocate;

@@ -18,8 +18,8 @@ void mmb__begin_turn(mmb__file *file, sigset_t *before);
 void mmb__end_turn(mmb__file *file, const sigset_t *before);
 
 /* The lock on EOF, for those who have the turn. Handler: yes. */
-void mmb__lock_eof(mmb__shared *shared);
-void mmb__unlock_eof(mmb__shared *shared);
+void mmb__lock_eof(const mmb__file *file);
+void mmb__unlock_eof(const mmb__file *file);
 
 /* Both. Meanwhile no other thread or process gives blocks to what lies below EOF, notes
  * them, or takes them away. Handler: no. */

@@ -209,7 +209,7 @@ static level *level_above(const struct sigaction *found)
     return NULL;
 }
 
-int mmb_fault_arm(void)
+int mmb_install_handler(void)
 {
     struct sigaction now;
     if (sigaction(SIGBUS, NULL, &now) != 0) {

@@ -233,7 +233,7 @@ int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *st
  * back on top if someone else has taken SIGBUS since. Cheap (one system call)
  * when nothing changed; mmb_map_open does it. EBUSY when too many different
  * handlers have been put over ours to do it safely once more. Handler: no. */
-int mmb_fault_arm(void);
+int mmb_install_handler(void);
 
 #ifdef __cplusplus
 }

@@ -94,7 +94,7 @@ static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb
         return error;
     }
     atomic_store(&map->file.shared->backed, size);
-    error = mmb_fault_arm();
+    error = mmb_install_handler();
     if (error != 0) {
         return error;
     }

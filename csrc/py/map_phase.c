@@ -97,7 +97,7 @@ mmb_map *mmbpy_map_enter(mmbpy_map *self)
         mmbpy_raise_closed();
         return NULL;
     }
-    int error = mmb_fault_arm();
+    int error = mmb_install_handler();
     if (error == 0) {
         error = mmb_map_poison(map);
     }

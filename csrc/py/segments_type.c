@@ -79,7 +79,7 @@ static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *window
 {
     mmb_building *building = self->building;
     mmb_map *map = atomic_load(&self->map->map);
-    if (self->ended || mmb_fault_arm() != 0 || mmb_map_poison(map) != 0) {
+    if (self->ended || mmb_install_handler() != 0 || mmb_map_poison(map) != 0) {
         return false;
     }
     if (mmb_message_hand_out(building, min_words, self->segment_words) != 0) {

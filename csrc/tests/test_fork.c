@@ -137,14 +137,14 @@ static void a_first_move_that_comes_second_has_its_blocks(void)
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        atomic_store(&map->file.shared->eof_lock_pid, (int)getpid());
+        atomic_store(&map->file.shared->eof_lock_holder, mmb_this_process());
         sleep_ms(200);
         CHECK(ftruncate(fd, (off_t)MMB_GRANULE) == 0);
         atomic_store(&map->file.shared->backed, MMB_GRANULE);
-        atomic_store(&map->file.shared->eof_lock_pid, 0);
+        atomic_store(&map->file.shared->eof_lock_holder, 0);
         _exit(0);
     }
-    while (atomic_load(&map->file.shared->eof_lock_pid) == 0) {
+    while (atomic_load(&map->file.shared->eof_lock_holder) == 0) {
         sched_yield();
     }
     CHECK_EQ(mmb_map_ensure(map, MIB), 0); /* waits for the child */
@@ -440,7 +440,7 @@ static void what_a_dead_process_held_is_taken_back(void)
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        atomic_store(&map->file.shared->eof_lock_pid, (int)getpid());
+        atomic_store(&map->file.shared->eof_lock_holder, mmb_this_process());
         mmb__in_flight_enter(map->file.shared);
         raise(SIGKILL);
     }

@@ -77,7 +77,7 @@ static int foreign_fault_with_sigbus_ignored_after(void *unused)
     (void)unused;
     start(&map);
     set_plain(SIG_IGN);
-    CHECK_EQ(mmb_fault_arm(), 0);
+    CHECK_EQ(mmb_install_handler(), 0);
     mmb_map_base(map)[GIB] = 1; /* is served */
     *foreign_page() = 1;
     return 9;
@@ -287,11 +287,11 @@ static int served_through_a_chaining_handler(void *unused)
     install(chain, 0, &chained);
     mmb_map_base(map)[GIB] = 1; /* through it */
     CHECK_EQ(atomic_load(&chain_calls), 1);
-    CHECK_EQ(mmb_fault_arm(), 0); /* on top again */
+    CHECK_EQ(mmb_install_handler(), 0); /* on top again */
     mmb_map_base(map)[2 * GIB] = 1;
     CHECK_EQ(atomic_load(&chain_calls), 1);
     for (int i = 0; i < 100; i++) {
-        CHECK_EQ(mmb_fault_arm(), 0);
+        CHECK_EQ(mmb_install_handler(), 0);
     }
     CHECK_EQ(file_size(fd), 2 * GIB + MMB_GRANULE);
     *foreign_page() = 1; /* down the whole chain, once, and dead */
@@ -325,7 +325,7 @@ static int served_though_a_crash_reporter_took_it(void *unused)
         CHECK_EQ(atomic_load(&chain_calls), (int)i);
         CHECK_EQ(mmb_map_base(map)[i * 128 * MIB], (unsigned char)i);
         if (i % 3 == 0) {
-            CHECK_EQ(mmb_fault_arm(), 0);
+            CHECK_EQ(mmb_install_handler(), 0);
         }
     }
     return 0;
@@ -470,7 +470,7 @@ static int one_handler_after_the_other(void *unused)
     int armed = 0;
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         install(more[i].handler, 0, more[i].below);
-        int error = mmb_fault_arm();
+        int error = mmb_install_handler();
         CHECK(error == 0 || error == EBUSY);
         armed += error == 0;
         mmb_map_base(map)[(i + 1) * 64 * MIB] = 1;

@@ -375,10 +375,11 @@ static int grow_under_a_dead_lock(void *unused)
     (void)unused;
     int fd = memory_file();
     mmb_map *map = open_unmapped(fd, GIB);
-    atomic_store(&map->file.shared->eof_lock_pid, (int)getpid()); /* of one who had this number */
+    atomic_store(&map->file.shared->eof_lock_holder,
+                 mmb_this_process()); /* of one who had this number */
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
     CHECK_EQ(show(map), 0);
-    atomic_store(&map->file.shared->eof_lock_pid, (int)getpid());
+    atomic_store(&map->file.shared->eof_lock_holder, mmb_this_process());
     CHECK_EQ(mmb_map_reserve(map, 0, 8 * MIB), 0);
     close_map(map, 5);
     return 0;
