@@ -13,7 +13,7 @@ enum { ROWS_AT_A_TIME = 512 };
 /* One loop for each size of number, so that loads and stores are single instructions.
  * Numbers are copied as they are: sources have the byte order of the format. */
 #define DEFINE_STORE(type)                                                                         \
-    static void store_##type(unsigned char *to, uint64_t stride, const mmb_numbers *column,         \
+    static void store_##type(unsigned char *to, uint64_t stride, const mmb_numbers *column,        \
                              uint64_t first, uint64_t count)                                       \
     {                                                                                              \
         const unsigned char *from = column->from + (int64_t)first * column->step;                  \

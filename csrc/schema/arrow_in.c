@@ -243,7 +243,7 @@ static bool put_numbers(writer *w, const mmb_binding *b, const mmb_arrow_array *
         const mmb_binding *values = b;
         const mmb_arrow_array *array = a;
         uint64_t index = start + i;
-        uint64_t bits;
+        uint64_t bits = 0;
         if (mask != NULL && !mask[i]) {
             continue;
         }
