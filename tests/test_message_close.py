@@ -93,7 +93,6 @@ USES = {
     "flush": lambda b: b.flush(),
     "reserve": lambda b: b.reserve(10),
     "fileno": lambda b: b.fileno(),
-    "size": lambda b: b.size,
     "with": lambda b: b.__enter__(),
 }
 

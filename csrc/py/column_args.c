@@ -115,3 +115,13 @@ bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view)
     PyErr_SetString(PyExc_ValueError, "the mask is shorter than the column");
     return false;
 }
+
+bool mmbpy_is_string(PyObject *object, const Py_buffer *view, bool text)
+{
+    Py_ssize_t length = PyObject_Size(object);
+    if (length < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    return !text || view->itemsize == 1;
+}

@@ -32,6 +32,10 @@ bool mmbpy_block_get(PyObject *tuple, mmb_block *out);
 /* One byte for each of `count` strings, or None: `view->buf` is NULL then. */
 bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view);
 
+/* True if an object whose buffer is in `view` is a string of bytes: it has a length, as no number
+ * or date of NumPy's has, which offer their bytes as well; for Text, the bytes are its items. */
+bool mmbpy_is_string(PyObject *object, const Py_buffer *view, bool text);
+
 extern PyMethodDef mmbpy_join_functions[];   /* column_join.c */
 extern PyMethodDef mmbpy_list_functions[];   /* column_lists.c */
 extern PyMethodDef mmbpy_column_functions[]; /* columns.c */

@@ -97,7 +97,7 @@ static void explain_strides(uint64_t index, PyObject *item)
 }
 
 /* The same for any other object, held in the view, which is to be released. */
-static bool get_buffer(uint64_t index, PyObject *item, Py_buffer *view, mmb_slice *out)
+static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *view, mmb_slice *out)
 {
     *out = (mmb_slice){.bytes = NULL};
     if (is_missing(item)) {
@@ -111,7 +111,7 @@ static bool get_buffer(uint64_t index, PyObject *item, Py_buffer *view, mmb_slic
         explain_strides(index, item);
         return false;
     }
-    if (view->ndim == 0) { /* NumPy's numbers offer their bytes, too */
+    if (!mmbpy_is_string(item, view, text)) {
         raise_no_string(index, item);
         return false;
     }
@@ -178,7 +178,7 @@ static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *wo
         Py_buffer view = {0};
         *others = true;
         Py_INCREF(item);
-        bool good = get_buffer(index, item, &view, &slice) &&
+        bool good = get_buffer(index, item, text, &view, &slice) &&
                     (slice.bytes == NULL || measure_slice(index, &slice, text, words, found));
         PyBuffer_Release(&view);
         Py_DECREF(item);
@@ -276,7 +276,7 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
             break; /* the next time, since it may run any code */
         } else {
             these->held = Py_NewRef(item);
-            if (!get_buffer(index, item, &these->view, &these->slices[i])) {
+            if (!get_buffer(index, item, false, &these->view, &these->slices[i])) {
                 return false;
             }
         }

@@ -84,6 +84,26 @@ PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name)
     return raise_it(exception);
 }
 
+PyObject *mmbpy_map_error(const mmbpy_map *map, int error)
+{
+    if (error != MMB_ECAPACITY) {
+        return mmbpy_error(map->state, error, map->name);
+    }
+    PyObject *text = PyUnicode_FromFormat("capacity exceeded: it is %llu bytes, set a larger one "
+                                          "with capacity=",
+                                          (unsigned long long)map->capacity);
+    if (text == NULL) {
+        return NULL;
+    }
+    return PyObject_CallFunction(map->state->capacity_error, "iNO", mmb_errno(error), text,
+                                 map->name != NULL ? map->name : Py_None);
+}
+
+PyObject *mmbpy_map_raise(const mmbpy_map *map, int error)
+{
+    return raise_it(mmbpy_map_error(map, error));
+}
+
 PyObject *mmbpy_raise_closed(void)
 {
     PyErr_SetString(PyExc_ValueError, "I/O operation on closed builder");

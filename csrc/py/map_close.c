@@ -33,7 +33,7 @@ const char mmbpy_finish_doc[] =
 PyObject *mmbpy_map_outcome(mmbpy_map *self)
 {
     if (self->last_error != 0) {
-        return mmbpy_error(self->state, self->last_error, self->name);
+        return mmbpy_map_error(self, self->last_error);
     }
     Py_RETURN_NONE;
 }
@@ -53,7 +53,7 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
             return NULL;
         }
         if (used > self->capacity && mmbpy_map_is_open(self)) {
-            return mmbpy_raise(self->state, MMB_ECAPACITY, self->name);
+            return mmbpy_map_raise(self, MMB_ECAPACITY);
         }
     }
     mmb_map *map = NULL;

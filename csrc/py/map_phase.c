@@ -105,7 +105,7 @@ mmb_map *mmbpy_map_enter(mmbpy_map *self)
         return map;
     }
     mmbpy_map_leave(self);
-    mmbpy_raise(self->state, error, self->name);
+    mmbpy_map_raise(self, error);
     return NULL;
 }
 

@@ -107,13 +107,13 @@ static PyObject *some_window(mmbpy_segments *self)
 {
     PyObject *window = mmbpy_window_new(self->map->state);
     if (window == NULL) {
-        PyErr_Clear();
         window = self->spare;
         self->spare = NULL;
-    } else if (self->spare == NULL) {
-        self->spare = mmbpy_window_new(self->map->state);
-        PyErr_Clear();
     }
+    if (self->spare == NULL) {
+        self->spare = mmbpy_window_new(self->map->state);
+    }
+    PyErr_Clear();
     return window;
 }
 
@@ -230,7 +230,7 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     mmbpy_map_leave(self->map);
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        return mmbpy_raise(self->map->state, error, self->map->name);
+        return mmbpy_map_raise(self->map, error);
     }
     Py_RETURN_NONE;
 }

@@ -191,6 +191,10 @@ PyObject *mmbpy_raise_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObj
 PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* steals `text` */
 PyObject *mmbpy_raise_closed(void);
 
+/* Likewise for an error of a map; that of a capacity that is used up says how large it is. */
+PyObject *mmbpy_map_error(const mmbpy_map *map, int error);
+PyObject *mmbpy_map_raise(const mmbpy_map *map, int error);
+
 int mmbpy_add_errors(PyObject *module, mmbpy_state *state);
 
 /* An int (or an object with __index__, but no bool) that is not negative.

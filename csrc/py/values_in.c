@@ -1,5 +1,6 @@
 /* values_in.c - Python's numbers, strings and buffers as values of a message. */
 
+#include "column_args.h"
 #include "rows_in.h"
 
 #include <math.h>
@@ -262,6 +263,10 @@ bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *v
     Py_buffer view;
     if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0) {
         return false;
+    }
+    if (!mmbpy_is_string(value, &view, text)) {
+        PyBuffer_Release(&view);
+        return wrong_type(w, text ? MMB_TEXT : MMB_DATA, value);
     }
     bool good = (!text || mmb_is_text(view.buf, (uint64_t)view.len) ||
                  mmbpy_writer_fail(w, PyExc_ValueError, "the bytes are not UTF-8")) &&

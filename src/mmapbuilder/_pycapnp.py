@@ -24,15 +24,55 @@ def load() -> "Any":
     """Import pycapnp.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: it is not installed, or does not load.
     """
     try:
         import capnp
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "capnp":
+            raise
         raise ImportError(
             "messages need pycapnp: pip install mmapbuilder[capnp]", name="capnp"
         ) from error
+    except ImportError as error:
+        raise ImportError(
+            "messages need pycapnp, which is installed but does not load here"
+            f"{_in_a_subinterpreter(error)}: {error}",
+            name="capnp",
+            path=error.path,
+        ) from error
     return capnp
+
+
+def _in_a_subinterpreter(error: ImportError) -> str:
+    known = "subinterpreters" in str(error) or "interpreter" in str(error)
+    return ", in a subinterpreter (use it in the main one)" if known else ""
+
+
+def struct_of(schema: "Any") -> "Any":
+    """Return pycapnp's schema of a struct that can be the root of a message.
+
+    pycapnp would end the process for some of what is none.
+
+    Raises:
+        TypeError: it is none.
+    """
+    kinds = load().lib.capnp
+    found = getattr(schema, "schema", schema)
+    if isinstance(schema, kinds._DynamicStructBuilder | kinds._DynamicStructReader):
+        raise TypeError(
+            "schema must be a struct of a schema, not a message: message.set_root() copies one"
+        )
+    if not isinstance(found, kinds._StructSchema):
+        raise TypeError(
+            "schema must be a struct of a schema, as addressbook_capnp.Person is, "
+            f"not {schema if schema is None else type(schema).__name__!r}"
+        )
+    if found.node.struct.isGroup:
+        raise TypeError(
+            f"{found.node.displayName} is a group: it is part of a struct, and no message by itself"
+        )
+    return found
 
 
 def message_builder(allocate: "Callable[[int], memoryview]") -> "Any":

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         unfinished: bool
         lost: int
         lost_values: int
+
+        def _repr_html_(self) -> str: ...
 else:
     # The same at run time, without the cost of importing typing.
     from collections import namedtuple
@@ -51,6 +53,14 @@ else:
         "Elements of these lists and bytes of these Texts and Data that are gone; "
         "whatever else a pointer led to counts as one."
     )
+
+    def _html_of_report(report: "Report") -> str:
+        from ._html import describe, in_bytes
+
+        rows = report._replace(size=in_bytes(report.size))._asdict().items()
+        return describe("Report", ((name.replace("_", " "), value) for name, value in rows))
+
+    Report._repr_html_ = _html_of_report
 
 
 def verify(path: "Path") -> Report:

@@ -9,7 +9,7 @@ from .builder import GIB, MIB
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any, Self, SupportsIndex
+    from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias
 
     from ._output import FileLike, Name
     from ._output.endings import End
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
     from .columns.table import Table
+
+    Mode: TypeAlias = Literal["w", "x"]
 
 
 class MessageBuilder(Endings):
@@ -65,12 +67,12 @@ class MessageBuilder(Endings):
     _failure: Exception | None = None  # that the content cannot be finished, found before that
     _schema: "Any" = None
     _name: "Name | None" = None
-    _mode: str | None = None
+    _mode: "Mode | None" = None
 
     def __init__(
         self,
         file: "FileLike",
-        mode: str = "w",
+        mode: "Mode" = "w",
         *,
         capacity: int = 64 * GIB,
         segment_words: int = _core.MAX_SEGMENT_WORDS,
@@ -81,7 +83,7 @@ class MessageBuilder(Endings):
         atomic: bool = False,
         durable: bool = False,
     ) -> None:
-        if mode == "r+":
+        if str(mode) == "r+":
             raise ValueError(
                 "a message cannot be continued, so mode 'r+' makes no sense: "
                 "read it with open_message() and build a new one, or recover() an unfinished one"
@@ -149,16 +151,18 @@ class MessageBuilder(Endings):
     def init_root(self, schema: "Any", /, **fields: "Any") -> "Any":
         """Make the root struct and return pycapnp's builder of it.
 
-        `fields` are set as pycapnp's ``new_message`` does.
+        `fields` are set as pycapnp's ``new_message`` does. Called again, it makes another
+        root, and what the first leads to is lost, as with pycapnp.
+
+        Raises TypeError if `schema` is no struct: an enum, a group, a message, None.
 
         >>> with MessageBuilder("alice.bin") as b:
         ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
         ...     alice.email = "alice@example.com"
         """
-        if schema is None:  # pycapnp takes it for a schema, and dies
-            raise TypeError("schema must be a struct of a schema, not None")
-        root = self._message_inside().init_root(schema)
-        self.schema = schema
+        struct = _pycapnp.struct_of(schema)
+        root = self._message_inside().init_root(struct)
+        self.schema = struct
         if fields:
             root.from_dict(fields)
         self._root = root
@@ -198,7 +202,7 @@ class MessageBuilder(Endings):
 
     @schema.setter
     def schema(self, schema: "Any") -> None:
-        self._schema = getattr(schema, "schema", schema)
+        self._schema = _pycapnp.struct_of(schema)
         self._dtypes = {}
 
     @gated
@@ -479,7 +483,7 @@ class MessageBuilder(Endings):
         return self._name
 
     @property
-    def mode(self) -> str | None:
+    def mode(self) -> "Mode | None":
         """The mode that the builder was opened with."""
         return self._mode
 
@@ -491,8 +495,13 @@ class MessageBuilder(Endings):
 
     @property
     def size(self) -> int:
-        """Bytes from the start of the file to the last word that is not zero."""
-        return -(-self._open_map().size // 8) * 8
+        """Bytes from the start of the file to the last word that is not zero.
+
+        After close, those of the finished message.
+        """
+        core = self._map
+        used = core.size if core is not None and not self.closed else self.stats.used
+        return -(-used // 8) * 8
 
     @property
     def stats(self) -> Stats:
@@ -504,9 +513,19 @@ class MessageBuilder(Endings):
             return self._final
         return Stats(*core._stats())
 
-    def fileno(self) -> int:
-        """Return the builder's own file descriptor."""
+    @property
+    def descriptor(self) -> int:
+        """The builder's own file descriptor: for locks and `os.fstat`, not for writing."""
         return self._open_map().fileno()
+
+    def fileno(self) -> "NoReturn":
+        """Raise io.UnsupportedOperation: a message is not written to by descriptor."""
+        from io import UnsupportedOperation
+
+        self._open_map()  # raises if the builder is closed
+        raise UnsupportedOperation(
+            "fileno: nobody can write into a message; `descriptor` is its file's"
+        )
 
     def _open_map(self) -> _core.Map:
         core = self._map
@@ -603,5 +622,31 @@ class MessageBuilder(Endings):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else "unfinished"
-        return f"<{type(self).__name__} {self._name!r} mode={self._mode!r} {state}>"
+        size, capacity = self._size_if_known(), getattr(self, "_capacity", None)
+        return (
+            f"<{type(self).__name__} {self._name!r} mode={self._mode!r} "
+            f"size={size} capacity={capacity} {self._state()}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from ._html import describe, in_bytes
+
+        size = self._size_if_known()
+        schema = None if self._schema is None else self._schema.node.displayName
+        rows = [
+            ("file", self._name),
+            ("state", self._state()),
+            ("size", None if size is None else in_bytes(size)),
+            ("capacity", in_bytes(self._capacity)),
+            ("root", schema),
+        ]
+        return describe(type(self).__name__, rows)
+
+    def _state(self) -> str:
+        return "closed" if self.closed else "unfinished"
+
+    def _size_if_known(self) -> int | None:
+        try:
+            return self.size
+        except (OSError, ValueError):
+            return None

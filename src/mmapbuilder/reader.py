@@ -287,6 +287,19 @@ class Message:
         state = "closed" if self.closed else "open"
         return f"<{type(self).__name__} {self._name!r} {state}>"
 
+    def _repr_html_(self) -> str:
+        from ._html import describe, in_bytes
+
+        segments = self._segments
+        rows = [
+            ("file", self._name),
+            ("state", "open" if segments is not None else "closed"),
+            ("size", None if segments is None else in_bytes(sum(map(len, segments)))),
+            ("segments", None if segments is None else len(segments)),
+            ("root", getattr(self._schema, "schema", self._schema).node.displayName),
+        ]
+        return describe(type(self).__name__, rows)
+
 
 def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> Message:
     """Open the message in `path`, whose root is a `schema`, for reading.
