@@ -1,6 +1,8 @@
 /* log_index.c - the index of a log: checked, read, published. See log_index.h. */
 #include "log_index.h"
 
+#include "os/os.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -60,7 +62,7 @@ int mmb_log_identify(int fd, mmb_log_identity *out)
         .device = (uint64_t)now.st_dev,
         .inode = (uint64_t)now.st_ino,
         .size = (uint64_t)now.st_size,
-        .mtime = (uint64_t)now.st_mtim.tv_sec * 1000000000u + (uint64_t)now.st_mtim.tv_nsec,
+        .mtime = mmb__os_changed_at(&now),
     };
     read_boot(out->boot);
     return 0;

@@ -2,7 +2,7 @@
 #include "loss.h"
 
 /* A record tells an offset by the number of its page, plus 1, as m << e. */
-enum { LOSS_PAGE = 4096, M_BITS = 18 };
+enum { LOSS_PAGE = 4096, M_BITS = 18, RECORD_BYTES = 8 };
 
 static uint64_t encode(uint64_t offset)
 {
@@ -36,14 +36,14 @@ static void write_record(const mmb__file *file)
     uint64_t written = MMB__NOTHING_LOST, eof = 0;
     while (place != MMB__NOTHING_LOST) {
         uint64_t least = atomic_load(&file->shared->lost_from);
-        if (least == written || mmb__our_file(file, &eof) != 0 || eof < place + 8) {
-            return; /* a file that somebody has truncated is not made longer */
+        if (least == written || mmb__our_file(file, &eof) != 0 || place + RECORD_BYTES > eof) {
+            return; /* nothing new, or the place is gone: it is not for us to bring it back */
         }
-        unsigned char record[8];
+        unsigned char record[RECORD_BYTES];
         store_little_endian(record, atomic_load(&file->shared->loss_kept) |
                                         encode(least) << MMB_LOSS_KEPT_BITS);
-        mmb__os_put(file->fd, record, sizeof record,
-                    place); /* if it fails, there is no more to do */
+        /* If this fails, there is no more to do. */
+        mmb__os_put(file->fd, record, sizeof record, place);
         written = least;
     }
 }

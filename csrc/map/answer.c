@@ -33,11 +33,20 @@ static int page_error(mmb_map *map, uint64_t start, mmb__access access)
     return mmb__os_is_full(map->file.fd, MMB_GRANULE) ? ENOSPC : EIO;
 }
 
+/* From where on stores do not reach the file: the present one, and what someone else has cut
+ * off before it. */
+static uint64_t loss_from(const mmb_map *map, uint64_t start, int error)
+{
+    uint64_t eof = start;
+    bool truncated = error == MMB_ETRUNCATED && mmb__our_file(&map->file, &eof) == 0;
+    return truncated ? mmb__min(start, eof) : start;
+}
+
 /* The file is lost for this access, and for all beyond it: say so where it is to be said. */
 static void report(mmb_map *map, uint64_t start, int error)
 {
     if (error != ESTALE) {
-        mmb__note_loss(&map->file, start);
+        mmb__note_loss(&map->file, loss_from(map, start, error));
         mmb__poison(&map->file, error);
     } else if (!mmb__is_owner(&map->file)) {
         /* The owner's own close is on its way; here a store is lost. */

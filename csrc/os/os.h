@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* ---- memory --------------------------------------------------------------- */
 
@@ -117,6 +118,9 @@ void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length);
 
 /* Wait until the device has the data, and the size needed to read it. */
 int mmb__os_datasync(int fd);
+
+/* When the content was changed last, in nanoseconds. */
+uint64_t mmb__os_changed_at(const struct stat *file);
 
 /* Close-on-exec, and never one of the standard streams' numbers: what a library
  * prints to a stream that the program has closed must not land in the file. */

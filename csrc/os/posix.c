@@ -191,6 +191,16 @@ int mmb__os_truncate(int fd, uint64_t size)
     return 0;
 }
 
+uint64_t mmb__os_changed_at(const struct stat *file)
+{
+#if defined(__APPLE__)
+    const struct timespec at = file->st_mtimespec;
+#else
+    const struct timespec at = file->st_mtim;
+#endif
+    return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
+}
+
 int mmb__os_duplicate(int fd, int *copy)
 {
     *copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

@@ -38,6 +38,34 @@ static void nothing_is_lost_at_first(void)
     close(fd);
 }
 
+/* What somebody else has cut off is lost from there on, and the record does not bring it back. */
+static void a_truncated_file_is_lost_from_its_end_on(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[5 * MIB] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    CHECK(ftruncate(fd, 3 * MIB + 5) == 0);
+    mmb_map_base(map)[7 * MIB] = 1;
+    CHECK_EQ(mmb_map_poison(map), MMB_ETRUNCATED);
+    CHECK_EQ(mmb_map_lost_from(map), 3 * MIB + 5);
+    CHECK_EQ(mmb_loss_offset(record_of(fd)), 3 * MIB);
+    mmb_map_free(map);
+    CHECK_EQ(file_size(fd), 3 * MIB + 5);
+    close(fd);
+
+    fd = temp_file();
+    map = open_map(fd, GIB);
+    mmb_map_base(map)[5 * MIB] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    CHECK(ftruncate(fd, 3) == 0);
+    mmb_map_base(map)[7 * MIB] = 1;
+    CHECK_EQ(mmb_map_lost_from(map), 3);
+    mmb_map_free(map);
+    CHECK_EQ(file_size(fd), 3);
+    close(fd);
+}
+
 /* ---- a full disk ---------------------------------------------------------------- */
 
 static unsigned char value_of(uint64_t at)
@@ -174,6 +202,7 @@ static void a_loss_of_a_child(void)
 int main(void)
 {
     RUN(nothing_is_lost_at_first);
+    RUN(a_truncated_file_is_lost_from_its_end_on);
     RUN(below_a_loss_nothing_is_lost);
     RUN(several_losses);
     RUN(a_loss_of_a_child);
