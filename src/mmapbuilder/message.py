@@ -245,11 +245,16 @@ class MessageBuilder(Endings):
         return arrays.array(self._space(), path)
 
     @gated
-    def column(self, *path: "str | SupportsIndex") -> "Any":
+    def column(self, *path: "str | SupportsIndex", names: bool = False) -> "Any":
         """Return values as readers see them, in a copy; see `Message.column`."""
         from . import arrays
+        from .columns import values
 
-        return arrays.column(self._space(), path)
+        plan, memory = self._plan(), self._memory()
+        found = values.column(plan, memory, path)
+        if found is None:
+            found = arrays.column(self._space(), path)
+        return values.with_names(plan, memory, path, found) if names else found
 
     @gated
     def fill(self, /, *path: "Any", **columns: "Any") -> None:

@@ -85,13 +85,15 @@ class Message:
 
         return arrays.array(self._space(), path)
 
-    def column(self, *path: "str | SupportsIndex") -> "Any":
+    def column(self, *path: "str | SupportsIndex", names: bool = False) -> "Any":
         """Return values as readers see them, as a NumPy array with a memory of its own.
 
         The path ends with a list, or goes on from a list of structs to one field of all
         of them: ``m.column("people", "name")``. Unlike `array` it gives Bool, Text (str)
-        and Data (bytes) as well, and fields with defaults. Enums are numbers. Where a
-        field is not there, or not the active member of its union, the default stands.
+        and Data (bytes) as well, and fields with defaults. Enums and tags of unions are
+        numbers, or with `names` their names. Where a field is not there, or not the
+        active member of its union, the default stands. Lists, structs and groups are
+        Python's lists and dicts, or None where they are not there.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -103,8 +105,13 @@ class Message:
         Raises: as `MessageBuilder.array`.
         """
         from . import arrays
+        from .columns import values
 
-        return arrays.column(self._space(), path)
+        plan, memory = self._plan(), self._memory()
+        found = values.column(plan, memory, path)
+        if found is None:
+            found = arrays.column(self._space(), path)
+        return values.with_names(plan, memory, path, found) if names else found
 
     def table(
         self,

@@ -375,11 +375,11 @@ def test_no_descriptors_leave_the_numbers(b: Any, monkeypatch: pytest.MonkeyPatc
     b.init_root(Root)
     b.fill("rows", id=[1, 2], name=["a", "b"])
 
-    def no_more() -> Any:
+    def no_more(*_: Any) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.pipe", no_more)
+        patch.setattr("mmapbuilder._core.used_words", no_more)
         with pytest.raises(OSError, match="Too many open files"):
             b.fill("rows", id=[5, 6], name=["x", "y"])
     assert b.array("rows")["id"].tolist() == [1, 2]

@@ -8,7 +8,7 @@ or structs are taken apart into rows. What is flat and not of Arrow is for
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .locate import Found, PathError, Step, find, spell
+from .locate import Found, PathError, Step, find_columns, spell
 from .memory import GrowingMemory
 from .rows import attribute_names, put_stage
 from .schema import TAG, Plan
@@ -31,7 +31,7 @@ def fill(
 ) -> bool:
     """Write columns into the list at a path; return False if `arrays.fill` is to do it."""
     path, data = _split(arguments)
-    found, rest = _find(plan, memory, path)
+    found, rest = find_columns(plan, memory, path)
     if found is None or found.pointer is None:
         return False
     if rest and (named or data is None):
@@ -57,25 +57,6 @@ def _split(arguments: tuple[Any, ...]) -> tuple[tuple[Step, ...], Any]:
         if hasattr(last, "__len__") and not isinstance(last, str):
             return arguments[:-1], last  # an array has __index__, too
     return arguments, None
-
-
-def _find(
-    plan: Plan, memory: GrowingMemory, path: tuple[Step, ...]
-) -> tuple[Found | None, tuple[str, ...]]:
-    """Follow a path to a list, and tell the names that are left of it."""
-    for length in range(len(path) + 1):
-        try:
-            found = find(plan, memory, path[:length])
-        except (KeyError, IndexError, TypeError):
-            return None, ()  # the other way says what is wrong
-        kind, target = plan.types[found.type]
-        rest = [step for step in path[length:] if isinstance(step, str)]
-        at_end = length == len(path)
-        if kind == "list" and (at_end or isinstance(path[length], str)):
-            if len(rest) == len(path) - length and (at_end or plan.types[target].kind == "struct"):
-                return found, tuple(rest)
-            return None, ()
-    return None, ()
 
 
 # ---- columns -------------------------------------------------------------------------------

@@ -102,6 +102,28 @@ def find(plan: Plan, memory: MessageMemory, path: Sequence[Step]) -> Found:
     return found
 
 
+def find_columns(
+    plan: Plan, memory: MessageMemory, path: tuple[Step, ...]
+) -> tuple[Found | None, tuple[str, ...]]:
+    """Follow a path to a list, and tell the names of fields that are left of it.
+
+    Where the path leads to no list, the answer is None.
+    """
+    for length in range(len(path) + 1):
+        try:
+            found = find(plan, memory, path[:length])
+        except (KeyError, IndexError, TypeError):
+            return None, ()
+        kind, target = plan.types[found.type]
+        rest = [step for step in path[length:] if isinstance(step, str)]
+        at_end = length == len(path)
+        if kind == "list" and (at_end or isinstance(path[length], str)):
+            if len(rest) == len(path) - length and (at_end or plan.types[target].kind == "struct"):
+                return found, tuple(rest)
+            return None, ()
+    return None, ()
+
+
 def _index(step: Any, path: Sequence[Step]) -> int:
     if not isinstance(step, bool):
         try:
