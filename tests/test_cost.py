@@ -294,7 +294,8 @@ def test_import_loads_little() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
         env=environment(),
     )  # fmt: skip
-    loaded = {name for name in done.stdout.split() if not name.startswith("mmapbuilder")}
+    # Not the private ones: into how many modules Python splits one of its own differs.
+    loaded = {name for name in done.stdout.split() if not name.startswith(("mmapbuilder", "_"))}
     heavy = {"typing", "re", "inspect", "dataclasses", "numpy", "capnp", "asyncio", "tempfile"}
     assert not loaded & heavy, loaded
-    assert len(loaded) <= 12, loaded
+    assert len(loaded) <= 10, loaded
