@@ -628,8 +628,9 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
         sequence = MMBPY_SNAPSHOT(value);
     } else {
         sequence = PySequence_Tuple(value);
+        /* The slot, not the attribute: nothing may be asked of Python while an error is set. */
         if (sequence == NULL && PyErr_ExceptionMatches(PyExc_TypeError) &&
-            !PyObject_HasAttrString(value, "__iter__")) {
+            PyType_GetSlot(Py_TYPE(value), Py_tp_iter) == NULL) {
             PyErr_Clear();
             PyObject *name = mmbpy_type_name(value);
             if (name != NULL) {
