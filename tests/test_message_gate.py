@@ -324,6 +324,8 @@ print(told)
 def test_a_child_forked_while_another_thread_is_inside(target: Path) -> None:
     run(
         """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads, since 3.12
 for end in "close", "discard":
     b, root = book()
     inside, go_on = threading.Event(), threading.Event()

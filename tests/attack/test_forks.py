@@ -232,6 +232,8 @@ assert len(os.listdir("/proc/self/task")) == 1
 assert os.path.getsize(path) == (1 << 26) + 16
 """,
         target,
+        # Since 3.12 Python warns of every thread, even of one that knows nothing of Python.
+        options=("-W", "ignore::DeprecationWarning"),
     ).ok()
 
 

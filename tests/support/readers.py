@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.missing import missing
 from support.wire import segments_of
 
 capnp: Any
@@ -30,6 +31,13 @@ SUPPORT = Path(__file__).resolve().parent
 EXAMPLES = SUPPORT.parent.parent / "examples"
 
 
+# Where Cap'n Proto's own schemas are: pycapnp's wheels bring them along, while one that was
+# built here leaves them to the library that it was built against.
+PLACES = [Path("/usr/include"), Path("/usr/local/include")]
+if capnp is not None:
+    PLACES.insert(0, Path(capnp.__file__).resolve().parent.parent)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of message: a schema file and a struct in it."""
@@ -40,7 +48,9 @@ class Kind:
     @property
     def imports(self) -> Path:
         """Where the schema looks for absolute imports."""
-        return Path(capnp.__file__).resolve().parent.parent
+        return next(
+            (place for place in PLACES if (place / "capnp" / "c++.capnp").exists()), PLACES[0]
+        )
 
     @property
     def schema(self) -> Any:
@@ -60,7 +70,11 @@ BLOCKS = Kind(SUPPORT / "samples.capnp", "Blocks")
 
 def compiler_request() -> Kind:
     """What the compiler says of a schema; the schema of that is pycapnp's own."""
-    return Kind(Path(capnp.__file__).resolve().parent / "schema.capnp", "CodeGeneratorRequest")
+    schemas = [place / "capnp" / "schema.capnp" for place in PLACES]
+    schema = next((path for path in schemas if path.exists()), None)
+    if schema is None:
+        missing("Cap'n Proto's own schema.capnp is not installed (Debian: libcapnp-dev)")
+    return Kind(schema, "CodeGeneratorRequest")
 
 
 # ---- pycapnp: each gives the root of the one message in a file -------------------
