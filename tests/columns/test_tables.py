@@ -171,6 +171,18 @@ def test_a_table_needs_no_arrow_library(message: Any, monkeypatch: pytest.Monkey
         table._nothing
 
 
+def test_flat_tables_are_filled_without_an_arrow_library(
+    target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(Root, points=[{"x": 1}, {"y": 2}])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with open_message(target, Root) as m, MessageBuilder(tmp_path / "again") as b:
+        b.init_root(Root)
+        b.fill("points", m.table("points"))
+        assert b.rows("points") == m.rows("points")
+
+
 def test_a_table_can_be_exported_many_times(message: Any) -> None:
     table = message.table("items")
     made = [pa.table(table) for _ in range(3)] + [

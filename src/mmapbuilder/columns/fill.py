@@ -99,9 +99,11 @@ def _columns(data: Any, named: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_nested(plan: Plan, record: int, data: Any, columns: dict[str, Any]) -> bool:
-    """Whether a column is for more than one flat value."""
-    if data is not None and _is_arrow(data) and not columns:
-        return True  # a table that does not tell its columns
+    """Whether a column is for more than one flat value, or no other way can read it."""
+    if data is not None and _is_arrow(data):
+        library = type(data).__module__.partition(".")[0]
+        if not columns or library not in ("polars", "pyarrow"):
+            return True
     return any(_needs_native(plan, record, name, columns[name]) for name in columns)
 
 
