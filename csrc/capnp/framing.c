@@ -50,6 +50,12 @@ int mmb_framing_parse(const void *head, uint64_t file_bytes, mmb_framing *out, m
     if (end > file_bytes) {
         return flaw_in_table(flaw, 0, "the file is too short for its segment table");
     }
+    if (mmb__load32(slots + 4) == 0) {
+        return flaw_in_table(flaw, 1,
+                             last == 0 ? "the file begins with zeros, as one does that was never "
+                                         "written, or whose content was lost in a crash"
+                                       : "the first segment is empty: there is no root pointer");
+    }
     for (uint32_t i = 0; i <= last; i++) {
         uint32_t words = mmb__load32(slots + 4 + 4 * (size_t)i);
         if (words > MMB_MAX_SEGMENT_WORDS) {

@@ -223,6 +223,10 @@ typedef struct {
  * Returns 0, MMB_EMESSAGE (unfinished messages included), EINTR, or an error of reading. */
 int mmb_verify(int fd, uint64_t offset, const mmb_interrupt *interrupt, mmb_report *report);
 
+/* The same for a message in memory, whose `length` bytes begin at `bytes`. */
+int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *interrupt,
+                      mmb_report *report);
+
 /* Finish the message in the region that begins at `offset` (a multiple of 8) of the file `fd`
  * (open for reading and writing) and has `capacity` bytes. Its builder is gone, in whatever
  * step it died: everything that can be reached from the root and is in the file is kept. What

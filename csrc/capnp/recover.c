@@ -73,21 +73,33 @@ static int walk_file(const found *m, const mmb_framing *framing, uint64_t zeros_
 
 /* ---- finished messages ------------------------------------------------------------- */
 
+/* Read the table of a finished message of `length` bytes, and report what it says. */
+static int parse_finished(const void *head, uint64_t length, mmb_framing *framing,
+                          mmb_report *report)
+{
+    int error = mmb_framing_parse(head, length, framing, &report->flaw);
+    report->unfinished = framing->unfinished;
+    if (error != 0) {
+        return error;
+    }
+    report->entries = framing->count;
+    for (uint32_t i = 0; i < framing->count; i++) {
+        report->segments += framing->words[i] > 0 ? 1 : 0;
+    }
+    report->file_bytes = framing->file_bytes;
+    report->trailing = length - framing->file_bytes;
+    return 0;
+}
+
 static int check_finished(const found *m, const mmb_interrupt *interrupt, mmb_report *report)
 {
     const mmb__way way = {.interrupt = interrupt, .lost_from = MMB__NO_ZEROS};
     uint32_t used[MMB_MAX_SEGMENTS];
     mmb_framing framing;
-    int error = mmb_framing_parse(m->head, bytes_there(m), &framing, &report->flaw);
+    int error = parse_finished(m->head, bytes_there(m), &framing, report);
     if (error != 0) {
         return error;
     }
-    report->entries = framing.count;
-    for (uint32_t i = 0; i < framing.count; i++) {
-        report->segments += framing.words[i] > 0 ? 1 : 0;
-    }
-    report->file_bytes = framing.file_bytes;
-    report->trailing = bytes_there(m) - framing.file_bytes;
     return walk_file(m, &framing, MMB__NO_ZEROS, &way, used, report);
 }
 
@@ -99,8 +111,28 @@ int mmb_verify(int fd, uint64_t offset, const mmb_interrupt *interrupt, mmb_repo
     if (error != 0) {
         return error;
     }
-    report->unfinished = is_marked(&m);
     return check_finished(&m, interrupt, report);
+}
+
+int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *interrupt,
+                      mmb_report *report)
+{
+    const mmb__way way = {.interrupt = interrupt, .lost_from = MMB__NO_ZEROS};
+    mmb_segment segments[MMB_MAX_SEGMENTS];
+    uint32_t used[MMB_MAX_SEGMENTS];
+    mmb__source source;
+    mmb_framing framing;
+    *report = (mmb_report){0};
+    int error = parse_finished(bytes, length, &framing, report);
+    if (error != 0) {
+        return error;
+    }
+    for (uint32_t i = 0; i < framing.count; i++) {
+        segments[i] =
+            (mmb_segment){(const unsigned char *)bytes + framing.start[i], framing.words[i]};
+    }
+    mmb__source_memory(&source, segments, framing.count);
+    return mmb__walk(&source, &way, used, &report->totals, &report->flaw);
 }
 
 /* ---- unfinished ones ----------------------------------------------------------------- */

@@ -63,21 +63,21 @@ static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyDoc_STRVAR(framing_doc,
-             "framing($module, head, file_bytes, /)\n--\n\n"
-             "Where the segments of a finished message file lie: a list of (start, length)\n"
-             "in bytes, without empty segments at the end.\n\n"
-             "head is the file, or its first HEAD_BYTES at least. InvalidMessage if it is\n"
-             "no message file.");
+             "framing($module, head, file_bytes, name, /)\n--\n\n"
+             "Where the segments of a finished message lie: a list of (start, length) in\n"
+             "bytes, without empty segments at the end, and where the last of them ends.\n\n"
+             "head is the message, or its first HEAD_BYTES at least. InvalidMessage with name\n"
+             "if it is no message.");
 
 static PyObject *framing(PyObject *module, PyObject *args)
 {
     mmbpy_state *state = PyModule_GetState(module);
     Py_buffer head;
-    PyObject *bytes_object;
+    PyObject *bytes_object, *name;
     uint64_t file_bytes;
     mmb_framing found;
     mmb_flaw flaw = {.reason = NULL};
-    if (!PyArg_ParseTuple(args, "y*O:framing", &head, &bytes_object)) {
+    if (!PyArg_ParseTuple(args, "y*OO:framing", &head, &bytes_object, &name)) {
         return NULL;
     }
     if (!mmbpy_as_uint64(bytes_object, "file_bytes", &file_bytes)) {
@@ -96,7 +96,7 @@ static PyObject *framing(PyObject *module, PyObject *args)
         if (found.unfinished) {
             flaw.reason = unfinished;
         }
-        return mmbpy_raise_invalid(state, &flaw);
+        return mmbpy_raise_invalid_in(state, &flaw, name);
     }
     while (found.count > 0 && found.words[found.count - 1] == 0) {
         found.count--;
@@ -109,7 +109,21 @@ static PyObject *framing(PyObject *module, PyObject *args)
             Py_CLEAR(list);
         }
     }
-    return list;
+    return list == NULL ? NULL : Py_BuildValue("NK", list, (unsigned long long)found.file_bytes);
+}
+
+PyDoc_STRVAR(is_aligned_doc, "is_aligned($module, buffer, /)\n--\n\n"
+                             "Whether the memory of buffer begins at a multiple of a word.");
+
+static PyObject *is_aligned(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(object, &buffer, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    bool aligned = (uintptr_t)buffer.buf % MMB_WORD == 0;
+    PyBuffer_Release(&buffer);
+    return PyBool_FromLong(aligned);
 }
 
 /* ---- verify and recover ------------------------------------------------------------ */
@@ -146,23 +160,38 @@ static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report
 }
 
 PyDoc_STRVAR(verify_doc,
-             "verify($module, fd, name, /)\n--\n\n"
-             "Check every pointer of the message in fd.\n\n"
+             "verify($module, message, name, /)\n--\n\n"
+             "Check every pointer of the message in a file, given by its descriptor, or in a\n"
+             "buffer.\n\n"
              "Returns (file_bytes, trailing, words, objects, pointers, depth, segments,\n"
-             "entries, unfinished, lost, lost_values). InvalidMessage, or OSError with name.");
+             "entries, unfinished, lost, lost_values). InvalidMessage, or OSError, with name.");
 
 static PyObject *verify(PyObject *module, PyObject *args)
 {
-    int fd;
-    PyObject *name;
+    PyObject *message, *name;
+    Py_buffer buffer = {.obj = NULL};
     mmb_report report;
-    if (!PyArg_ParseTuple(args, "iO:verify", &fd, &name)) {
+    int fd = -1;
+    if (!PyArg_ParseTuple(args, "OO:verify", &message, &name)) {
+        return NULL;
+    }
+    bool in_file = PyLong_Check(message);
+    if (in_file) {
+        fd = (int)PyLong_AsLong(message);
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    } else if (PyObject_GetBuffer(message, &buffer, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
     PyThreadState *thread = PyEval_SaveThread();
     const mmb_interrupt interrupt = {has_signal, &thread};
-    int error = mmb_verify(fd, 0, &interrupt, &report);
+    int error = in_file ? mmb_verify(fd, 0, &interrupt, &report)
+                        : mmb_verify_memory(buffer.buf, (uint64_t)buffer.len, &interrupt, &report);
     PyEval_RestoreThread(thread);
+    if (!in_file) {
+        PyBuffer_Release(&buffer);
+    }
     if (error == MMB_EMESSAGE && report.unfinished) {
         report.flaw.reason = unfinished;
     }
@@ -191,6 +220,7 @@ static PyObject *recover(PyObject *module, PyObject *args)
 PyMethodDef mmbpy_message_functions[] = {
     {"table_entries", table_entries, METH_VARARGS, table_entries_doc},
     {"framing", framing, METH_VARARGS, framing_doc},
+    {"is_aligned", is_aligned, METH_O, is_aligned_doc},
     {"verify", verify, METH_VARARGS, verify_doc},
     {"recover", recover, METH_VARARGS, recover_doc},
     {NULL, NULL, 0, NULL},

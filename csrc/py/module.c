@@ -28,6 +28,9 @@ static int module_exec(PyObject *module)
     if ((state->map_type = add_type(module, &mmbpy_map_spec)) == NULL) {
         return -1;
     }
+    if ((state->read_map_type = add_type(module, &mmbpy_read_map_spec)) == NULL) {
+        return -1;
+    }
     if ((state->window_type = add_type(module, &mmbpy_window_spec)) == NULL) {
         return -1;
     }
@@ -83,6 +86,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->file_type);
     Py_VISIT(state->map_type);
     Py_VISIT(state->window_type);
+    Py_VISIT(state->read_map_type);
     Py_VISIT(state->segments_type);
     Py_VISIT(state->log_reader_type);
     Py_VISIT(state->log_writer_type);
@@ -105,6 +109,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->file_type);
     Py_CLEAR(state->map_type);
     Py_CLEAR(state->window_type);
+    Py_CLEAR(state->read_map_type);
     Py_CLEAR(state->segments_type);
     Py_CLEAR(state->log_reader_type);
     Py_CLEAR(state->log_writer_type);

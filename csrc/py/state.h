@@ -18,6 +18,7 @@ typedef struct {
     PyTypeObject *file_type;
     PyTypeObject *map_type;
     PyTypeObject *window_type;
+    PyTypeObject *read_map_type;
     PyTypeObject *segments_type;
     PyTypeObject *log_reader_type;
     PyTypeObject *log_writer_type;
@@ -206,6 +207,7 @@ bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
 extern PyType_Spec mmbpy_file_spec;
 extern PyType_Spec mmbpy_map_spec;
 extern PyType_Spec mmbpy_window_spec;
+extern PyType_Spec mmbpy_read_map_spec;
 extern PyType_Spec mmbpy_segments_spec;
 extern PyType_Spec mmbpy_log_reader_spec;
 extern PyType_Spec mmbpy_log_writer_spec;

@@ -3,11 +3,14 @@
 import os
 
 from . import _core
+from ._content import look_into
 from ._output import lock_to_change, open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple, TypeAlias
+
+    from ._content import Content
 
     Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
@@ -63,15 +66,21 @@ else:
     Report._repr_html_ = _html_of_report
 
 
-def verify(path: "Path") -> Report:
-    """Check that every pointer of the message in `path` stays in bounds.
+def verify(content: "Content") -> Report:
+    """Check that every pointer of a message stays in bounds.
 
     Follows all pointers from the root without a schema. Safe on any bytes: time is
-    bounded by the size of the message, memory is constant. Nothing is written.
+    bounded by the size of the message, memory is constant. Nothing is written. Holes of
+    a sparse file cost nothing.
+
+    Args:
+        content: a path, a file descriptor, an object with fileno() (wherever it stands, the
+            file is looked at from its start), or a buffer: bytes, a memoryview, an mmap.
+            bytes without a zero byte are taken for a path.
 
     Raises:
-        InvalidMessage: the file is unfinished or no valid message; `segment` and
-            `word` say where the first fault stands.
+        InvalidMessage: it is unfinished or no valid message; `segment` and `word` say where
+            the first fault stands, `reason` what it is.
         OSError: the file cannot be read.
 
     >>> with MessageBuilder("alice.bin") as b:
@@ -80,12 +89,7 @@ def verify(path: "Path") -> Report:
     >>> report.size, report.segments, report.objects
     (128, 1, 2)
     """
-    name = os.fspath(path)
-    fd = open_regular(name, os.O_RDONLY)
-    try:
-        return Report(*_core.verify(fd, name))
-    finally:
-        os.close(fd)
+    return Report(*look_into(content, _core.verify, _core.verify))
 
 
 def recover(path: "Path", *, durable: bool = False) -> Report:

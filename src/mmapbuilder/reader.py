@@ -3,7 +3,7 @@
 import os
 
 from . import _core, _pycapnp
-from ._output import open_regular
+from ._content import invalid, look_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self, SupportsIndex
 
+    from ._content import Content, Name
     from .arrays import Space
-    from .check import Path
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
     from .columns.table import Table
@@ -32,7 +32,7 @@ class Message:
 
     def __init__(
         self,
-        name: "str | bytes",
+        name: "Name",
         schema: "Any",
         segments: "tuple[memoryview, ...]",
         nesting_limit: int,
@@ -261,8 +261,8 @@ class Message:
         return arrays.Space(self._open_segments(), schema, False, self._dtypes)
 
     @property
-    def name(self) -> "str | bytes":
-        """The file as it was given."""
+    def name(self) -> "Name":
+        """The file as it was given; None for a message in a buffer."""
         return self._name
 
     @property
@@ -308,21 +308,24 @@ class Message:
         return describe(type(self).__name__, rows)
 
 
-def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> Message:
-    """Open the message in `path`, whose root is a `schema`, for reading.
+def open_message(content: "Content", schema: "Any", *, nesting_limit: int = 64) -> Message:
+    """Open a message whose root is a `schema` for reading.
 
-    The file is mapped, whatever its size, and pycapnp's limit on how much of a
-    message may be read is lifted. Pointers are checked as they are followed; for
-    files from strangers, `verify` checks them all first.
+    A file is mapped, whatever its size, and pycapnp's limit on how much of a message may be
+    read is lifted. No descriptor stays open. Pointers are checked as they are followed; for
+    messages from strangers, `verify` checks them all first.
 
     Args:
-        path: str, bytes or os.PathLike.
+        content: a path, a file descriptor, an object with fileno() (wherever it stands, the
+            file is read from its start), or a buffer: bytes, a memoryview, an mmap.
+            bytes without a zero byte are taken for a path.
         schema: a struct of a schema that pycapnp has loaded.
-        nesting_limit: how deep structs and lists may nest.
+        nesting_limit: how deep structs and lists may nest. Printing a message, or turning it
+            into a dict, takes a few hundred bytes of stack for each level.
 
     Raises:
-        InvalidMessage: the file is unfinished or no message.
-        OSError: it cannot be opened or mapped.
+        InvalidMessage: it is unfinished, several messages, or none; `reason` says which.
+        OSError: the file cannot be opened or mapped.
         TypeError: `schema` is no struct of a loaded schema.
         ImportError: pycapnp is not installed.
 
@@ -332,24 +335,43 @@ def open_message(path: "Path", schema: "Any", *, nesting_limit: int = 4096) -> M
     ...     print(m.root.name)
     Alice
     """
-    import mmap
-
     _pycapnp.load()
     if not hasattr(schema, "from_segments"):
         raise TypeError(
             "schema must be a struct of a schema that pycapnp has loaded, "
             f"as addressbook_capnp.AddressBook is, not {schema!r}"
         )
-    name = os.fspath(path)
-    fd = open_regular(name, os.O_RDONLY)
-    try:
-        length = os.fstat(fd).st_size
-        head = os.pread(fd, _core.HEAD_BYTES, 0)
-        if len(head) < min(length, _core.HEAD_BYTES):
-            length = len(head)  # it was cut just now
-        places = _core.framing(head, length)
-        mapped = memoryview(mmap.mmap(fd, length, access=mmap.ACCESS_READ))
-    finally:
-        os.close(fd)
-    segments = tuple(mapped[start : start + size] for start, size in places)
+    name, segments = look_into(content, _map_segments, _slice_segments)
     return Message(name, schema, segments, nesting_limit)
+
+
+def _map_segments(fd: int, name: "Name") -> "tuple[Name, tuple[memoryview, ...]]":
+    length = os.fstat(fd).st_size
+    head = os.pread(fd, _core.HEAD_BYTES, 0)
+    if len(head) < min(length, _core.HEAD_BYTES):
+        length = len(head)  # it was cut just now
+    places, end = _core.framing(head, length, name)
+    memory = memoryview(_core.ReadMap(fd, length, name))
+    _require_single(memory[end:], name)
+    return name, tuple(memory[start : start + size] for start, size in places)
+
+
+def _slice_segments(memory: memoryview, name: "Name") -> "tuple[Name, tuple[memoryview, ...]]":
+    places, end = _core.framing(memory, len(memory), name)
+    _require_single(memory[end:], name)
+    if not _core.is_aligned(memory):
+        memory = memoryview(bytes(memory))
+    return name, tuple(memory[start : start + size] for start, size in places)
+
+
+def _require_single(rest: memoryview, name: "Name") -> None:
+    """Refuse a message that another one follows; other bytes are no matter."""
+    try:
+        _core.framing(rest, len(rest), name)
+    except _core.InvalidMessage:
+        return
+    raise invalid(
+        "several messages follow each other here: open_log() reads all of them, "
+        "as pycapnp's read_multiple does",
+        name,
+    )

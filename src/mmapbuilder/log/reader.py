@@ -226,7 +226,7 @@ class Log(Messages):
         frame = self._frame(number)
         if frame[:4] == _ONE_SEGMENT:
             return (frame[8:],)
-        places = _core.framing(frame, len(frame))
+        places, _ = _core.framing(frame, len(frame), None)
         return tuple(frame[start : start + size] for start, size in places)
 
     def _schema_of_roots(self) -> "Any":

@@ -1,0 +1,105 @@
+/* read_map_type.c - `_core.ReadMap`: a file mapped for reading.
+ *
+ * Its buffer keeps the mapping, and nothing else: unlike Python's own mmap, which keeps a
+ * duplicate of the descriptor for as long as an array lives, it lets any number of files be
+ * read at once. */
+
+#include "state.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+typedef struct {
+    PyObject_HEAD void *base; /* set once by __new__, like the one below */
+    Py_ssize_t length;        /* bytes; not zero */
+} mmbpy_read_map;
+
+/* Map `length` bytes of `fd`. ESTALE if the file has become shorter. */
+static int map_file(int fd, size_t length, void **base)
+{
+    struct stat now;
+    *base = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+    if (*base == MAP_FAILED) {
+        return errno;
+    }
+    int error = fstat(fd, &now) != 0 ? errno : (uint64_t)now.st_size < length ? ESTALE : 0;
+    if (error != 0) {
+        munmap(*base, length);
+    }
+    return error;
+}
+
+static PyObject *read_map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"", "", "", NULL};
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    int fd, error;
+    Py_ssize_t length;
+    PyObject *name;
+    void *base = NULL;
+    if (state == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "inO:ReadMap", names, &fd, &length, &name)) {
+        return NULL;
+    }
+    if (length <= 0) {
+        PyErr_SetString(PyExc_ValueError, "there is nothing to map");
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    error = map_file(fd, (size_t)length, &base);
+    Py_END_ALLOW_THREADS
+    if (error == ESTALE) {
+        const mmb_flaw flaw = {.segment = MMB_IN_TABLE,
+                               .reason = "the file became shorter while it was opened"};
+        return mmbpy_raise_invalid_in(state, &flaw, name);
+    }
+    if (error != 0) {
+        return mmbpy_raise(state, error, name);
+    }
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_read_map *self = (mmbpy_read_map *)alloc(type, 0);
+    if (self == NULL) {
+        munmap(base, (size_t)length);
+        return NULL;
+    }
+    self->base = base;
+    self->length = length;
+    return (PyObject *)self;
+}
+
+static int read_map_getbuffer(PyObject *object, Py_buffer *view, int flags)
+{
+    mmbpy_read_map *self = (mmbpy_read_map *)object;
+    return PyBuffer_FillInfo(view, object, self->base, self->length, 1, flags);
+}
+
+static void read_map_dealloc(PyObject *object)
+{
+    mmbpy_read_map *self = (mmbpy_read_map *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    munmap(self->base, (size_t)self->length);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(read_map_doc,
+             "ReadMap(fd, length, name, /)\n--\n\n"
+             "The first length bytes of a file as read-only memory. The descriptor may be\n"
+             "closed. InvalidMessage or OSError with name.");
+
+static PyType_Slot read_map_slots[] = {
+    {Py_tp_doc, (void *)read_map_doc},
+    {Py_tp_new, read_map_new},
+    {Py_tp_dealloc, read_map_dealloc},
+    {Py_bf_getbuffer, read_map_getbuffer},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_read_map_spec = {
+    .name = "mmapbuilder._core.ReadMap",
+    .basicsize = sizeof(mmbpy_read_map),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = read_map_slots,
+};

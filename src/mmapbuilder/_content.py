@@ -1,0 +1,170 @@
+"""What holds a message: a path, a descriptor, a file object or a buffer."""
+
+import io
+import os
+
+from . import _core
+from ._output import open_regular
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias, TypeVar
+
+    from typing_extensions import Buffer
+
+    class HasFileno(Protocol):
+        """An open file."""
+
+        def fileno(self) -> int:
+            """Return the file descriptor."""
+
+    Content: TypeAlias = (
+        "str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno | Buffer"
+    )
+    Name: TypeAlias = "str | bytes | int | None"
+    Result = TypeVar("Result")
+
+_PATH_MAX = 4096
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "zip",
+}
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
+
+
+def look_into(
+    content: "Content",
+    in_file: "Callable[[int, Name], Result]",
+    in_memory: "Callable[[memoryview, Name], Result]",
+) -> "Result":
+    """Call the one of two functions that suits `content`, with a descriptor or its bytes.
+
+    Raises:
+        InvalidMessage: as the function raised it, but telling what else the content is.
+        TypeError: `content` is nothing that could hold a message.
+    """
+    memory = _buffer_of(content)
+    if memory is not None:
+        return _explained(memory[: _core.HEAD_BYTES], len(memory), in_memory, memory, None)
+    fd, name, ours = _descriptor_of(content)
+    try:
+        length = os.fstat(fd).st_size
+        head = os.pread(fd, _core.HEAD_BYTES, 0) if length else b""
+        return _explained(head, length, in_file, fd, name)
+    finally:
+        if ours:
+            os.close(fd)
+
+
+def _buffer_of(content: "Content") -> "memoryview | None":
+    """Return the bytes of what is a buffer. bytes are, unless they can be a path."""
+    if isinstance(content, bytes):
+        is_path = b"\0" not in content and len(content) <= _PATH_MAX
+        return None if is_path else memoryview(content)
+    if isinstance(content, (str, int, os.PathLike)):
+        return None
+    if isinstance(content, io.BytesIO):
+        return content.getbuffer().toreadonly()
+    if hasattr(content, "fileno"):
+        try:
+            content.fileno()
+        except io.UnsupportedOperation:
+            pass
+        else:
+            return None
+    try:
+        memory = memoryview(content)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return memory.toreadonly().cast("B")
+
+
+def _descriptor_of(content: "Content") -> "tuple[int, Name, bool]":
+    """Return a descriptor, the name for errors, and whether the descriptor is to be closed."""
+    if isinstance(content, int) and not isinstance(content, bool):
+        if content < 0:
+            raise ValueError("negative file descriptor")
+        return content, content, False
+    if isinstance(content, (str, bytes, os.PathLike)):
+        path = os.fspath(content)
+        return open_regular(path, os.O_RDONLY), path, True
+    fileno = getattr(content, "fileno", None)
+    if fileno is None:
+        raise TypeError(
+            "a message is in a path, a file descriptor, an object with fileno() or a buffer, "
+            f"not in {type(content).__name__}"
+        )
+    fd: int = fileno()
+    name = getattr(content, "name", fd)
+    return fd, name if isinstance(name, (str, bytes)) else fd, False
+
+
+def _explained(
+    head: "bytes | memoryview",
+    length: int,
+    look: "Callable[..., Result]",
+    content: "int | memoryview",
+    name: "Name",
+) -> "Result":
+    try:
+        return look(content, name)
+    except _core.InvalidMessage as error:
+        what = _what_else(bytes(head), length) if error.segment is None else None
+        if what is None:
+            raise
+        raise invalid(what, name) from None
+
+
+def invalid(reason: str, name: "Name") -> _core.InvalidMessage:
+    """Return an InvalidMessage about the start of a file."""
+    error = _core.InvalidMessage(reason if name is None else f"{reason}: {name!r}")
+    error.reason = reason
+    error.word = 0
+    error.filename = name
+    return error
+
+
+def _what_else(head: bytes, length: int) -> str | None:
+    """Say what bytes are that are no message, where that can be seen."""
+    for magic, kind in _COMPRESSED.items():
+        if head.startswith(magic):
+            return f"this is no message but compressed data ({kind}), to be unpacked first"
+    if _looks_packed(head, length):
+        return (
+            "this looks like a packed message: unpack it with `capnp convert packed:binary`, "
+            "or read it with pycapnp's read_packed"
+        )
+    if head and _is_text(head):
+        return (
+            "this is text and no message: `capnp convert text:binary` or `json:binary` "
+            "makes one of it, given the schema"
+        )
+    return None
+
+
+def _looks_packed(head: bytes, length: int) -> bool:
+    """Whether the first word, unpacked, is the start of a table for more than this content."""
+    if len(head) < 3 or head[0] == 0 or head[0] & 0b00001110:
+        return False
+    present = [bit for bit in range(8) if head[0] >> bit & 1]
+    word = bytearray(8)
+    for bit, value in zip(present, head[1:], strict=False):
+        word[bit] = value
+    entries = int.from_bytes(word[:4], "little") + 1
+    words = int.from_bytes(word[4:], "little")
+    fits = words * 8 >= length * 7 // 8 or entries > 1
+    return entries <= _core.MAX_SEGMENTS and 0 < words <= _core.MAX_SEGMENT_WORDS and fits
+
+
+def _is_text(head: bytes) -> bool:
+    if len(head.translate(None, _CONTROL)) < len(head):
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(head) - 3  # cut off within a character
+    return True
