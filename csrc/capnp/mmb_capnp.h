@@ -49,9 +49,8 @@ typedef struct {
 bool mmb_begins_message(const mmb_segment *segments, uint32_t count, uint32_t segment);
 
 /* Follow the pointer at `word` of `segment`, whatever bytes these are: what `*out`
- * describes lies within its segment. A list has no more elements than a multiple of the words
- * of the message, even if they take none: that is a flaw here, though not for mmb_walk, and
- * bounds what may be made of a message. Returns 0 or MMB_EMESSAGE. */
+ * describes lies within its segment. Elements may take no words, and be any number: whoever
+ * makes something of each must set a bound. Returns 0 or MMB_EMESSAGE. */
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw);
 

@@ -303,18 +303,6 @@ int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__obj
     }
 }
 
-/* Elements without words cost a file nothing, and a walk neither. But whoever makes rows of them
- * would need any amount of memory: so many are believed, and as many more for each word of the
- * message. */
-enum { EMPTY_ELEMENTS = 4096, EMPTY_PER_WORD = 512 };
-
-static bool has_too_many(const mmb__source *source, const mmb__object *o)
-{
-    bool empty = o->size == 0 || (o->size == MMB__COMPOSITE && o->data == 0 && o->pointers == 0);
-    return o->is_list && empty && o->elements > EMPTY_ELEMENTS &&
-           (o->elements - EMPTY_ELEMENTS) / EMPTY_PER_WORD >= mmb__source_total(source);
-}
-
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw)
 {
@@ -334,10 +322,6 @@ int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, u
     if (!o.is_object) {
         out->kind = MMB_TO_CAPABILITY;
         return 0;
-    }
-    if (has_too_many(&source, &o)) {
-        return mmb__fault(&reader, segment, word,
-                          "the list has far more elements than the message has words");
     }
     out->kind = o.is_list ? MMB_TO_LIST : MMB_TO_STRUCT;
     out->segment = o.segment;

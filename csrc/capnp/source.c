@@ -51,15 +51,6 @@ static uint32_t place_of(const mmb__cache *cache, uint64_t block)
     return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 48) & (cache->blocks - 1);
 }
 
-uint64_t mmb__source_total(const mmb__source *source)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < source->count; i++) {
-        total += mmb__source_words(source, i);
-    }
-    return total;
-}
-
 /* ---- holes ---------------------------------------------------------------------- */
 
 /* How far there is data in any case, where there is some. */

@@ -52,9 +52,6 @@ void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32
 int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing);
 void mmb__source_close(mmb__source *source);
 
-/* Words of all segments together. */
-uint64_t mmb__source_total(const mmb__source *source);
-
 /* A word of `segment`: from `word`, which is zero, up to it all is known to be zero, since the
  * file has a hole there. */
 uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint32_t word);

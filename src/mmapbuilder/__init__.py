@@ -7,6 +7,7 @@ one, `recover` finishes one whose builder died.
 """
 
 from ._core import CapacityError, InvalidMessage
+from ._errors import PathError
 from ._stats import Stats
 from .builder import Builder
 from .check import Report, recover, verify
@@ -26,6 +27,7 @@ __all__ = [
     "MessageBuilder",
     "MessageLog",
     "Messages",
+    "PathError",
     "Report",
     "Stats",
     "edit_message",

@@ -128,6 +128,22 @@ def invalid(reason: str, name: "Name") -> _core.InvalidMessage:
     return error
 
 
+class naming:  # noqa: N801
+    """A context in which InvalidMessage gets the name of the file, if it has none."""
+
+    def __init__(self, name: "Name") -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        name = self._name
+        if isinstance(error, _core.InvalidMessage) and error.filename is None and name is not None:
+            error.filename = name
+            error.args = (f"{error}: {name!r}",)
+
+
 def _what_else(head: bytes, length: int) -> str | None:
     """Say what bytes are that are no message, where that can be seen."""
     for magic, kind in _COMPRESSED.items():

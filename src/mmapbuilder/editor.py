@@ -91,7 +91,7 @@ class EditedMessage(Message):
 
 
 def edit_message(
-    path: "Path", schema: "Any", *, durable: bool = False, nesting_limit: int = 4096
+    path: "Path", schema: "Any", *, durable: bool = False, nesting_limit: int = 64
 ) -> EditedMessage:
     """Open the finished message in `path` for changing what needs no new room.
 
@@ -127,7 +127,7 @@ def edit_message(
         lock_to_change(fd, name)
         length = os.fstat(fd).st_size
         head = os.pread(fd, _core.HEAD_BYTES, 0)
-        places = _core.framing(head, length)
+        places, _ = _core.framing(head, length, name)
         mapped = memoryview(mmap.mmap(fd, length))
         segments = tuple(mapped[start : start + size] for start, size in places)
         return EditedMessage(name, schema, segments, nesting_limit, fd, durable)

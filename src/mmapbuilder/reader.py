@@ -3,7 +3,7 @@
 import os
 
 from . import _core, _pycapnp
-from ._content import invalid, look_into
+from ._content import invalid, look_into, naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Message:
         self._nesting_limit = nesting_limit
         self._root: Any = None
         self._dtypes: dict[Any, Any] = {}
+        self._naming = naming(name)
 
     @property
     def root(self) -> "Any":
@@ -83,7 +84,8 @@ class Message:
         """
         from . import arrays
 
-        return arrays.array(self._space(), path)
+        with self._naming:
+            return arrays.array(self._space(), path)
 
     def column(self, *path: "str | SupportsIndex", names: bool = False) -> "Any":
         """Return values as readers see them, as a NumPy array with a memory of its own.
@@ -107,11 +109,12 @@ class Message:
         from . import arrays
         from .columns import values
 
-        plan, memory = self._plan(), self._memory()
-        found = values.column(plan, memory, path)
-        if found is None:
-            found = arrays.column(self._space(), path)
-        return values.with_names(plan, memory, path, found) if names else found
+        with self._naming:
+            plan, memory = self._plan(), self._memory()
+            found = values.column(plan, memory, path)
+            if found is None:
+                found = arrays.column(self._space(), path)
+            return values.with_names(plan, memory, path, found) if names else found
 
     def table(
         self,
@@ -160,7 +163,8 @@ class Message:
         """
         from .columns import table
 
-        return table.table(self._plan(), self._memory(), path, columns, depth, trusted)
+        with self._naming:
+            return table.table(self._plan(), self._memory(), path, columns, depth, trusted)
 
     # ---- rows ----
 
@@ -188,7 +192,8 @@ class Message:
         """
         from .columns import rows
 
-        return rows.to_dict(self._plan(), self._memory(), trusted)
+        with self._naming:
+            return rows.to_dict(self._plan(), self._memory(), trusted)
 
     def rows(
         self,
@@ -226,7 +231,8 @@ class Message:
         """
         from .columns import rows
 
-        return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
+        with self._naming:
+            return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
 
     def iter_rows(
         self,

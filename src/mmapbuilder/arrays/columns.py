@@ -52,8 +52,8 @@ def column(space: Space, path: tuple[Step, ...]) -> Any:
 
 
 # A list of structs without content costs a message nothing, whatever its length. Their
-# columns would cost memory.
-_MOST_EMPTY = 1 << 20
+# columns would cost memory: so many are believed, and one more for each bit of the message.
+_MOST_EMPTY = 4096
 
 
 def rows_of(space: Space, elements: Elements | None) -> Place:
@@ -63,7 +63,7 @@ def rows_of(space: Space, elements: Elements | None) -> Place:
     rows = structs_of(elements)
     if rows.stride == 0 and rows.count > _MOST_EMPTY:
         bits = 8 * sum(len(segment) for segment in space.segments)
-        if rows.count > bits:
+        if rows.count > _MOST_EMPTY + bits:
             raise invalid(
                 "a list has more structs without content than can be taken apart",
                 elements.segment,

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
 from .. import _core
+from .._errors import PathError
 from .memory import MessageMemory
 from .schema import POINTERS, Field, Plan, Struct
+
+__all__ = ["Found", "PathError", "Step", "find", "invalid", "spell"]
 
 Step = str | SupportsIndex
 
@@ -19,13 +22,6 @@ _NULL, _STRUCT, _LIST = range(3)
 # Bits of one element of a list, by the element size that its pointer gives.
 _ELEMENT_BITS = (0, 1, 8, 16, 32, 64, 0)
 _BIT, _BYTE, _POINTER, _COMPOSITE = 1, 2, 6, 7
-
-
-class PathError(KeyError, ValueError):
-    """A path that leads nowhere: no such field, not set, or not the active member."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 class Record(NamedTuple):

@@ -1,0 +1,278 @@
+"""What open_message and verify take, and what they say of content that is no message."""
+
+from __future__ import annotations
+
+import array
+import bz2
+import gzip
+import io
+import mmap
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("capnp")
+
+from mmapbuilder import Builder, InvalidMessage, MessageBuilder, open_message, recover, verify
+from support import apart
+from support.messages import BOOK, fill_book, in_memory
+from support.readers import ADDRESS_BOOK, Programs
+
+SCHEMA = ADDRESS_BOOK.schema
+ALL = ["open_message", "verify"]
+
+
+def look(how: str, content: Any) -> Any:
+    return open_message(content, SCHEMA) if how == "open_message" else verify(content)
+
+
+@pytest.fixture
+def book(target: Path) -> Path:
+    with MessageBuilder(target) as b:
+        fill_book(b.init_root(SCHEMA))
+    return target
+
+
+# ---- what they take ------------------------------------------------------------------
+
+
+BUFFERS: dict[str, Callable[[bytes], Any]] = {
+    "bytes": lambda data: data,
+    "bytearray": bytearray,
+    "a memoryview": memoryview,
+    "a memoryview at an odd address": lambda data: memoryview(b"x" + data)[1:],
+    "an array": lambda data: array.array("Q", data),
+    "BytesIO": io.BytesIO,
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_buffers(kind: str) -> None:
+    data = in_memory(SCHEMA, fill_book)
+    content = BUFFERS[kind](data)
+    report = verify(content)
+    assert (report.size, report.trailing) == (len(data), 0)
+    with open_message(content, SCHEMA) as m:
+        del content
+        assert m.name is None
+        assert m.root.to_dict() == BOOK
+        assert all(segment.readonly for segment in m.segments)
+    with pytest.raises(InvalidMessage) as caught:
+        verify(BUFFERS[kind](data[:-8]))
+    assert caught.value.filename is None
+
+
+def test_a_mapping_of_the_caller(book: Path) -> None:
+    with book.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with open_message(mapped, SCHEMA) as m:
+        assert m.root.to_dict() == BOOK
+    assert verify(mapped).size == len(mapped)
+
+
+def test_descriptors_and_files(book: Path) -> None:
+    with book.open("rb") as file:
+        file.seek(17)  # where it stands is no matter, and does not change
+        for content in (file, file.fileno()):
+            assert verify(content).size == book.stat().st_size
+            with open_message(content, SCHEMA) as m:
+                assert m.root.to_dict() == BOOK
+                assert m.name == (str(book) if content is file else content)
+        assert file.tell() == 17
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == os.lseek(file.fileno(), 0, os.SEEK_CUR)
+        assert not file.closed
+
+
+def test_bytes_are_a_path_unless_they_cannot_be_one(book: Path) -> None:
+    assert verify(os.fsencode(book)) == verify(book) == verify(book.read_bytes())
+    with pytest.raises(FileNotFoundError):
+        verify(b"no such file")
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_what_could_hold_no_message(how: str) -> None:
+    for content in (None, True, 1.5, object(), [b""]):
+        with pytest.raises(TypeError):
+            look(how, content)
+    with pytest.raises(ValueError, match="negative"):
+        look(how, -1)
+
+
+def test_a_thousand_open_messages_hold_no_descriptor(book: Path) -> None:
+    code = """
+        import resource, sys
+        import mmapbuilder
+        from support.readers import ADDRESS_BOOK
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        messages = [
+            mmapbuilder.open_message(sys.argv[1], ADDRESS_BOOK.schema) for _ in range(1000)
+        ]
+        views = [m.segments[0] for m in messages]
+        names = [m.root.people[1].name for m in messages]
+        for m in messages:
+            m.close()
+        assert {bytes(view[:8]) for view in views} == {bytes(views[0][:8])}
+        assert set(names) == {"Bob"}
+    """
+    apart.python(code, book).ok()
+
+
+# ---- what is no message ----------------------------------------------------------------
+
+
+def packed(data: bytes, programs: Programs) -> bytes:
+    command = [programs.tool, "convert", "binary:packed", ADDRESS_BOOK.file, ADDRESS_BOOK.struct]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_it_says_what_the_content_is(how: str, target: Path, programs: Programs) -> None:
+    data = in_memory(SCHEMA, fill_book)
+    contents = {
+        "empty": b"",
+        "zeros": bytes(1 << 20),
+        "gzip": gzip.compress(data),
+        "bzip2": bz2.compress(data),
+        "packed message": packed(data, programs),
+        "text": '(people = [(name = "Käse")])\n'.encode() * 100,
+        "unfinished": b"\xff" * 4 + bytes(60),
+    }
+    for what, content in contents.items():
+        target.write_bytes(content)
+        with pytest.raises(InvalidMessage, match=what) as caught:
+            look(how, target)
+        assert caught.value.filename == str(target)
+        assert repr(str(target)) in str(caught.value)
+        assert what in caught.value.reason
+        assert caught.value.segment is None
+        assert str(target) not in caught.value.reason
+
+
+def test_zeros_of_any_length_are_no_message(target: Path) -> None:
+    for length in (8, 16, 4096):
+        target.write_bytes(bytes(length))
+        for check in (verify, recover, lambda path: open_message(path, SCHEMA)):
+            with pytest.raises(InvalidMessage, match="zeros"):
+                check(target)
+
+
+def test_several_messages(target: Path) -> None:
+    data = in_memory(SCHEMA, fill_book)
+    target.write_bytes(data * 3)
+    with pytest.raises(InvalidMessage, match="several messages.*open_log") as caught:
+        open_message(target, SCHEMA)
+    assert caught.value.filename == str(target)
+    assert verify(target).trailing == 2 * len(data)
+    for rest in (b"12345", bytes(64), b"\xff" * 64):
+        target.write_bytes(data + rest)
+        with open_message(target, SCHEMA) as m:
+            assert m.root.to_dict() == BOOK
+
+
+def test_flaws_name_the_file(target: Path) -> None:
+    target.write_bytes(b"\0\0\0\0\2\0\0\0" + (1 << 32 | 4 << 2).to_bytes(8, "little") + bytes(8))
+    for check in (verify, recover):
+        with pytest.raises(InvalidMessage) as caught:
+            check(target)
+        assert caught.value.filename == str(target)
+        assert repr(str(target)) in str(caught.value)
+    with pytest.raises(InvalidMessage) as caught:
+        open_message(target, SCHEMA).to_dict()
+    assert caught.value.filename == str(target)
+
+
+def test_a_builder_is_no_message(target: Path) -> None:
+    with Builder(target) as b:
+        b.write(b"something else, and long enough")
+        with pytest.raises(InvalidMessage):
+            verify(b)
+
+
+# ---- time and memory --------------------------------------------------------------------
+
+
+def test_holes_take_no_time(target: Path) -> None:
+    """16 GiB of null pointers, of which 8 KiB are on the disk."""
+    code = """
+        import resource, sys
+        from mmapbuilder import verify
+        report = verify(sys.argv[1])
+        assert report.objects == 5, report
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_utime < 20
+    """
+    words = 2**29 - 1
+    table = b"".join(n.to_bytes(4, "little") for n in (3, words, words, words, words, 0))
+    with target.open("wb") as file:
+        file.write(table)
+        pointers = 2**29 - 8
+        # The root leads to four lists of pointers, one in each segment.
+        file.write((3 << 48 | 0).to_bytes(8, "little"))
+        for segment in (1, 2, 3):
+            file.write((2 | segment << 32).to_bytes(8, "little"))
+        for segment in (1, 2, 3):
+            file.seek(24 + segment * words * 8)
+            file.write((1 | 6 << 32 | pointers << 35).to_bytes(8, "little"))
+            file.seek(24 + segment * words * 8 + 8 * 12345678)
+            if segment == 2:
+                file.write(0xFFFFFFFC.to_bytes(8, "little"))
+        file.truncate(24 + 4 * words * 8)
+    apart.python(code, target, timeout=60).ok()
+
+
+def test_an_interruption_ends_verify_and_leaves_the_file_alone(target: Path) -> None:
+    code = """
+        import signal, sys
+        from mmapbuilder import recover, verify
+        def stop(number, frame):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, stop)
+        for check in verify, recover:
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+            try:
+                check(sys.argv[1] + "." + check.__name__)
+            except KeyboardInterrupt:
+                print("interrupted")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    """
+    count = 1 << 25
+    pointer = (1 | 6 << 32 | count << 35).to_bytes(8, "little")
+    for how in ("verify", "recover"):
+        with open(f"{target}.{how}", "wb") as file:
+            if how == "verify":
+                file.write(b"\0\0\0\0" + (count + 1).to_bytes(4, "little") + pointer)
+            else:
+                code_of_size = (10 << 16 | (1 << 25 >> 10) + 1) << 3 | 7
+                file.write(b"\xff\xff\xff\xff\1\0\0\0" + code_of_size.to_bytes(8, "little"))
+                file.write(pointer)
+            for _ in range(count >> 17):
+                file.write(0xFFFFFFFC.to_bytes(8, "little") * (1 << 17))
+    before = os.stat(f"{target}.recover")
+    assert apart.python(code, target, timeout=60).ok().out == "interrupted\n" * 2
+    after = os.stat(f"{target}.recover")
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_a_small_file_makes_no_large_table(target: Path) -> None:
+    pytest.importorskip("pyarrow")
+    # people, a list of 2^20 structs without a word.
+    root = (1 << 48).to_bytes(8, "little")
+    people = (1 | 7 << 32 | 0 << 35).to_bytes(8, "little")
+    tag = ((1 << 20) << 2).to_bytes(8, "little")
+    target.write_bytes(b"\0\0\0\0\3\0\0\0" + root + people + tag)
+    assert verify(target).objects == 2
+    with open_message(target, SCHEMA) as m:
+        assert m.array("people").nbytes == 0
+        for make in (
+            lambda: m.table("people"),
+            lambda: m.column("people", "name"),
+            lambda: m.column("people", "id"),
+            lambda: m.rows("people"),
+            m.to_dict,
+        ):
+            with pytest.raises(InvalidMessage) as caught:
+                make()
+            assert caught.value.filename == str(target)
