@@ -74,25 +74,26 @@ def test_close_refuses_sizes_and_stays_open(target: Path) -> None:
     assert target.read_bytes() == b"content!".ljust(100, b"\0")
 
 
-def test_close_with_exports_changes_nothing(target: Path) -> None:
+@pytest.mark.parametrize("size", [None, 3])
+def test_views_that_are_alive_become_a_private_snapshot(target: Path, size: int | None) -> None:
     b = Builder(target)
     b.write(b"written")
-    view = b[100:200]
-    view[0] = 1
-    before = target.stat().st_size
-    for size in (None, 3):
-        with pytest.raises(BufferError, match="^cannot close exported pointers exist$"):
-            b.close(size)
-    assert not b.closed
-    assert target.stat().st_size == before
-    view[1] = 2
-    with memoryview(b) as view:
-        view[60 * MIB] = 1
-        view[60 * MIB] = 0  # grown, but no content
-    b.write(b" and more")
-    view.release()
-    b.close()
-    assert target.read_bytes() == b"written and more".ljust(100, b"\0") + b"\1\2" + bytes(10)
+    views = [memoryview(b), b[100:200], memoryview(b)[0:7]]
+    views[1][0] = 1
+    b.close(size)
+    assert b.closed
+    content = b"written".ljust(100, b"\0") + b"\1" + bytes(11)
+    assert target.read_bytes() == content[:size]
+    assert bytes(views[2])[:3] == b"wri"
+    assert size is not None or views[1][0] == 1
+    for view in views:
+        view[0:3] = b"new"  # anywhere, also where the file had nothing
+    views[0][60 * MIB] = 1
+    assert views[0][60 * MIB] == 1
+    assert target.read_bytes() == content[:size]
+    with Builder(target) as again:  # nothing is locked
+        again.write(b"again")
+    assert bytes(views[2]) == b"new" + (b"tten" if size is None else bytes(4))
 
 
 USES = {
@@ -106,8 +107,21 @@ USES = {
     "flush": lambda b: b.flush(),
     "flush durable": lambda b: b.flush(durable=True),
     "fileno": lambda b: b.fileno(),
-    "size": lambda b: b.size,
+    "descriptor": lambda b: b.descriptor,
+    "len": len,
     "read": lambda b: b.read(),
+    "readinto": lambda b: b.readinto(bytearray(1)),
+    "readline": lambda b: b.readline(),
+    "readlines": lambda b: b.readlines(),
+    "iterate": iter,
+    "peek": lambda b: b.peek(),
+    "getvalue": lambda b: b.getvalue(),
+    "getbuffer": lambda b: b.getbuffer(),
+    "bytes": bytes,
+    "find": lambda b: b.find(b"x"),
+    "writelines nothing": lambda b: b.writelines([]),
+    "zeros": lambda b: b.zeros(1),
+    "isatty": lambda b: b.isatty(),
     "readable": lambda b: b.readable(),
     "writable": lambda b: b.writable(),
     "seekable": lambda b: b.seekable(),
@@ -136,8 +150,10 @@ def test_what_can_be_asked_after_close(target: Path) -> None:
         open_stats = b.stats
     assert b.closed
     assert b.name == str(target)
-    assert b.mode == "w"
+    assert b.mode == "wb+"
     assert b.capacity == 5 * MIB
+    assert b.size == 3 * MIB + 1
+    assert b
     assert b.stats.growths == open_stats.growths
     assert b.stats.used == 3 * MIB + 1
     assert "closed" in repr(b)
@@ -243,15 +259,13 @@ def test_an_exception_is_not_masked_by_live_views(target: Path) -> None:
     assert target.read_bytes() == b"0123456789abcdef"
 
 
-def test_live_views_stop_an_orderly_with(target: Path) -> None:
-    with pytest.raises(BufferError, match="exported pointers exist"):
-        with Builder(target) as b:
-            b.write(b"content")
-            view = b[0:10]
-    assert not b.closed
-    view.release()
-    b.close()
+def test_live_views_do_not_stop_an_orderly_with(target: Path) -> None:
+    with Builder(target) as b:
+        b.write(b"content")
+        view = b[0:10]
+    assert b.closed
     assert target.read_bytes() == b"content"
+    assert bytes(view) == b"content\0\0\0"
 
 
 @pytest.mark.root
@@ -421,7 +435,7 @@ def test_a_child_may_fill_but_only_the_parent_finishes(target: Path) -> None:
             there = os.path.dirname(sys.argv[1])
             (built,) = [
                 path for path in (os.path.join(there, name) for name in os.listdir(there))
-                if os.path.samestat(os.stat(path), os.fstat(b.fileno()))
+                if os.path.samestat(os.stat(path), os.fstat(b.descriptor))
             ]
             with open(built, "rb") as other:
                 try:  # the lock is not the child's to give up

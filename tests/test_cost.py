@@ -113,7 +113,7 @@ def test_a_jump_costs_one_granule(target: Path) -> None:
     with Builder(target) as b:
         b[10 * GIB] = 1
         assert b.stats.growths == 1
-        assert os.fstat(b.fileno()).st_blocks * 512 <= GRANULE + 64 * KIB
+        assert os.fstat(b.descriptor).st_blocks * 512 <= GRANULE + 64 * KIB
         assert b.size == 10 * GIB + 1
 
 
@@ -124,7 +124,7 @@ def test_a_small_file_takes_little(target: Path) -> None:
     def make() -> None:
         with Builder(target) as b:
             memoryview(b)[: 4 * KIB] = b"x" * 4 * KIB
-            assert os.fstat(b.fileno()).st_blocks * 512 <= 64 * KIB
+            assert os.fstat(b.descriptor).st_blocks * 512 <= 64 * KIB
 
     make()  # whatever is done only once
     # Most of all no huge page, and no look at all of the granule at close.
@@ -149,7 +149,8 @@ def test_system_calls_of_a_small_file(target: Path) -> None:
     assert counts["store"]["rt_sigreturn"] == 1
     assert counts["store"]["fallocate"] <= 1  # the file is small yet: a page, on xfs
     assert counts["store"]["ftruncate"] == 1
-    assert sum_of(counts["close"]) <= 25, counts["close"]
+    # Eight of them for the snapshot: somebody may have an address.
+    assert sum_of(counts["close"]) <= 33, counts["close"]
     assert counts["close"]["ftruncate"] == 1
 
 
@@ -225,7 +226,7 @@ def test_system_calls_of_a_large_file(target: Path) -> None:
     assert counts["fill"]["fallocate"] <= 9 * 2
     # The end is found by halving: the length adds a call for each doubling.
     assert sum_of(counts["size"]) <= 30, counts["size"]
-    assert sum_of(counts["close"]) <= 45, counts["close"]
+    assert sum_of(counts["close"]) <= 50, counts["close"]
 
 
 def test_size_of_a_sparse_file(target: Path) -> None:

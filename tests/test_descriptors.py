@@ -79,7 +79,7 @@ from mmapbuilder import Builder
 path, other, atomic = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 b = Builder(path, atomic=atomic)
 b.write(b"content")
-number = b.fileno()
+number = b.descriptor
 fd = os.open(other, os.O_RDWR | os.O_CREAT)
 os.write(fd, b"someone else's")
 os.dup2(fd, number)

@@ -35,7 +35,7 @@ def path(request: pytest.FixtureRequest, mount: Mount) -> Path:
 
 
 def taken(b: Builder) -> int:
-    return os.fstat(b.fileno()).st_blocks * 512
+    return os.fstat(b.descriptor).st_blocks * 512
 
 
 @pytest.mark.parametrize("hint", [0, 1, 4 * KIB, 511 * KIB])

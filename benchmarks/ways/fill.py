@@ -21,7 +21,7 @@ def _through_builder(path: str, size: int, **options: Any) -> dict[str, float]:
     for at in range(0, size, MIB):
         view[at : at + MIB] = BLOCK
     clock.mark("stored")
-    taken = os.fstat(b.fileno()).st_blocks * 512
+    taken = os.fstat(b.descriptor).st_blocks * 512
     clock.mark("closing")
     view.release()
     b.close()

@@ -23,7 +23,7 @@ def builder(path: str, size: int) -> dict[str, float]:
     for at in places:
         view[at // 8] = at
     clock.mark("stored")
-    taken = os.fstat(b.fileno()).st_blocks * 512
+    taken = os.fstat(b.descriptor).st_blocks * 512
     view.release()
     b.close()
     clock.mark("closed")

@@ -75,6 +75,15 @@ int mmb_map_detach(mmb_map *map)
     return error;
 }
 
+int mmb_map_clear(mmb_map *map)
+{
+    int error = mmb_map_detach(map);
+    if (error == 0 && mmb__base(map) != NULL) {
+        error = mmb__os_map_zeros(mmb__base(map), map->file.limit);
+    }
+    return error;
+}
+
 void mmb_map_unmap(mmb_map *map)
 {
     if (map->slot != MMB__NO_SLOT) {

@@ -101,7 +101,23 @@ int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte)
     return mmb_map_poison(map);
 }
 
-int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *start)
+/* Make what of [start, end) lies below `size` zeros. The rest is so already. */
+static int zero_content(mmb_map *map, uint64_t start, uint64_t end, uint64_t size)
+{
+    unsigned char *base = NULL;
+    if (start >= size) {
+        return 0;
+    }
+    int error = mmb_map_memory(map, &base);
+    if (error == 0) {
+        memset(base + start, 0, (size_t)(mmb__min(end, size) - start));
+        error = mmb_map_poison(map);
+    }
+    return error;
+}
+
+/* `size`: of the content so far, if it is to become zeros. */
+static int allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t size, uint64_t *start)
 {
     mmb__range taken;
     int error = mmb__take_range(&map->file, align, length, &taken);
@@ -112,6 +128,9 @@ int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *st
     uint32_t entry = mmb__in_flight_enter(map->file.shared);
     error = mmb_map_reserve(map, taken.start, taken.end);
     if (error == 0) {
+        error = zero_content(map, taken.start, taken.end, size);
+    }
+    if (error == 0) {
         mmb__declare(&map->file, taken.end);
         *start = taken.start;
     } else {
@@ -119,6 +138,18 @@ int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *st
     }
     mmb__in_flight_leave(map->file.shared, entry);
     return error;
+}
+
+int mmb_map_allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t *start)
+{
+    return allocate(map, length, align, 0, start);
+}
+
+int mmb_map_allocate_zeros(mmb_map *map, uint64_t length, uint64_t align, uint64_t *start)
+{
+    uint64_t size = 0;
+    int error = mmb_map_size(map, &size);
+    return error != 0 ? error : allocate(map, length, align, size, start);
 }
 
 /* ---- getting bytes out -------------------------------------------------------- */
@@ -134,6 +165,30 @@ static int read_by_way_of_buffer(const mmb_map *map, uint64_t offset, unsigned c
     if (error == 0) {
         memcpy(to, buffer, *got);
     }
+    return error;
+}
+
+int mmb_map_ahead(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length)
+{
+    *start = mmb_map_cursor(map);
+    uint64_t size = mmb_map_declared_size(map);
+    /* Only stores can have made the content larger, and looking for them takes time. */
+    if (*start >= size || most > size - *start) {
+        int error = mmb_map_size(map, &size);
+        if (error != 0) {
+            return error;
+        }
+    }
+    *length = *start < size ? mmb__min(most, size - *start) : 0;
+    return 0;
+}
+
+int mmb_map_pass(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length)
+{
+    int error;
+    do {
+        error = mmb_map_ahead(map, most, start, length);
+    } while (error == 0 && *length > 0 && !mmb_map_move_cursor(map, *start, *start + *length));
     return error;
 }
 

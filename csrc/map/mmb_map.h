@@ -92,6 +92,11 @@ int mmb_map_detach(mmb_map *map);
  * may be in the snapshot or not. On failure the memory is the file's still. Handler: no. */
 int mmb_map_snapshot(mmb_map *map);
 
+/* The same, but all of the memory becomes zeros, so that nothing of the file is held on to: for
+ * addresses that may be known still, but whose content nobody wants. On failure it is a
+ * snapshot. Handler: no. */
+int mmb_map_clear(mmb_map *map);
+
 /* Take the memory of a map away that nobody uses any more; seals first if needed. What may
  * follow is mmb_map_cut, which then has no pages to look for, and mmb_map_free. Handler: no. */
 void mmb_map_unmap(mmb_map *map);
@@ -218,6 +223,15 @@ int mmb_map_append(mmb_map *map, const void *data, uint64_t length);
  * Handler: no. */
 int mmb_map_byte_at(mmb_map *map, uint64_t offset, unsigned char *byte);
 int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte);
+
+/* The same, with zeros in place of what content was there. Handler: no. */
+int mmb_map_allocate_zeros(mmb_map *map, uint64_t length, uint64_t align, uint64_t *start);
+
+/* The content that follows the cursor, `most` bytes of it at the most: a range to read. The
+ * second moves the cursor over it, so that it is the caller's. Errors of mmb_map_size.
+ * Handler: no. */
+int mmb_map_ahead(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length);
+int mmb_map_pass(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length);
 
 /* Copy `length` bytes at `offset` to `out`, zeros where the file has none; the file does not
  * grow. `out` may lie in a map. EBADF, or an errno of read. Handler: no. */

@@ -104,6 +104,17 @@ PyObject *mmbpy_map_raise(const mmbpy_map *map, int error)
     return raise_it(mmbpy_map_error(map, error));
 }
 
+PyObject *mmbpy_raise_capacity(mmbpy_state *state, PyObject *text, PyObject *name)
+{
+    if (text == NULL) {
+        return NULL;
+    }
+    PyObject *exception =
+        PyObject_CallFunction(state->capacity_error, "iOO", mmb_errno(MMB_ECAPACITY), text, name);
+    Py_DECREF(text);
+    return raise_it(exception);
+}
+
 PyObject *mmbpy_raise_closed(void)
 {
     PyErr_SetString(PyExc_ValueError, "I/O operation on closed builder");

@@ -320,7 +320,7 @@ static PyObject *log_window(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "the window lies outside the map");
         return NULL;
     }
-    atomic_store(&map->segmented, true);
+    mmbpy_map_pin(map);
     mmb_map *core = mmbpy_map_enter(map);
     if (core == NULL) {
         return NULL;

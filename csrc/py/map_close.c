@@ -22,13 +22,13 @@ static int cut_file(mmb_map *map, uint64_t used)
 }
 
 const char mmbpy_finish_doc[] =
-    PyDoc_STR("_finish($self, /, size=None, *, force=False, cut=True)\n--\n\n"
+    PyDoc_STR("_finish($self, /, size=None, *, cut=True)\n--\n\n"
               "Stop growing, cut the file to size (None: to what is used), let go of it.\n\n"
               "Returns None, or the OSError that closing met: the map is closed then as well,\n"
               "and the same is returned whenever it is asked again. What is raised instead\n"
-              "leaves the map open: BufferError with live exports, unless force, which makes\n"
-              "their memory a private snapshot. With cut=False the file keeps its length.\n"
-              "In a forked child, which is always forced, the file is never touched.");
+              "leaves the map open. The memory of views that are alive becomes a private\n"
+              "snapshot. With cut=False the file keeps its length.\n"
+              "In a forked child the file is never touched.");
 
 PyObject *mmbpy_map_outcome(mmbpy_map *self)
 {
@@ -40,11 +40,11 @@ PyObject *mmbpy_map_outcome(mmbpy_map *self)
 
 PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"size", "force", "cut", NULL};
+    static char *names[] = {"size", "cut", NULL};
     mmbpy_map *self = (mmbpy_map *)object;
     PyObject *size = Py_None;
-    int force = 0, cut = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$pp:_finish", names, &size, &force, &cut)) {
+    int cut = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$p:_finish", names, &size, &cut)) {
         return NULL;
     }
     uint64_t used = 0;
@@ -53,16 +53,12 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
             return NULL;
         }
         if (used > self->capacity && mmbpy_map_is_open(self)) {
-            return mmbpy_map_raise(self, MMB_ECAPACITY);
+            return mmbpy_map_raise_at(self, MMB_ECAPACITY, 0, used);
         }
     }
     mmb_map *map = NULL;
     bool owner = mmbpy_map_is_owner(self);
-    int begun = mmbpy_map_begin_close(self, force != 0 || !owner, &map);
-    if (begun < 0) {
-        return NULL;
-    }
-    if (begun == 0) {
+    if (!mmbpy_map_begin_close(self, &map)) {
         mmbpy_map_wait_closed(self);
         return mmbpy_map_outcome(self);
     }
@@ -76,7 +72,7 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
             find_error = mmb_map_size(map, &used);
         }
         if (find_error == 0 && cut) {
-            if (mmbpy_map_is_unused(self)) {
+            if (mmbpy_map_is_unexposed(self)) {
                 mmb_map_unmap(map);
             }
             error = cut_file(map, used);
@@ -86,6 +82,6 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
         }
     }
     Py_END_ALLOW_THREADS
-    mmbpy_map_end_close(self, used, error);
+    mmbpy_map_end_close(self, used, error, cut == 0);
     return mmbpy_map_outcome(self);
 }

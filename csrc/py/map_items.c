@@ -183,10 +183,14 @@ static int assign_bytes(mmbpy_map *self, PyObject *key, const unsigned char *byt
         return to.step == 1 ? assign(self, (uint64_t)to.start, bytes, (uint64_t)length)
                             : assign_steps(self, &to, bytes);
     }
+    if (to.step == 1 && to.count < length && to.stop == (Py_ssize_t)self->capacity) {
+        mmbpy_map_raise_at(self, MMB_ECAPACITY, (uint64_t)to.start, (uint64_t)length);
+        return -1;
+    }
     PyErr_Format(PyExc_ValueError,
                  "cannot assign %zd bytes to a slice of %zd bytes (a stop that is left out is "
-                 "the size; the capacity is %llu bytes)",
-                 length, to.count, (unsigned long long)self->capacity);
+                 "the size)",
+                 length, to.count);
     return -1;
 }
 

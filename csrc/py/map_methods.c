@@ -25,10 +25,11 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
     if (PyObject_GetBuffer(data, &source, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    uint64_t length = (uint64_t)source.len;
+    uint64_t length = (uint64_t)source.len, start = 0;
     int error = 0;
     mmb_map *map = mmbpy_map_enter(self);
     if (map != NULL) {
+        start = mmb_map_cursor(map);
         Py_BEGIN_ALLOW_THREADS
         error = mmb_map_append(map, source.buf, length);
         mmbpy_map_leave(self);
@@ -36,7 +37,7 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
     }
     PyBuffer_Release(&source);
     if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
+        return mmbpy_map_raise_at(self, error, start, length);
     }
     return map == NULL ? NULL : from_uint64(length);
 }
@@ -73,11 +74,27 @@ int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size)
 
 PyObject *mmbpy_map_get_size(PyObject *object, void *Py_UNUSED(closure))
 {
+    mmbpy_map *self = (mmbpy_map *)object;
     uint64_t size;
-    if (mmbpy_map_find_size((mmbpy_map *)object, &size) < 0) {
+    if (!mmbpy_map_is_open(self)) {
+        mmbpy_map_wait_closed(self);
+        size = self->last_used;
+    } else if (mmbpy_map_find_size(self, &size) < 0) {
         return NULL;
     }
     return from_uint64(size);
+}
+
+PyObject *mmbpy_map_raise_at(mmbpy_map *self, int error, uint64_t start, uint64_t length)
+{
+    if (error != MMB_ECAPACITY) {
+        return mmbpy_raise(self->state, error, self->name);
+    }
+    PyObject *text = PyUnicode_FromFormat(
+        "capacity exceeded: %llu bytes at %llu do not fit into %llu; open the builder with a "
+        "larger capacity=, which costs nothing until it is used",
+        (unsigned long long)length, (unsigned long long)start, (unsigned long long)self->capacity);
+    return mmbpy_raise_capacity(self->state, text, self->name);
 }
 
 enum { BEFORE_START = INT_MIN };
@@ -155,7 +172,7 @@ PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
+        return mmbpy_map_raise_at(self, error, 0, end);
     }
     return from_uint64(end);
 }
@@ -180,41 +197,45 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *args, PyObject *kwargs)
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
+        return mmbpy_map_raise_at(self, error, 0, end);
     }
     Py_RETURN_NONE;
 }
 
-/* Take the next `length` bytes at the cursor, backed. */
-static int take_range(mmbpy_map *self, uint64_t length, uint64_t align, uint64_t *start)
+/* A view of the next `length` bytes at the cursor, backed; with `zeroed`, whatever content was
+ * there becomes zeros. */
+static PyObject *allocate(mmbpy_map *self, uint64_t length, uint64_t align, bool zeroed)
 {
-    mmb_map *map = mmbpy_map_hold(self); /* the view's making has just armed the handler */
-    if (map == NULL) {
-        mmbpy_raise_closed();
-        return -1;
-    }
-    int error;
-    Py_BEGIN_ALLOW_THREADS
-    error = mmb_map_allocate(map, length, align, start);
-    mmbpy_map_leave(self);
-    Py_END_ALLOW_THREADS
-    if (error == 0) {
-        return 0;
-    }
-    mmbpy_raise(self->state, error, self->name);
-    return -1;
-}
-
-PyObject *mmbpy_map_allocate(PyObject *object, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"n", "align", NULL};
-    mmbpy_map *self = (mmbpy_map *)object;
-    PyObject *length_object, *align_object = NULL;
-    uint64_t length, align = 8, start;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:allocate", names, &length_object,
-                                     &align_object)) {
+    PyObject *view = PyMemoryView_FromObject((PyObject *)self);
+    if (view == NULL) {
         return NULL;
     }
+    mmb_map *map = mmbpy_map_hold(self); /* the view's making has just armed the handler */
+    if (map == NULL) {
+        Py_DECREF(view);
+        return mmbpy_raise_closed();
+    }
+    uint64_t start = 0, asked = mmb_map_cursor(map);
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = zeroed ? mmb_map_allocate_zeros(map, length, align, &start)
+                   : mmb_map_allocate(map, length, align, &start);
+    mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
+    PyObject *result = NULL;
+    if (error != 0) {
+        mmbpy_map_raise_at(self, error, asked, length);
+    } else {
+        result = mmbpy_slice_of(view, (Py_ssize_t)start, (Py_ssize_t)(start + length), 1);
+    }
+    Py_DECREF(view);
+    return result;
+}
+
+static PyObject *allocate_of(mmbpy_map *self, PyObject *length_object, PyObject *align_object,
+                             bool zeroed)
+{
+    uint64_t length, align = 8;
     if (!mmbpy_as_uint64(length_object, "n", &length)) {
         return NULL;
     }
@@ -226,25 +247,39 @@ PyObject *mmbpy_map_allocate(PyObject *object, PyObject *args, PyObject *kwargs)
                      (int)MMB_GRANULE);
         return NULL;
     }
-    PyObject *view = PyMemoryView_FromObject(object);
-    if (view == NULL) {
+    return allocate(self, length, align, zeroed);
+}
+
+PyObject *mmbpy_map_allocate(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"n", "align", NULL};
+    PyObject *length, *align = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:allocate", names, &length, &align)) {
         return NULL;
     }
-    PyObject *result = NULL;
-    if (take_range(self, length, align, &start) == 0) {
-        result = mmbpy_slice_of(view, (Py_ssize_t)start, (Py_ssize_t)(start + length), 1);
+    return allocate_of((mmbpy_map *)object, length, align, false);
+}
+
+PyObject *mmbpy_map_allocate_zeros(PyObject *object, PyObject *args)
+{
+    PyObject *length, *align;
+    if (!PyArg_ParseTuple(args, "OO:_allocate_zeros", &length, &align)) {
+        return NULL;
     }
-    Py_DECREF(view);
-    return result;
+    return allocate_of((mmbpy_map *)object, length, align, true);
 }
 
 PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"durable", NULL};
+    static char *names[] = {"durable", "size", NULL};
     mmbpy_map *self = (mmbpy_map *)object;
     int durable = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:flush", names, &durable)) {
+    PyObject *size = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:flush", names, &durable, &size)) {
         return NULL;
+    }
+    if (size != Py_None) {
+        durable = 1; /* called as that of an mmap, with offset and size: it waits for the device */
     }
     mmb_map *map = mmbpy_map_enter(self);
     if (map == NULL) {
@@ -261,7 +296,7 @@ PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
-PyObject *mmbpy_map_fileno(PyObject *object, PyObject *Py_UNUSED(unused))
+PyObject *mmbpy_map_get_descriptor(PyObject *object, void *Py_UNUSED(closure))
 {
     mmbpy_map *self = (mmbpy_map *)object;
     mmb_map *map = mmbpy_map_enter(self);

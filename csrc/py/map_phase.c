@@ -1,12 +1,8 @@
 /* map_phase.c - who may use the map of a `_core.Map`, and when it goes away.
  *
- * The whole protocol on `phase`, `busy` and `exports` stands here; state.h says what
+ * The whole protocol on `phase` and `busy` stands here; state.h says what
  * they mean. All of it is sequentially consistent, and the same with and without a
- * GIL: a method gives the GIL away while it works, so it never was a lock here.
- *
- * A close that may be refused asks first. While it asks, those who want to use the
- * map wait for the answer: they must neither find a builder closed that then stays
- * open, nor add to what the closer has just counted. */
+ * GIL: a method gives the GIL away while it works, so it never was a lock here. */
 
 #include "file_type.h"
 #include "state.h"
@@ -28,24 +24,7 @@ bool mmbpy_map_is_owner(const mmbpy_map *self)
 
 bool mmbpy_map_is_open(const mmbpy_map *self)
 {
-    int phase = atomic_load(&self->phase);
-    return phase == MMBPY_OPEN || phase == MMBPY_ASKING;
-}
-
-/* The phase, once nobody asks any more. */
-static int answered_phase(mmbpy_map *self)
-{
-    int phase = atomic_load(&self->phase);
-    while (phase == MMBPY_ASKING) {
-        if (mmbpy_map_is_owner(self)) {
-            pause_briefly();
-        } else {
-            /* Forked in the middle of a question: who asked it is not here. */
-            atomic_compare_exchange_strong(&self->phase, &phase, MMBPY_OPEN);
-        }
-        phase = atomic_load(&self->phase);
-    }
-    return phase;
+    return atomic_load(&self->phase) == MMBPY_OPEN;
 }
 
 /* ---- use ------------------------------------------------------------------ */
@@ -78,15 +57,11 @@ static bool is_busy(const mmbpy_map *self)
 
 mmb_map *mmbpy_map_hold(mmbpy_map *self)
 {
-    int phase;
-    do {
-        count_in(self);
-        if (atomic_load(&self->phase) == MMBPY_OPEN) {
-            return atomic_load(&self->map);
-        }
-        mmbpy_map_leave(self);
-        phase = answered_phase(self);
-    } while (phase == MMBPY_OPEN);
+    count_in(self);
+    if (atomic_load(&self->phase) == MMBPY_OPEN) {
+        return atomic_load(&self->map);
+    }
+    mmbpy_map_leave(self);
     return NULL;
 }
 
@@ -124,27 +99,17 @@ static void wait_for_methods(mmbpy_map *self)
     }
 }
 
-int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out)
+bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out)
 {
-    int phase;
+    int phase = atomic_load(&self->phase);
     do {
-        phase = answered_phase(self);
         if (phase != MMBPY_OPEN && phase != MMBPY_SEALED) {
-            return 0;
+            return false;
         }
-    } while (!atomic_compare_exchange_strong(&self->phase, &phase,
-                                             force ? MMBPY_CLOSING : MMBPY_ASKING));
+    } while (!atomic_compare_exchange_weak(&self->phase, &phase, MMBPY_CLOSING));
     wait_for_methods(self);
-    if (!force) {
-        if (atomic_load(&self->exports) != 0) {
-            atomic_store(&self->phase, MMBPY_OPEN);
-            PyErr_SetString(PyExc_BufferError, "cannot close exported pointers exist");
-            return -1;
-        }
-        atomic_store(&self->phase, MMBPY_CLOSING);
-    }
     *out = atomic_load(&self->map);
-    return 1;
+    return true;
 }
 
 void mmbpy_map_seal(mmbpy_map *self)
@@ -189,46 +154,36 @@ void mmbpy_map_free(mmbpy_map *self)
     mmbpy_file_take_back(self->file, fd);
 }
 
-/* Freed when the last of closing and the exports is over: CLOSED is stored before
- * `exports` is looked at here, and `exports` is lowered before the phase is looked
- * at in mmbpy_map_release_export, so one of the two frees, or both try to, of
- * which only the first finds a map. */
-static void free_if_unused(mmbpy_map *self)
+bool mmbpy_map_is_unexposed(const mmbpy_map *self)
 {
-    if (self->early_free && atomic_load(&self->exports) == 0) {
-        mmbpy_map_free(self);
-    }
+    return !atomic_load(&self->exposed);
 }
 
-void mmbpy_map_release_export(mmbpy_map *self)
+void mmbpy_map_pin(mmbpy_map *self)
 {
-    atomic_fetch_sub(&self->exports, 1);
-    if (atomic_load(&self->phase) == MMBPY_CLOSED) {
-        free_if_unused(self);
-    }
+    atomic_store(&self->exposed, true);
+    atomic_fetch_add(&self->exports, 1);
 }
 
-bool mmbpy_map_is_unused(const mmbpy_map *self)
-{
-    return !atomic_load(&self->segmented) && atomic_load(&self->exports) == 0;
-}
-
-void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error)
+void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error, bool dropped)
 {
     mmb_map *map = atomic_load(&self->map);
     mmb_map_get_stats(map, &self->last_stats);
     self->last_used = used;
     self->last_error = error;
-    self->early_free = !atomic_load(&self->segmented) && mmbpy_map_is_owner(self);
-    bool unused = self->early_free && mmbpy_map_is_unused(self);
+    bool unexposed = mmbpy_map_is_unexposed(self);
     Py_BEGIN_ALLOW_THREADS
-    if (unused) {
+    if (unexposed) {
         mmb_map_unmap(map);
+    } else if ((error != 0 || dropped) && atomic_load(&self->exports) == 0) {
+        mmb_map_clear(map);
     } else {
         mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
     }
     Py_END_ALLOW_THREADS
     mmbpy_file_take_back(self->file, mmb_map_take_fd(map));
     atomic_store(&self->phase, MMBPY_CLOSED);
-    free_if_unused(self);
+    if (unexposed) {
+        mmbpy_map_free(self);
+    }
 }

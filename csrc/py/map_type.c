@@ -34,15 +34,19 @@ static void raise_open_error(mmbpy_map *self, int error, mmb_limit limit, unsign
     PyObject *text;
     switch (limit) {
     case MMB_LIMIT_FSIZE:
-        text = PyUnicode_FromFormat("RLIMIT_FSIZE (ulimit -f) is below the capacity of %llu bytes",
+        text = PyUnicode_FromFormat("RLIMIT_FSIZE (ulimit -f) is below the capacity of %llu bytes: "
+                                    "raise it, or open with a smaller capacity=",
                                     bytes);
         break;
     case MMB_LIMIT_AS:
         text = PyUnicode_FromFormat(
-            "RLIMIT_AS (ulimit -v) leaves no room for the capacity of %llu bytes", bytes);
+            "RLIMIT_AS (ulimit -v) leaves no room for the capacity of %llu bytes: "
+            "raise it, or open with a smaller capacity=",
+            bytes);
         break;
     case MMB_LIMIT_SPACE:
-        text = PyUnicode_FromFormat("the address space has no room for a capacity of %llu bytes",
+        text = PyUnicode_FromFormat("the address space has no room for a capacity of %llu bytes: "
+                                    "open with a smaller capacity=",
                                     bytes);
         break;
     case MMB_LIMIT_MAPS:
@@ -52,7 +56,9 @@ static void raise_open_error(mmbpy_map *self, int error, mmb_limit limit, unsign
     default:
         if (error == MMB_ECAPACITY) {
             text = PyUnicode_FromFormat(
-                "the file is larger already than the capacity of %llu bytes", bytes);
+                "the file is larger already than the capacity of %llu bytes: open it "
+                "with a larger capacity=",
+                bytes);
             if (text == NULL) {
                 return;
             }
@@ -194,19 +200,20 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
         view->obj = NULL;
         return -1;
     }
-    /* Counted before leaving: a closer that waits for us must see it. */
+    /* Before leaving: a closer that waits for us must see it. */
+    atomic_store(&self->exposed, true);
     atomic_fetch_add(&self->exports, 1);
     mmbpy_map_leave(self);
     int result = PyBuffer_FillInfo(view, object, base, (Py_ssize_t)self->capacity, 0, flags);
     if (result < 0) {
-        mmbpy_map_release_export(self);
+        atomic_fetch_sub(&self->exports, 1);
     }
     return result;
 }
 
 static void map_releasebuffer(PyObject *object, Py_buffer *Py_UNUSED(view))
 {
-    mmbpy_map_release_export((mmbpy_map *)object);
+    atomic_fetch_sub(&((mmbpy_map *)object)->exports, 1);
 }
 
 /* ---- properties ----------------------------------------------------------- */
@@ -327,15 +334,6 @@ static PyObject *answer_true(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_TRUE;
 }
 
-static PyObject *answer_false(PyObject *object, PyObject *Py_UNUSED(unused))
-{
-    if (mmbpy_map_enter((mmbpy_map *)object) == NULL) {
-        return NULL;
-    }
-    mmbpy_map_leave((mmbpy_map *)object);
-    Py_RETURN_FALSE;
-}
-
 PyDoc_STRVAR(map_doc,
              "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
              "    declared=0, size_hint=0)\n--\n\n"
@@ -372,14 +370,31 @@ PyDoc_STRVAR(reserve_doc,
 PyDoc_STRVAR(allocate_doc,
              "allocate($self, /, n, align=8)\n--\n\n"
              "Reserve the next n bytes at the cursor and return a memoryview of them.\n\n"
-             "They start at a multiple of align, a power of two, and count as used. The\n"
-             "view is an export: close needs it released.");
-PyDoc_STRVAR(flush_doc, "flush($self, /, durable=False)\n--\n\n"
-                        "Push what was stored to the file; with durable wait for the device.\n\n"
-                        "Raises the OSError that a store could not.");
-PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\nThe map's own file descriptor.");
-PyDoc_STRVAR(readable_doc,
-             "readable($self, /)\n--\n\nFalse: what was stored is read through a view.");
+             "They start at a multiple of align, a power of two, and count as used.");
+PyDoc_STRVAR(allocate_zeros_doc, "_allocate_zeros($self, n, align, /)\n--\n\n"
+                                 "allocate, with zeros in place of what content was there.");
+PyDoc_STRVAR(flush_doc,
+             "flush($self, /, durable=False, size=None)\n--\n\n"
+             "Push what was stored to the file; with durable wait for the device.\n\n"
+             "Others see a file of size bytes at least afterwards. Raises the OSError that a\n"
+             "store could not. flush(offset, size), as of an mmap, is a durable flush of all.");
+PyDoc_STRVAR(read_doc,
+             "read($self, size=-1, /)\n--\n\n"
+             "Read up to size bytes of the content at the cursor (-1 or None: all that follow).");
+PyDoc_STRVAR(readinto_doc,
+             "readinto($self, buffer, /)\n--\n\n"
+             "Read content at the cursor into buffer, as much as fits; return how many bytes.");
+PyDoc_STRVAR(readline_doc,
+             "readline($self, size=-1, /)\n--\n\n"
+             "Read content at the cursor up to the end of the line, size bytes at the most.");
+PyDoc_STRVAR(peek_doc,
+             "peek($self, size=0, /)\n--\n\n"
+             "The next bytes of the content, without moving the cursor: up to size of them, or\n"
+             "up to 8 KiB if size is 0.");
+PyDoc_STRVAR(getvalue_doc, "getvalue($self, /)\n--\n\n"
+                           "The whole content as bytes; the cursor stays.");
+PyDoc_STRVAR(bytes_doc, "__bytes__($self, /)\n--\n\nThe whole content.");
+PyDoc_STRVAR(readable_doc, "readable($self, /)\n--\n\nTrue.");
 PyDoc_STRVAR(writable_doc, "writable($self, /)\n--\n\nTrue.");
 PyDoc_STRVAR(seekable_doc, "seekable($self, /)\n--\n\nTrue.");
 PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nRaise TypeError: a map is of one process.");
@@ -393,9 +408,15 @@ static PyMethodDef map_methods[] = {
     {"truncate", mmbpy_map_truncate, METH_VARARGS, truncate_doc},
     {"reserve", WITH_KEYWORDS(mmbpy_map_reserve), METH_VARARGS | METH_KEYWORDS, reserve_doc},
     {"allocate", WITH_KEYWORDS(mmbpy_map_allocate), METH_VARARGS | METH_KEYWORDS, allocate_doc},
+    {"_allocate_zeros", mmbpy_map_allocate_zeros, METH_VARARGS, allocate_zeros_doc},
     {"flush", WITH_KEYWORDS(mmbpy_map_flush), METH_VARARGS | METH_KEYWORDS, flush_doc},
-    {"fileno", mmbpy_map_fileno, METH_NOARGS, fileno_doc},
-    {"readable", answer_false, METH_NOARGS, readable_doc},
+    {"read", mmbpy_map_read, METH_VARARGS, read_doc},
+    {"readinto", mmbpy_map_readinto, METH_O, readinto_doc},
+    {"readline", mmbpy_map_readline, METH_VARARGS, readline_doc},
+    {"peek", mmbpy_map_peek, METH_VARARGS, peek_doc},
+    {"getvalue", mmbpy_map_getvalue, METH_NOARGS, getvalue_doc},
+    {"__bytes__", mmbpy_map_getvalue, METH_NOARGS, bytes_doc},
+    {"readable", answer_true, METH_NOARGS, readable_doc},
     {"writable", answer_true, METH_NOARGS, writable_doc},
     {"seekable", answer_true, METH_NOARGS, seekable_doc},
     {"_finish", WITH_KEYWORDS(mmbpy_map_finish), METH_VARARGS | METH_KEYWORDS, mmbpy_finish_doc},
@@ -409,6 +430,12 @@ static PyGetSetDef map_properties[] = {
     {"size", mmbpy_map_get_size, NULL,
      "Bytes that belong to the content: what calls declared, zeros included, or where stores\n"
      "through a view reach further: the end of their last non-zero byte, rounded up to 16.",
+     NULL},
+    {"descriptor", mmbpy_map_get_descriptor, NULL,
+     "The builder's own file descriptor, for looking at the file and for telling others of it:\n"
+     "os.fstat, fcntl.flock, a memfd's seals, sending it to another process. Never write through\n"
+     "it or move its offset: what is written so is neither counted nor at the cursor, and may be\n"
+     "cut off. Whoever wants to write calls write, which is why there is no fileno.",
      NULL},
     {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
     {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},

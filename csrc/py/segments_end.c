@@ -128,11 +128,7 @@ PyObject *mmbpy_segments_seal(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_segments *self = (mmbpy_segments *)object;
     mmb_map *map = NULL;
-    int begun = mmbpy_map_begin_close(self->map, true, &map);
-    if (begun < 0) {
-        return NULL;
-    }
-    if (begun == 0) {
+    if (!mmbpy_map_begin_close(self->map, &map)) {
         Py_RETURN_FALSE;
     }
     MMBPY_LOCK(object);
@@ -241,11 +237,7 @@ PyObject *mmbpy_segments_finish(PyObject *object, PyObject *args, PyObject *kwar
         return NULL;
     }
     mmb_map *map = NULL;
-    int begun = mmbpy_map_begin_close(self->map, true, &map);
-    if (begun < 0) {
-        return NULL;
-    }
-    if (begun == 0) {
+    if (!mmbpy_map_begin_close(self->map, &map)) {
         mmbpy_map_wait_closed(self->map);
         return outcome(self);
     }
@@ -254,6 +246,6 @@ PyObject *mmbpy_segments_finish(PyObject *object, PyObject *args, PyObject *kwar
     Py_BEGIN_ALLOW_THREADS
     error = finish(self, map, used, is_told, durable != 0, &file_bytes);
     Py_END_ALLOW_THREADS
-    mmbpy_map_end_close(self->map, file_bytes, error);
+    mmbpy_map_end_close(self->map, file_bytes, error, false);
     return outcome(self);
 }

@@ -48,7 +48,7 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    atomic_store(&map->segmented, true);
+    mmbpy_map_pin(map);
     mmb_map *core = mmbpy_map_enter(map);
     if (core == NULL) {
         Py_DECREF(self);

@@ -36,7 +36,6 @@ typedef struct {
 typedef enum {
     MMBPY_NEW,     /* made, not opened: behaves as closed */
     MMBPY_OPEN,    /* in use */
-    MMBPY_ASKING,  /* open, but one thread looks whether it may close; others wait for that */
     MMBPY_SEALED,  /* of no use any more, its memory a snapshot, but the file is not finished */
     MMBPY_CLOSING, /* one thread is opening or closing it; everyone else finds it closed */
     MMBPY_CLOSED,  /* for good */
@@ -49,8 +48,8 @@ typedef enum {
  *
  *   a method    adds to `busy`, then looks whether `phase` is OPEN; if not it
  *               takes itself off again and reports a closed builder;
- *   a closer    moves `phase` from OPEN to ASKING or CLOSING, which one thread only
- *               can do, then waits until `busy` counts nobody.
+ *   a closer    moves `phase` from OPEN to CLOSING, which one thread only can do,
+ *               then waits until `busy` counts nobody.
  *
  * Both are sequentially consistent, so either the method sees the new phase or the
  * closer sees the method. No Python code may run between hold and leave: it
@@ -68,21 +67,23 @@ typedef struct {
     uint64_t capacity; /* bytes; set once by __init__ */
     uint64_t owner;    /* mmb_this_process() of the one that opened it; set once by __init__ */
 
-    /* Segments of it are handed out as windows, which nobody counts: its memory
-     * must live as long as the object. Set before the first one exists. */
-    _Atomic bool segmented;
+    /* Somebody may have an address in its memory, which stays mapped as long as the object lives
+     * then, closed or not. Counting buffers would not do: numpy.ndarray(..., buffer=) releases
+     * its own at once, and only keeps a reference. Set before the first address is told; read
+     * by the closer. */
+    _Atomic bool exposed;
+    /* Buffers handed out and not released, and one more for windows, which nobody counts. */
+    _Atomic long exports;
 
     _Atomic int phase; /* an mmbpy_phase */
     /* pid << 32 | methods of that process at work on `map` right now: a forked child
      * begins with none, since the threads that were at work are not there */
     _Atomic uint64_t busy;
-    _Atomic long exports; /* buffers handed out and not released; they block close */
 
     /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
     mmb_stats last_stats;
     uint64_t last_used;
     int last_error;
-    bool early_free; /* the last export frees the map; else the object's end does */
 } mmbpy_map;
 
 /* Who may use it, and when (map_phase.c). First: start to use the map, whatever its
@@ -103,18 +104,22 @@ bool mmbpy_map_is_open(const mmbpy_map *self);
 /* False in a forked child, which must not finish the file. */
 bool mmbpy_map_is_owner(const mmbpy_map *self);
 
-/* Take the right to close: 1 with the map for this caller alone; 0 if it is
- * closed already; -1 with a BufferError if `force` is false and there are
- * exports. After 1, exactly one of the two calls below must follow. */
-int mmbpy_map_begin_close(mmbpy_map *self, bool force, mmb_map **out);
+/* Take the right to close: true with the map for this caller alone; false if it is
+ * closed already. After true, exactly one of the two calls below must follow. */
+bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out);
 
 /* For the closer, between begin and end: nobody has the memory of the map, or will have, in
  * this process. */
-bool mmbpy_map_is_unused(const mmbpy_map *self);
+bool mmbpy_map_is_unexposed(const mmbpy_map *self);
 
-/* Done: free the map or, while exports or windows are around, turn its memory into
- * a private snapshot. `used` is for stats, `error` what closing met, or 0. */
-void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error);
+/* Windows of the map are going to be handed out. */
+void mmbpy_map_pin(mmbpy_map *self);
+
+/* Done: free the map or, if its memory is exposed, turn that into a private snapshot; into zeros
+ * where there is no buffer any more and the content is worth nothing (`error`, or `dropped`),
+ * so that nothing of the file is held on to. `used` is for
+ * stats, `error` what closing met, or 0. */
+void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error, bool dropped);
 
 /* What closing met, for whoever asks again after an interruption: None or an exception. */
 PyObject *mmbpy_map_outcome(mmbpy_map *self);
@@ -127,9 +132,6 @@ void mmbpy_map_cancel_close(mmbpy_map *self);
 
 /* Wait for whoever is closing, so that `last_stats` and `last_used` can be read. */
 void mmbpy_map_wait_closed(mmbpy_map *self);
-
-/* An export is over; if the map is closed, its memory may be, too. */
-void mmbpy_map_release_export(mmbpy_map *self);
 
 /* Unmap and free what is left, when nobody can refer to it any more. */
 void mmbpy_map_free(mmbpy_map *self);
@@ -145,9 +147,20 @@ PyObject *mmbpy_map_seek(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_truncate(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_reserve(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mmbpy_map_allocate(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *mmbpy_map_allocate_zeros(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_flush(PyObject *self, PyObject *args, PyObject *kwargs);
-PyObject *mmbpy_map_fileno(PyObject *self, PyObject *unused);
+PyObject *mmbpy_map_get_descriptor(PyObject *self, void *unused);
 PyObject *mmbpy_map_get_size(PyObject *self, void *unused);
+
+/* Reading the content. (map_read.c) */
+PyObject *mmbpy_map_read(PyObject *self, PyObject *args);
+PyObject *mmbpy_map_readinto(PyObject *self, PyObject *buffer);
+PyObject *mmbpy_map_readline(PyObject *self, PyObject *args);
+PyObject *mmbpy_map_peek(PyObject *self, PyObject *args);
+PyObject *mmbpy_map_getvalue(PyObject *self, PyObject *unused);
+
+/* Raise an error of the C layers that `length` bytes at `start` have met. Returns NULL. */
+PyObject *mmbpy_map_raise_at(mmbpy_map *self, int error, uint64_t start, uint64_t length);
 
 /* Where the content ends: 0, or -1 with an exception set. */
 int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size);
@@ -164,8 +177,7 @@ PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_s
 
 /* ---- Window --------------------------------------------------------------- */
 
-/* A writable memoryview of `length` bytes at `start` that keeps `map` alive but
- * does not count as one of its exports. */
+/* A writable memoryview of `length` bytes at `start` that keeps `map` alive. */
 PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
                               Py_ssize_t length);
 
@@ -189,6 +201,7 @@ PyObject *mmbpy_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *n
 PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name);
 PyObject *mmbpy_raise_invalid(mmbpy_state *state, const mmb_flaw *flaw);
 PyObject *mmbpy_raise_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name);
+PyObject *mmbpy_raise_capacity(mmbpy_state *state, PyObject *text, PyObject *name); /* likewise */
 PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* steals `text` */
 PyObject *mmbpy_raise_closed(void);
 

@@ -1,26 +1,25 @@
 """Bytes into a growing file."""
 
-import io
-
-from . import _core
+from ._binary_file import BinaryFile
 from ._output import Endings, Output
 from ._stats import Stats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import NoReturn, Self
+    from . import _types as t
+else:
+    from ._lazy import LazyModule
 
-    from typing_extensions import Buffer
-
-    from ._output import FileLike
-    from ._output.endings import End
+    t = LazyModule("mmapbuilder._types")
 
 GIB = 1 << 30
 MIB = 1 << 20
 
+# As that of a file which was opened so for reading and writing: known for binary by its "b".
+_FILE_MODES = {"w": "wb+", "x": "xb+", "r+": "rb+"}
 
-class Builder(_core.Map, Endings):
+
+class Builder(BinaryFile, Endings):
     r"""A file that grows as it is written, through memory or through calls.
 
     `capacity` bytes of address space are mapped over the file, which starts empty
@@ -74,12 +73,12 @@ class Builder(_core.Map, Endings):
     opened it finishes the file.
     """
 
-    _mode: str | None = None  # as long as it is not open
+    _mode: "t.Mode | None" = None  # as long as it is not open
 
     def __init__(
         self,
-        file: "FileLike",
-        mode: str = "w",
+        file: "t.FileLike",
+        mode: "t.Mode" = "w",
         *,
         capacity: int = 64 * GIB,
         max_growth: int = 64 * MIB,
@@ -106,41 +105,64 @@ class Builder(_core.Map, Endings):
             self._mode = mode
             self._output = output
         except BaseException:
-            self._finish(force=True, cut=False)
+            self._finish(cut=False)
             output.roll_back()
             raise
 
     @property
-    def mode(self) -> str | None:
-        """The mode that the builder was opened with."""
-        return self._mode
+    def mode(self) -> str:
+        """The mode as that of a binary file: ``"wb+"``, ``"xb+"`` or ``"rb+"``."""
+        return _FILE_MODES[self._mode or "w"]
 
     @property
     def stats(self) -> Stats:
         """Counters of this builder; after close, as they were then."""
         return Stats(*self._stats())
 
-    def read(self, size: int = -1) -> "NoReturn":
-        """Raise io.UnsupportedOperation: what was stored is read through a view.
+    def zeros(self, shape: "t.Shape", dtype: "t.DTypeLike" = float) -> "t.Array":
+        """Allocate an array of zeros at the cursor: its memory is the file.
 
-        It is there for those who know a file by it, like `numpy.savez`.
+        Shape and dtype are as in `numpy.zeros`; the array starts at the next multiple of
+        the alignment of `dtype`, and counts, zeros at its end included. Needs NumPy.
+
+        Raises:
+            CapacityError: there is no room for it.
+            OSError: the disk is full (ENOSPC), or what poisoned the map.
+            TypeError: `dtype` holds objects, which are references and not bytes.
+
+        >>> with Builder("squares.bin") as b:
+        ...     b.zeros(5, "i8")[:] = [0, 1, 4, 9, 0]
+        >>> import numpy
+        >>> numpy.fromfile("squares.bin", "i8")
+        array([0, 1, 4, 9, 0])
         """
-        self.readable()  # raises if the builder is closed or poisoned
-        raise io.UnsupportedOperation("read: a builder is read through memoryview()")
+        import math
+        import operator
 
-    def writelines(self, lines: "Iterable[Buffer]") -> None:
-        """Write one after the other; no line ends are added."""
-        for line in lines:
-            self.write(line)
+        import numpy as np
+
+        kind = np.empty(0, dtype).dtype if np.dtype(dtype).itemsize == 0 else np.dtype(dtype)
+        if kind.hasobject:
+            raise TypeError(f"a file holds bytes, not references to objects: dtype {kind}")
+        try:
+            sizes: tuple[int, ...] = (operator.index(shape),)  # type: ignore[arg-type]
+        except TypeError:
+            sizes = tuple(map(operator.index, shape))  # type: ignore[arg-type]
+        if any(size < 0 for size in sizes):
+            raise ValueError("negative dimensions are not allowed")
+        view = self._allocate_zeros(math.prod(sizes) * kind.itemsize, kind.alignment)
+        # frombuffer holds on to the buffer as long as the array lives, ndarray does not.
+        return np.frombuffer(view, kind).reshape(sizes + kind.shape)
 
     def close(self, size: int | None = None) -> None:
         r"""Cut the file to `size` bytes (by default to what is used) and close it.
 
-        Closing again does nothing. After an error (OSError) everything is released
-        as well; the file is kept, but the target of an atomic builder is untouched.
+        Closing again does nothing. Views and arrays that are alive do not hinder it: they
+        stay valid memory, as a private snapshot of the content, so that what is stored in
+        them afterwards does not reach the file. After an error (OSError) everything is
+        released as well; the file is kept, but the target of an atomic builder is untouched.
 
         Raises:
-            BufferError: views of the builder are alive; nothing has changed.
             OSError: what poisoned the map, or a failure of the last steps.
             ValueError: `size` is negative or, as CapacityError, too large.
 
@@ -153,8 +175,8 @@ class Builder(_core.Map, Endings):
         """
         self._commit(size)
 
-    def _end_content(self, end: "End", size: int | None = None) -> Exception | None:
-        return self._finish(size, force=end != "finish", cut=end != "drop")
+    def _end_content(self, end: "t.End", size: int | None = None) -> Exception | None:
+        return self._finish(size, cut=end != "drop")
 
     def discard(self) -> None:
         """Give the file up and close, whether or not views are alive.
@@ -173,10 +195,35 @@ class Builder(_core.Map, Endings):
         """
         super().discard()
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> "t.Self":
         self.tell()  # raises if the builder is closed or poisoned
         return self
 
     def __repr__(self) -> str:
+        if self._output is None:
+            return f"<{type(self).__name__} that could not be opened>"
         state = "closed" if self.closed else "open"
-        return f"<{type(self).__name__} {self.name!r} mode={self._mode!r} {state}>"
+        return (
+            f"<{type(self).__name__} {self.name!r} mode={self._mode!r} {state} "
+            f"size={self._shown_size()} capacity={self.capacity}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table, for notebooks."""
+        import html
+
+        rows = {
+            "file": html.escape(str(self.name)),
+            "mode": self._mode,
+            "state": "closed" if self.closed else "open",
+            "size": f"{self._shown_size()} bytes",
+            "capacity": f"{self.capacity} bytes",
+        }
+        cells = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
+        return f"<table><caption>{type(self).__name__}</caption>{cells}</table>"
+
+    def _shown_size(self) -> "int | str":
+        try:
+            return self.size
+        except OSError as error:
+            return f"unknown ({error.strerror})"

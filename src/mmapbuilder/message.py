@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias
 
     from ._output import FileLike, Name
-    from ._output.endings import End
+    from ._types import End
     from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
@@ -115,7 +115,7 @@ class MessageBuilder(Endings):
             self._output = output
         except BaseException:
             if self._map is not None:
-                self._map._finish(force=True, cut=False)
+                self._map._finish(cut=False)
             self._map = self._segments = self._output = None
             output.roll_back()
             raise
@@ -521,7 +521,7 @@ class MessageBuilder(Endings):
     @property
     def descriptor(self) -> int:
         """The builder's own file descriptor: for locks and `os.fstat`, not for writing."""
-        return self._open_map().fileno()
+        return self._open_map().descriptor
 
     def fileno(self) -> "NoReturn":
         """Raise io.UnsupportedOperation: a message is not written to by descriptor."""
@@ -577,7 +577,7 @@ class MessageBuilder(Endings):
                 raise  # there may be some the next time
             except Exception as error:
                 self._failure = error.with_traceback(None)  # its frames would keep the memory
-        core._finish(force=True, cut=False)
+        core._finish(cut=False)
         return self._failure
 
     def _told_sizes(self, segments: _core.Segments) -> list[int] | None:

@@ -170,7 +170,7 @@ def test_daemon_that_closes_every_fd_extends_no_other_file(target: Path, tmp_pat
 b = Builder(path)
 view = memoryview(b)
 view[0] = 1
-number = b.fileno()
+number = b.descriptor
 def work():
     os.setsid()
     os.closerange(3, 1024)

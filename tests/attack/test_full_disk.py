@@ -167,7 +167,7 @@ def test_no_blocks_stay_behind_a_small_file(mount: Mount) -> None:
             b.write(b"x" * 100 * MIB)
         check(caught.value, path)
         # A growth that failed has left them beyond the end, which is where the content ends.
-        assert os.fstat(b.fileno()).st_blocks * 512 > 10 * MIB
+        assert os.fstat(b.descriptor).st_blocks * 512 > 10 * MIB
     assert path.read_bytes() == b"x" * 4096
     assert path.stat().st_blocks * 512 <= 64 << 10
 

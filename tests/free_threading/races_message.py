@@ -139,7 +139,7 @@ def segments_and_close(place: Path) -> None:
     def ask() -> None:
         try:
             assert b.size > 0
-            assert b.fileno() >= 0
+            assert b.descriptor >= 0
             b.flush()
             b.reserve(MIB // 2)
         except ValueError as error:

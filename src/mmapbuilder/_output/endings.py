@@ -4,13 +4,11 @@ import warnings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import Any, Literal, Self, TypeAlias
+    from .. import _types as t
+else:
+    from .._lazy import LazyModule
 
-    from .output import Output
-
-    End: TypeAlias = Literal["finish", "leave", "drop"]
+    t = LazyModule("mmapbuilder._types")
 
 
 class Endings:
@@ -24,10 +22,10 @@ class Endings:
 
     __slots__ = ()
 
-    _output: "Output | None" = None
+    _output: "t.Output | None" = None
     _durable: bool = False
 
-    def _end_content(self, end: "End", *how: "Any") -> Exception | None:
+    def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
         """Stop the growth of the file, and finish its content; return what that met.
 
         `end` is ``"finish"`` for a content that is complete, ``"leave"`` for one that is
@@ -40,7 +38,7 @@ class Endings:
     def _forget(self) -> None:
         """Drop what is of no use after the end. May be called several times."""
 
-    def _commit(self, *how: "Any") -> None:
+    def _commit(self, *how: "t.Any") -> None:
         """Finish the content and let go of the file, which gets its name if it is atomic."""
         output = self._output
         if output is None:
@@ -92,14 +90,14 @@ class Endings:
         """Finish the file and close it."""
         self._commit()
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> "t.Self":
         return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: "TracebackType | None",
+        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
     ) -> None:
         if error is None:
             self.close()
@@ -107,7 +105,7 @@ class Endings:
             self._leave(error)
 
     # As a default, `warn` is there even when the interpreter is clearing modules.
-    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
+    def __del__(self, warn: "t.Callable[..., None]" = warnings.warn) -> None:
         output = self._output
         if output is not None and not output.ended:
             try:

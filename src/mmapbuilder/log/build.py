@@ -111,7 +111,7 @@ class Build:
         core, self._map = self._map, None
         self._message = self._root = None
         if core is not None:
-            core._finish(force=True, cut=False)
+            core._finish(cut=False)
         if self._file is not None:
             self._file.keep()
         self._log._abandon()

@@ -1,0 +1,119 @@
+"""What a binary file has and that follows from reading, writing and seeking."""
+
+import io
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import _types as t
+else:
+    from ._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
+
+_PIECE = 1 << 20
+
+
+class BinaryFile(_core.Map):
+    """A growing file with all methods of a binary file, and some of `io.BytesIO` and `mmap`."""
+
+    __slots__ = ()
+
+    # ---- reading ----
+
+    def readinto1(self, buffer: "t.Buffer", /) -> int:
+        """Read as `readinto` does."""
+        return self.readinto(buffer)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Read as `read` does."""
+        return self.read(size)
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """Read the lines that follow, or as many as have `hint` bytes together."""
+        lines, read = [], 0
+        for line in self:
+            lines.append(line)
+            read += len(line)
+            if hint is not None and 0 < hint <= read:
+                break
+        return lines
+
+    def __iter__(self) -> "t.Iterator[bytes]":
+        self.readable()
+        return self
+
+    def __next__(self) -> bytes:
+        line = self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    # ---- writing ----
+
+    def writelines(self, lines: "t.Iterable[t.Buffer]", /) -> None:
+        """Write one after the other; no line ends are added."""
+        self.writable()
+        for line in lines:
+            self.write(line)
+
+    # ---- the content as a whole ----
+
+    def getbuffer(self) -> memoryview:
+        """Return the content so far as a view, as `io.BytesIO` does."""
+        return self[:]
+
+    def find(self, sub: "t.Buffer", start: int = 0, end: int | None = None, /) -> int:
+        """Return where `sub` is first found in the content, or -1, as `bytes` does."""
+        sub, start, end = self._searched(sub, start, end)
+        while end - start >= len(sub):
+            stop = min(end, start + _PIECE + len(sub))
+            with self[start:stop] as view:
+                found = bytes(view).find(sub)
+            if found >= 0:
+                return start + found
+            start = stop - len(sub) + 1
+        return -1
+
+    def rfind(self, sub: "t.Buffer", start: int = 0, end: int | None = None, /) -> int:
+        """Return where `sub` is last found in the content, or -1, as `bytes` does."""
+        sub, start, end = self._searched(sub, start, end)
+        while end - start >= len(sub):
+            first = max(start, end - _PIECE - len(sub))
+            with self[first:end] as view:
+                found = bytes(view).rfind(sub)
+            if found >= 0:
+                return first + found
+            end = first + len(sub) - 1
+        return -1
+
+    def _searched(self, sub: "t.Buffer", start: int, end: int | None) -> tuple[bytes, int, int]:
+        start, end, _ = slice(start, end).indices(self.size)
+        return bytes(sub), start, end
+
+    def __contains__(self, sub: "t.Buffer | int") -> bool:
+        return self.find(bytes([sub]) if isinstance(sub, int) else sub) >= 0
+
+    # ---- what it is not ----
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return not self.writable()
+
+    def detach(self) -> "t.NoReturn":
+        """Raise io.UnsupportedOperation: there is no raw stream below."""
+        raise io.UnsupportedOperation("detach: there is no raw stream below")
+
+    def fileno(self) -> "t.NoReturn":
+        """Raise io.UnsupportedOperation, as `io.BytesIO` does.
+
+        Libraries that find a descriptor write through it, beside the cursor and the size;
+        without one they call `write`. For looking at the file there is `descriptor`.
+        """
+        self.writable()
+        raise io.UnsupportedOperation("fileno: write with write(), or see the property descriptor")
+
+
+# For those who ask whether something is a binary file by its class.
+io.BufferedIOBase.register(BinaryFile)

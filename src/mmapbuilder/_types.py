@@ -1,0 +1,76 @@
+"""The types in public signatures, imported when somebody asks for them.
+
+`typing` and NumPy take longer to import than all of mmapbuilder. Modules that need names of
+this one in annotations bind it lazily (`_lazy`), so that `typing.get_type_hints` and
+``inspect.signature(..., eval_str=True)`` find them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    Protocol,
+    Self,
+    SupportsIndex,
+    TypeAlias,
+)
+
+from ._output.output import Output
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from typing_extensions import Buffer
+
+    Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+    DTypeLike: TypeAlias = npt.DTypeLike
+else:
+    if sys.version_info >= (3, 12):
+        from collections.abc import Buffer
+    else:
+        Buffer: TypeAlias = bytes | bytearray | memoryview  # and whatever else is one
+
+    try:
+        import numpy.typing
+
+        Array = numpy.ndarray
+        DTypeLike = numpy.typing.DTypeLike
+    except ImportError:
+        Array = DTypeLike = Any
+
+
+class HasFileno(Protocol):
+    """What sockets, files and their like have in common."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+
+
+FileLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
+Mode: TypeAlias = Literal["w", "x", "r+"]
+End: TypeAlias = Literal["finish", "leave", "drop"]
+Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+
+__all__ = [
+    "Any",
+    "Array",
+    "Buffer",
+    "Callable",
+    "DTypeLike",
+    "End",
+    "FileLike",
+    "HasFileno",
+    "Iterable",
+    "Iterator",
+    "Mode",
+    "NoReturn",
+    "Output",
+    "Self",
+    "Shape",
+    "TracebackType",
+]
