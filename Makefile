@@ -38,6 +38,7 @@ help:
 	@echo "                          packages, tests: all that a change must pass"
 	@echo "make lint, make types     what ruff and the layers' rules say; what mypy says"
 	@echo "make ctest                the C tests: plain, under ASan with UBSan, under TSan"
+	@echo "make readers              libraries of other languages, as readers for the tests"
 	@echo "make cross                the C layers for other systems and processors"
 	@echo "make fuzz                 fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
 	@echo "make bench                the benchmarks"
@@ -84,6 +85,22 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+# ---- readers of other languages -------------------------------------------------
+
+# Libraries that read Cap'n Proto, for tests/test_readers.py. (The crate is Debian's.)
+READERS := build/readers
+
+.PHONY: readers
+readers: $(READERS)/.made
+$(READERS)/.made:
+	@mkdir -p $(READERS)/javascript
+	$(call retry,npm install --silent --no-audit --no-fund --prefix $(READERS)/javascript \
+	    capnp-ts@0.7.0 capnp-es@0.0.16)
+	$(PYTHON) -m venv $(READERS)/python
+	$(call retry,$(READERS)/python/bin/python -m pip install -q --retries 5 capnpy==0.12.1 \
+	    'setuptools<81')
+	@touch $@
 
 # ---- other Pythons --------------------------------------------------------------
 
