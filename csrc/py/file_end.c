@@ -22,31 +22,44 @@ bool mmbpy_file_is_owner(const mmbpy_file *self)
 
 /* ---- descriptor and lock ------------------------------------------------------ */
 
+/* By hand, since the lock belongs to what the program's own descriptor refers to as well. A
+ * forked child shares it too, but it is not the child's to give up. */
+static void unlock(mmbpy_file *self)
+{
+    int fd = atomic_load(&self->fd);
+    if (self->locked && fd >= 0 && mmbpy_file_is_owner(self)) {
+        flock(fd, LOCK_UN);
+    }
+    self->locked = false;
+}
+
 static void close_descriptor(mmbpy_file *self)
 {
     int fd = atomic_exchange(&self->fd, -1);
-    if (fd < 0) {
-        return;
+    if (fd >= 0) {
+        close(fd);
     }
-    /* By hand, since the lock belongs to what the program's own descriptor refers to as well.
-     * A forked child shares it too, but it is not the child's to give up. */
-    if (self->locked && mmbpy_file_is_owner(self)) {
-        flock(fd, LOCK_UN);
-    }
-    close(fd);
 }
 
-/* Close, unlock, forget: names stay. */
-void mmbpy_file_let_go(mmbpy_file *self)
+/* The claim ends between the two: before it, who shares the descriptor could take a lock that we
+ * would then give up; after it, the inode may be another file's. */
+static void unlock_and_close(mmbpy_file *self)
 {
+    Py_BEGIN_ALLOW_THREADS
+    unlock(self);
+    Py_END_ALLOW_THREADS
+    mmbpy_file_drop_claim(self);
     Py_BEGIN_ALLOW_THREADS
     close_descriptor(self);
     Py_END_ALLOW_THREADS
-    self->locked = false;
+}
+
+void mmbpy_file_let_go(mmbpy_file *self)
+{
+    unlock_and_close(self);
     self->origin = MMBPY_FOUND;
     free(self->temporary);
     self->temporary = NULL;
-    mmbpy_file_drop_claim(self);
 }
 
 int mmbpy_file_descriptor(const mmbpy_file *self)
@@ -79,7 +92,7 @@ void mmbpy_file_take_back(mmbpy_file *self, int fd)
         close(old); /* it has the same lock as `fd` */
     }
     if (mmbpy_file_has_ended(self)) {
-        close_descriptor(self);
+        unlock_and_close(self);
     }
 }
 
@@ -172,12 +185,8 @@ void mmbpy_file_fall_back(mmbpy_file *self)
     mmbpy_file *old = self->target;
     Py_BEGIN_ALLOW_THREADS
     remove_temporary(self);
-    close_descriptor(self);
     Py_END_ALLOW_THREADS
-    free(self->temporary);
-    self->temporary = NULL;
-    mmbpy_file_drop_claim(self);
-    self->origin = MMBPY_FOUND;
+    mmbpy_file_let_go(self);
     self->device = old->device;
     self->inode = old->inode;
     self->locked = old->locked;

@@ -264,13 +264,6 @@ static PyObject *map_get_capacity(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *map_get_closed(PyObject *object, void *Py_UNUSED(closure))
 {
-    mmbpy_map *self = (mmbpy_map *)object;
-    bool done = self->file == NULL || mmbpy_file_has_ended(self->file);
-    return PyBool_FromLong(done && !mmbpy_map_is_open(self));
-}
-
-static PyObject *map_get_sealed(PyObject *object, void *Py_UNUSED(closure))
-{
     return PyBool_FromLong(!mmbpy_map_is_open((mmbpy_map *)object));
 }
 
@@ -439,7 +432,6 @@ static PyGetSetDef map_properties[] = {
      NULL},
     {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
     {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},
-    {"_sealed", map_get_sealed, NULL, "Whether it is of no use any more, closed or not.", NULL},
     {"name", map_get_name, NULL, "The file as it was given.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

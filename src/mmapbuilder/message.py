@@ -495,8 +495,8 @@ class MessageBuilder(Endings):
     @property
     def closed(self) -> bool:
         """Whether close or discard was called."""
-        output = self._output
-        return output is None or output.ended
+        core = self._map
+        return core is None or core.closed
 
     @property
     def size(self) -> int:

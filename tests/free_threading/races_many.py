@@ -115,7 +115,7 @@ def messages_side_by_side(place: Path) -> None:
                 words.release()
             report = verify(path)
             assert report.segments == 1
-            assert path.read_bytes()[8 + 8 :] == (100 + which).to_bytes(8, "little")
+            assert path.read_bytes()[-8:] == (100 + which).to_bytes(8, "little")
 
     def watch(which: int) -> None:
         for turn in range(3):
