@@ -19,6 +19,7 @@ import pytest
 
 from mmapbuilder import Builder, MessageBuilder
 from support.apart import python
+from support.descriptors import descriptor_of
 from support.missing import missing, tool
 from support.wire import is_unfinished
 
@@ -83,7 +84,7 @@ def test_atomic_wants_a_name(target: Path, kind: Callable[..., Any], what: str) 
         with pytest.raises(io.UnsupportedOperation, match="atomic needs a name"):
             kind(path, atomic=True)
         with kind(path) as b:  # otherwise it is a descriptor like any other
-            assert os.path.samestat(os.fstat(fd), os.fstat(b.fileno()))
+            assert os.path.samestat(os.fstat(fd), os.fstat(descriptor_of(b)))
     assert sorted(os.listdir(target.parent)) == before
     os.close(fd)
 

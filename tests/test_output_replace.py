@@ -17,6 +17,7 @@ import pytest
 from mmapbuilder import Builder, MessageBuilder, open_message
 from support import apart
 from support.apart import python
+from support.descriptors import descriptor_of
 from support.missing import missing, tool
 
 OLD = bytes(range(256)) * 64
@@ -95,7 +96,7 @@ def test_the_name_shows_the_file_that_is_being_built(target: Path) -> None:
     target.write_bytes(OLD)
     with Builder(target) as b:
         assert target.stat().st_size == 0
-        assert os.path.samestat(target.stat(), os.fstat(b.fileno()))
+        assert os.path.samestat(target.stat(), os.fstat(descriptor_of(b)))
         assert names(target.parent) == ["target"]
 
 
@@ -159,7 +160,7 @@ def test_a_descriptor_is_emptied_in_place(target: Path) -> None:
     target.write_bytes(OLD)
     with target.open("r+b") as file, Builder(file) as b:
         b.write(b"new")
-        assert os.path.samestat(target.stat(), os.fstat(b.fileno()))
+        assert os.path.samestat(target.stat(), os.fstat(descriptor_of(b)))
     assert target.read_bytes() == b"new"
 
 
@@ -173,7 +174,7 @@ def test_a_path_that_stands_for_a_descriptor_is_one(target: Path, kind: type) ->
         link.symlink_to(f"/proc/self/fd/{file.fileno()}")
         for path in f"/proc/self/fd/{file.fileno()}", f"/dev/fd/{file.fileno()}", link:
             b = kind(path)
-            assert os.path.samestat(os.fstat(file.fileno()), os.fstat(b.fileno()))
+            assert os.path.samestat(os.fstat(file.fileno()), os.fstat(descriptor_of(b)))
             b.discard() if path == link else b.close()
     assert not target.exists()
     assert link.is_symlink()
