@@ -46,7 +46,9 @@ typedef struct {
     uint32_t data_words;
 } mmbpy_target;
 
-/* All return false with an exception set. */
+/* All return false with an exception set.
+ *
+ * rows_fault.c: */
 
 /* Raise `kind` with the place of the writer before the text. Always false. */
 bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format, ...);
@@ -54,10 +56,10 @@ bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format
 /* The same for an error of the stage. */
 bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error);
 
-/* One struct, from a dict, a tuple or an object. */
+/* rows_in.c: one struct, from a dict, a tuple or an object. */
 bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
 
-/* A value that is not None for the pointer at a place. */
+/* lists_in.c: a value that is not None for the pointer at a place. */
 bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
                          PyObject *value);
 

@@ -68,6 +68,12 @@ struct mmb_binding {
     bool has_union;          /* a child is a member of the union, or its tag */
 };
 
+/* A part of a column: the array and the index of the first value. */
+typedef struct {
+    const mmb_arrow_array *array;
+    uint64_t start; /* the offset of the array not counted */
+} mmb_arrow_part;
+
 /* Bind columns of these schemas to the fields of a struct. Names may be dotted, for fields
  * of groups. NULL with the fault set. */
 mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,

@@ -16,12 +16,6 @@
 #include "arrow_bind.h"
 #include "stage.h"
 
-/* A part of a column: the array and the index of the first value. */
-typedef struct {
-    const mmb_arrow_array *array;
-    uint64_t start; /* the offset of the array not counted */
-} mmb_arrow_part;
-
 /* Stage `count` rows: part i is that of column i. False with the fault set. */
 bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           const mmb_arrow_part *parts, uint64_t count, mmb_fault *fault);

@@ -1,0 +1,132 @@
+/* lists_in.c - Python's sequences as lists of a stage, and what else pointers lead to.
+ * See rows_in.h. */
+
+#include "rows_in.h"
+
+/* Element `index` of the list at `place`. */
+static bool write_element(mmbpy_writer *w, const mmb_plan_type *type, uint64_t place,
+                          Py_ssize_t index, PyObject *value)
+{
+    uint64_t i = (uint64_t)index;
+    if (type->kind == MMB_STRUCT) {
+        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        uint64_t words = (uint64_t)record->data_words + record->pointer_words;
+        mmbpy_target target = {place + i * words, record->data_words};
+        return mmbpy_write_record(w, target, type->target, value);
+    }
+    if (mmb_kind_is_pointer(type->kind)) {
+        return value == Py_None || mmbpy_write_pointer(w, place + i, type, value);
+    }
+    uint64_t bits;
+    if (!mmbpy_number_bits(w, type, value, &bits)) {
+        return false;
+    }
+    uint32_t width = mmb_kind_bits(type->kind);
+    mmb_stage_store(w->stage, place, i * width, width, bits);
+    return true;
+}
+
+static bool write_elements(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+                           PyObject *sequence)
+{
+    bool is_list = PyList_Check(sequence);
+    Py_ssize_t count = is_list ? PyList_Size(sequence) : PyTuple_Size(sequence);
+    uint64_t place;
+    int error;
+    if (type->kind == MMB_STRUCT) {
+        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        error = mmb_stage_structs(w->stage, pointer, (uint64_t)count, record->data_words,
+                                  record->pointer_words, &place);
+    } else {
+        error = mmb_stage_list(w->stage, pointer, type->kind, (uint64_t)count, &place);
+    }
+    if (error != 0) {
+        return mmbpy_writer_fail_stage(w, error);
+    }
+    mmbpy_step step = {.up = w->step};
+    bool good = true;
+    w->step = &step;
+    for (; good && step.index < count; step.index++) {
+        PyObject *item =
+            is_list ? PyList_GetItem(sequence, step.index) : PyTuple_GetItem(sequence, step.index);
+        if (item == NULL) { /* code of a value has made the list shorter */
+            PyErr_Clear();
+            good = mmbpy_writer_fail(w, PyExc_RuntimeError, "the list changed while it was read");
+            break;
+        }
+        Py_INCREF(item);
+        good = write_element(w, type, place, step.index, item);
+        Py_DECREF(item);
+    }
+    w->step = step.up;
+    return good;
+}
+
+static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *element,
+                       PyObject *value)
+{
+    int done = mmbpy_write_buffer(w, pointer, element->kind, value);
+    if (done != 0) {
+        return done > 0;
+    }
+    if (PyUnicode_Check(value) || PyDict_Check(value) || PyBytes_Check(value)) {
+        PyObject *name = mmbpy_type_name(value);
+        if (name != NULL) {
+            mmbpy_writer_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);
+            Py_DECREF(name);
+        }
+        return false;
+    }
+    PyObject *sequence;
+    if (PyTuple_Check(value) || PyList_Check(value)) {
+        sequence = MMBPY_SNAPSHOT(value);
+    } else {
+        sequence = PySequence_Tuple(value);
+        /* The slot, not the attribute: nothing may be asked of Python while an error is set. */
+        if (sequence == NULL && PyErr_ExceptionMatches(PyExc_TypeError) &&
+            PyType_GetSlot(Py_TYPE(value), Py_tp_iter) == NULL) {
+            PyErr_Clear();
+            PyObject *name = mmbpy_type_name(value);
+            if (name != NULL) {
+                mmbpy_writer_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);
+                Py_DECREF(name);
+            }
+        }
+    }
+    if (sequence == NULL) {
+        return false;
+    }
+    bool good = write_elements(w, pointer, element, sequence);
+    Py_DECREF(sequence);
+    return good;
+}
+
+bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+                         PyObject *value)
+{
+    if (type->kind == MMB_TEXT || type->kind == MMB_DATA) {
+        return mmbpy_write_bytes(w, pointer, type->kind == MMB_TEXT, value);
+    }
+    if (type->kind != MMB_LIST && type->kind != MMB_STRUCT) {
+        return mmbpy_writer_fail(w, PyExc_TypeError,
+                                 "a pointer of any type, or a capability, can only be set with "
+                                 "pycapnp");
+    }
+    if (w->depth == MMB_MOST_DEPTH) {
+        return mmbpy_writer_fail(w, PyExc_ValueError, "structs and lists are nested too deeply");
+    }
+    w->depth++;
+    bool good;
+    if (type->kind == MMB_LIST) {
+        good = write_list(w, pointer, &w->plan->types[type->target], value);
+    } else {
+        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        mmbpy_target target = {.data_words = record->data_words};
+        int error = mmb_stage_struct(w->stage, pointer, record->data_words, record->pointer_words,
+                                     &target.place);
+        good = error == 0 ? mmbpy_write_record(w, target, type->target, value)
+                          : mmbpy_writer_fail_stage(w, error);
+    }
+    w->depth--;
+    return good;
+}

@@ -1,0 +1,197 @@
+/* arrow_numbers.c - numbers, Bools and enums of Arrow into a stage. See arrow_write.h. */
+#include <math.h>
+#include <string.h>
+
+#include "arrow_write.h"
+
+static const char *const kind_names[MMB_TYPE_KINDS] = {
+    [MMB_INT8] = "Int8",     [MMB_INT16] = "Int16",   [MMB_INT32] = "Int32",
+    [MMB_INT64] = "Int64",   [MMB_UINT8] = "UInt8",   [MMB_UINT16] = "UInt16",
+    [MMB_UINT32] = "UInt32", [MMB_UINT64] = "UInt64", [MMB_FLOAT32] = "Float32",
+};
+
+static bool too_large(mmb__writer *w, uint64_t index, const mmb_binding *b, mmb_type_kind kind)
+{
+    mmb__bind_fail(w->fault, MMB_FAULT_OVERFLOW, b, "the value does not fit %s", kind_names[kind]);
+    return mmb__fail_at(w, index);
+}
+
+static bool integer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
+                    mmb_type_kind kind, uint64_t *bits)
+{
+    uint32_t width = mmb_kind_bits(kind);
+    bool is_signed = kind <= MMB_INT64;
+    if (b->layout == MMB_IN_SIGNED) {
+        int64_t value = mmb__signed_at(b, a, index);
+        *bits = (uint64_t)value;
+        if (!is_signed) {
+            return value >= 0 && (width == 64 || (uint64_t)value >> width == 0);
+        }
+        return width == 64 || (value >= -(1ll << (width - 1)) && value < 1ll << (width - 1));
+    }
+    (void)w;
+    *bits = mmb__unsigned_at(b, a, index);
+    return is_signed ? *bits >> (width - 1) == 0 : width == 64 || *bits >> width == 0;
+}
+
+static double any_number(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
+{
+    switch (b->layout) {
+    case MMB_IN_SIGNED:
+        return (double)mmb__signed_at(b, a, index);
+    case MMB_IN_UNSIGNED:
+        return (double)mmb__unsigned_at(b, a, index);
+    default:
+        return mmb__float_at(b, a, index);
+    }
+}
+
+bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length)
+{
+    return name != NULL && strlen(name) == length && memcmp(name, start, (size_t)length) == 0;
+}
+
+/* The number in "@7"; MMB_NONE if it is none. */
+static uint32_t unnamed(const unsigned char *start, uint64_t length)
+{
+    uint32_t number = 0;
+    if (length < 2 || length > 6 || start[0] != '@') {
+        return MMB_NONE;
+    }
+    for (uint64_t i = 1; i < length; i++) {
+        if (start[i] < '0' || start[i] > '9') {
+            return MMB_NONE;
+        }
+        number = number * 10 + (start[i] - '0');
+    }
+    return number <= UINT16_MAX ? number : MMB_NONE;
+}
+
+static bool enumerant(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                      uint64_t index, uint64_t row, uint64_t *bits)
+{
+    const mmb_plan_enum *type = &w->plan->enums[w->plan->types[b->type].target];
+    const char **names = w->plan->enumerants + type->first;
+    const unsigned char *start;
+    uint64_t length;
+    if (b->layout == MMB_IN_SIGNED || b->layout == MMB_IN_UNSIGNED) {
+        *bits = mmb__unsigned_at(b, a, index);
+        bool known = (b->layout == MMB_IN_UNSIGNED || mmb__signed_at(b, a, index) >= 0) &&
+                     *bits < type->count && names[*bits] != NULL;
+        return known || mmb__fail(w, row, MMB_FAULT_VALUE, b, "the enum has no such number");
+    }
+    if (!mmb__bytes_at(b, a, index, &start, &length, w->fault)) {
+        return mmb__fail_at(w, row);
+    }
+    for (uint32_t i = 0; i < type->count; i++) {
+        if (mmb__name_is(names[i], start, length)) {
+            *bits = i;
+            return true;
+        }
+    }
+    *bits = unnamed(start, length);
+    return *bits != MMB_NONE || mmb__fail(w, row, MMB_FAULT_VALUE, b, "the enum has no such name");
+}
+
+/* The bits of a value that is not null. */
+static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                        uint64_t index, uint64_t row, uint64_t *bits)
+{
+    mmb_type_kind kind = w->plan->types[b->type].kind;
+    switch (kind) {
+    case MMB_BOOL:
+        *bits = mmb__bit(a->buffers[1], (uint64_t)a->offset + index);
+        return true;
+    case MMB_ENUM:
+        return enumerant(w, b, a, index, row, bits);
+    case MMB_FLOAT64: {
+        double value = any_number(b, a, index);
+        memcpy(bits, &value, sizeof value);
+        return true;
+    }
+    case MMB_FLOAT32: {
+        double value = any_number(b, a, index);
+        float narrow = (float)value;
+        uint32_t half;
+        memcpy(&half, &narrow, sizeof half);
+        *bits = half;
+        return !isinf(narrow) || isinf(value) || too_large(w, row, b, kind);
+    }
+    default:
+        return integer(w, b, a, index, kind, bits) || too_large(w, row, b, kind);
+    }
+}
+
+static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
+{
+    return mmb__fail(w, row, MMB_FAULT_TYPE, b,
+                     "the value is missing, and a number cannot be null");
+}
+
+/* Whether the numbers can be copied as they are, but for the default. */
+static bool same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a)
+{
+    mmb_type_kind kind = w->plan->types[b->type].kind;
+    const uint16_t probe = 1;
+    bool fits = b->layout == MMB_IN_SIGNED     ? kind >= MMB_INT8 && kind <= MMB_INT64
+                : b->layout == MMB_IN_UNSIGNED ? kind >= MMB_UINT8 && kind <= MMB_UINT64
+                : b->layout == MMB_IN_FLOAT    ? kind == MMB_FLOAT32 || kind == MMB_FLOAT64
+                                               : false;
+    return fits && !b->has_dictionary && b->width * 8 == mmb_kind_bits(kind) &&
+           a->buffers[0] == NULL && *(const unsigned char *)&probe == 1;
+}
+
+static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                         uint64_t start, uint64_t count, mmb__target to, uint64_t flip)
+{
+    uint32_t width = b->width;
+    const unsigned char *from =
+        (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + start) * width;
+    if (to.step == 8u * width && to.offset % 8 == 0 && flip == 0) {
+        if (count != 0) {
+            memcpy(mmb_stage_at(w->stage, to.place) + to.offset / 8, from, (size_t)(count * width));
+        }
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t bits = 0;
+        memcpy(&bits, from + i * width, width);
+        mmb_stage_store(w->stage, to.place, to.offset + i * to.step, width * 8, bits ^ flip);
+    }
+}
+
+bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                      uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
+                      const bool *mask)
+{
+    if (mask == NULL && same_numbers(w, b, a)) {
+        copy_numbers(w, b, a, start, count, to, flip);
+        return true;
+    }
+    uint32_t width = mmb_kind_bits(w->plan->types[b->type].kind);
+    for (uint64_t i = 0; i < count; i++) {
+        const mmb_binding *values = b;
+        const mmb_arrow_array *array = a;
+        uint64_t index = start + i;
+        uint64_t bits = 0;
+        if (mask != NULL && !mask[i]) {
+            continue;
+        }
+        if (!mmb__is_valid(b, a, index)) {
+            return missing(w, i, b);
+        }
+        if (b->has_dictionary) {
+            if (!mmb__look_up(&values, &array, &index, w->fault)) {
+                return mmb__fail_at(w, i);
+            }
+            if (!mmb__is_valid(values, array, index)) {
+                return missing(w, i, b);
+            }
+        }
+        if (!number_bits(w, values, array, index, i, &bits)) {
+            return false;
+        }
+        mmb_stage_store(w->stage, to.place, to.offset + i * to.step, width, bits ^ flip);
+    }
+    return true;
+}

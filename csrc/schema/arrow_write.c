@@ -1,0 +1,37 @@
+/* arrow_write.c - faults with their rows, and where columns are. See arrow_write.h. */
+#include "arrow_write.h"
+
+bool mmb__fail(mmb__writer *w, uint64_t index, mmb_fault_kind kind, const mmb_binding *b,
+               const char *text)
+{
+    mmb__bind_fail(w->fault, kind, b, "%s", text);
+    w->fault->has_row = true;
+    w->fault->row = w->level == 0 ? w->base + index : w->row;
+    return false;
+}
+
+bool mmb__fail_at(mmb__writer *w, uint64_t index)
+{
+    w->fault->has_row = true;
+    w->fault->row = w->level == 0 ? w->base + index : w->row;
+    return false;
+}
+
+bool mmb__fail_stage(mmb__writer *w, uint64_t index, const mmb_binding *b, int error)
+{
+    bool full = error == MMB_ECAPACITY;
+    return mmb__fail(w, index, full ? MMB_FAULT_CAPACITY : MMB_FAULT_MEMORY, b,
+                     full ? "more than a list, or the 4 GiB of one segment, can hold"
+                          : "no memory");
+}
+
+mmb_arrow_part mmb__part_of(const mmb_binding *child, mmb__columns from)
+{
+    if (from.parts != NULL) {
+        mmb_arrow_part part = from.parts[child->arrow];
+        part.start += from.start;
+        return part;
+    }
+    return (mmb_arrow_part){from.array->children[child->arrow],
+                            (uint64_t)from.array->offset + from.start};
+}
