@@ -4,7 +4,7 @@
  * its segment before anything in it is read. */
 #include "resolve.h"
 
-int mmb__fault(const mmb__reader *r, uint32_t segment, uint64_t word, const char *reason)
+int mmb__report_flaw(const mmb__reader *r, uint32_t segment, uint64_t word, const char *reason)
 {
     *r->flaw = (mmb_flaw){.segment = segment, .word = word, .reason = reason};
     return MMB_EMESSAGE;
@@ -140,9 +140,9 @@ static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word,
     uint64_t limit = mmb__source_words(r->source, o->segment);
     bool is_list = mmb__kind(pointer) == MMB__LIST;
     if (start < 0 || (uint64_t)start > limit) {
-        return mmb__fault(r, segment, word,
-                          is_list ? "the list lies outside its segment"
-                                  : "the struct lies outside its segment");
+        return mmb__report_flaw(r, segment, word,
+                                is_list ? "the list lies outside its segment"
+                                        : "the struct lies outside its segment");
     }
 
     const char *reason = NULL;
@@ -155,15 +155,15 @@ static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word,
     if (is_list) {
         int error = size_list(r, pointer, limit, o, &reason);
         if (error != 0) {
-            return reason != NULL ? mmb__fault(r, segment, word, reason) : error;
+            return reason != NULL ? mmb__report_flaw(r, segment, word, reason) : error;
         }
     } else {
         size_struct(pointer, o);
     }
     if ((uint64_t)o->start + o->words > limit) {
-        return mmb__fault(r, segment, word,
-                          is_list ? "the list reaches beyond its segment"
-                                  : "the struct reaches beyond its segment");
+        return mmb__report_flaw(r, segment, word,
+                                is_list ? "the list reaches beyond its segment"
+                                        : "the struct reaches beyond its segment");
     }
     if (is_lost(r, o->segment, o->start, o->words)) {
         (void)keep_part(o, words_kept(r, o->segment));
@@ -182,10 +182,12 @@ static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint6
     uint32_t pad_segment = mmb__far_segment(far);
     uint32_t pad_word = mmb__far_word(far);
     if (pad_segment >= r->source->count) {
-        return mmb__fault(r, segment, word, "the far pointer names a segment that is not there");
+        return mmb__report_flaw(r, segment, word,
+                                "the far pointer names a segment that is not there");
     }
     if ((uint64_t)pad_word + words > mmb__source_words(r->source, pad_segment)) {
-        return mmb__fault(r, segment, word, "the landing pad of the far pointer is out of bounds");
+        return mmb__report_flaw(r, segment, word,
+                                "the landing pad of the far pointer is out of bounds");
     }
     for (uint32_t i = 0; i < words; i++) {
         int error = mmb__source_word(r->source, pad_segment, pad_word + i, &pad[i]);
@@ -224,8 +226,8 @@ static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, ui
         return lose(o, 1);
     }
     if (mmb__kind(pad) != MMB__STRUCT && mmb__kind(pad) != MMB__LIST) {
-        return mmb__fault(r, pad_segment, pad_word,
-                          "the landing pad is not a struct or list pointer");
+        return mmb__report_flaw(r, pad_segment, pad_word,
+                                "the landing pad is not a struct or list pointer");
     }
     o->segment = pad_segment;
     o->pads = 1;
@@ -254,12 +256,13 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
         return lose(o, 1);
     }
     if (mmb__kind(pad[0]) != MMB__FAR || mmb__is_double_far(pad[0])) {
-        return mmb__fault(r, pad_segment, pad_word, "the double landing pad holds no far pointer");
+        return mmb__report_flaw(r, pad_segment, pad_word,
+                                "the double landing pad holds no far pointer");
     }
     if ((mmb__kind(pad[1]) != MMB__STRUCT && mmb__kind(pad[1]) != MMB__LIST) ||
         mmb__offset(pad[1]) != 0) {
-        return mmb__fault(r, pad_segment, (uint64_t)pad_word + 1,
-                          "the landing pad has no valid tag");
+        return mmb__report_flaw(r, pad_segment, (uint64_t)pad_word + 1,
+                                "the landing pad has no valid tag");
     }
     if (is_lost(r, mmb__far_segment(pad[0]), 0, 0)) {
         return lose(o, 1);
@@ -267,8 +270,8 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
     /* For readers an empty segment is not there, not even for empty objects. */
     if (mmb__far_segment(pad[0]) >= r->source->count ||
         mmb__source_words(r->source, mmb__far_segment(pad[0])) == 0) {
-        return mmb__fault(r, pad_segment, pad_word,
-                          "the landing pad names a segment that is not there");
+        return mmb__report_flaw(r, pad_segment, pad_word,
+                                "the landing pad names a segment that is not there");
     }
     o->segment = mmb__far_segment(pad[0]);
     o->pads = 2;
@@ -292,7 +295,7 @@ int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__obj
     case MMB__OTHER:
         return mmb__is_capability(pointer)
                    ? 0
-                   : mmb__fault(r, segment, word, "the pointer is of no known kind");
+                   : mmb__report_flaw(r, segment, word, "the pointer is of no known kind");
     default:
         if (pointer == 0) {
             o->is_null = true;
@@ -313,7 +316,8 @@ int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, u
     mmb__reader reader = {.source = &source, .flaw = flaw};
     *out = (mmb_object){.kind = MMB_TO_NOTHING};
     if (segment >= count || word >= segments[segment].words) {
-        return mmb__fault(&reader, segment, word, "there is no pointer: the message ends before");
+        return mmb__report_flaw(&reader, segment, word,
+                                "there is no pointer: the message ends before");
     }
     int error = mmb__resolve(&reader, segment, (uint32_t)word, &o);
     if (error != 0 || o.is_null) {

@@ -41,7 +41,8 @@ typedef struct {
 } mmb__reader;
 
 /* Note a flaw and return MMB_EMESSAGE. */
-int mmb__fault(const mmb__reader *reader, uint32_t segment, uint64_t word, const char *reason);
+int mmb__report_flaw(const mmb__reader *reader, uint32_t segment, uint64_t word,
+                     const char *reason);
 
 /* Find and check what the pointer at a place (known to be in bounds) leads to. All
  * of the object lies in its segment afterwards; what is in it is not looked at.

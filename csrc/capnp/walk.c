@@ -57,9 +57,9 @@ typedef struct {
     frame current;     /* the object that is looked at; not among `frames` */
 } walk;
 
-static int fault(const walk *w, uint32_t segment, uint64_t word, const char *reason)
+static int report(const walk *w, uint32_t segment, uint64_t word, const char *reason)
 {
-    return mmb__fault(&w->reader, segment, word, reason);
+    return mmb__report_flaw(&w->reader, segment, word, reason);
 }
 
 static bool is_heavy(const mmb__object *o)
@@ -88,7 +88,7 @@ static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o
 {
     uint64_t cost = stored_words(w, o) + o->pads;
     if (cost > w->budget) {
-        return fault(
+        return report(
             w, segment, word,
             "more words are pointed at than the message has: objects overlap or form a loop");
     }
@@ -183,8 +183,8 @@ static int descend(walk *w, uint32_t word, const frame *parent, const frame *chi
 {
     if (parent->heavy != 0) {
         if (w->count == MAX_FRAMES) {
-            return fault(w, parent->segment, word,
-                         "the message is nested deeper than this check can follow");
+            return report(w, parent->segment, word,
+                          "the message is nested deeper than this check can follow");
         }
         if (w->frames == NULL) { /* the system gives it pages only as far as it is used */
             w->frames = malloc(MAX_FRAMES * sizeof *w->frames);
@@ -267,7 +267,7 @@ static int check_sum(walk *w)
     for (uint32_t i = 0; i < w->reader.source->count; i++) {
         room += w->reader.used[i];
     }
-    return w->totals->words <= room ? 0 : fault(w, 0, 0, "objects overlap");
+    return w->totals->words <= room ? 0 : report(w, 0, 0, "objects overlap");
 }
 
 int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_totals *totals,
@@ -286,7 +286,7 @@ int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_tota
         w.budget += mmb__source_stored(source, i);
     }
     if (source->count == 0 || mmb__source_words(source, 0) == 0) {
-        return fault(&w, 0, 0, "the message has no root pointer");
+        return report(&w, 0, 0, "the message has no root pointer");
     }
 
     /* The root pointer is the one pointer of an object that nothing points at. */
