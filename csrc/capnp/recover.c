@@ -280,6 +280,18 @@ static void take_over(mmb_building *b, const mmb__unfinished *message, uint32_t 
     }
 }
 
+/* The head of a message as its own process knows it: someone else may write into the file. */
+static void restore_head(const mmb_building *b, unsigned char *head)
+{
+    memset(head, 0, MMB_HEAD_BYTES);
+    mmb__store32(head, MMB_UNFINISHED);
+    mmb__store32(head + 4, b->entries);
+    mmb__store64(head + MMB_WORD, mmb__building_word(b->full, b->count));
+    for (uint32_t i = MMB__CODED_SEGMENTS; i < b->count; i++) {
+        mmb__store32(head + mmb__slot_place(1 + i), b->full[i]);
+    }
+}
+
 int mmb_message_measure(mmb_building *b, uint32_t *used_words, bool *has_far_pointers,
                         mmb_flaw *flaw)
 {
@@ -295,6 +307,11 @@ int mmb_message_measure(mmb_building *b, uint32_t *used_words, bool *has_far_poi
         return error;
     }
     error = mmb__unfinished_parse(m.head, m.offset, m.file_bytes, region->capacity, &message, flaw);
+    if (error != 0 || !is_marked(&m)) {
+        restore_head(b, m.head);
+        error =
+            mmb__unfinished_parse(m.head, m.offset, m.file_bytes, region->capacity, &message, flaw);
+    }
     if (error != 0 || message.untouched) {
         return error;
     }
