@@ -130,21 +130,24 @@ def readers_of_frames(schema: "Any", frames: memoryview) -> "Iterator[Any]":
     return messages
 
 
-def is_struct(message: "Any") -> bool:
-    """Whether it is a builder or a reader of a struct."""
-    kind = type(message)  # whose attributes are no fields
-    return hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")
+def framer(kind: "type[Any]") -> "Callable[[Any], bytes] | None":
+    """Return what gives the frame of a struct of that class, None if it is none of pycapnp's."""
+    if not (hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")):
+        return None
+    return _frame_of_reader if hasattr(kind, "as_builder") else _frame_of_builder
 
 
-def frame_of(message: "Any") -> bytes:
-    """Return a builder or a reader of a struct as it lies in files."""
-    if hasattr(type(message), "as_builder"):
-        message = message.as_builder()
-    elif not message.is_root:
-        message = message.as_reader().as_builder()
-    message.clear_write_flag()
-    frame: bytes = message.to_bytes()
-    message.clear_write_flag()
+def _frame_of_builder(builder: "Any") -> bytes:
+    if not builder.is_root:
+        return _frame_of_reader(builder.as_reader())
+    builder.clear_write_flag()  # or it warns, if it was written before
+    frame: bytes = builder.to_bytes()
+    builder.clear_write_flag()
+    return frame
+
+
+def _frame_of_reader(reader: "Any") -> bytes:
+    frame: bytes = reader.as_builder().to_bytes()
     return frame
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .. import _core
@@ -200,11 +200,14 @@ def set_root(plan: Plan, memory: GrowingMemory, value: Any, extra: str, missing:
     return put
 
 
-def frame_of(plan: Plan, value: Any) -> bytes:
-    """Convert a root; return it as a whole message, as it lies in files."""
-    stage = plan.native.stage(_RECORD, 0, value, None, -1, False, False, attribute_names)
-    frame: bytes = stage.frame()
-    return frame
+def encoder(plan: Plan) -> Callable[[Any], bytes]:
+    """Return what makes a whole message of a root, as it lies in files."""
+    convert = plan.native.stage
+
+    def encode(value: Any) -> bytes:
+        return convert(_RECORD, 0, value, None, -1, False, False, attribute_names).frame()
+
+    return encode
 
 
 def _stage(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple, Self
 
     from .._output import FileLike, Name
-    from ..columns.schema import Plan
 
     class LogStats(NamedTuple):
         """What a log's writer has done so far; bytes unless said otherwise."""
@@ -41,6 +40,9 @@ else:
     LogStats.faults.__doc__ = "Stores beyond the end of the file, by messages built in place."
 
 GIB = 1 << 30
+
+# Beyond this readers stop unless they are told otherwise.
+_LARGE = 8 * _pycapnp.DEFAULT_LIMIT
 
 _BATCH_BYTES = 1 << 16
 _BATCH_MESSAGES = 1024
@@ -106,7 +108,8 @@ class MessageLog(_core.LogWriter):
         if schema is not None:
             _pycapnp.require_struct(schema)
         self._schema = schema
-        self._plan: Plan | None = None
+        self._encoder: Callable[[Any], bytes] | None = None
+        self._framers: dict[type, Callable[[Any], bytes] | None] = {}
         self._capacity = capacity
         self._warned = False
         self._closed = True
@@ -153,7 +156,7 @@ class MessageLog(_core.LogWriter):
                 is no such field, or the log was opened without a schema, or is closed.
         """
         frame = self._frame(message, fields)
-        if len(frame) > 8 * _pycapnp.DEFAULT_LIMIT:
+        if len(frame) > _LARGE:
             self._warn_of_size()
         return self.append_bytes(frame)
 
@@ -210,19 +213,20 @@ class MessageLog(_core.LogWriter):
             return self._encode(fields)
         if fields:
             raise TypeError("append takes a message or fields, not both")
-        if _pycapnp.is_struct(message):
-            return _pycapnp.frame_of(message)
-        return self._encode(message)
+        kind = type(message)
+        if kind not in self._framers:
+            self._framers[kind] = _pycapnp.framer(kind)
+        framer = self._framers[kind] or self._encode
+        return framer(message)
 
     def _encode(self, value: "Any") -> bytes:
         """Make a message of a dict, a tuple or an object."""
-        from ..columns.rows import frame_of
-
-        if self._plan is None:
+        if self._encoder is None:
+            from ..columns.rows import encoder
             from ..columns.schema import plan_of
 
-            self._plan = plan_of(self._struct(None))
-        return frame_of(self._plan, value)
+            self._encoder = encoder(plan_of(self._struct(None)))
+        return self._encoder(value)
 
     def _struct(self, schema: "Any") -> "Any":
         found = self._schema if schema is None else schema
