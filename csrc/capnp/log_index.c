@@ -137,6 +137,21 @@ void mmb__index_put(mmb__index_block *block, uint64_t number, uint64_t place)
     block->delta[at] = words < MMB__FAR_AWAY ? (uint32_t)words : MMB__FAR_AWAY;
 }
 
+void mmb_index_set_key(unsigned char *memory, const char *key)
+{
+    char *to = header_of(memory)->key;
+    memset(to, 0, MMB_KEY_BYTES);
+    for (size_t i = 0; key != NULL && key[i] != 0 && i < MMB_KEY_BYTES - 1; i++) {
+        to[i] = key[i];
+    }
+}
+
+void mmb_index_get_key(const unsigned char *memory, char *key)
+{
+    memcpy(key, header_of(memory)->key, MMB_KEY_BYTES);
+    key[MMB_KEY_BYTES - 1] = 0;
+}
+
 void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
 {
     mmb__index_header *header = header_of(memory);

@@ -30,7 +30,8 @@ typedef struct {
     uint64_t check;
     uint64_t device;
     uint64_t inode;
-    uint64_t unused[12];
+    char key[MMB_KEY_BYTES]; /* by the writer, before it publishes anything */
+    uint64_t unused[4];
 
     /* Written by the writer of the log, read by anybody. */
     _Atomic uint64_t count;     /* messages; release, acquire */

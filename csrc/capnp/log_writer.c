@@ -389,7 +389,12 @@ static int map_index(mmb_log_writer *w, int index_fd)
     }
     w->indexed = (uint64_t)now.st_size;
     int error = open_map(index_fd, &options, &w->index, NULL);
-    return error != 0 ? error : catch_up(w);
+    error = error != 0 ? error : catch_up(w);
+    if (error == 0 && w->options.key != NULL) {
+        mmb_index_set_key(mmb_map_base(w->index), w->options.key);
+    }
+    w->options.key = NULL; /* it is the caller's */
+    return error;
 }
 
 int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t count, uint64_t end,

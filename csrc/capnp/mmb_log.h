@@ -148,6 +148,13 @@ int mmb_index_write(int fd, const mmb_places *places, const unsigned char *data,
 bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_identity *identity,
                      uint64_t *count, uint64_t *end);
 
+/* An index can name the field by which the messages are ordered: a path of field names, dotted,
+ * that ends with a zero. NULL to clear it. */
+#define MMB_KEY_BYTES 64
+void mmb_index_set_key(unsigned char *memory, const char *key);
+/* Copy it to `key`, which has room for MMB_KEY_BYTES; empty if there is none. */
+void mmb_index_get_key(const unsigned char *memory, char *key);
+
 /* For the writer, who has the index mapped and has made room for mmb_index_bytes(count + 1).
  * Unsettle: from now on what counts is what is published, while this boot lasts. Publish: the
  * log has `count` messages by now, of which the last ends at `end`; to be called for every
@@ -166,6 +173,7 @@ typedef struct mmb_log_writer mmb_log_writer;
 typedef struct {
     uint64_t capacity; /* bytes that the file can get; of addresses, so large is cheap */
     bool writeback;    /* as in mmb_options */
+    const char *key;   /* for the index; NULL to leave it as it is */
 } mmb_log_options;
 
 /* Go on behind the `count` messages in `fd`, which end at `end`: what the file holds there is

@@ -322,6 +322,18 @@ static PyObject *get_indexed(PyObject *object, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLongLong(indexed);
 }
 
+static PyObject *get_key(PyObject *object, void *Py_UNUSED(closure))
+{
+    char key[MMB_KEY_BYTES] = "";
+    MMBPY_LOCK(object)
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    if (self->places.index != NULL) {
+        mmb_index_get_key(self->places.index, key);
+    }
+    MMBPY_UNLOCK()
+    return PyUnicode_DecodeUTF8(key, (Py_ssize_t)strlen(key), "replace");
+}
+
 static PyObject *get_tail(PyObject *object, void *Py_UNUSED(closure))
 {
     static const char *const kinds[] = {"none", "fence", "torn", "zeros"};
@@ -346,6 +358,7 @@ static PyMethodDef log_methods[] = {
 static PyGetSetDef log_properties[] = {
     {"committed", get_committed, NULL, "Where the last whole message ends, in bytes.", NULL},
     {"indexed", get_indexed, NULL, "Messages whose places are taken from the index.", NULL},
+    {"key", get_key, NULL, "The field that messages are ordered by, if the index names one.", NULL},
     {"tail", get_tail, NULL,
      "What follows the last whole message, 'none', 'fence', 'torn' or 'zeros', and how many\n"
      "bytes that is.",

@@ -31,18 +31,19 @@ static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
 
 static int log_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd",       "index_fd",  "count", "end",
-                            "capacity", "writeback", "name",  NULL};
+    static char *names[] = {"fd",        "index_fd", "count", "end", "capacity",
+                            "writeback", "key",      "name",  NULL};
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
     int fd, index_fd, writeback, error;
     unsigned long long count, end, capacity;
     PyObject *name;
+    const char *key;
     mmb_log_writer *writer = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiKKKpO:LogWriter", names, &fd, &index_fd,
-                                     &count, &end, &capacity, &writeback, &name)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiKKKpzO:LogWriter", names, &fd, &index_fd,
+                                     &count, &end, &capacity, &writeback, &key, &name)) {
         return -1;
     }
-    mmb_log_options options = {.capacity = capacity, .writeback = writeback != 0};
+    mmb_log_options options = {.capacity = capacity, .writeback = writeback != 0, .key = key};
     Py_BEGIN_ALLOW_THREADS
     error = mmb_log_open(fd, index_fd, &options, count, end, &writer, NULL);
     Py_END_ALLOW_THREADS
@@ -443,7 +444,7 @@ static PyMethodDef log_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(log_doc, "LogWriter(fd, index_fd, count, end, capacity, writeback, name)\n--\n\n"
+PyDoc_STRVAR(log_doc, "LogWriter(fd, index_fd, count, end, capacity, writeback, key, name)\n--\n\n"
                       "Append to the file fd, in which count messages end at end.\n\n"
                       "fd is borrowed until close; index_fd is the index's file, or -1.");
 

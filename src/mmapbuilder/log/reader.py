@@ -1,5 +1,7 @@
 """The read side: the messages of a log as a sequence, memory-mapped."""
 
+import bisect
+import operator
 import os
 import time
 import warnings
@@ -84,6 +86,38 @@ class Messages(_Base):
         found = np.empty(last - first + 1, np.uint64)
         self._log._reader().offsets(first, found.data)
         return found[:: numbers.step]
+
+    def seek(self, key: "Any", field: "str | None" = None) -> int:
+        """Return the number of the first message whose key is not less than `key`.
+
+        It is ``len(self)`` if all are less. The messages must be in the order of the key.
+
+        Args:
+            key: a value of the key's field.
+            field: the name of that field, dotted if it stands in a group or struct; by
+                default what `MessageLog` was told by its ``key``, which the index keeps.
+
+        Raises:
+            ValueError: there is no index that names the key.
+            KeyError: there is no such field.
+            TypeError: the log was opened without a schema.
+
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person, key="id") as log:
+        ...     numbers = log.extend({"id": [10, 20, 20, 30]})
+        >>> with open_log("ids.log", addressbook_capnp.Person) as log:
+        ...     log.seek(20), log.seek(25), log.seek(99)
+        (1, 3, 4)
+        """
+        name = field or self._log._reader().key
+        if not name:
+            raise ValueError("the index names no key: tell the field, or MessageLog(key=...)")
+        if self._numbers.step < 0:
+            raise ValueError("the messages are in reverse order")
+        from .columns import find
+
+        find(self._plan(), (name,))
+        value, root = operator.attrgetter(name), self._log._root
+        return bisect.bisect_left(self._numbers, key, key=lambda number: value(root(number)))
 
     # ---- all messages at once ----
 

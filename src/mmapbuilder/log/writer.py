@@ -44,6 +44,7 @@ GIB = 1 << 30
 # Beyond this readers stop unless they are told otherwise.
 _LARGE = 8 * _pycapnp.DEFAULT_LIMIT
 
+_KEY_BYTES = 64  # of its name in the index
 _BATCH_BYTES = 1 << 16
 _BATCH_MESSAGES = 1024
 
@@ -81,6 +82,8 @@ class MessageLog(_core.LogWriter):
             by appends of fields and dicts, and by `build`.
         index: keep an index beside the file (its name and ``.idx``), which spares readers
             and the next ``"a"`` looking at every message. Needs a path.
+        key: the field by which the messages are ordered, such as a time; dotted if it stands
+            in a group or struct of the root. The index tells it to `Log.seek`.
         capacity: the most bytes that the file can get. Address space costs nothing.
         writeback: start writing to the device behind the writer, so that `sync` has less
             to wait for.
@@ -102,11 +105,14 @@ class MessageLog(_core.LogWriter):
         *,
         schema: "Any" = None,
         index: bool = True,
+        key: "str | None" = None,
         capacity: int = 64 * GIB,
         writeback: bool = False,
     ) -> None:
         if schema is not None:
             _pycapnp.require_struct(schema)
+        if key is not None and not 0 < len(os.fsencode(key)) < _KEY_BYTES:
+            raise ValueError(f"a key has up to {_KEY_BYTES - 1} bytes")
         self._schema = schema
         self._encoder: Callable[[Any], bytes] | None = None
         self._framers: dict[type, Callable[[Any], bytes] | None] = {}
@@ -128,6 +134,7 @@ class MessageLog(_core.LogWriter):
                     reader.committed,
                     capacity,
                     writeback,
+                    key,
                     output.name,
                 )
             finally:
