@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/os.h"
+
 static const unsigned char magic[8] = {'M', 'M', 'B', 'L', 'O', 'G', 'X', 1};
 
 static mmb__index_header *header_of(const unsigned char *memory)
@@ -164,7 +166,29 @@ void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end)
     mmb__index_header *header = header_of(memory);
     mmb__index_put(block_of(memory, count), count, end);
     atomic_store_explicit(&header->committed, end, memory_order_relaxed);
-    atomic_store_explicit(&header->count, count, memory_order_release);
+    atomic_store_explicit(&header->count, count, memory_order_seq_cst);
+    if (atomic_load_explicit(&header->awaited, memory_order_seq_cst) != 0) {
+        atomic_store_explicit(&header->awaited, 0, memory_order_seq_cst);
+        atomic_fetch_add_explicit(&header->news, 1, memory_order_seq_cst);
+        mmb__os_wake_word((const uint32_t *)&header->news);
+    }
+}
+
+bool mmb_index_is_settled(const unsigned char *memory)
+{
+    return atomic_load_explicit(&header_of(memory)->settled, memory_order_acquire) == 1;
+}
+
+bool mmb_index_wait(unsigned char *memory, uint64_t count, uint64_t most)
+{
+    mmb__index_header *header = header_of(memory);
+    uint32_t news = atomic_load_explicit(&header->news, memory_order_seq_cst);
+    atomic_store_explicit(&header->awaited, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&header->count, memory_order_seq_cst) > count) {
+        return true;
+    }
+    mmb__os_wait_for_word((const uint32_t *)&header->news, news, most);
+    return atomic_load_explicit(&header->count, memory_order_seq_cst) > count;
 }
 
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity)

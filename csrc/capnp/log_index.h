@@ -39,10 +39,15 @@ typedef struct {
     /* 1: good while the file has this size and time. Stored (release) after them. 0: good
      * while the machine is not started again; `boot` is stored before. */
     _Atomic uint32_t settled;
-    uint32_t also_unused;
+    /* 1 while someone waits for `news` to change. Set by followers, taken back by the writer,
+     * which then adds 1 to `news` and wakes all of them. seq_cst, as `count` is where a
+     * follower looks at it once more: either the writer sees the follower, or the follower
+     * sees the message. */
+    _Atomic uint32_t awaited;
     uint64_t size;
     uint64_t mtime;
     unsigned char boot[16];
+    _Atomic uint32_t news;
 } mmb__index_header;
 
 /* The place of message `number`, or of one before it with how many are left to go on. */

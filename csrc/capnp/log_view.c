@@ -31,3 +31,16 @@ void mmb_view_unmap(mmb_view *view)
     }
     *view = (mmb_view){0};
 }
+
+unsigned char *mmb_index_map_header(int fd)
+{
+    void *memory = mmap(NULL, (size_t)MMB_INDEX_HEADER, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+void mmb_index_unmap_header(unsigned char *memory)
+{
+    if (memory != NULL) {
+        munmap(memory, (size_t)MMB_INDEX_HEADER);
+    }
+}

@@ -163,6 +163,15 @@ void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
 void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end);
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity);
 
+/* For followers, who wait for more. The header page of an index, mapped for writing, or NULL.
+ * Whether it is settled, so that nobody will publish anything. And: wait until it publishes
+ * more than `count` messages, for `most` ns at the most; true if it does. A follower that is
+ * killed while it waits costs the writer one system call. */
+unsigned char *mmb_index_map_header(int fd);
+void mmb_index_unmap_header(unsigned char *memory); /* NULL is ignored */
+bool mmb_index_is_settled(const unsigned char *memory);
+bool mmb_index_wait(unsigned char *memory, uint64_t count, uint64_t most);
+
 /* ---- writing --------------------------------------------------------------------------- */
 
 /* The one writer of a log. At every moment, whatever it is in the middle of, readers find all

@@ -5,6 +5,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -283,6 +284,18 @@ void mmb__os_resend(int number, siginfo_t *info)
 const sigset_t *mmb__os_interrupted_mask(const void *context)
 {
     return &((const ucontext_t *)context)->uc_sigmask;
+}
+
+void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most)
+{
+    const struct timespec timeout = {.tv_sec = (time_t)(most / 1000000000u),
+                                     .tv_nsec = (long)(most % 1000000000u)};
+    syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+}
+
+void mmb__os_wake_word(const uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
 #else

@@ -15,6 +15,7 @@
 #include <sys/statvfs.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MAP_NORESERVE
@@ -189,6 +190,20 @@ const sigset_t *mmb__os_interrupted_mask(const void *context)
 {
     (void)context;
     return NULL;
+}
+
+void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most)
+{
+    enum { NAP = 1000000 };
+    const struct timespec pause = {.tv_nsec = most < NAP ? (long)most : NAP};
+    (void)word;
+    (void)value;
+    nanosleep(&pause, NULL);
+}
+
+void mmb__os_wake_word(const uint32_t *word)
+{
+    (void)word;
 }
 
 #else

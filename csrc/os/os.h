@@ -142,6 +142,14 @@ void mmb__os_event_wait(mmb__os_event *event);
 void mmb__os_event_free(mmb__os_event *event);
 void mmb__os_event_post(mmb__os_event *event); /* Handler: yes. */
 
+/* ---- waiting for a word --------------------------------------------------- */
+
+/* Wait until `*word`, which may lie in a file that several processes map, is woken, if it is
+ * `value` still; for `most` ns at the most, and perhaps for less. Where the system has nothing
+ * for that, this is a short sleep, and waking does nothing. */
+void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most);
+void mmb__os_wake_word(const uint32_t *word);
+
 /* ---- signals -------------------------------------------------------------- */
 
 typedef enum {

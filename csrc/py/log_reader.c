@@ -19,6 +19,8 @@ typedef struct {
     mmb_view data[MAX_VIEWS]; /* the last is in use, earlier ones may be referred to */
     uint32_t views;
     mmb_view index;
+    uint64_t index_device, index_inode; /* of the file that `index` shows */
+    unsigned char *header;              /* of the index, to wait for news; NULL before that */
     mmb_places places;
     mmb_tail tail;
     uint64_t file_bytes;
@@ -72,6 +74,12 @@ static const unsigned char *data_of(const mmbpy_log_reader *self)
     return self->data[self->views - 1].base;
 }
 
+/* Whether it is the file of the index that is in use. */
+static bool is_index(const mmbpy_log_reader *self, const mmb_log_identity *file)
+{
+    return file->device == self->index_device && file->inode == self->index_inode;
+}
+
 /* Take over what the index knows beyond what is known already. */
 static void use_index(mmbpy_log_reader *self, int fd, const mmb_log_identity *identity)
 {
@@ -80,10 +88,14 @@ static void use_index(mmbpy_log_reader *self, int fd, const mmb_log_identity *id
     if (fd < 0 || mmb_log_identify(fd, &file) != 0 || file.size < MMB_INDEX_HEADER) {
         return;
     }
-    if (self->index.base == NULL && mmb_view_map(fd, file.size, &self->index) != 0) {
-        return; /* it goes without */
+    if (self->index.base == NULL) {
+        if (mmb_view_map(fd, file.size, &self->index) != 0) {
+            return; /* it goes without */
+        }
+        self->index_device = file.device;
+        self->index_inode = file.inode;
     }
-    if (file.size > self->index.length ||
+    if (!is_index(self, &file) || file.size > self->index.length ||
         !mmb_index_check(self->index.base, file.size, identity, &count, &end) ||
         count < self->places.count || count == 0) {
         return;
@@ -159,6 +171,7 @@ static void log_dealloc(PyObject *object)
         mmb_view_unmap(&self->data[i]);
     }
     mmb_view_unmap(&self->index);
+    mmb_index_unmap_header(self->header);
     mmb_places_clear(&self->places);
     Py_XDECREF(self->name);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -183,6 +196,45 @@ static PyObject *log_refresh(PyObject *object, PyObject *args)
     count = self->places.count;
     MMBPY_UNLOCK()
     return failed < 0 ? NULL : PyLong_FromUnsignedLongLong(count);
+}
+
+/* The header of the index through which a writer that is at work can be waited for. */
+static unsigned char *news_from(mmbpy_log_reader *self, int index_fd)
+{
+    mmb_log_identity file;
+    if (self->places.index == NULL || mmb_index_is_settled(self->places.index)) {
+        return NULL;
+    }
+    if (self->header == NULL && index_fd >= 0 && mmb_log_identify(index_fd, &file) == 0 &&
+        is_index(self, &file)) {
+        self->header = mmb_index_map_header(index_fd);
+    }
+    return self->header;
+}
+
+PyDoc_STRVAR(wait_doc,
+             "wait($self, index_fd, count, most, /)\n--\n\n"
+             "Wait until there are more than count messages, for most nanoseconds at the most.\n\n"
+             "False, at once, if nobody would tell: there is no index, or no writer has it open.\n"
+             "index_fd is the index's file, open for writing, or -1.");
+
+static PyObject *log_wait(PyObject *object, PyObject *args)
+{
+    int index_fd;
+    unsigned long long count, most;
+    unsigned char *header;
+    if (!PyArg_ParseTuple(args, "iKK:wait", &index_fd, &count, &most)) {
+        return NULL;
+    }
+    MMBPY_LOCK(object)
+    header = news_from((mmbpy_log_reader *)object, index_fd);
+    MMBPY_UNLOCK()
+    if (header != NULL) { /* it stays mapped as long as the object lives */
+        Py_BEGIN_ALLOW_THREADS(void)
+        mmb_index_wait(header, count, most);
+        Py_END_ALLOW_THREADS
+    }
+    return PyBool_FromLong(header != NULL);
 }
 
 PyDoc_STRVAR(write_index_doc, "write_index($self, fd, index_fd, /)\n--\n\n"
@@ -349,6 +401,7 @@ static PyObject *get_tail(PyObject *object, void *Py_UNUSED(closure))
 
 static PyMethodDef log_methods[] = {
     {"refresh", log_refresh, METH_VARARGS, refresh_doc},
+    {"wait", log_wait, METH_VARARGS, wait_doc},
     {"write_index", log_write_index, METH_VARARGS, write_index_doc},
     {"place", log_place, METH_O, place_doc},
     {"offsets", log_offsets, METH_VARARGS, offsets_doc},

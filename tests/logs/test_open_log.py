@@ -273,6 +273,44 @@ def test_follow_waits_for_what_is_appended(target: Path) -> None:
         apart.end(writer).ok()
 
 
+@pytest.mark.parametrize("index", [True, False])
+def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
+    code = """
+        import sys, time
+        from mmapbuilder import MessageLog
+        from support.events import EVENT, fields
+        with MessageLog(sys.argv[1], "a", schema=EVENT.schema) as log:
+            print("open", flush=True)
+            for number in range(3, 2000):
+                log.append(fields(number))
+                if number % 100 == 0:
+                    time.sleep(0.02)
+            input()
+    """
+    write(target, range(3))
+    with open_log(target, EVENT.schema) as log:
+        writer = apart.start(code, target)
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        writer.stdout.readline()
+        found = []
+        with open_log(target, EVENT.schema, index=index) as log:
+            for event in log.follow(start=0, timeout=30):
+                check(event, event.time)
+                found.append(event.time)
+                if event.time == 1999:
+                    break
+            assert [event.time for event in log.follow(timeout=0.1)] == []
+            if index:
+                assert log._wait_for_news(len(log), 0.001)
+        assert found == list(range(2000))
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        apart.end(writer).ok()
+    with open_log(target, EVENT.schema) as log:
+        assert not log._wait_for_news(len(log), 0.001)
+
+
 # ---- the index ---------------------------------------------------------------------------
 
 

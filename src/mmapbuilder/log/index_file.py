@@ -14,9 +14,9 @@ def index_path(path: "str | bytes") -> "str | bytes":
     return path + os.fsencode(_SUFFIX) if isinstance(path, bytes) else path + _SUFFIX
 
 
-def open_index(path: "str | bytes") -> int:
-    """Open the index of the log at `path` for reading: a descriptor, or -1."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+def open_index(path: "str | bytes", access: int = os.O_RDONLY) -> int:
+    """Open the index of the log at `path`: a descriptor, or -1."""
+    flags = access | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
         return os.open(index_path(path), flags)
     except OSError:

@@ -29,6 +29,7 @@ else:
 _ONE_SEGMENT = bytes(4)
 _SHORTEST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.005
+_LONGEST_WAIT = 0.05  # then signals are looked at, and whether somebody else has appended
 
 
 class Messages(_Base):
@@ -347,12 +348,22 @@ class Log(Messages):
         end = None if timeout is None else clock() + timeout
         pause = _SHORTEST_PAUSE
         while self.refresh() <= number:
-            left = pause if end is None else end - clock()
+            left = _LONGEST_WAIT if end is None else end - clock()
             if left <= 0:
                 return False
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            if not self._wait_for_news(number, min(left, _LONGEST_WAIT)):
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, _LONGEST_PAUSE)
         return True
+
+    def _wait_for_news(self, number: int, seconds: float) -> bool:
+        """Let the writer wake us, if one is at work and keeps an index; else False."""
+        index = open_index(self._path, os.O_RDWR) if self._index else -1
+        try:
+            return self._reader().wait(index, number, int(seconds * 1e9))
+        finally:
+            if index >= 0:
+                os.close(index)
 
     # ---- properties ----
 
