@@ -19,6 +19,8 @@ typedef struct {
     mmb_view data[MAX_VIEWS]; /* the last is in use, earlier ones may be referred to */
     uint32_t views;
     mmb_view index;
+    mmb_log_identity seen;              /* the log's file, as it was looked at last */
+    uint64_t index_bytes;               /* of the index's file then */
     uint64_t index_device, index_inode; /* of the file that `index` shows */
     unsigned char *header;              /* of the index, to wait for news; NULL before that */
     mmb_places places;
@@ -80,11 +82,28 @@ static bool is_index(const mmbpy_log_reader *self, const mmb_log_identity *file)
     return file->device == self->index_device && file->inode == self->index_inode;
 }
 
-/* Take over what the index knows beyond what is known already. */
-static void use_index(mmbpy_log_reader *self, int fd, const mmb_log_identity *identity)
+/* Take over what the index knows beyond what is known already. False if it is of no use. */
+static bool take_over(mmbpy_log_reader *self)
+{
+    uint64_t count, end, start, bytes;
+    if (!mmb_index_check(self->index.base, self->index_bytes, &self->seen, &count, &end) ||
+        count < self->places.count || count == 0) {
+        return false;
+    }
+    mmb_places known = {.index = self->index.base, .indexed = count, .count = count, .end = end};
+    if (mmb_places_find(&known, data_of(self), count - 1, &start, &bytes) != 0 ||
+        start + bytes != end) {
+        return false; /* whatever it describes, it is not this log */
+    }
+    mmb_places_clear(&self->places);
+    self->places = known;
+    return true;
+}
+
+/* Look at the index's file `fd`, or -1, which is mapped the first time. */
+static void use_index(mmbpy_log_reader *self, int fd)
 {
     mmb_log_identity file;
-    uint64_t count, end, start, bytes;
     if (fd < 0 || mmb_log_identify(fd, &file) != 0 || file.size < MMB_INDEX_HEADER) {
         return;
     }
@@ -95,30 +114,21 @@ static void use_index(mmbpy_log_reader *self, int fd, const mmb_log_identity *id
         self->index_device = file.device;
         self->index_inode = file.inode;
     }
-    if (!is_index(self, &file) || file.size > self->index.length ||
-        !mmb_index_check(self->index.base, file.size, identity, &count, &end) ||
-        count < self->places.count || count == 0) {
-        return;
+    if (is_index(self, &file) && file.size <= self->index.length) {
+        self->index_bytes = file.size;
+        (void)take_over(self);
     }
-    mmb_places known = {.index = self->index.base, .indexed = count, .count = count, .end = end};
-    if (mmb_places_find(&known, data_of(self), count - 1, &start, &bytes) != 0 ||
-        start + bytes != end) {
-        return; /* whatever it describes, it is not this log */
-    }
-    mmb_places_clear(&self->places);
-    self->places = known;
 }
 
 /* See what is new. Returns 0, an errno, or MMB_EMESSAGE with the reason. */
 static int look(mmbpy_log_reader *self, int fd, int index_fd, const char **reason)
 {
-    mmb_log_identity identity;
-    int error = mmb_log_identify(fd, &identity);
-    error = error != 0 ? error : map_data(self, fd, identity.size);
+    int error = mmb_log_identify(fd, &self->seen);
+    error = error != 0 ? error : map_data(self, fd, self->seen.size);
     if (error != 0) {
         return error;
     }
-    use_index(self, index_fd, &identity);
+    use_index(self, index_fd);
     error = mmb_log_hop(fd, &self->places, &self->tail, &self->file_bytes, reason);
     return error != 0 ? error : map_data(self, fd, self->file_bytes);
 }
@@ -196,6 +206,24 @@ static PyObject *log_refresh(PyObject *object, PyObject *args)
     count = self->places.count;
     MMBPY_UNLOCK()
     return failed < 0 ? NULL : PyLong_FromUnsignedLongLong(count);
+}
+
+PyDoc_STRVAR(glance_doc, "glance($self, /)\n--\n\n"
+                         "Take over what a writer has published in the index since, as far as the\n"
+                         "files had grown when they were looked at last. Returns the number of\n"
+                         "messages; there may be more.");
+
+static PyObject *log_glance(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    uint64_t count;
+    MMBPY_LOCK(object)
+    if (self->places.index != NULL && !mmb_index_is_settled(self->places.index)) {
+        (void)take_over(self);
+    }
+    count = self->places.count;
+    MMBPY_UNLOCK()
+    return PyLong_FromUnsignedLongLong(count);
 }
 
 /* The header of the index through which a writer that is at work can be waited for. */
@@ -401,6 +429,7 @@ static PyObject *get_tail(PyObject *object, void *Py_UNUSED(closure))
 
 static PyMethodDef log_methods[] = {
     {"refresh", log_refresh, METH_VARARGS, refresh_doc},
+    {"glance", log_glance, METH_NOARGS, glance_doc},
     {"wait", log_wait, METH_VARARGS, wait_doc},
     {"write_index", log_write_index, METH_VARARGS, write_index_doc},
     {"place", log_place, METH_O, place_doc},

@@ -22,7 +22,7 @@ WRITER = """
     import sys, time
     from mmapbuilder import MessageLog
     from support.events import EVENT, fields, frame
-    end = time.monotonic() + float(sys.argv[2])
+    end, largest = time.monotonic() + float(sys.argv[2]), int(sys.argv[3])
     with MessageLog(sys.argv[1], schema=EVENT.schema) as log:
         while time.monotonic() < end:
             number = len(log)
@@ -31,12 +31,12 @@ WRITER = """
                 log.extend(map(fields, range(number, number + 9)))
             elif how == 13:
                 with log.build() as root:
-                    root.payload = bytes(1 << (number % 24))
+                    root.payload = bytes(1 << (number % largest))
                     root.time, root.value, root.name = fields(number).values()
             elif how == 33:
                 try:
                     with log.build() as root:
-                        root.payload = b"x" * (1 << (number % 24))
+                        root.payload = b"x" * (1 << (number % largest))
                         1 / 0
                 except ZeroDivisionError:
                     log.append(fields(number))
@@ -94,13 +94,19 @@ def by_open_log(path: Path, programs: Programs) -> list[int]:
     return times
 
 
-@pytest.mark.parametrize("read", [by_pycapnp, by_cxx, by_capnp_tool, by_open_log])
+# Readers that have the fence in their buffer, and read on when the log has grown by more than
+# the fence claims, take what they find for a message. So the log must not grow as fast as that
+# for those who know nothing of it.
+@pytest.mark.parametrize(
+    ("read", "largest"),
+    [(by_pycapnp, 15), (by_cxx, 15), (by_capnp_tool, 15), (by_open_log, 24)],
+)
 def test_readers_find_whole_messages_while_a_writer_is_at_work(
-    target: Path, programs: Programs, read: Callable[[Path, Programs], list[int]]
+    target: Path, programs: Programs, read: Callable[[Path, Programs], list[int]], largest: int
 ) -> None:
     with MessageLog(target, schema=EVENT.schema) as log:
         log.append(fields(0))
-    writer = apart.start(WRITER, target, 3)
+    writer = apart.start(WRITER, target, 3, largest)
     found, rounds = 0, 0
     while writer.poll() is None:
         times = read(target, programs)

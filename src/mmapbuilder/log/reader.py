@@ -296,19 +296,25 @@ class Log(Messages):
             OSError: the file cannot be read.
         """
         core = self._reader()
+        count = core.glance()
+        if count == len(self._numbers):  # the index tells of nothing; the file may
+            count = self._look_again(core)
+        if count != len(self._numbers):
+            self._memory = memoryview(core)
+            self._numbers = range(count)
+        return count
+
+    def _look_again(self, core: _core.LogReader) -> int:
         fd = self._open_again()
-        if fd >= 0:
-            index = open_index(self._path) if self._index else -1
-            try:
-                count = core.refresh(fd, index)
-            finally:
-                os.close(fd)
-                if index >= 0:
-                    os.close(index)
-            if count != len(self._numbers):
-                self._memory = memoryview(core)
-                self._numbers = range(count)
-        return len(self._numbers)
+        if fd < 0:
+            return len(core)
+        index = open_index(self._path) if self._index else -1
+        try:
+            return core.refresh(fd, index)
+        finally:
+            os.close(fd)
+            if index >= 0:
+                os.close(index)
 
     def _open_again(self) -> int:
         if self._identity is None:
