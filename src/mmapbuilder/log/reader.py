@@ -187,9 +187,7 @@ class Messages(_Base):
         """
         from ..columns.rows import roots
 
-        log = self._log
-        segments = map(log._segments, self._numbers)
-        return roots(self._plan(), segments, as_)
+        return roots(self._plan(), map(self._log._segments, self._numbers), as_)
 
     def _plan(self) -> "Plan":
         from ..columns.schema import plan_of
@@ -280,8 +278,8 @@ class Log(Messages):
         return self._memory[start : last_start + size]
 
     def _roots(self, first: int, last: int) -> "Iterator[Any]":
-        frames = self._span(first, last)
-        return _pycapnp.readers_of_frames(self._schema_of_roots(), frames)
+        schema = self._schema_of_roots()
+        return _pycapnp.readers_of_frames(schema, self._span(first, last))
 
     # ---- a file that grows ----
 
