@@ -1,6 +1,6 @@
 """The file that a builder fills, from its opening to each of its endings.
 
-The floors, from the top: `endings` and `output`; `opening`; `atomic`; `lock` and
+The floors, from the top: `endings` and `output`; `opening`; `temporary`; `lock` and
 `attributes`; `names`.
 """
 
