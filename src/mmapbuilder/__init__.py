@@ -14,6 +14,7 @@ from .check import Report, recover, verify
 from .editor import EditedMessage, edit_message
 from .log import Log, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
+from .npy import NpyBuilder
 from .reader import Message, open_message
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MessageBuilder",
     "MessageLog",
     "Messages",
+    "NpyBuilder",
     "PathError",
     "Report",
     "Stats",

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+    ArrayLike: TypeAlias = npt.ArrayLike
+    DType: TypeAlias = np.dtype[Any]
     DTypeLike: TypeAlias = npt.DTypeLike
 else:
     if sys.version_info >= (3, 12):
@@ -39,9 +41,11 @@ else:
         import numpy.typing
 
         Array = numpy.ndarray
+        ArrayLike = numpy.typing.ArrayLike
+        DType = numpy.dtype
         DTypeLike = numpy.typing.DTypeLike
     except ImportError:
-        Array = DTypeLike = Any
+        Array = ArrayLike = DType = DTypeLike = Any
 
 
 class HasFileno(Protocol):
@@ -59,14 +63,17 @@ Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 __all__ = [
     "Any",
     "Array",
+    "ArrayLike",
     "Buffer",
     "Callable",
+    "DType",
     "DTypeLike",
     "End",
     "FileLike",
     "HasFileno",
     "Iterable",
     "Iterator",
+    "Literal",
     "Mode",
     "NoReturn",
     "Output",

@@ -1,0 +1,260 @@
+"""Arrays of a length that is not known beforehand, as files of NumPy's own format."""
+
+from .builder import GIB, MIB, Builder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import _types as t
+else:
+    from ._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
+
+_MAGIC = b"\x93NUMPY"
+# A version that no reader knows: numpy.load refuses it, and names it.
+_UNFINISHED = _MAGIC + b"\xff\xffunfinished: the NpyBuilder of this file has not been closed\n"
+_ALIGN = 64  # of the data in the file, as NumPy has it
+_BATCH_BYTES = 1 << 18
+
+
+class NpyBuilder:
+    """A ``.npy`` file that grows row by row, in place, and may be larger than memory.
+
+    `append` takes any number of rows, `extend` an iterable of rows; `array` is what there is
+    so far. The header is written by `close`, when the number of rows is known; until then
+    `numpy.load` refuses the file, naming the format version (255, 255).
+
+    >>> with NpyBuilder("points.npy", "f4", shape=(-1, 3)) as points:
+    ...     points.append([[1, 2, 3], [4, 5, 6]])
+    ...     points.extend([n, n, n] for n in range(1000))
+    ...     points.array[0, 0] = 10
+    >>> import numpy
+    >>> numpy.load("points.npy", mmap_mode="r").shape
+    (1002, 3)
+
+    Args:
+        file: as of `Builder`.
+        dtype: of the elements; structured ones, too, but no objects.
+        shape: of the whole array; the first number is -1, and stands for the rows.
+        mode: ``"w"`` replaces the file, ``"x"`` refuses an existing one.
+        order: ``"C"``, the only order in which rows can be appended.
+        capacity, max_growth, size_hint, atomic, durable: as of `Builder`.
+
+    Raises:
+        TypeError: `dtype` holds objects.
+        ValueError: another argument is wrong.
+        OSError: as of `Builder`.
+
+    Appending is for any number of threads and forked processes at once: each call writes its
+    rows side by side. An exception in the body of a ``with`` leaves the file unfinished, or
+    does not touch the target if `atomic`.
+    """
+
+    def __init__(
+        self,
+        file: "t.FileLike",
+        dtype: "t.DTypeLike" = float,
+        shape: "tuple[int, ...] | list[int]" = (-1,),
+        mode: "t.Literal['w', 'x']" = "w",
+        *,
+        order: "t.Literal['C']" = "C",
+        capacity: int = 64 * GIB,
+        max_growth: int = 64 * MIB,
+        size_hint: int = 0,
+        atomic: bool = False,
+        durable: bool = False,
+    ) -> None:
+        import numpy as np
+
+        if mode not in ("w", "x"):
+            raise ValueError(f"mode must be 'w' or 'x', not {mode!r}")
+        if order != "C":
+            raise ValueError(
+                f"order must be 'C', not {order!r}: in Fortran order the columns lie side by "
+                "side, and there is no room for another row"
+            )
+        kind = np.dtype(dtype)
+        if kind.hasobject:
+            raise TypeError(f"a file holds bytes, not references to objects: dtype {kind}")
+        self._dtype, inner = kind.base, kind.shape
+        self._row = _row_shape(shape) + inner
+        self._row_bytes = int(np.prod(self._row, dtype=object)) * self._dtype.itemsize
+        if self._row_bytes == 0:
+            raise ValueError(f"a row of shape {self._row} and dtype {kind} has no bytes")
+        self._start = len(self._header(capacity // self._row_bytes, 0))
+        self._durable = durable
+        self._builder = Builder(
+            file,
+            mode,
+            capacity=capacity,
+            max_growth=max_growth,
+            size_hint=size_hint,
+            atomic=atomic,
+            durable=durable,
+        )
+        self._builder.write(_UNFINISHED.ljust(self._start, b" "))
+
+    def _header(self, rows: int, least: int) -> bytes:
+        """Return the header of an array of `rows` rows, `least` bytes long or longer."""
+        from numpy.lib import format as npy
+
+        shape = (rows, *self._row)
+        about = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        text = repr(about)
+        version, encoding = (3, "utf-8") if not text.isascii() else (1, "latin-1")
+        encoded = text.encode(encoding)
+        if version == 1 and len(encoded) + 2 * _ALIGN > 0xFFFF:
+            version = 2
+        size_bytes = 2 if version == 1 else 4
+        before = len(_MAGIC) + 2 + size_bytes
+        length = max(before + len(encoded) + 1, len(_UNFINISHED), least)
+        length += -length % _ALIGN
+        size = (length - before).to_bytes(size_bytes, "little")
+        padded = encoded.ljust(length - before - 1) + b"\n"
+        return _MAGIC + bytes((version, 0)) + size + padded
+
+    # ---- filling ----
+
+    def append(self, rows: "t.ArrayLike") -> None:
+        """Append rows: an array of shape ``(n, ...)``, or one row.
+
+        Values are converted as far as no kind of information is lost (``same_kind``).
+
+        Raises:
+            CapacityError: there is no room for them; none was appended.
+            OSError: the disk is full; none was appended.
+            TypeError: the values cannot be converted.
+            ValueError: the shape is another one, or the builder is closed.
+        """
+        import numpy as np
+
+        given = rows if isinstance(rows, np.ndarray) else np.asarray(rows, self._dtype)
+        if given.shape != self._row and given.shape[1:] != self._row:
+            raise ValueError(f"rows have shape {self._row}, not {given.shape}")
+        if given.ndim == 0 and self._row:
+            raise ValueError(f"rows have shape {self._row}, not {given.shape}")
+        array = np.ascontiguousarray(given.astype(self._dtype, casting="same_kind", copy=False))
+        self._builder.writable()
+        if array.size > 0:
+            self._builder.write(array.reshape(-1).view(np.uint8).data)
+
+    def extend(self, rows: "t.Iterable[t.ArrayLike]") -> None:
+        """Append the rows that an iterable gives, some thousand at a time.
+
+        Raises as `append`; then the rows before the batch with the error are there.
+        """
+        import itertools
+
+        import numpy as np
+
+        if isinstance(rows, np.ndarray):
+            self.append(rows)
+            return
+        each = iter(rows)
+        most = max(1, _BATCH_BYTES // self._row_bytes)
+        while batch := list(itertools.islice(each, most)):
+            array = np.asarray(batch, self._dtype)
+            self.append(array.reshape(len(batch), *self._row))
+
+    # ---- looking ----
+
+    @property
+    def array(self) -> "t.Array":
+        """All rows so far, in place: what is stored in it is in the file.
+
+        It keeps its length when more rows are appended; ask again for those. After the
+        builder is closed, it stays valid memory, but no store in it reaches the file.
+        """
+        import numpy as np
+
+        rows = len(self)
+        end = self._start + rows * self._row_bytes
+        flat = np.frombuffer(self._builder[self._start : end], self._dtype)
+        return flat.reshape(rows, *self._row)
+
+    def __len__(self) -> int:
+        """Return the number of rows so far."""
+        return (self._builder.tell() - self._start) // self._row_bytes
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def dtype(self) -> "t.DType":
+        """The dtype of the elements."""
+        return self._dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape so far."""
+        return (len(self), *self._row)
+
+    @property
+    def name(self) -> "str | bytes | int":
+        """The file as it was given."""
+        name: str | bytes | int = self._builder.name
+        return name
+
+    @property
+    def closed(self) -> bool:
+        """Whether close or discard was called."""
+        return self._builder.closed
+
+    # ---- ends ----
+
+    def flush(self, durable: bool = False) -> None:
+        """Push the rows to the file; with `durable` wait for the device."""
+        self._builder.flush(durable)
+
+    def close(self) -> None:
+        """Write the header and close the file. Closing again does nothing.
+
+        Raises:
+            OSError: what no store could report, or a failure of the last steps. The file
+                stays unfinished then, and the target of an atomic one untouched.
+        """
+        builder = self._builder
+        if builder.closed:
+            return
+        if not builder._sealed and builder._is_owner():
+            rows = len(self)
+            if self._durable:
+                builder.flush(durable=True)  # before the header says that they are there
+            builder.truncate(self._start + rows * self._row_bytes)
+            builder[: self._start] = self._header(rows, self._start)
+        builder.close()
+
+    def discard(self) -> None:
+        """Give the file up, as `Builder.discard` does."""
+        self._builder.discard()
+
+    def __enter__(self) -> "t.Self":
+        self._builder.writable()  # raises if it is closed
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "t.TracebackType | None",
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._builder.__exit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self)} rows"
+        shape = ", ".join(map(str, (-1, *self._row)))
+        return f"<NpyBuilder {self.name!r} {self._dtype} ({shape}) {state}>"
+
+
+def _row_shape(shape: "tuple[int, ...] | list[int]") -> tuple[int, ...]:
+    import operator
+
+    sizes = tuple(map(operator.index, shape))
+    if not sizes or sizes[0] != -1:
+        raise ValueError(f"the first number of the shape must be -1, for the rows, not {shape!r}")
+    if any(size < 0 for size in sizes[1:]):
+        raise ValueError(f"only the first dimension can grow, not those of {shape!r}")
+    return sizes[1:]
