@@ -143,7 +143,7 @@ def test_what_is_refused(target: Path) -> None:
         with pytest.raises(ValueError, match="first"):
             NpyBuilder(target, "i8", shape)
     with pytest.raises(ValueError, match="Fortran"):
-        NpyBuilder(target, "i8", order="F")  # type: ignore[arg-type]
+        NpyBuilder(target, "i8", order="F")
     with pytest.raises(ValueError, match="mode"):
         NpyBuilder(target, "i8", mode="r+")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no bytes"):

@@ -114,10 +114,22 @@ int mmb_map_make_hole(mmb_map *map, uint64_t offset, uint64_t length)
     return mmb__make_hole(&map->file, offset, length);
 }
 
-static int push(const mmb_map *map, bool durable)
+/* Let others see a file as long as its content was declared to be: over a hole, at no cost. */
+static int reach_declared_size(mmb_map *map, uint64_t *eof)
+{
+    uint64_t declared = atomic_load(&map->file.shared->declared_size);
+    int error = mmb__our_file(&map->file, eof);
+    bool moved = false;
+    if (error == 0 && *eof < declared) {
+        error = mmb__grow(&map->file, declared - 1, declared, MMB__READ, &moved);
+    }
+    return error == 0 && moved ? mmb__our_file(&map->file, eof) : error;
+}
+
+static int push(mmb_map *map, bool durable)
 {
     uint64_t eof = 0;
-    int error = mmb__our_file(&map->file, &eof);
+    int error = reach_declared_size(map, &eof);
     unsigned char *base = mmb__base(map);
     uint64_t length = mmb__min(eof, map->file.limit);
     if (error == 0 && base != NULL && length > 0 && msync(base, (size_t)length, MS_ASYNC) != 0) {

@@ -57,6 +57,7 @@ class HasFileno(Protocol):
 
 FileLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
 Mode: TypeAlias = Literal["w", "x", "r+"]
+NewFileMode: TypeAlias = Literal["w", "x"]
 End: TypeAlias = Literal["finish", "leave", "drop"]
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
@@ -73,8 +74,8 @@ __all__ = [
     "HasFileno",
     "Iterable",
     "Iterator",
-    "Literal",
     "Mode",
+    "NewFileMode",
     "NoReturn",
     "Output",
     "Self",

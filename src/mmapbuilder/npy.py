@@ -55,9 +55,9 @@ class NpyBuilder:
         file: "t.FileLike",
         dtype: "t.DTypeLike" = float,
         shape: "tuple[int, ...] | list[int]" = (-1,),
-        mode: "t.Literal['w', 'x']" = "w",
+        mode: "t.NewFileMode" = "w",
         *,
-        order: "t.Literal['C']" = "C",
+        order: str = "C",
         capacity: int = 64 * GIB,
         max_growth: int = 64 * MIB,
         size_hint: int = 0,
@@ -214,9 +214,7 @@ class NpyBuilder:
                 stays unfinished then, and the target of an atomic one untouched.
         """
         builder = self._builder
-        if builder.closed:
-            return
-        if not builder._sealed and builder._is_owner():
+        if not builder.closed and builder._is_owner():
             rows = len(self)
             if self._durable:
                 builder.flush(durable=True)  # before the header says that they are there
@@ -236,7 +234,7 @@ class NpyBuilder:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: "t.TracebackType | None",
+        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
     ) -> None:
         if error is None:
             self.close()

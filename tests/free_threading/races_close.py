@@ -22,7 +22,7 @@ def _small(path: Path) -> Builder:
 
 
 def _is_the_closed_one(error: ValueError, b: Builder) -> bool:
-    return "closed" in str(error) and b._sealed
+    return "closed" in str(error) and b.closed
 
 
 @race
@@ -59,14 +59,14 @@ def close_and_views(place: Path) -> None:
     path = place / "views"
     b = _small(path)
     stored = [0] * 4
+    done = threading.Event()
 
     def store(which: int) -> None:
         with memoryview(b) as view:
             for n in range(1, 3000):
                 view[which * BLOCK + n] = 1
                 stored[which] = n
-            while not b.closed:
-                pass
+            done.wait()
             # What was stored in the very moment of the close may be in neither; now all is ours.
             view[which * BLOCK + 1 : which * BLOCK + 3000] = bytes([2]) * 2999
             assert bytes(view[which * BLOCK + 1 : which * BLOCK + 3000]) == bytes([2]) * 2999
@@ -75,6 +75,7 @@ def close_and_views(place: Path) -> None:
         while min(stored) < 100:
             pass
         b.close()
+        done.set()
 
     together(*(partial(store, i) for i in range(4)), close)
     content = path.read_bytes()
