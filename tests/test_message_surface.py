@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
+import mmapbuilder
 from mmapbuilder import CapacityError, MessageBuilder, open_message, recover, verify
 from support import apart
 from support.readers import BLOCKS, KINDS, capnp
@@ -256,3 +259,32 @@ def test_pycapnp_that_is_missing_and_one_that_does_not_load(
     ).ok()
     assert text in ended.out
     assert ("pip install" in ended.out) == (text == "pip install")
+
+
+# ---- types, at run time --------------------------------------------------------------------------
+
+
+def callables(name: str) -> list[Any]:
+    """A public name, and if it is a class, its public methods and properties."""
+    public = getattr(mmapbuilder, name)
+    found = [public]
+    for attribute in dir(public) if isinstance(public, type) else ():
+        member = inspect.getattr_static(public, attribute)
+        member = member.fget if isinstance(member, property) else member
+        if inspect.isfunction(member) and (attribute == "__init__" or attribute[0] != "_"):
+            found.append(member)
+    return found
+
+
+@pytest.mark.parametrize("name", mmapbuilder.__all__)
+def test_annotations_can_be_evaluated(name: str) -> None:
+    for found in callables(name):
+        typing.get_type_hints(found)
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            inspect.signature(found, eval_str=True)
+
+
+def test_the_mode_of_a_message_is_one_of_two() -> None:
+    hints = typing.get_type_hints(MessageBuilder.__init__)
+    assert hints["mode"] == typing.Literal["w", "x"]
+    assert typing.get_type_hints(MessageBuilder.fill)["columns"] is typing.Any

@@ -21,6 +21,7 @@ from typing import (
 )
 
 from ._output.output import Output
+from .columns.table import Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,10 @@ class HasFileno(Protocol):
 
 
 FileLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
+Name: TypeAlias = str | bytes | int
+Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Content: TypeAlias = Path | int | HasFileno | Buffer
+ContentName: TypeAlias = Name | None
 Mode: TypeAlias = Literal["w", "x", "r+"]
 NewFileMode: TypeAlias = Literal["w", "x"]
 End: TypeAlias = Literal["finish", "leave", "drop"]
@@ -67,6 +72,8 @@ __all__ = [
     "ArrayLike",
     "Buffer",
     "Callable",
+    "Content",
+    "ContentName",
     "DType",
     "DTypeLike",
     "End",
@@ -75,10 +82,15 @@ __all__ = [
     "Iterable",
     "Iterator",
     "Mode",
+    "Name",
     "NewFileMode",
     "NoReturn",
     "Output",
+    "Path",
     "Self",
+    "Sequence",
     "Shape",
+    "SupportsIndex",
+    "Table",
     "TracebackType",
 ]

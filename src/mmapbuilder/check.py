@@ -8,11 +8,9 @@ from ._output import lock_to_change, open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NamedTuple, TypeAlias
+    from typing import NamedTuple
 
-    from ._content import Content
-
-    Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+    from . import _types as t
 
     class Report(NamedTuple):
         """What a message file holds."""
@@ -31,6 +29,9 @@ if TYPE_CHECKING:
 
         def _repr_html_(self) -> str: ...
 else:
+    from ._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
     # The same at run time, without the cost of importing typing.
     from collections import namedtuple
 
@@ -66,7 +67,7 @@ else:
     Report._repr_html_ = _html_of_report
 
 
-def verify(content: "Content") -> Report:
+def verify(content: "t.Content") -> Report:
     """Check that every pointer of a message stays in bounds.
 
     Follows all pointers from the root without a schema. Safe on any bytes: time is
@@ -92,7 +93,7 @@ def verify(content: "Content") -> Report:
     return Report(*look_into(content, _core.verify, _core.verify))
 
 
-def recover(path: "Path", *, durable: bool = False) -> Report:
+def recover(path: "t.Path", *, durable: bool = False) -> Report:
     """Finish the message in `path`, whose builder died before it could.
 
     Everything that the root leads to and that is in the file is kept. What is not there,

@@ -9,9 +9,11 @@ from .reader import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from . import _types as t
+else:
+    from ._lazy import LazyModule
 
-    from .check import Path
+    t = LazyModule("mmapbuilder._types")
 
 
 class EditedMessage(Message):
@@ -27,7 +29,7 @@ class EditedMessage(Message):
     def __init__(
         self,
         name: "str | bytes",
-        schema: "Any",
+        schema: "t.Any",
         segments: "tuple[memoryview, ...]",
         nesting_limit: int,
         fd: int,
@@ -37,7 +39,7 @@ class EditedMessage(Message):
         self._fd = fd
         self._durable = durable
 
-    def set(self, *path_and_value: "Any") -> None:
+    def set(self, *path_and_value: "t.Any") -> None:
         """Set the value at a path: ``m.set("people", 7, "id", 9)``.
 
         The path ends with a field, or an index into a list of numbers, Text or Data.
@@ -91,7 +93,7 @@ class EditedMessage(Message):
 
 
 def edit_message(
-    path: "Path", schema: "Any", *, durable: bool = False, nesting_limit: int = 64
+    path: "t.Path", schema: "t.Any", *, durable: bool = False, nesting_limit: int = 64
 ) -> EditedMessage:
     """Open the finished message in `path` for changing what needs no new room.
 

@@ -8,17 +8,14 @@ from .builder import GIB, MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias
-
-    from ._output import FileLike, Name
-    from ._types import End
+    from . import _types as t
     from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
-    from .columns.table import Table
+else:
+    from ._lazy import LazyModule
 
-    Mode: TypeAlias = Literal["w", "x"]
+    t = LazyModule("mmapbuilder._types")
 
 
 class MessageBuilder(Endings):
@@ -65,14 +62,14 @@ class MessageBuilder(Endings):
     _segments: _core.Segments | None = None
     _final: Stats | None = None
     _failure: Exception | None = None  # that the content cannot be finished, found before that
-    _schema: "Any" = None
-    _name: "Name | None" = None
-    _mode: "Mode | None" = None
+    _schema: "t.Any" = None
+    _name: "t.Name | None" = None
+    _mode: "t.NewFileMode | None" = None
 
     def __init__(
         self,
-        file: "FileLike",
-        mode: "Mode" = "w",
+        file: "t.FileLike",
+        mode: "t.NewFileMode" = "w",
         *,
         capacity: int = 64 * GIB,
         segment_words: int = _core.MAX_SEGMENT_WORDS,
@@ -91,9 +88,9 @@ class MessageBuilder(Endings):
         entries = _core.table_entries(capacity, segment_words)
         self._capacity = capacity
         self._segment_words = segment_words
-        self._message: Any = None
-        self._root: Any = None
-        self._dtypes: dict[Any, Any] = {}
+        self._message: t.Any = None
+        self._root: t.Any = None
+        self._dtypes: dict[t.Any, t.Any] = {}
         self._gate = _core.Gate()
         self._mode = mode
         self._durable = durable
@@ -126,7 +123,7 @@ class MessageBuilder(Endings):
 
     @property
     @gated
-    def message(self) -> "Any":
+    def message(self) -> "t.Any":
         """Return pycapnp's message builder over this file: new_orphan, set_root, get_root.
 
         Raises:
@@ -135,7 +132,7 @@ class MessageBuilder(Endings):
         """
         return self._message_inside()
 
-    def _message_inside(self) -> "Any":
+    def _message_inside(self) -> "t.Any":
         self._open_map().tell()  # raises what poisoned the map
         segments = self._segments
         if self._message is None and segments is not None:
@@ -148,7 +145,7 @@ class MessageBuilder(Endings):
         return self._message
 
     @gated
-    def init_root(self, schema: "Any", /, **fields: "Any") -> "Any":
+    def init_root(self, schema: "t.Any", /, **fields: "t.Any") -> "t.Any":
         """Make the root struct and return pycapnp's builder of it.
 
         `fields` are set as pycapnp's ``new_message`` does. Called again, it makes another
@@ -192,7 +189,7 @@ class MessageBuilder(Endings):
     # ---- arrays ----
 
     @property
-    def schema(self) -> "Any":
+    def schema(self) -> "t.Any":
         """The schema of the root: what `init_root` was given.
 
         Where the root is made in another way (``message.set_root``, or a message of
@@ -201,12 +198,12 @@ class MessageBuilder(Endings):
         return self._schema
 
     @schema.setter
-    def schema(self, schema: "Any") -> None:
+    def schema(self, schema: "t.Any") -> None:
         self._schema = _pycapnp.struct_of(schema)
         self._dtypes = {}
 
     @gated
-    def array(self, *path: "str | SupportsIndex") -> "Any":
+    def array(self, *path: "str | t.SupportsIndex") -> "t.Any":
         """Return the list at `path` as a NumPy array that is the memory of the message.
 
         `path` goes from the root by field names and list indexes, through groups and
@@ -245,7 +242,7 @@ class MessageBuilder(Endings):
         return arrays.array(self._space(), path)
 
     @gated
-    def column(self, *path: "str | SupportsIndex", names: bool = False) -> "Any":
+    def column(self, *path: "str | t.SupportsIndex", names: bool = False) -> "t.Any":
         """Return values as readers see them, in a copy; see `Message.column`."""
         from . import arrays
         from .columns import values
@@ -257,7 +254,7 @@ class MessageBuilder(Endings):
         return values.with_names(plan, memory, path, found) if names else found
 
     @gated
-    def fill(self, /, *path: "Any", **columns: "Any") -> None:
+    def fill(self, /, *path: "t.Any", **columns: "t.Any") -> None:
         """Write whole columns into the list at `path`, made to their length if not set.
 
         Columns of a list of structs are given by name, or as a table after the path: a
@@ -296,11 +293,11 @@ class MessageBuilder(Endings):
     @gated
     def table(
         self,
-        *path: "str | SupportsIndex",
+        *path: "str | t.SupportsIndex",
         columns: "list[str] | None" = None,
         depth: int = 1,
         trusted: bool = False,
-    ) -> "Table":
+    ) -> "t.Table":
         """Return the list at `path` as a table of Apache Arrow, a copy; see `Message.table`."""
         from .columns import table
 
@@ -311,8 +308,8 @@ class MessageBuilder(Endings):
     @gated
     def fill_rows(
         self,
-        *path: "Any",
-        fields: "Sequence[str] | None" = None,
+        *path: "t.Any",
+        fields: "t.Sequence[str] | None" = None,
         length: int | None = None,
         extra: str = "error",
         missing: str = "default",
@@ -375,7 +372,9 @@ class MessageBuilder(Endings):
         return count
 
     @gated
-    def set_root(self, value: "Any", /, *, extra: str = "error", missing: str = "default") -> "Any":
+    def set_root(
+        self, value: "t.Any", /, *, extra: str = "error", missing: str = "default"
+    ) -> "t.Any":
         """Make the root of a mapping or an object, and return pycapnp's builder of it.
 
         The schema is that of `init_root` or `schema`. Values are as for `fill_rows`. A
@@ -400,7 +399,7 @@ class MessageBuilder(Endings):
         return self._root
 
     @gated
-    def to_dict(self, *, trusted: bool = False) -> "dict[str, Any]":
+    def to_dict(self, *, trusted: bool = False) -> "dict[str, t.Any]":
         """Return what was built so far as a dict; see `Message.to_dict`."""
         from .columns import rows
 
@@ -409,12 +408,12 @@ class MessageBuilder(Endings):
     @gated
     def rows(
         self,
-        *path: "str | SupportsIndex",
-        as_: "Any" = dict,
+        *path: "str | t.SupportsIndex",
+        as_: "t.Any" = dict,
         start: int = 0,
         stop: int | None = None,
         trusted: bool = False,
-    ) -> "list[Any]":
+    ) -> "list[t.Any]":
         """Return the list at `path` as rows; see `Message.rows`."""
         from .columns import rows
 
@@ -423,11 +422,11 @@ class MessageBuilder(Endings):
     @gated
     def iter_rows(
         self,
-        *path: "str | SupportsIndex",
-        as_: "Any" = dict,
+        *path: "str | t.SupportsIndex",
+        as_: "t.Any" = dict,
         chunk: int = 65536,
         trusted: bool = False,
-    ) -> "Iterator[Any]":
+    ) -> "t.Iterator[t.Any]":
         """Return an iterator over the list at `path`; see `Message.iter_rows`."""
         from .columns import rows
 
@@ -483,12 +482,12 @@ class MessageBuilder(Endings):
         return self._capacity
 
     @property
-    def name(self) -> "Name | None":
+    def name(self) -> "t.Name | None":
         """The file as it was given."""
         return self._name
 
     @property
-    def mode(self) -> "Mode | None":
+    def mode(self) -> "t.NewFileMode | None":
         """The mode that the builder was opened with."""
         return self._mode
 
@@ -523,7 +522,7 @@ class MessageBuilder(Endings):
         """The builder's own file descriptor: for locks and `os.fstat`, not for writing."""
         return self._open_map().descriptor
 
-    def fileno(self) -> "NoReturn":
+    def fileno(self) -> "t.NoReturn":
         """Raise io.UnsupportedOperation: a message is not written to by descriptor."""
         from io import UnsupportedOperation
 
@@ -560,7 +559,7 @@ class MessageBuilder(Endings):
         """
         self._commit()
 
-    def _end_content(self, end: "End", *how: "Any") -> Exception | None:
+    def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
         core = self._map
         segments = self._segments
         if core is None or segments is None:
@@ -619,11 +618,11 @@ class MessageBuilder(Endings):
         self._map = self._segments = self._message = self._root = None
         self.__dict__.pop("allocate_segment", None)
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> "t.Self":
         self._open_map().tell()  # raises if the builder is poisoned
         return self
 
-    def __reduce__(self) -> "str | tuple[Any, ...]":
+    def __reduce__(self) -> "str | tuple[t.Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:

@@ -7,15 +7,14 @@ from ._content import invalid, look_into, naming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Any, Self, SupportsIndex
-
-    from ._content import Content, Name
+    from . import _types as t
     from .arrays import Space
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
-    from .columns.table import Table
+else:
+    from ._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
 
 
 class Message:
@@ -32,8 +31,8 @@ class Message:
 
     def __init__(
         self,
-        name: "Name",
-        schema: "Any",
+        name: "t.ContentName",
+        schema: "t.Any",
         segments: "tuple[memoryview, ...]",
         nesting_limit: int,
     ) -> None:
@@ -41,12 +40,12 @@ class Message:
         self._schema = schema
         self._segments: tuple[memoryview, ...] | None = segments
         self._nesting_limit = nesting_limit
-        self._root: Any = None
-        self._dtypes: dict[Any, Any] = {}
+        self._root: t.Any = None
+        self._dtypes: dict[t.Any, t.Any] = {}
         self._naming = naming(name)
 
     @property
-    def root(self) -> "Any":
+    def root(self) -> "t.Any":
         """Return pycapnp's reader of the root struct.
 
         Raises:
@@ -68,7 +67,7 @@ class Message:
             raise ValueError("I/O operation on closed message")
         return segments
 
-    def array(self, *path: "str | SupportsIndex") -> "Any":
+    def array(self, *path: "str | t.SupportsIndex") -> "t.Any":
         """Return the list at `path` as a read-only NumPy array, in place.
 
         As `MessageBuilder.array`; a list that is not set is empty, and structs have the
@@ -87,7 +86,7 @@ class Message:
         with self._naming:
             return arrays.array(self._space(), path)
 
-    def column(self, *path: "str | SupportsIndex", names: bool = False) -> "Any":
+    def column(self, *path: "str | t.SupportsIndex", names: bool = False) -> "t.Any":
         """Return values as readers see them, as a NumPy array with a memory of its own.
 
         The path ends with a list, or goes on from a list of structs to one field of all
@@ -118,11 +117,11 @@ class Message:
 
     def table(
         self,
-        *path: "str | SupportsIndex",
+        *path: "str | t.SupportsIndex",
         columns: "list[str] | None" = None,
         depth: int = 1,
         trusted: bool = False,
-    ) -> "Table":
+    ) -> "t.Table":
         """Return the list at `path` as a table of Apache Arrow.
 
         The table offers ``__arrow_c_stream__``, so that polars, duckdb, pandas and pyarrow
@@ -168,7 +167,7 @@ class Message:
 
     # ---- rows ----
 
-    def to_dict(self, *, trusted: bool = False) -> "dict[str, Any]":
+    def to_dict(self, *, trusted: bool = False) -> "dict[str, t.Any]":
         """Return the whole message as a dict, as pycapnp's ``root.to_dict()`` does.
 
         Structs and groups become dicts, lists become lists, enums their names; Text is
@@ -197,12 +196,12 @@ class Message:
 
     def rows(
         self,
-        *path: "str | SupportsIndex",
-        as_: "Any" = dict,
+        *path: "str | t.SupportsIndex",
+        as_: "t.Any" = dict,
         start: int = 0,
         stop: int | None = None,
         trusted: bool = False,
-    ) -> "list[Any]":
+    ) -> "list[t.Any]":
         """Return the list at `path`, or its elements from `start` to `stop`, as rows.
 
         Args:
@@ -236,11 +235,11 @@ class Message:
 
     def iter_rows(
         self,
-        *path: "str | SupportsIndex",
-        as_: "Any" = dict,
+        *path: "str | t.SupportsIndex",
+        as_: "t.Any" = dict,
         chunk: int = 65536,
         trusted: bool = False,
-    ) -> "Iterator[Any]":
+    ) -> "t.Iterator[t.Any]":
         """Return an iterator over the list at `path`, of which `chunk` rows are made at a time.
 
         As `rows` otherwise. The iterator keeps the memory alive, also after `close`.
@@ -267,7 +266,7 @@ class Message:
         return arrays.Space(self._open_segments(), schema, False, self._dtypes)
 
     @property
-    def name(self) -> "Name":
+    def name(self) -> "t.ContentName":
         """The file as it was given; None for a message in a buffer."""
         return self._name
 
@@ -281,7 +280,7 @@ class Message:
         self._root = None
         self._segments = None
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> "t.Self":
         self._open_segments()
         return self
 
@@ -289,11 +288,11 @@ class Message:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: "TracebackType | None",
+        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> "str | tuple[Any, ...]":
+    def __reduce__(self) -> "str | tuple[t.Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
@@ -314,7 +313,7 @@ class Message:
         return describe(type(self).__name__, rows)
 
 
-def open_message(content: "Content", schema: "Any", *, nesting_limit: int = 64) -> Message:
+def open_message(content: "t.Content", schema: "t.Any", *, nesting_limit: int = 64) -> Message:
     """Open a message whose root is a `schema` for reading.
 
     A file is mapped, whatever its size, and pycapnp's limit on how much of a message may be
@@ -351,7 +350,7 @@ def open_message(content: "Content", schema: "Any", *, nesting_limit: int = 64) 
     return Message(name, schema, segments, nesting_limit)
 
 
-def _map_segments(fd: int, name: "Name") -> "tuple[Name, tuple[memoryview, ...]]":
+def _map_segments(fd: int, name: "t.ContentName") -> "tuple[t.ContentName, tuple[memoryview, ...]]":
     length = os.fstat(fd).st_size
     head = os.pread(fd, _core.HEAD_BYTES, 0)
     if len(head) < min(length, _core.HEAD_BYTES):
@@ -362,7 +361,9 @@ def _map_segments(fd: int, name: "Name") -> "tuple[Name, tuple[memoryview, ...]]
     return name, tuple(memory[start : start + size] for start, size in places)
 
 
-def _slice_segments(memory: memoryview, name: "Name") -> "tuple[Name, tuple[memoryview, ...]]":
+def _slice_segments(
+    memory: memoryview, name: "t.ContentName"
+) -> "tuple[t.ContentName, tuple[memoryview, ...]]":
     places, end = _core.framing(memory, len(memory), name)
     _require_single(memory[end:], name)
     if not _core.is_aligned(memory):
@@ -370,7 +371,7 @@ def _slice_segments(memory: memoryview, name: "Name") -> "tuple[Name, tuple[memo
     return name, tuple(memory[start : start + size] for start, size in places)
 
 
-def _require_single(rest: memoryview, name: "Name") -> None:
+def _require_single(rest: memoryview, name: "t.ContentName") -> None:
     """Refuse a message that another one follows; other bytes are no matter."""
     try:
         _core.framing(rest, len(rest), name)

@@ -14,16 +14,15 @@ from .unpack import is_packed, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
-    from typing import Any, Self, SupportsIndex
-
-    from ..check import Path
+    from .. import _types as t
     from ..columns.schema import Plan
     from .columns import Frames
 
-    _Base = Sequence[Any]
+    _Base = Sequence[t.Any]
 else:
+    from .._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
     _Base = Sequence
 
 _ONE_SEGMENT = bytes(4)
@@ -46,7 +45,7 @@ class Messages(_Base):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, key: "SupportsIndex | slice") -> "Any":
+    def __getitem__(self, key: "t.SupportsIndex | slice") -> "t.Any":
         """Return the root of a message, or the messages of a slice.
 
         Raises:
@@ -58,16 +57,16 @@ class Messages(_Base):
             return Messages(self._log, self._numbers[key])
         return self._log._root(self._number(key))
 
-    def __iter__(self) -> "Iterator[Any]":
+    def __iter__(self) -> "t.Iterator[t.Any]":
         numbers = self._numbers
         if numbers.step != 1 or not numbers:
             return map(self._log._root, numbers)
         return self._log._roots(numbers[0], numbers[-1])
 
-    def __reversed__(self) -> "Iterator[Any]":
+    def __reversed__(self) -> "t.Iterator[t.Any]":
         return map(self._log._root, reversed(self._numbers))
 
-    def frame(self, number: "SupportsIndex") -> memoryview:
+    def frame(self, number: "t.SupportsIndex") -> memoryview:
         """Return a message as it lies in the file, its table included: read-only memory.
 
         Raises:
@@ -76,7 +75,7 @@ class Messages(_Base):
         return self._log._frame(self._number(number))
 
     @property
-    def offsets(self) -> "Any":
+    def offsets(self) -> "t.Any":
         """Where each message starts, in bytes: a NumPy array of uint64."""
         import numpy as np
 
@@ -88,7 +87,7 @@ class Messages(_Base):
         self._log._reader().offsets(first, found.data)
         return found[:: numbers.step]
 
-    def seek(self, key: "Any", field: "str | None" = None) -> int:
+    def seek(self, key: "t.Any", field: "str | None" = None) -> int:
         """Return the number of the first message whose key is not less than `key`.
 
         It is ``len(self)`` if all are less. The messages must be in the order of the key.
@@ -122,7 +121,7 @@ class Messages(_Base):
 
     # ---- all messages at once ----
 
-    def column(self, *path: str) -> "Any":
+    def column(self, *path: str) -> "t.Any":
         """Return one field of all messages, as a NumPy array with a memory of its own.
 
         The path leads from the root through groups and structs: ``log.column("person",
@@ -146,7 +145,7 @@ class Messages(_Base):
         values = columns.column(self._plan(), path, self._frames())
         return values[self._every()]
 
-    def table(self, columns: "list[str] | None" = None) -> "Any":
+    def table(self, columns: "list[str] | None" = None) -> "t.Any":
         """Return all messages as a table of Apache Arrow, with a row for each.
 
         There is a column for each number, enum, Bool, Text and Data of the root, with dotted
@@ -169,7 +168,7 @@ class Messages(_Base):
         every = self._every()
         return found if every.step == 1 else found.take(list(range(len(found))[every]))
 
-    def rows(self, as_: "Any" = dict) -> "list[Any]":
+    def rows(self, as_: "t.Any" = dict) -> "list[t.Any]":
         """Return all messages as Python objects of their own, natively.
 
         `as_` is dict (keys for what is set, as pycapnp's ``to_dict``) or tuple (a value for
@@ -207,7 +206,7 @@ class Messages(_Base):
         """Return which of `_frames` are meant."""
         return slice(None, None, self._numbers.step)
 
-    def _number(self, key: "SupportsIndex") -> int:
+    def _number(self, key: "t.SupportsIndex") -> int:
         try:
             return self._numbers[key]
         except IndexError:
@@ -228,7 +227,7 @@ class Log(Messages):
     def __init__(
         self,
         name: "str | bytes",
-        schema: "Any",
+        schema: "t.Any",
         index: bool,
         core: _core.LogReader,
         identity: "tuple[int, int] | None",
@@ -262,12 +261,12 @@ class Log(Messages):
         places, _ = _core.framing(frame, len(frame), None)
         return tuple(frame[start : start + size] for start, size in places)
 
-    def _schema_of_roots(self) -> "Any":
+    def _schema_of_roots(self) -> "t.Any":
         if self._schema is None:
             raise TypeError("the log was opened without a schema: open_log(path, schema)")
         return self._schema
 
-    def _root(self, number: int) -> "Any":
+    def _root(self, number: int) -> "t.Any":
         schema = self._schema_of_roots()
         return next(_pycapnp.readers_of_frames(schema, self._frame(number)))
 
@@ -277,7 +276,7 @@ class Log(Messages):
         last_start, size = core.place(last)
         return self._memory[start : last_start + size]
 
-    def _roots(self, first: int, last: int) -> "Iterator[Any]":
+    def _roots(self, first: int, last: int) -> "t.Iterator[t.Any]":
         schema = self._schema_of_roots()
         return _pycapnp.readers_of_frames(schema, self._span(first, last))
 
@@ -327,7 +326,7 @@ class Log(Messages):
         os.close(fd)
         return -1
 
-    def follow(self, start: int = -1, timeout: "float | None" = None) -> "Iterator[Any]":
+    def follow(self, start: int = -1, timeout: "float | None" = None) -> "t.Iterator[t.Any]":
         """Iterate over messages, and wait for more at the end.
 
         Args:
@@ -347,7 +346,7 @@ class Log(Messages):
         self,
         number: int,
         timeout: "float | None",
-        clock: "Callable[[], float]" = time.monotonic,
+        clock: "t.Callable[[], float]" = time.monotonic,
     ) -> bool:
         end = None if timeout is None else clock() + timeout
         pause = _SHORTEST_PAUSE
@@ -414,7 +413,7 @@ class Log(Messages):
         self._core = None
         self._memory = memoryview(b"")
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> "t.Self":
         self._reader()
         return self
 
@@ -422,11 +421,11 @@ class Log(Messages):
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: "TracebackType | None",
+        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> "tuple[Any, ...]":
+    def __reduce__(self) -> "tuple[t.Any, ...]":
         schema = None if self._schema is None else _pycapnp.Importable(self._schema)
         return _open_pickled, (self._path, schema, self._index)
 
@@ -435,11 +434,11 @@ class Log(Messages):
         return f"<{type(self).__name__} {self._name!r} {state}>"
 
 
-def _open_pickled(path: "str | bytes", schema: "Any", index: bool) -> Log:
+def _open_pickled(path: "str | bytes", schema: "t.Any", index: bool) -> Log:
     return open_log(path, None if schema is None else schema.load(), index=index)
 
 
-def open_log(path: "Path", schema: "Any" = None, *, index: bool = True) -> Log:
+def open_log(path: "t.Path", schema: "t.Any" = None, *, index: bool = True) -> Log:
     """Open a file of messages, one after the other, whoever wrote it.
 
     Any file of standard frames will do: what pycapnp's ``write`` or a C++ program

@@ -11,11 +11,9 @@ from .tables import rows_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import Any, NamedTuple, Self
+    from typing import NamedTuple
 
-    from .._output import FileLike, Name
+    from .. import _types as t
 
     class LogStats(NamedTuple):
         """What a log's writer has done so far; bytes unless said otherwise."""
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
         growths: int
         faults: int
 else:
+    from .._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
     # The same at run time, without the cost of importing typing.
     from collections import namedtuple
 
@@ -49,7 +50,7 @@ _BATCH_BYTES = 1 << 16
 _BATCH_MESSAGES = 1024
 
 # Logs of this process that are open. A forked child must not append to them as well.
-_open_logs: "dict[int, Callable[[], MessageLog | None]]" = {}
+_open_logs: "dict[int, t.Callable[[], MessageLog | None]]" = {}
 
 
 class MessageLog(_core.LogWriter):
@@ -100,10 +101,10 @@ class MessageLog(_core.LogWriter):
 
     def __init__(
         self,
-        file: "FileLike",
+        file: "t.FileLike",
         mode: str = "a",
         *,
-        schema: "Any" = None,
+        schema: "t.Any" = None,
         index: bool = True,
         key: "str | None" = None,
         capacity: int = 64 * GIB,
@@ -114,8 +115,8 @@ class MessageLog(_core.LogWriter):
         if key is not None and not 0 < len(os.fsencode(key)) < _KEY_BYTES:
             raise ValueError(f"a key has up to {_KEY_BYTES - 1} bytes")
         self._schema = schema
-        self._encoder: Callable[[Any], bytes] | None = None
-        self._framers: dict[type, Callable[[Any], bytes] | None] = {}
+        self._encoder: t.Callable[[t.Any], bytes] | None = None
+        self._framers: dict[type, t.Callable[[t.Any], bytes] | None] = {}
         self._capacity = capacity
         self._warned = False
         self._closed = True
@@ -148,7 +149,7 @@ class MessageLog(_core.LogWriter):
 
     # ---- appending ----
 
-    def append(self, message: "Any" = None, /, **fields: "Any") -> int:
+    def append(self, message: "t.Any" = None, /, **fields: "t.Any") -> int:
         """Append one message; return its number.
 
         Args:
@@ -167,7 +168,7 @@ class MessageLog(_core.LogWriter):
             self._warn_of_size()
         return self.append_bytes(frame)
 
-    def extend(self, messages: "Any") -> range:
+    def extend(self, messages: "t.Any") -> range:
         """Append messages, each as `append` takes it; return their numbers.
 
         A table gives a message for each row: a mapping of columns, a table of Arrow, a data
@@ -196,7 +197,7 @@ class MessageLog(_core.LogWriter):
         self._append_frames(b"".join(batch))
         return range(first, len(self))
 
-    def build(self, schema: "Any" = None) -> Build:
+    def build(self, schema: "t.Any" = None) -> Build:
         """Build one message in place, in the file: for large ones.
 
         A context manager that gives the root, a builder of pycapnp. The message is
@@ -215,7 +216,7 @@ class MessageLog(_core.LogWriter):
         """
         return Build(self, self._struct(schema))
 
-    def _frame(self, message: "Any", fields: "dict[str, Any]") -> bytes:
+    def _frame(self, message: "t.Any", fields: "dict[str, t.Any]") -> bytes:
         if message is None:
             return self._encode(fields)
         if fields:
@@ -226,7 +227,7 @@ class MessageLog(_core.LogWriter):
         framer = self._framers[kind] or self._encode
         return framer(message)
 
-    def _encode(self, value: "Any") -> bytes:
+    def _encode(self, value: "t.Any") -> bytes:
         """Make a message of a dict, a tuple or an object."""
         if self._encoder is None:
             from ..columns.rows import encoder
@@ -235,7 +236,7 @@ class MessageLog(_core.LogWriter):
             self._encoder = encoder(plan_of(self._struct(None)))
         return self._encoder(value)
 
-    def _struct(self, schema: "Any") -> "Any":
+    def _struct(self, schema: "t.Any") -> "t.Any":
         found = self._schema if schema is None else schema
         if found is None:
             raise TypeError("the log was opened without a schema: MessageLog(file, schema=...)")
@@ -282,9 +283,9 @@ class MessageLog(_core.LogWriter):
             os.close(copy)
 
     @property
-    def name(self) -> "Name":
+    def name(self) -> "t.Name":
         """The file as it was given."""
-        name: Name = self._output.name
+        name: t.Name = self._output.name
         return name
 
     @property
@@ -340,7 +341,7 @@ class MessageLog(_core.LogWriter):
         finally:
             self._output.keep()
 
-    def __enter__(self) -> "Self":
+    def __enter__(self) -> "t.Self":
         len(self)
         return self
 
@@ -348,7 +349,7 @@ class MessageLog(_core.LogWriter):
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: "TracebackType | None",
+        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
     ) -> None:
         try:
             self.close()
@@ -358,7 +359,7 @@ class MessageLog(_core.LogWriter):
             error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
 
     # As a default, `warn` is there even when the interpreter is clearing modules.
-    def __del__(self, warn: "Callable[..., None]" = warnings.warn) -> None:
+    def __del__(self, warn: "t.Callable[..., None]" = warnings.warn) -> None:
         if not getattr(self, "_closed", True):
             try:
                 warn(f"log was never closed: {self!r}", ResourceWarning, 2, self)
@@ -368,7 +369,7 @@ class MessageLog(_core.LogWriter):
                 except Exception:
                     pass
 
-    def __reduce__(self) -> "str | tuple[Any, ...]":
+    def __reduce__(self) -> "str | tuple[t.Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
@@ -381,7 +382,7 @@ class MessageLog(_core.LogWriter):
 # ---- opening ---------------------------------------------------------------------------
 
 
-def _open(file: "FileLike", mode: str, log: MessageLog) -> Output:
+def _open(file: "t.FileLike", mode: str, log: MessageLog) -> Output:
     if mode not in ("a", "w", "x"):
         raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
     if mode != "a":
@@ -397,7 +398,7 @@ def _open(file: "FileLike", mode: str, log: MessageLog) -> Output:
             pass
 
 
-def _path_of(name: "Name") -> "str | bytes | None":
+def _path_of(name: "t.Name") -> "str | bytes | None":
     return None if isinstance(name, int) else os.path.abspath(name)
 
 
