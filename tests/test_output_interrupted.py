@@ -35,7 +35,19 @@ HARNESS = """
         def __init__(self, number):
             self.left = number
 
-        def __call__(self, frame, event, argument):
+        def count(self):
+            self.left -= 1
+            if self.left == 0:
+                raise error
+
+    class OldTracer(Tracer):
+        def __enter__(self):
+            sys.settrace(self.enter)
+
+        def __exit__(self, *_):
+            sys.settrace(None)
+
+        def enter(self, frame, event, argument):
             if not frame.f_code.co_filename.startswith(package):
                 return None
             frame.f_trace_opcodes = True
@@ -43,10 +55,30 @@ HARNESS = """
 
         def step(self, frame, event, argument):
             if event == "opcode":
-                self.left -= 1
-                if self.left == 0:
-                    raise error
+                self.count()
             return self.step
+
+    class NewTracer(Tracer):                    # since 3.12
+        TOOL = 4
+
+        def __enter__(self):
+            monitoring = sys.monitoring
+            monitoring.use_tool_id(self.TOOL, "interruptions")
+            instruction = monitoring.events.INSTRUCTION
+            monitoring.register_callback(self.TOOL, instruction, self.step)
+            monitoring.restart_events()
+            monitoring.set_events(self.TOOL, instruction)
+
+        def __exit__(self, *_):
+            sys.monitoring.set_events(self.TOOL, 0)
+            sys.monitoring.free_tool_id(self.TOOL)
+
+        def step(self, code, offset):
+            if not code.co_filename.startswith(package):
+                return sys.monitoring.DISABLE
+            self.count()
+
+    tracer = NewTracer if hasattr(sys, "monitoring") else OldTracer
 
     def fill(b):
         if kind == "Builder":
@@ -82,17 +114,14 @@ HARNESS = """
     def attempt(number):
         '''Build, be interrupted, end it again; False if there was no interruption.'''
         b, filled, interrupted = None, False, False
-        tracer = Tracer(number)
         try:
-            sys.settrace(tracer)
-            b = make(path, **options)
-            fill(b)
-            filled = True
-            getattr(b, end)()
+            with tracer(number):
+                b = make(path, **options)
+                fill(b)
+                filled = True
+                getattr(b, end)()
         except error:
             interrupted = True
-        finally:
-            sys.settrace(None)
         finished = b is not None and filled
         if finished:
             getattr(b, end)()                   # completes it, or has nothing to do
