@@ -150,7 +150,7 @@ def test_system_calls_of_a_small_file(target: Path) -> None:
     assert counts["store"]["fallocate"] <= 1  # the file is small yet: a page, on xfs
     assert counts["store"]["ftruncate"] == 1
     # Eight of them for the snapshot: somebody may have an address.
-    assert sum_of(counts["close"]) <= 33, counts["close"]
+    assert sum_of(counts["close"]) <= 34, counts["close"]
     assert counts["close"]["ftruncate"] == 1
 
 
@@ -220,7 +220,7 @@ def test_system_calls_of_a_large_file(target: Path) -> None:
     )
     # 256 MiB take 9 growths, each of nine calls; all else is done by the kernel.
     assert counts["fill"]["rt_sigreturn"] <= 9
-    assert sum_of(counts["fill"]) <= 9 * 9, counts["fill"]
+    assert sum_of(counts["fill"]) <= 9 * 9 + 1, counts["fill"]
     # One look before anything is done to the file, one right before its end moves.
     assert counts["fill"]["newfstatat"] + counts["fill"]["fstat"] <= 9 * 2, counts["fill"]
     assert counts["fill"]["fallocate"] <= 9 * 2

@@ -23,6 +23,7 @@ FLOORS = ("os", "file", "map")
 # signal-safety(7), and csrc/os for those that it does not list).
 SAFE = {
     "__errno_location",
+    "fsetxattr",
     "fstat",
     "fstatfs",
     "ftruncate",

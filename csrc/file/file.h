@@ -43,6 +43,7 @@ typedef struct {
     uint64_t max_growth;
     uint64_t first_step; /* bytes; near its end the file grows by no less, if it has room */
     uint64_t small;      /* bytes; a first growth for no more than these gets no blocks */
+    bool marks;          /* it is marked while EOF stands beyond the content (mark.h) */
     dev_t dev;
     ino_t ino;
     mmb__traits traits; /* of the file system */

@@ -2,6 +2,7 @@
 #include "growth.h"
 
 #include "in_flight.h"
+#include "mark.h"
 #include "turn.h"
 
 #include <errno.h>
@@ -219,6 +220,7 @@ static void note_growth(mmb__file *file, const move *made)
 static int extend(mmb__file *file, uint64_t from, uint64_t to, uint64_t eof, mmb__access access)
 {
     move wanted = plan(file, from, to, eof, access);
+    mmb__mark(file);
     int error = raise_eof(file, eof, &wanted);
     if (no_space(error) && access == MMB__WRITE) {
         error = grow_on_full_disk(file, from, to, eof, &wanted);
@@ -272,6 +274,7 @@ static int round_up_eof(mmb__file *file, uint64_t eof)
     if (eof >= end) {
         return 0;
     }
+    mmb__mark(file);
     int error = eof < MMB_GRANULE ? EOPNOTSUPP : mmb__os_raise(file->fd, end - 1, end);
     if (error == EOPNOTSUPP || no_space(error)) {
         /* On a full disk there is no block for the last byte, but none is needed. */

@@ -58,6 +58,9 @@ typedef struct {
     /* Set (seq_cst) before blocks are allocated: there may be some beyond EOF since, whether
      * or not the growth came off. Read by the owner when it truncates. */
     _Atomic bool may_have_blocks_beyond_eof;
+    /* The file has its mark (mark.h). Set by the growth that is first to move EOF beyond the
+     * content, cleared by the owner before it truncates. Relaxed: advice for after a crash. */
+    _Atomic bool marked;
     /* Counters, relaxed: they order nothing. */
     _Atomic uint64_t growths;
     _Atomic uint64_t faults;

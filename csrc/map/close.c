@@ -1,6 +1,7 @@
 /* close.c - the end of a map: sealed, truncated, turned into a snapshot, unmapped, freed. */
 #include "file/in_flight.h"
 #include "file/loss.h"
+#include "file/mark.h"
 #include "helper.h"
 #include "map.h"
 #include "memory.h"
@@ -48,6 +49,10 @@ void mmb_map_seal(mmb_map *map)
 
 int mmb_map_cut(mmb_map *map, uint64_t size)
 {
+    if (mmb__is_owner(&map->file)) {
+        /* First: who is killed in between leaves an ordinary file, whose zeros count. */
+        mmb__remove_mark(&map->file);
+    }
     return mmb__truncate(&map->file, size);
 }
 

@@ -35,7 +35,10 @@ typedef struct {
     bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
     uint64_t size_hint; /* bytes that the file may well have in the end; 0: not known. Advice: where
                          * it is large, the file grows in large steps and huge pages at once */
-    bool replace;       /* empty the file first, but only when nothing else can fail any more */
+    bool is_content; /* the file is plain content, all of which is declared when it is opened, but
+                      * for what growth has left behind in a process that was killed; it is
+                      * marked while it grows, so that this can be told */
+    bool replace;    /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
 
 typedef struct {

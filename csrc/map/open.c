@@ -8,6 +8,7 @@
 
 #include "file/growth.h"
 #include "file/loss.h"
+#include "file/mark.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +143,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     /* Whoever wants pages ahead is going to write much: no care is taken of a small file. */
     file->small = options->prefault || options->size_hint >= LARGE ? 0 : MMB__SMALL;
     file->traits = *traits;
+    file->marks = options->is_content;
     file->dev = now->st_dev;
     file->ino = now->st_ino;
     file->owner = mmb_this_process();
@@ -175,12 +177,14 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     if (error != 0) {
         return error;
     }
-    uint64_t kept = options->replace ? 0 : (uint64_t)file.st_size;
-    if (kept > options->capacity) {
+    uint64_t limit_of_eof = mmb__round_up(options->capacity, mmb__os_page());
+    uint64_t kept = options->replace ? 0 : (uint64_t)file.st_size, declared = kept;
+    /* Where growth has left EOF, it may stand beyond the capacity, as it did before. */
+    bool is_left = options->is_content && kept > 0 && mmb__was_left_growing(fd, kept, &declared);
+    if (kept > (is_left ? limit_of_eof : options->capacity)) {
         return MMB_ECAPACITY;
     }
-    mmb_map *map =
-        new_map(options, mmb__round_up(options->capacity, mmb__os_page()), &file, &traits);
+    mmb_map *map = new_map(options, limit_of_eof, &file, &traits);
     if (map == NULL) {
         return ENOMEM;
     }
@@ -190,8 +194,13 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
         mmb_map_free(map);
         return error;
     }
+    if (options->is_content) {
+        atomic_store(&map->file.shared->declared_size, declared);
+        atomic_store(&map->file.shared->marked, is_left);
+    }
     /* The file is touched last, by one call that leaves it as it was if it fails. */
     if (kept < (uint64_t)file.st_size) {
+        mmb__os_remove_attribute(fd); /* whoever left it: its content is given up */
         error = mmb__truncate(&map->file, 0);
     } else if (kept > 0) {
         error = mmb__prepare_for_stores(&map->file);

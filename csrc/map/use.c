@@ -4,6 +4,7 @@
 #include "file/growth.h"
 #include "file/in_flight.h"
 #include "file/io.h"
+#include "file/mark.h"
 #include "map.h"
 #include "memory.h"
 
@@ -134,6 +135,9 @@ static int push(mmb_map *map, bool durable)
     uint64_t length = mmb__min(eof, map->file.limit);
     if (error == 0 && base != NULL && length > 0 && msync(base, (size_t)length, MS_ASYNC) != 0) {
         error = errno;
+    }
+    if (error == 0) {
+        mmb__renew_mark(&map->file);
     }
     return error == 0 && durable ? mmb__os_datasync(map->file.fd) : error;
 }

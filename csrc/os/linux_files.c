@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
@@ -54,6 +55,23 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
 int mmb__os_raise(int fd, uint64_t from, uint64_t end)
 {
     return linux_fallocate(fd, 0, from, end - from);
+}
+
+#define ATTRIBUTE "user.mmapbuilder"
+
+void mmb__os_set_attribute(int fd, const void *value, size_t length)
+{
+    (void)fsetxattr(fd, ATTRIBUTE, value, length, 0);
+}
+
+void mmb__os_remove_attribute(int fd)
+{
+    (void)fremovexattr(fd, ATTRIBUTE);
+}
+
+bool mmb__os_get_attribute(int fd, void *value, size_t length)
+{
+    return fgetxattr(fd, ATTRIBUTE, value, length) == (ssize_t)length;
 }
 
 bool mmb__os_is_full(int fd, uint64_t room)

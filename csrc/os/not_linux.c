@@ -91,6 +91,22 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
     return EOPNOTSUPP;
 }
 
+void mmb__os_set_attribute(int fd, const void *value, size_t length)
+{
+    (void)fd, (void)value, (void)length;
+}
+
+void mmb__os_remove_attribute(int fd)
+{
+    (void)fd;
+}
+
+bool mmb__os_get_attribute(int fd, void *value, size_t length)
+{
+    (void)fd, (void)value, (void)length;
+    return false;
+}
+
 bool mmb__os_is_full(int fd, uint64_t room)
 {
     struct statvfs fs;

@@ -95,6 +95,12 @@ int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, 
 /* Write a few bytes within a page by one call; errors are not told. Handler: yes. */
 void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset);
 
+/* The one extended attribute that files get from us (mark.h). Nothing happens where there are
+ * none; getting it is false if it is not there, or not `length` bytes long. */
+void mmb__os_set_attribute(int fd, const void *value, size_t length); /* Handler: yes. */
+void mmb__os_remove_attribute(int fd);
+bool mmb__os_get_attribute(int fd, void *value, size_t length);
+
 /* Set EOF, up or down. Handler: yes. */
 int mmb__os_truncate(int fd, uint64_t size);
 

@@ -133,18 +133,20 @@ static int open_map(mmbpy_map *self, mmb_options *options)
 
 static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"file",      "capacity", "max_growth", "prefault",
-                            "writeback", "declared", "size_hint",  NULL};
+    static char *names[] = {"file",     "capacity",  "max_growth", "prefault", "writeback",
+                            "declared", "size_hint", "content",    NULL};
     mmbpy_map *self = (mmbpy_map *)object;
     PyObject *file, *capacity, *max_growth = NULL, *declared = NULL, *size_hint = NULL;
-    int prefault = 0, writeback = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OppOO:Map", names, self->state->file_type,
+    int prefault = 0, writeback = 0, content = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OppOOp:Map", names, self->state->file_type,
                                      &file, &capacity, &max_growth, &prefault, &writeback,
-                                     &declared, &size_hint)) {
+                                     &declared, &size_hint, &content)) {
         return -1;
     }
-    mmb_options options = {
-        .max_growth = DEFAULT_MAX_GROWTH, .prefault = prefault != 0, .writeback = writeback != 0};
+    mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
+                           .prefault = prefault != 0,
+                           .writeback = writeback != 0,
+                           .is_content = content != 0};
     uint64_t declared_size = 0;
     if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
         return -1;
@@ -329,11 +331,12 @@ static PyObject *answer_true(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(map_doc,
              "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-             "    declared=0, size_hint=0)\n--\n\n"
+             "    declared=0, size_hint=0, content=False)\n--\n\n"
              "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
              "file is a File, whose descriptor the map borrows until it ends; declared is the\n"
              "least that its content holds. It is only mapped when a buffer or a segment is\n"
-             "asked for. size_hint is how large the file may well become.");
+             "asked for. size_hint is how large the file may well become.\n"
+             "With content the file is nothing but content, all of it declared.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"

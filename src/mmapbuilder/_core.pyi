@@ -78,6 +78,7 @@ class Map(_Exporter):
         writeback: bool = False,
         declared: SupportsIndex = 0,
         size_hint: SupportsIndex = 0,
+        content: bool = False,
     ) -> None: ...
     @property
     def size(self) -> int: ...

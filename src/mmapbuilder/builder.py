@@ -99,7 +99,7 @@ class Builder(BinaryFile, Endings):
                 size_hint=size_hint,
                 prefault=prefault,
                 writeback=writeback,
-                declared=output.size,
+                content=True,
             )
             self._durable = durable
             self._mode = mode

@@ -5,6 +5,7 @@ import os
 import stat
 
 _ACL = "system.posix_acl_access"
+_MARK = "user.mmapbuilder"  # of a file that is growing
 _GAINS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 
 
@@ -57,7 +58,7 @@ def _keep_extended(old: int, new: int, with_acl: bool) -> bool:
     for name in names:
         if name == _ACL and not with_acl:
             complete = False
-        elif name == _ACL or name.startswith("user."):
+        elif name == _ACL or (name.startswith("user.") and name != _MARK):
             try:
                 os.setxattr(new, name, os.getxattr(old, name))
             except OSError:
@@ -74,3 +75,12 @@ def _remove_inherited_acl(new: int) -> None:
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):
             raise
+
+
+def keep_mark(old: int, new: int) -> None:
+    """Let the copy tell, as the file itself does, that it was left by a builder that died."""
+    if hasattr(os, "getxattr"):
+        try:
+            os.setxattr(new, _MARK, os.getxattr(old, _MARK))
+        except OSError:
+            pass  # it has none, as nearly all
