@@ -46,6 +46,22 @@ def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_first_example_runs_anywhere_and_prints_what_is_shown(tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    text = (ROOT / "README.md").read_text()
+    shown = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    done = subprocess.run(
+        [sys.executable, *STRICT, "-c", BLOCK.findall(text)[0]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == shown[1], done.stderr
+    assert "examples/" not in BLOCK.findall(text)[0]
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     missing = [
