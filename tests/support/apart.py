@@ -19,9 +19,10 @@ import mmapbuilder
 TESTS = Path(__file__).resolve().parent.parent
 # So that the other process imports the same package and the same helpers.
 SEARCH = [str(TESTS), str(Path(mmapbuilder.__file__).resolve().parent.parent)]
-# Python's options that make warnings errors, but for what a free-threaded Python says of
-# pycapnp, which asks for the GIL.
-STRICT = ["-W", "error"]
+# Python's options that make warnings errors, but for two: since 3.12 it warns of a fork
+# beside any thread, be it faulthandler's own; and a free-threaded one says of pycapnp that
+# it asks for the GIL.
+STRICT = ["-W", "error", "-W", "ignore:This process (pid:DeprecationWarning"]
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     STRICT += ["-W", "ignore:The global interpreter lock (GIL) has been enabled:RuntimeWarning"]
 
