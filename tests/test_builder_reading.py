@@ -6,6 +6,8 @@ import inspect
 import io
 import os
 import random
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -253,3 +255,32 @@ def test_types_can_be_asked_for() -> None:
             if inspect.isfunction(method):
                 typing.get_type_hints(method)
                 inspect.signature(method, eval_str=True)
+
+
+def test_uses_of_a_builder_type_check(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    code = tmp_path / "uses.py"
+    code.write_text("""
+import numpy as np
+from mmapbuilder import Builder, NpyBuilder
+
+with Builder("x", "w") as b:
+    np.frombuffer(b, dtype=np.float64)[0] = 1  # from 3.12 on: NumPy's stubs know buffers there
+    np.frombuffer(memoryview(b), "i4")
+    b.zeros((2, 3), "i4")[:] = 1
+    b.write(np.zeros(3).data)
+    content: bytes = bytes(b)
+    for line in b:
+        content += line
+with NpyBuilder("y", "f4", (-1, 3)) as npy:
+    npy.append([[1, 2, 3]])
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.13", str(code)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
