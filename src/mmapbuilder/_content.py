@@ -68,7 +68,9 @@ def _buffer_of(content: "Content") -> "memoryview | None":
     if isinstance(content, (str, int, os.PathLike)):
         return None
     if isinstance(content, io.BytesIO):
-        return content.getbuffer().toreadonly()
+        # Its bytes, which it shares without a copy until it is written to. A view of its
+        # buffer would make trouble when both are collected together: it could not be closed.
+        return memoryview(content.getvalue())
     if hasattr(content, "fileno"):
         try:
             content.fileno()
