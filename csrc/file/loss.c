@@ -29,23 +29,27 @@ static void store_little_endian(unsigned char out[8], uint64_t value)
 }
 
 /* Whoever lowers the offset while this runs writes it, too: of two writers the one that wrote
- * the higher offset last finds the lower one when it looks again. */
-static void write_record(const mmb__file *file)
+ * the higher offset last finds the lower one when it looks again. Returns 0 or an errno; a file
+ * that is none of ours, or too short for the record, needs none. */
+static int write_record(const mmb__file *file)
 {
     uint64_t place = atomic_load(&file->shared->loss_place);
     uint64_t written = MMB__NOTHING_LOST, eof = 0;
     while (place != MMB__NOTHING_LOST) {
         uint64_t least = atomic_load(&file->shared->lost_from);
         if (least == written || mmb__our_file(file, &eof) != 0 || place + RECORD_BYTES > eof) {
-            return; /* nothing new, or the place is gone: it is not for us to bring it back */
+            return 0; /* nothing new, or the place is gone: it is not for us to bring it back */
         }
         unsigned char record[RECORD_BYTES];
         store_little_endian(record, atomic_load(&file->shared->loss_kept) |
                                         encode(least) << MMB_LOSS_KEPT_BITS);
-        /* If this fails, there is no more to do. */
-        mmb__os_put(file->fd, record, sizeof record, place);
+        int error = mmb__os_put(file->fd, record, sizeof record, place);
+        if (error != 0) {
+            return error;
+        }
         written = least;
     }
+    return 0;
 }
 
 void mmb__note_loss(const mmb__file *file, uint64_t offset)
@@ -54,9 +58,17 @@ void mmb__note_loss(const mmb__file *file, uint64_t offset)
     uint64_t seen = atomic_load(least);
     while (offset < seen) {
         if (atomic_compare_exchange_weak(least, &seen, offset)) {
-            write_record(file);
+            (void)write_record(file); /* mmb__settle_loss tries again */
             return;
         }
+    }
+}
+
+void mmb__settle_loss(const mmb__file *file)
+{
+    uint64_t least = mmb__lost_from(file);
+    if (least != MMB__NOTHING_LOST && write_record(file) != 0) {
+        (void)mmb__truncate(file, least + 1);
     }
 }
 
@@ -70,5 +82,5 @@ void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept)
     atomic_store(&file->shared->loss_place, MMB__NOTHING_LOST);
     atomic_store(&file->shared->loss_kept, kept);
     atomic_store(&file->shared->loss_place, place);
-    write_record(file);
+    (void)write_record(file);
 }

@@ -25,4 +25,9 @@ uint64_t mmb__lost_from(const mmb__file *file);
  * place: no more. Handler: yes. */
 void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept);
 
+/* For the owner of a sealed file: where the record is wanted and there was no room for it, as on a
+ * full btrfs, tell the loss by the length of the file instead. It then ends one byte behind the
+ * least offset, which is a length that no growth gives it. Handler: no. */
+void mmb__settle_loss(const mmb__file *file);
+
 #endif

@@ -44,6 +44,7 @@ void mmb_map_seal(mmb_map *map)
     mmb__helper_stop(map);
     if (owner) {
         look_last(&map->file);
+        mmb__settle_loss(&map->file);
     }
 }
 

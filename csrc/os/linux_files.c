@@ -172,7 +172,7 @@ int mmb__os_datasync(int fd)
     return 0;
 }
 
-void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
+int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
 {
     ssize_t done;
     do {
@@ -183,6 +183,7 @@ void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
         done = pwrite(fd, from, length, (off_t)offset);
 #endif
     } while (done < 0 && errno == EINTR);
+    return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
 }
 
 int mmb__os_publish_stores(const unsigned char *base, uint64_t length)

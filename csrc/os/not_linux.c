@@ -133,12 +133,13 @@ int mmb__os_look_at(int fd, mmb__traits *out)
     return 0;
 }
 
-void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
+int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
 {
     ssize_t done;
     do {
         done = pwrite(fd, from, length, (off_t)offset);
     } while (done < 0 && errno == EINTR);
+    return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
 }
 
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)

@@ -92,8 +92,8 @@ int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *g
  * (may be NULL). */
 int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written);
 
-/* Write a few bytes within a page by one call; errors are not told. Handler: yes. */
-void mmb__os_put(int fd, const void *from, size_t length, uint64_t offset);
+/* Write a few bytes within a page by one call; EIO if not all were taken. Handler: yes. */
+int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset);
 
 /* The one extended attribute that files get from us (mark.h). Nothing happens where there are
  * none; getting it is false if it is not there, or not `length` bytes long. */
