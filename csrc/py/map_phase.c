@@ -115,10 +115,13 @@ bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out)
 void mmbpy_map_seal(mmbpy_map *self)
 {
     mmb_map *map = atomic_load(&self->map);
+    uint64_t used = 0;
     Py_BEGIN_ALLOW_THREADS
     mmb_map_seal(map);
+    (void)mmb_map_size(map, &used); /* what `size` is until the file is finished */
     Py_END_ALLOW_THREADS
     mmb_map_get_stats(map, &self->last_stats);
+    self->last_used = used;
     atomic_store(&self->phase, MMBPY_SEALED);
 }
 

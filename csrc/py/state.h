@@ -82,7 +82,7 @@ typedef struct {
 
     /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
     mmb_stats last_stats;
-    uint64_t last_used;
+    _Atomic uint64_t last_used;
     int last_error;
 } mmbpy_map;
 
