@@ -231,6 +231,7 @@ format: $(VENV)/.dev
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
+	$(PY) tools/draw_floors.py --check
 	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 	$(PY) -m pytest -q tests/test_layers.py
 
