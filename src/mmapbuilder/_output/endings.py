@@ -24,6 +24,9 @@ class Endings:
 
     _output: "t.Output | None" = None
     _durable: bool = False
+    # Set before the content is given up, so that a close which races with that does not keep
+    # the file as if it had been finished. Read after the content has ended.
+    _dropped: bool = False
 
     def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
         """Stop the growth of the file, and finish its content; return what that met.
@@ -45,11 +48,23 @@ class Endings:
             return
         try:
             if not output.ended:
-                # The error has no name here: through its traceback it would hold itself.
-                output.commit(self._end_content("finish", *how), self._durable)
+                self._let_go(output, self._durable, "finish", *how)
         finally:
             if output.ended:
                 self._forget()
+
+    def _let_go(self, output: "t.Output", durable: bool, end: "t.End", *how: "t.Any") -> None:
+        # The error has no name here: through its traceback it would hold itself.
+        ended = [self._end_content(end, *how)]
+        if self._dropped:
+            output.remove()
+        else:
+            output.commit(ended.pop(), durable)
+
+    def _drop(self, output: "t.Output") -> None:
+        self._dropped = True  # type: ignore[misc]  # subclasses have a __dict__
+        self._end_content("drop")
+        output.remove()
 
     def discard(self) -> None:
         """Give the file up and close, whether or not views are alive.
@@ -63,9 +78,11 @@ class Endings:
             return
         try:
             if not output.ended:
-                stays = output.mode == "r+" and not output.atomic
-                self._end_content("leave" if stays else "drop")
-                output.remove()
+                if output.mode == "r+" and not output.atomic:
+                    self._end_content("leave")
+                    output.remove()
+                else:
+                    self._drop(output)
         finally:
             if output.ended:
                 self._forget()
@@ -77,10 +94,9 @@ class Endings:
             return
         try:
             if output.atomic:
-                self._end_content("drop")
-                output.remove()
+                self._drop(output)
             else:
-                output.commit(self._end_content("leave"), False)
+                self._let_go(output, False, "leave")
         except Exception as problem:
             if error is not None:
                 error.add_note(f"mmapbuilder: closing {output.name!r} failed as well: {problem}")
