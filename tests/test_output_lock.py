@@ -137,6 +137,17 @@ def test_the_process_that_has_it_is_named(
 
 
 @linux_only
+def test_a_process_that_is_listed_twice_is_named_once(target: Path) -> None:
+    """The kernel's list of locks may name a process twice; two locks of one do so for certain."""
+    target.write_bytes(b"old")
+    with target.open("rb") as one, target.open("rb") as two:
+        fcntl.flock(one, fcntl.LOCK_SH)
+        fcntl.flock(two, fcntl.LOCK_SH)
+        with pytest.raises(BlockingIOError, match=rf"process {os.getpid()} reads it"):
+            Builder(target, "r+")
+
+
+@linux_only
 def test_recover_names_a_reader(target: Path, other: Callable[[str], int]) -> None:
     b = MessageBuilder(target)
     b.allocate_segment(1)[0:8] = bytes(8)

@@ -92,8 +92,8 @@ def locked_by_others(fd: int) -> str:
     locks = _locks_of(fd)
     if not locks:
         return "locked: a builder of another process, or a program that locks files (flock)"
-    pids = ", ".join(sorted({pid for _, pid in locks}))
-    who = f"process {pids}" if len(locks) == 1 else f"processes {pids}"
+    pids = sorted({pid for _, pid in locks})
+    who = f"process {pids[0]}" if len(pids) == 1 else f"processes {', '.join(pids)}"
     if all(kind == "READ" for kind, _ in locks):
         return f"locked: {who} reads it under a shared lock (flock LOCK_SH), which no builder takes"
     return f"locked: {who} has it, a builder or a program that locks files (flock)"
@@ -110,4 +110,5 @@ def _locks_of(fd: int) -> "list[tuple[str, str]]":
     except OSError:
         return []
     # 1: FLOCK ADVISORY WRITE 4711 08:02:131080 0 EOF; a waiting one has an arrow before FLOCK.
+    # The kernel writes this list piece by piece, so a lock may stand in it twice.
     return [(words[3], words[4]) for words in lines if words[1] == "FLOCK" and words[5] == inode]
