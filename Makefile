@@ -33,7 +33,7 @@ help:
 	@echo "make test-free-threaded-tsan   the races between threads under ThreadSanitizer"
 	@echo "make test-musl            the tests under a Python built against musl"
 	@echo "make test-container       the tests as those of a wheel run in a container (needs root)"
-	@echo "make platforms            docs/platforms.md anew, from what those have left in build/runs"
+	@echo "make platforms            docs/reference/platforms.md anew, from what those have left in build/runs"
 	@echo "make check                format, lint, types, C tests under sanitizers, fuzzing,"
 	@echo "                          packages, tests: all that a change must pass"
 	@echo "make lint, make types     what ruff and the layers' rules say; what mypy says"

@@ -1,4 +1,4 @@
-"""docs/ways-in.md, cell by cell."""
+"""docs/reference/ways-in.md, cell by cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support import apart
 np = pytest.importorskip("numpy")
 
 MIB = 1 << 20
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "ways-in.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "ways-in.md"
 
 # Each puts `n` bytes at the start: zeros, but for a 1 in the third place.
 Way = Callable[[Builder, int], object]

@@ -1,7 +1,9 @@
-"""Make docs/platforms.md of what the runs of the tests have left: tools/platforms.py [DIRECTORY].
+"""Make docs/reference/platforms.md of what the runs of the tests have left.
 
-Each file there is one run, written by tests/support/record.py and .ci/run-ctests. They join
-those of docs/platforms.json, where a run takes the place of an older one of its kind.
+    python tools/platforms.py [DIRECTORY]
+
+Each file in the directory is one run, written by tests/support/record.py and .ci/run-ctests. They join
+those of docs/reference/platforms.json, where a run takes the place of an older one of its kind.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
 KEPT = DOCS / "platforms.json"
 PAGE = DOCS / "platforms.md"
 

@@ -1,4 +1,4 @@
-"""Every test that docs/reliability.md names is there."""
+"""Every test that docs/reference/reliability.md names is there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMED = re.compile(r"`([\w/]+\.(?:py|c))::(\w+)`")
 
 
 def named() -> list[tuple[str, str]]:
-    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "reliability.md").read_text(encoding="utf-8")
     return sorted(set(NAMED.findall(text)))
 
 
@@ -28,6 +28,6 @@ def test_the_test_is_there(file: str, name: str) -> None:
 
 
 def test_every_row_of_a_table_names_one() -> None:
-    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "reliability.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row for row in rows if not NAMED.search(row) and "shown by" not in row] == []

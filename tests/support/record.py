@@ -1,6 +1,6 @@
 """What a run of the tests was, and how it ended: one file a run.
 
-`tools/platforms.py` makes docs/platforms.md of them.
+`tools/platforms.py` makes docs/reference/platforms.md of them.
 """
 
 from __future__ import annotations
