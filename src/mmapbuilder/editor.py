@@ -117,12 +117,7 @@ def edit_message(
     """
     import mmap
 
-    _pycapnp.load()
-    if not hasattr(schema, "from_segments"):
-        raise TypeError(
-            "schema must be a struct of a schema that pycapnp has loaded, "
-            f"as addressbook_capnp.AddressBook is, not {schema!r}"
-        )
+    _pycapnp.require_struct(schema)
     name = os.fspath(path)
     fd = open_regular(name, os.O_RDWR)
     try:

@@ -5,20 +5,25 @@ from ._gate import gated
 from ._output import Endings, Output
 from ._stats import Stats
 from .builder import GIB, MIB
+from .columns.writing import Writing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from . import _types as t
     from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
+
+    T = TypeVar("T")
 else:
     from ._lazy import LazyModule
 
     t = LazyModule("mmapbuilder._types")
 
 
-class MessageBuilder(Endings):
+class MessageBuilder(Writing, Endings):
     """A Cap'n Proto message that lives in its file from the first byte.
 
     pycapnp builds in memory that is the mapped file, which grows as objects are
@@ -186,7 +191,7 @@ class MessageBuilder(Endings):
         # middle of a call then, and no code of Python's may run that could be interrupted.
         return memoryview(bytearray(8 * max(min_words, 1)))
 
-    # ---- arrays ----
+    # ---- the content as arrays, columns and rows ----
 
     @property
     def schema(self) -> "t.Any":
@@ -202,235 +207,18 @@ class MessageBuilder(Endings):
         self._schema = _pycapnp.struct_of(schema)
         self._dtypes = {}
 
-    @gated
-    def array(self, *path: "str | t.SupportsIndex") -> "t.Any":
-        """Return the list at `path` as a NumPy array that is the memory of the message.
+    def _look(self, read: "t.Callable[..., T]", /, *args: "t.Any") -> "T":
+        return self._gate.run(read.__name__, self._read, read, *args)
 
-        `path` goes from the root by field names and list indexes, through groups and
-        unions. There is no copy: what is stored into the array is in the message.
-
-        ==================  ========================================================
-        at the path         the array
-        ==================  ========================================================
-        numbers, enums      one-dimensional, of that dtype (an enum's is uint16)
-        structs             structured: numbers and enums under their names, groups
-                            nested, ``@which`` for the tag of a union. The members of
-                            a union overlap. Fields with a default are left out.
-        Data                uint8
-        Text                uint8, read-only, without the zero at its end
-        ==================  ========================================================
-
-        The array stays valid as the message grows. After `close` it is part of the
-        private snapshot.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 1000)
-        ...     b.array("people")["id"] = np.arange(1000)
-        ...     print(people[7].id)
-        7
-
-        Raises:
-            KeyError: no such field, not set yet, or not the active member of its union
-                (a ValueError as well).
-            IndexError: a list is shorter.
-            TypeError: what is there cannot be a view; the text says what can be done.
-            InvalidMessage: the bytes are no valid message.
-            ImportError: NumPy is not installed.
-        """
-        from . import arrays
-
-        return arrays.array(self._space(), path)
-
-    @gated
-    def column(self, *path: "str | t.SupportsIndex", names: bool = False) -> "t.Any":
-        """Return values as readers see them, in a copy; see `Message.column`."""
-        from . import arrays
-        from .columns import values
-
-        plan, memory = self._plan(), self._memory()
-        found = values.column(plan, memory, path)
-        if found is None:
-            found = arrays.column(self._space(), path)
-        return values.with_names(plan, memory, path, found) if names else found
-
-    @gated
-    def fill(self, /, *path: "t.Any", **columns: "t.Any") -> None:
-        """Write whole columns into the list at `path`, made to their length if not set.
-
-        Columns of a list of structs are given by name, or as a table after the path: a
-        mapping, a structured array, an Arrow table, a pandas or polars data frame.
-        Names in groups are dotted. Values of other lists follow the path.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     book = b.init_root(addressbook_capnp.AddressBook)
-        ...     b.fill("people", id=[7, 8], name=["Ada", "Charles"])
-        ...     b.fill("people", 0, "phones", number=["555-1815"], type=["home"])
-        ...     print(book.people[1].name, book.people[0].phones[0].type)
-        Charles home
-
-        Numbers are checked: one that does not fit raises. Enums take names or numbers;
-        Text and Data take str, bytes, and None for a null pointer. All columns are
-        checked before the first is written. Members of a union become active in all
-        rows, unless a column ``@which`` tells which member each row has.
-
-        Text and Data that are written anew leave the room of the old ones unused.
-
-        Raises:
-            OverflowError: a number does not fit its field.
-            TypeError: values of another kind, or a field that no column can hold.
-            ValueError: lengths differ, or an enum has no such name.
-            KeyError, IndexError, InvalidMessage, ImportError: as for `array`.
-            OSError: the file has no room.
-        """
-        from . import arrays
-        from .columns import fill
-
-        space = self._space()
-        if not fill.fill(self._plan(), self._memory(), path, columns):
-            arrays.fill(space, path, columns)
+    def _read(self, read: "t.Callable[..., T]", /, *args: "t.Any") -> "T":
+        result = super()._read(read, *args)
         self._open_map().tell()  # raises if a store found the disk full
+        return result
 
-    @gated
-    def table(
-        self,
-        *path: "str | t.SupportsIndex",
-        columns: "list[str] | None" = None,
-        depth: int = 1,
-        trusted: bool = False,
-    ) -> "t.Table":
-        """Return the list at `path` as a table of Apache Arrow, a copy; see `Message.table`."""
-        from .columns import table
-
-        return table.table(self._plan(), self._memory(), path, columns, depth, trusted)
-
-    # ---- rows ----
-
-    @gated
-    def fill_rows(
-        self,
-        *path: "t.Any",
-        fields: "t.Sequence[str] | None" = None,
-        length: int | None = None,
-        extra: str = "error",
-        missing: str = "default",
-    ) -> int:
-        """Write rows into the list at a path, made to their number if it is not set.
-
-        The path is followed by the rows: ``fill_rows("people", rows)``. Each is a mapping,
-        a tuple or list of the values of all fields in the order of the schema, or an object
-        with fields as attributes, such as a dataclass, an attrs class, a msgspec Struct or
-        a named tuple. Structs and lists in them are given likewise, to any depth.
-
-        Enums take names or numbers; Text and Data take str, bytes and other buffers, Data
-        a ``uuid.UUID``; lists of numbers take arrays. None is a null pointer. Of a union
-        the member that is not None becomes the active one; a Void member is named with
-        None. A number that is None stands for null in a union with a Void member, and for
-        the default elsewhere.
-
-        All rows are converted before anything is written: either all are in the message or
-        none is. Rows of a list that is set replace its elements; the room of what these
-        had stays unused.
-
-        Args:
-            path: field names and list indexes, and then the rows: a sequence or any
-                other iterable. What a generator yields is kept in memory in the format of
-                the message until it ends.
-            fields: the fields that tuples have, in their order.
-            length: how many rows there must be.
-            extra: what is done with keys and attributes that are no field: ``"error"`` or
-                ``"ignore"``.
-            missing: a field that a row has not, and a number that is None, gets its
-                ``"default"``, or is an ``"error"``.
-
-        Returns the number of rows.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     book = b.init_root(addressbook_capnp.AddressBook)
-        ...     b.fill_rows(
-        ...         "people", [{"id": 7, "name": "Ada", "phones": [{"number": "555-1815"}]}]
-        ...     )
-        ...     print(book.people[0].phones[0].number)
-        1
-        555-1815
-
-        Raises:
-            OverflowError, TypeError, ValueError: a value does not fit; the text names the
-                row and the field.
-            KeyError, IndexError, InvalidMessage: as for `array`.
-            CapacityError, OSError: the rows take more than 4 GiB, or the file has no room.
-        """
-        if not path:
-            raise TypeError("fill_rows() needs rows")
-        from .columns import rows
-
-        memory = self._memory()
-        where = path[:-1]
-        count = rows.fill_rows(
-            self._plan(), memory, where, path[-1], fields, length, extra, missing
-        )
-        self._open_map().tell()  # raises if a store found the disk full
-        return count
-
-    @gated
-    def set_root(
-        self, value: "t.Any", /, *, extra: str = "error", missing: str = "default"
-    ) -> "t.Any":
-        """Make the root of a mapping or an object, and return pycapnp's builder of it.
-
-        The schema is that of `init_root` or `schema`. Values are as for `fill_rows`. A
-        root that is there is replaced.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     b.schema = addressbook_capnp.AddressBook
-        ...     book = b.set_root({"people": [{"name": "Ada"}, {"name": "Charles"}]})
-        ...     print(book.people[1].name)
-        Charles
-
-        Raises: as `fill_rows`.
-        """
-        from .columns import rows
-
-        put = rows.set_root(self._plan(), self._memory(), value, extra, missing)
+    def _make_root(self) -> "t.Any":
         if self._root is None:
-            schema = self._schema
-            self._root = self._message_inside().init_root(schema)
-        put()
-        self._open_map().tell()  # raises if a store found the disk full
+            self._root = self._message_inside().init_root(self._schema)
         return self._root
-
-    @gated
-    def to_dict(self, *, trusted: bool = False) -> "dict[str, t.Any]":
-        """Return what was built so far as a dict; see `Message.to_dict`."""
-        from .columns import rows
-
-        return rows.to_dict(self._plan(), self._memory(), trusted)
-
-    @gated
-    def rows(
-        self,
-        *path: "str | t.SupportsIndex",
-        as_: "t.Any" = dict,
-        start: int = 0,
-        stop: int | None = None,
-        trusted: bool = False,
-    ) -> "list[t.Any]":
-        """Return the list at `path` as rows; see `Message.rows`."""
-        from .columns import rows
-
-        return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
-
-    @gated
-    def iter_rows(
-        self,
-        *path: "str | t.SupportsIndex",
-        as_: "t.Any" = dict,
-        chunk: int = 65536,
-        trusted: bool = False,
-    ) -> "t.Iterator[t.Any]":
-        """Return an iterator over the list at `path`; see `Message.iter_rows`."""
-        from .columns import rows
-
-        return rows.iter_rows(self._plan(), self._memory(), path, as_, chunk, trusted)
 
     def _plan(self) -> "Plan":
         from .columns.schema import plan_of
@@ -448,16 +236,10 @@ class MessageBuilder(Endings):
         return BuilderMemory(self)
 
     def _space(self) -> "Space":
-        """Describe the memory of the message to `arrays`."""
         from . import arrays
 
-        self._open_map().tell()  # raises what poisoned the map
         segments = self._segments
         assert segments is not None
-        if self._schema is None:
-            raise ValueError(
-                "the schema of the root is not known: make the root with init_root(), or set schema"
-            )
         return arrays.Space(segments.views(), self._schema, True, self._dtypes, self)
 
     def flush(self, durable: bool = False) -> None:

@@ -3,21 +3,27 @@
 import os
 
 from . import _core, _pycapnp
+from ._closing import Closing
 from ._content import invalid, look_into, naming
+from .columns.reading import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from . import _types as t
     from .arrays import Space
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
+
+    T = TypeVar("T")
 else:
     from ._lazy import LazyModule
 
     t = LazyModule("mmapbuilder._types")
 
 
-class Message:
+class Message(Reading, Closing):
     """A finished message, read in place; what `open_message` returns.
 
     Nothing is read before it is used, and nothing is copied. pycapnp's readers keep
@@ -67,186 +73,11 @@ class Message:
             raise ValueError("I/O operation on closed message")
         return segments
 
-    def array(self, *path: "str | t.SupportsIndex") -> "t.Any":
-        """Return the list at `path` as a read-only NumPy array, in place.
+    # ---- for `Reading` ----
 
-        As `MessageBuilder.array`; a list that is not set is empty, and structs have the
-        fields that the message holds, be it of an older or a newer schema. The array
-        keeps the memory alive, also after `close`.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     b.init_root(addressbook_capnp.AddressBook).init("people", 2)[1].id = 7
-        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
-        ...     ids = m.array("people")["id"]
-        >>> ids.tolist()
-        [0, 7]
-        """
-        from . import arrays
-
+    def _look(self, read: "t.Callable[..., T]", /, *args: "t.Any") -> "T":
         with self._naming:
-            return arrays.array(self._space(), path)
-
-    def column(self, *path: "str | t.SupportsIndex", names: bool = False) -> "t.Any":
-        """Return values as readers see them, as a NumPy array with a memory of its own.
-
-        The path ends with a list, or goes on from a list of structs to one field of all
-        of them: ``m.column("people", "name")``. Unlike `array` it gives Bool, Text (str)
-        and Data (bytes) as well, and fields with defaults. Enums and tags of unions are
-        numbers, or with `names` their names. Where a field is not there, or not the
-        active member of its union, the default stands. Lists, structs and groups are
-        Python's lists and dicts, or None where they are not there.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     book = b.init_root(addressbook_capnp.AddressBook)
-        ...     b.fill("people", name=["Ada", "Charles"])
-        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
-        ...     print(m.column("people", "name"))
-        ['Ada' 'Charles']
-
-        Raises: as `MessageBuilder.array`.
-        """
-        from . import arrays
-        from .columns import values
-
-        with self._naming:
-            plan, memory = self._plan(), self._memory()
-            found = values.column(plan, memory, path)
-            if found is None:
-                found = arrays.column(self._space(), path)
-            return values.with_names(plan, memory, path, found) if names else found
-
-    def table(
-        self,
-        *path: "str | t.SupportsIndex",
-        columns: "list[str] | None" = None,
-        depth: int = 1,
-        trusted: bool = False,
-    ) -> "t.Table":
-        """Return the list at `path` as a table of Apache Arrow.
-
-        The table offers ``__arrow_c_stream__``, so that polars, duckdb, pandas and pyarrow
-        take it; none of them is needed to make it. Where pyarrow is installed, it has the
-        methods of a ``pyarrow.Table`` as well.
-
-        ======================  =====================================================
-        Cap'n Proto             the column
-        ======================  =====================================================
-        numbers, Bool           the same
-        enum                    dictionary of names; unnamed numbers are ``@7``
-        Text, Data              large_string, large_binary; a null pointer is null, or
-                                the default if there is one
-        List(T)                 large_list, nested to any depth; a null pointer is null
-        struct                  struct; a null pointer is null
-        group                   dotted columns, below the top a struct
-        union                   members that are null unless active, and ``@which``
-        union of T and a Void   T, null where the Void member is active: for a group
-                                that has nothing else
-        Void                    null
-        ======================  =====================================================
-
-        Pointers of any type and capabilities are left out, and a struct within itself
-        below `depth` levels; a warning names what was. `columns` chooses some.
-
-        Numbers that lie side by side are borrowed from the file, without a copy: lists of
-        numbers, and structs that are one number. All else is copied. Of a message that is
-        not `trusted`, no more than a few times its words is read.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     book = b.init_root(addressbook_capnp.AddressBook)
-        ...     b.fill("people", id=[7, 8], name=["Ada", "Charles"])
-        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
-        ...     print(m.table("people", columns=["id", "name"]).to_pylist())
-        [{'id': 7, 'name': 'Ada'}, {'id': 8, 'name': 'Charles'}]
-
-        Raises: as `MessageBuilder.array`, but for ImportError.
-        """
-        from .columns import table
-
-        with self._naming:
-            return table.table(self._plan(), self._memory(), path, columns, depth, trusted)
-
-    # ---- rows ----
-
-    def to_dict(self, *, trusted: bool = False) -> "dict[str, t.Any]":
-        """Return the whole message as a dict, as pycapnp's ``root.to_dict()`` does.
-
-        Structs and groups become dicts, lists become lists, enums their names; Text is
-        str, Data is bytes, Void is None. A pointer that is not set has no key, unless it
-        is the active member of a union, which is the only one with a key. An enum's
-        number without a name is ``@7``, where pycapnp fails. Pointers of any type and
-        capabilities are left out, with a warning if there are any.
-
-        A hostile message can point at one object many times. Of more than four times its
-        words nothing is made, unless it is `trusted`.
-
-        >>> with MessageBuilder("alice.bin") as b:
-        ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
-        >>> with open_message("alice.bin", addressbook_capnp.Person) as m:
-        ...     print(m.to_dict()["name"])
-        Alice
-
-        Raises:
-            InvalidMessage: the bytes are no valid message; nested more than 1000 deep.
-            ValueError: the message is closed.
-        """
-        from .columns import rows
-
-        with self._naming:
-            return rows.to_dict(self._plan(), self._memory(), trusted)
-
-    def rows(
-        self,
-        *path: "str | t.SupportsIndex",
-        as_: "t.Any" = dict,
-        start: int = 0,
-        stop: int | None = None,
-        trusted: bool = False,
-    ) -> "list[t.Any]":
-        """Return the list at `path`, or its elements from `start` to `stop`, as rows.
-
-        Args:
-            path: field names and list indexes from the root.
-            as_: ``dict``: as in `to_dict`. ``tuple``: a value for each field, in the order
-                of the schema; None for what is not set and for members of a union that
-                are not active, the default for Text and Data that have one; structs in
-                them are tuples, too. A class: it is called with such values as keywords
-                (those that it names, if it is a dataclass, an attrs class, a msgspec
-                Struct or a named tuple); structs in them are dicts.
-            start: the first element, as in slices.
-            stop: the element after the last, as in slices.
-            trusted: as in `to_dict`.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     book = b.init_root(addressbook_capnp.AddressBook)
-        ...     b.fill("people", id=[7, 8], name=["Ada", "Charles"])
-        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
-        ...     print([row["name"] for row in m.rows("people", start=-1)])
-        ['Charles']
-
-        Raises:
-            KeyError, IndexError: the path leads nowhere.
-            TypeError: it leads to no list.
-            InvalidMessage, ValueError: as `to_dict`.
-        """
-        from .columns import rows
-
-        with self._naming:
-            return rows.rows(self._plan(), self._memory(), path, as_, start, stop, trusted)
-
-    def iter_rows(
-        self,
-        *path: "str | t.SupportsIndex",
-        as_: "t.Any" = dict,
-        chunk: int = 65536,
-        trusted: bool = False,
-    ) -> "t.Iterator[t.Any]":
-        """Return an iterator over the list at `path`, of which `chunk` rows are made at a time.
-
-        As `rows` otherwise. The iterator keeps the memory alive, also after `close`.
-        """
-        from .columns import rows
-
-        return rows.iter_rows(self._plan(), self._memory(), path, as_, chunk, trusted)
+            return self._read(read, *args)
 
     def _plan(self) -> "Plan":
         from .columns.schema import plan_of
@@ -259,7 +90,6 @@ class Message:
         return ReadMemory(self._open_segments())
 
     def _space(self) -> "Space":
-        """Describe the memory of the message to `arrays`."""
         from . import arrays
 
         schema = getattr(self._schema, "schema", self._schema)
@@ -283,14 +113,6 @@ class Message:
     def __enter__(self) -> "t.Self":
         self._open_segments()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> "str | tuple[t.Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
@@ -340,12 +162,7 @@ def open_message(content: "t.Content", schema: "t.Any", *, nesting_limit: int = 
     ...     print(m.root.name)
     Alice
     """
-    _pycapnp.load()
-    if not hasattr(schema, "from_segments"):
-        raise TypeError(
-            "schema must be a struct of a schema that pycapnp has loaded, "
-            f"as addressbook_capnp.AddressBook is, not {schema!r}"
-        )
+    _pycapnp.require_struct(schema)
     name, segments = look_into(content, _map_segments, _slice_segments)
     return Message(name, schema, segments, nesting_limit)
 

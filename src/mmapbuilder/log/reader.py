@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from .. import _core, _pycapnp
+from .._closing import Closing
 from .._output import open_regular
 from .index_file import make_index, open_index
 from .unpack import is_packed, unpack
@@ -217,7 +218,7 @@ class Messages(_Base):
         return f"<messages {numbers.start}:{numbers.stop}:{numbers.step} of {self._log!r}>"
 
 
-class Log(Messages):
+class Log(Messages, Closing):
     """The messages of a file, read in place; what `open_log` returns.
 
     A sequence of pycapnp readers. It has the messages that were there when it was opened;
@@ -416,14 +417,6 @@ class Log(Messages):
     def __enter__(self) -> "t.Self":
         self._reader()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> "tuple[t.Any, ...]":
         schema = None if self._schema is None else _pycapnp.Importable(self._schema)

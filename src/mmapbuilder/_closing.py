@@ -1,0 +1,27 @@
+"""What is open until `close` is called, or a ``with`` block ends."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import _types as t
+else:
+    from ._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
+
+
+class Closing:
+    """Something that a ``with`` block closes, however the block ends."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        raise NotImplementedError
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
+    ) -> None:
+        self.close()
