@@ -38,6 +38,7 @@ help:
 	@echo "                          packages, tests: all that a change must pass"
 	@echo "make lint, make types     what ruff and the layers' rules say; what mypy says"
 	@echo "make ctest                the C tests: plain, under ASan with UBSan, under TSan"
+	@echo "make docs                 the site of the documents, in build/docs/html"
 	@echo "make readers              libraries of other languages, as readers for the tests"
 	@echo "make cross                the C layers for other systems and processors"
 	@echo "make fuzz                 fuzz the wire-format walk for FUZZ_SECONDS (needs clang)"
@@ -73,9 +74,12 @@ $(VENV)/.test: $(VENV)/.made $(SOURCES)
 $(VENV)/.bench: $(VENV)/.made $(SOURCES)
 	$(call install,bench)
 	@touch $(VENV)/.test $(VENV)/.demo
+$(VENV)/.docs: $(VENV)/.made $(SOURCES)
+	$(call install,docs)
+	@touch $(VENV)/.demo
 $(VENV)/.dev: $(VENV)/.made $(SOURCES)
 	$(call install,dev)
-	@touch $(VENV)/.test $(VENV)/.demo
+	@touch $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
 
 # ---- the two commands of the README -------------------------------------------
 
@@ -85,6 +89,15 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+# ---- the documents ---------------------------------------------------------------
+
+# Warnings are errors: a link without a target, a page that no other page leads to.
+.PHONY: docs
+docs: $(VENV)/.docs
+	rm -rf build/docs/html
+	$(VENV)/bin/sphinx-build -q -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+	$(PY) tools/check_site.py build/docs/html
 
 # ---- readers of other languages -------------------------------------------------
 
@@ -214,7 +227,7 @@ C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h)
 
 # What takes long starts first, and two things are done at once: each in a directory of its
 # own, and no test looks at the clock. What a target prints appears when it ends.
-CHECKS := test ctest-tsan ctest-asan ctest-plain dist-check types fuzz-short lint format-check
+CHECKS := test ctest-tsan ctest-asan ctest-plain dist-check types docs fuzz-short lint format-check
 
 .PHONY: check format-check format lint types
 check: $(VENV)/.dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shutil
@@ -14,63 +15,99 @@ from pathlib import Path
 import pytest
 
 import mmapbuilder
-from support.apart import STRICT
+from support import apart, pages
+from support.missing import missing
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+DOCS = ROOT / "docs"
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts),
+]
+CODE = re.compile(r"^(```+|~~~+).*?^\1$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+TREE = re.compile(r"^```{toctree}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TARGET = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
 
 
-def blocks() -> list[object]:
-    return [
-        pytest.param(block, id=f"{path.name}-{number}")
-        for path in DOCUMENTS
-        for number, block in enumerate(BLOCK.findall(path.read_text()), 1)
-    ]
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("block", blocks())
-def test_a_block_of_python_runs(block: str, tmp_path: Path) -> None:
+WITH_CODE = [path for path in DOCUMENTS if any(pages.blocks(path.read_text()))]
+
+
+@pytest.mark.parametrize("path", WITH_CODE, ids=named)
+def test_the_code_of_a_page_runs_and_prints_what_is_shown(path: Path, tmp_path: Path) -> None:
     for name in ("capnp", "numpy"):
         pytest.importorskip(name)
-    # Blocks name the examples as seen from the root of the repository.
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    # Pages name the examples as seen from the root of the repository; those for beginners
+    # and the README must run anywhere.
+    if path.parent.name != "start" and path.name != "README.md":
+        (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run(
-        [sys.executable, *STRICT, "-c", block],
+        [sys.executable, *apart.STRICT, pages.__file__, str(path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
+        env=apart.environment(),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    if lacking := done.stdout.rpartition("missing:")[2].split():
+        missing(f"not installed: {', '.join(lacking)}")
 
 
-def test_the_first_example_runs_anywhere_and_prints_what_is_shown(tmp_path: Path) -> None:
-    pytest.importorskip("numpy")
-    text = (ROOT / "README.md").read_text()
-    shown = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert shown is not None
-    done = subprocess.run(
-        [sys.executable, *STRICT, "-c", BLOCK.findall(text)[0]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout == shown[1], done.stderr
-    assert "examples/" not in BLOCK.findall(text)[0]
+def slugs(text: str) -> set[str]:
+    """What links to places of a page may name: headings as GitHub spells them, and targets."""
+    found = set(TARGET.findall(text))
+    for heading in HEADING.findall(CODE.sub("", text)):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        found.add(re.sub(r"[^\w\- ]", "", plain).replace(" ", "-"))
+    return found
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_links_lead_somewhere(path: Path) -> None:
-    missing = [
-        target
-        for target in LINK.findall(path.read_text())
-        if "://" not in target and not (path.parent / target).exists()
-    ]
-    assert not missing
+    wrong = []
+    for target, place in LINK.findall(CODE.sub("", path.read_text())):
+        if "://" in target:
+            continue
+        there = path.parent / target if target else path
+        if not there.exists() or (
+            place and there.suffix == ".md" and place not in slugs(there.read_text())
+        ):
+            wrong.append(f"{target}#{place}" if place else target)
+    assert not wrong
 
+
+def test_every_page_is_in_the_tree_of_the_site() -> None:
+    listed = set()
+    for path in DOCUMENTS:
+        for tree in TREE.findall(path.read_text()):
+            entries = [line for line in tree.split("\n") if line and not line.startswith(":")]
+            listed |= {(path.parent / f"{entry}.md").resolve() for entry in entries}
+    site = {path for path in DOCUMENTS if DOCS in path.parents} - {DOCS / "index.md"}
+    assert sorted(map(named, site - listed)) == [], "add it to index.md of its folder"
+
+
+# ---- the reference -------------------------------------------------------------
+
+REFERENCE = "\n".join(path.read_text() for path in sorted((DOCS / "reference").glob("*.md")))
+
+
+@pytest.mark.parametrize("name", mmapbuilder.__all__)
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    """`make docs` checks that each method of a class is, too."""
+    kind = "class" if inspect.isclass(getattr(mmapbuilder, name)) else "function"
+    found = re.search(rf"^\.\. auto(\w+):: mmapbuilder\.{name}$((?:\n   .*)*)", REFERENCE, re.M)
+    assert found, f"docs/reference has no '.. auto{kind}:: mmapbuilder.{name}'"
+    if kind == "class":
+        assert found[1] == "exception" or (found[1] == "class" and ":members:" in found[2])
+
+
+# ---- docstrings ----------------------------------------------------------------
 
 MODULES = [
     "mmapbuilder",

@@ -1,0 +1,83 @@
+"""How the site is made of the pages in this folder: `make docs`."""
+
+from __future__ import annotations
+
+import re
+
+import mmapbuilder
+
+project = "mmapbuilder"
+author = "The mmapbuilder authors"
+copyright = "the mmapbuilder authors; MIT licence"  # noqa: A001  # the name is Sphinx's
+version = release = mmapbuilder.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+
+# Links between pages lead to headings, as on other sites that show Markdown.
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence", "deflist"]
+
+# Names in single backticks are code; those of the reference become links.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 80
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Raises, when the body is left", "Raises")]
+
+html_theme = "furo"
+html_title = "mmapbuilder"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#0b5cad",
+        "color-brand-content": "#0b5cad",
+        "color-brand-visited": "#5a3fa0",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#7cb7ff",
+        "color-brand-content": "#7cb7ff",
+        "color-brand-visited": "#b7a1ff",
+    },
+}
+pygments_style = "default"
+pygments_dark_style = "github-dark"
+
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+# Outputs are not for copying.
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
+
+# The types of signatures stand in a module of their own that is called `t`.
+_PRIVATE = re.compile(r"\b(?:t|mmapbuilder\._types|_types)\.(?=\w)")
+
+
+def _without_private_names(
+    _app: object,
+    _what: str,
+    _name: str,
+    _obj: object,
+    _options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Leave the names of private modules out of signatures."""
+    return tuple(text and _PRIVATE.sub("", text) for text in (signature, returns))
+
+
+def setup(app: object) -> None:
+    """Connect the one above to Sphinx."""
+    app.connect("autodoc-process-signature", _without_private_names)
