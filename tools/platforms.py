@@ -2,8 +2,9 @@
 
     python tools/platforms.py [DIRECTORY]
 
-Each file in the directory is one run, written by tests/support/record.py and .ci/run-ctests. They join
-those of docs/reference/platforms.json, where a run takes the place of an older one of its kind.
+Each file in the directory is one run, written by tests/support/record.py and .ci/run-ctests.
+They join those of docs/reference/platforms.json, where a run takes the place of an older one of
+its kind.
 """
 
 from __future__ import annotations
