@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 HARNESS = """
     import os, sys, gc, warnings
     import mmapbuilder
-    from mmapbuilder import Builder, MessageBuilder, verify
+    from mmapbuilder import Builder, MessageBuilder, MessageLog, open_log, verify
     warnings.simplefilter("ignore")             # a builder that is dropped warns
     path, kind, scenario, error = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4]
     error = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}[error]
@@ -34,7 +34,9 @@ HARNESS = """
         options["durable"] = True
     end = "discard" if "discard" in scenario else "close"
     there = "there" in scenario
-    old = b"old content"
+    is_log = kind.startswith("log")
+    frame = (0).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(8)
+    old = frame if is_log else b"old content"
 
     class Tracer:
         # Raises before the bytecode `number` of those that the package runs.
@@ -94,6 +96,11 @@ HARNESS = """
             segment = b.allocate_segment(1)
             segment[0:8] = (1 | 2 << 32 | 8 << 35).to_bytes(8, "little")
             segment[8:16] = b"contents"
+        elif kind == "log build":
+            with b.build() as root:
+                root.label = "contents"
+        elif is_log:
+            b.append_bytes(frame)
         else:
             b.init_root(BLOCKS.schema).label = "contents"
 
@@ -101,18 +108,30 @@ HARNESS = """
         if kind == "Builder":
             with open(path, "rb") as f:
                 assert f.read() == b"new content more"
+        elif is_log:
+            with open_log(path, BLOCKS.schema, index=False) as log:
+                assert len(log) == 1 + ("again" in scenario)
+            with open(path, "rb") as f:
+                assert len(f.read()) >= 16 * len(log) and f.tell() % 8 == 0
         else:
             verify(path)
 
-    if kind == "pycapnp":
+    if kind == "pycapnp" or is_log:
         from support.readers import BLOCKS
         with MessageBuilder(path) as b:         # what pycapnp does only once
             b.init_root(BLOCKS.schema)
     make = Builder if kind == "Builder" else MessageBuilder
+    if is_log:
+        sys.unraisablehook = lambda what: None  # an interrupted finaliser, after all was ended
+        make = MessageLog
+        options["mode"] = "a" if "again" in scenario else "w"
+        options["schema"] = BLOCKS.schema
+        with MessageLog(path, "w", schema=BLOCKS.schema) as log, log.build():
+            pass
 
     def maps():
         with open("/proc/self/maps") as f:
-            return sum(path in line or ".mmapbuilder" in line for line in f)
+            return sum(path in line or ".mmapbuilder" in line or ".idx" in line for line in f)
 
     def fds():
         return set(os.listdir("/proc/self/fd"))
@@ -148,11 +167,19 @@ HARNESS = """
         assert fds() == before, where + f"{len(fds() - before)} descriptors"
         assert maps() == 0, where + "a map"
         names = os.listdir(folder)
-        assert names in ([], [os.path.basename(path)]), where + f"{names}"
+        base = os.path.basename(path)
+        assert set(names) <= {base} | ({base + ".idx"} if is_log else set()), where + f"{names}"
+        if is_log and there and not finished and "again" in scenario:
+            with open(path, "rb") as f:
+                found = f.read()
+            assert found.startswith(old), where + "what was in the log"
+            with open_log(path, BLOCKS.schema, index=False) as log:
+                assert found == old or len(log) == 2, where + "half a message"
         if finished and end == "close":
             check_content()
         elif finished:
-            assert names == [] or options.get("atomic"), where + "discard"
+            left = names == [] or options.get("atomic") or "again" in scenario
+            assert left, where + f"discard left {names}"
         if options.get("atomic") and there and not (finished and end == "close"):
             with open(path, "rb") as f:
                 assert f.read() == old, where + "the target has changed"
@@ -181,6 +208,17 @@ def test_interrupted_at_every_bytecode(tmp_path: Path, kind: str, scenario: str)
     if kind == "pycapnp":
         pytest.importorskip("capnp")
     ended = python(HARNESS, tmp_path / "target", kind, scenario, "KeyboardInterrupt", timeout=300)
+    assert int(ended.ok().out) > 100
+
+
+@pytest.mark.parametrize("scenario", ["close", "close there", "close there again", "discard there"])
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "MemoryError"])
+@pytest.mark.parametrize("kind", ["log", "log build"])
+def test_a_log_interrupted_at_every_bytecode(
+    tmp_path: Path, kind: str, error: str, scenario: str
+) -> None:
+    pytest.importorskip("capnp")
+    ended = python(HARNESS, tmp_path / "target", kind, scenario, error, timeout=300)
     assert int(ended.ok().out) > 100
 
 

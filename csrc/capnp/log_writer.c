@@ -110,7 +110,12 @@ static int map_file(mmb_log_writer *w, mmb_limit *limit)
         return 0;
     }
     int error = end_with_fence(w->fd, w->end);
-    error = error != 0 ? error : open_map(w->fd, &options, &w->map, limit);
+    if (error == 0) {
+        error = open_map(w->fd, &options, &w->map, limit);
+        if (error != 0) {
+            (void)ftruncate(w->fd, (off_t)w->end); /* nobody is going to append behind the fence */
+        }
+    }
     w->ready = w->end;
     w->reach = MMB_FENCE_BYTES;
     return error;

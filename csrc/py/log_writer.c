@@ -3,17 +3,7 @@
  * The writer is used under the object's lock, which with a GIL is the GIL: an append is a
  * short copy, and what takes long, waiting for the device, is not done here. */
 
-#include "state.h"
-
-#include "mmb_log.h"
-
-/* All fields below `state` are read and written under the object's lock. */
-typedef struct {
-    PyObject_HEAD PyObject *name; /* for error texts; set once by __init__ */
-    mmbpy_state *state;
-    mmb_log_writer *writer; /* NULL once closed */
-    bool building;          /* a message is being built in place */
-} mmbpy_log_writer;
+#include "log_type.h"
 
 static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
@@ -29,47 +19,66 @@ static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
     return (PyObject *)self;
 }
 
-static int log_init(PyObject *object, PyObject *args, PyObject *kwargs)
+PyDoc_STRVAR(open_doc,
+             "_open($self, file, index_fd, count, end, capacity, writeback, key, /)\n--\n\n"
+             "Append to file, a File, in which count messages end at end; index_fd is the index's\n"
+             "file, or -1.\n\n"
+             "A file that is to replace another one takes its name when nothing else can fail.\n"
+             "False if it cannot: then file is the old one now, to be looked at and opened again.");
+
+/* Keep what was opened; false if that was done before. */
+static bool keep_writer(mmbpy_log_writer *self, mmbpy_file *file, mmb_log_writer *writer)
 {
-    static char *names[] = {"fd",        "index_fd", "count", "end", "capacity",
-                            "writeback", "key",      "name",  NULL};
+    bool kept = false;
+    MMBPY_LOCK((PyObject *)self)
+    if (self->file == NULL) {
+        self->file = (mmbpy_file *)Py_NewRef((PyObject *)file);
+        self->name = Py_NewRef(mmbpy_file_name(file));
+        self->owner = mmb_this_process();
+        self->writer = writer;
+        kept = true;
+    }
+    MMBPY_UNLOCK()
+    return kept;
+}
+
+static PyObject *log_open(PyObject *object, PyObject *args)
+{
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    int fd, index_fd, writeback, error;
+    int index_fd, writeback, error;
     unsigned long long count, end, capacity;
-    PyObject *name;
+    PyObject *file_object;
     const char *key;
     mmb_log_writer *writer = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiKKKpzO:LogWriter", names, &fd, &index_fd,
-                                     &count, &end, &capacity, &writeback, &key, &name)) {
-        return -1;
+    if (!PyArg_ParseTuple(args, "O!iKKKpz:_open", self->state->file_type, &file_object, &index_fd,
+                          &count, &end, &capacity, &writeback, &key)) {
+        return NULL;
     }
+    mmbpy_file *file = (mmbpy_file *)file_object;
     mmb_log_options options = {.capacity = capacity, .writeback = writeback != 0, .key = key};
+    int fd = mmbpy_file_descriptor(file);
     Py_BEGIN_ALLOW_THREADS
     error = mmb_log_open(fd, index_fd, &options, count, end, &writer, NULL);
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        mmbpy_raise(self->state, error, name);
-        return -1;
+        return mmbpy_raise(self->state, error, mmbpy_file_name(file));
     }
-    bool opened = false;
-    MMBPY_LOCK(object)
-    if (self->name == NULL) {
-        self->name = Py_NewRef(name);
-        self->writer = writer;
-        opened = true;
+    int settled = mmbpy_file_settle(file);
+    if (settled == 1 && keep_writer(self, file, writer)) {
+        Py_RETURN_TRUE;
     }
-    MMBPY_UNLOCK()
-    if (!opened) {
-        mmb_log_free(writer);
+    mmb_log_free(writer);
+    if (settled == 1) {
         PyErr_SetString(PyExc_TypeError, "a log is opened once");
     }
-    return opened ? 0 : -1;
+    return settled == 0 ? Py_NewRef(Py_False) : NULL;
 }
 
 static int log_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((mmbpy_log_writer *)object)->name);
+    Py_VISIT((PyObject *)((mmbpy_log_writer *)object)->file);
     return 0;
 }
 
@@ -80,13 +89,13 @@ static void log_dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     mmb_log_free(self->writer);
     Py_XDECREF(self->name);
+    Py_XDECREF((PyObject *)self->file);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
 }
 
-/* The writer, if something can be appended now. NULL with an exception. Under the lock. */
-static mmb_log_writer *usable(mmbpy_log_writer *self)
+mmb_log_writer *mmbpy_log_usable(mmbpy_log_writer *self)
 {
     if (self->writer == NULL) {
         PyErr_SetString(PyExc_ValueError, "I/O operation on closed log");
@@ -127,7 +136,7 @@ static bool check_frames(mmbpy_log_writer *self, const unsigned char *frames, ui
 /* Append checked frames: the number of the first. NULL with an exception. */
 static PyObject *append(mmbpy_log_writer *self, const Py_buffer *frames)
 {
-    mmb_log_writer *writer = usable(self);
+    mmb_log_writer *writer = mmbpy_log_usable(self);
     if (writer == NULL) {
         return NULL;
     }
@@ -183,165 +192,7 @@ static PyObject *log_append_frames(PyObject *object, PyObject *data)
     return append_buffer(object, data, false);
 }
 
-/* ---- a message that is built in place ------------------------------------------------------ */
-
-/* Raise the fence: the place where the message begins, or NULL with an exception. */
-static PyObject *raise_reach(mmbpy_log_writer *self, mmb_log_writer *writer, uint64_t reach)
-{
-    int error = mmb_log_begin(writer, reach);
-    if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
-    }
-    self->building = true;
-    return PyLong_FromUnsignedLongLong(mmb_log_end(writer));
-}
-
-PyDoc_STRVAR(begin_doc, "_begin($self, reach, /)\n--\n\n"
-                        "Begin a message that is built in place: let the file grow by reach\n"
-                        "bytes; return where the message is to begin.");
-
-static PyObject *log_begin(PyObject *object, PyObject *reach_object)
-{
-    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    uint64_t reach;
-    PyObject *place = NULL;
-    if (!mmbpy_as_uint64(reach_object, "reach", &reach)) {
-        return NULL;
-    }
-    MMBPY_LOCK(object)
-    mmb_log_writer *writer = usable(self);
-    if (writer != NULL) {
-        place = raise_reach(self, writer, reach);
-    }
-    MMBPY_UNLOCK()
-    return place;
-}
-
-PyDoc_STRVAR(go_on_doc, "_go_on($self, reach, /)\n--\n\n"
-                        "Let the file grow by reach bytes for the message that is being built.");
-
-static PyObject *log_go_on(PyObject *object, PyObject *reach_object)
-{
-    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    uint64_t reach;
-    PyObject *place = NULL;
-    if (!mmbpy_as_uint64(reach_object, "reach", &reach)) {
-        return NULL;
-    }
-    MMBPY_LOCK(object)
-    if (self->writer != NULL && self->building) {
-        place = raise_reach(self, self->writer, reach);
-    } else {
-        PyErr_SetString(PyExc_ValueError, "the log was closed while a message was being built");
-    }
-    MMBPY_UNLOCK()
-    return place;
-}
-
-/* Sizes in words from a tuple. The number of them, 0 with an exception. */
-static uint32_t sizes_from(PyObject *tuple, uint32_t *words)
-{
-    Py_ssize_t count = PyTuple_Size(tuple);
-    if (count < 1 || count > MMB_MAX_SEGMENTS) {
-        PyErr_SetString(PyExc_ValueError, "no message has that many segments");
-        return 0;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        uint64_t size;
-        if (!mmbpy_as_uint64(PyTuple_GetItem(tuple, i), "a size", &size)) {
-            return 0;
-        }
-        if (size > MMB_MAX_SEGMENT_WORDS) {
-            PyErr_SetString(PyExc_ValueError, "no segment is that large");
-            return 0;
-        }
-        words[i] = (uint32_t)size;
-    }
-    return (uint32_t)count;
-}
-
-PyDoc_STRVAR(commit_doc,
-             "_commit($self, words, /)\n--\n\n"
-             "Append the message that was built in segments of so many words; its number.");
-
-static PyObject *log_commit(PyObject *object, PyObject *args)
-{
-    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    uint32_t words[MMB_MAX_SEGMENTS], count;
-    PyObject *tuple, *number = NULL;
-    if (!PyArg_ParseTuple(args, "O!:commit", &PyTuple_Type, &tuple) ||
-        (count = sizes_from(tuple, words)) == 0) {
-        return NULL;
-    }
-    MMBPY_LOCK(object)
-    bool building = self->building;
-    self->building = false;
-    mmb_log_writer *writer = usable(self); /* it is, but for a log that was closed */
-    if (writer != NULL && !building) {
-        PyErr_SetString(PyExc_RuntimeError, "no message is being built");
-    } else if (writer != NULL) {
-        int error = mmb_log_commit(writer, words, count);
-        number = error != 0 ? mmbpy_raise(self->state, error, self->name)
-                            : PyLong_FromUnsignedLongLong(mmb_log_count(writer) - 1);
-    }
-    MMBPY_UNLOCK()
-    return number;
-}
-
-PyDoc_STRVAR(abandon_doc,
-             "_abandon($self, /)\n--\n\n"
-             "Give up the message that is being built, if one is. What it left is zeroed.");
-
-static PyObject *log_abandon(PyObject *object, PyObject *Py_UNUSED(unused))
-{
-    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    MMBPY_LOCK(object)
-    if (self->building && self->writer != NULL) {
-        (void)mmb_log_cut(self->writer); /* what it cannot do now is done by the next append */
-    }
-    self->building = false;
-    MMBPY_UNLOCK()
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(window_doc,
-             "log_window($module, map, start, length, /)\n--\n\n"
-             "A memoryview of a map's memory that keeps it alive, and does not keep it open.");
-
-static PyObject *log_window(PyObject *module, PyObject *args)
-{
-    mmbpy_state *state = PyModule_GetState(module);
-    PyObject *object;
-    unsigned long long start, length;
-    if (!PyArg_ParseTuple(args, "O!KK:log_window", state->map_type, &object, &start, &length)) {
-        return NULL;
-    }
-    mmbpy_map *map = (mmbpy_map *)object;
-    if (start > map->capacity || length > map->capacity - start) {
-        PyErr_SetString(PyExc_ValueError, "the window lies outside the map");
-        return NULL;
-    }
-    mmbpy_map_pin(map);
-    mmb_map *core = mmbpy_map_enter(map);
-    if (core == NULL) {
-        return NULL;
-    }
-    unsigned char *base = NULL;
-    int error = mmb_map_memory(core, &base);
-    mmbpy_map_leave(map);
-    if (error != 0) {
-        return mmbpy_raise(state, error, map->name);
-    }
-    return mmbpy_window_of_map(state, map, base + start, (Py_ssize_t)length);
-}
-
-PyMethodDef mmbpy_log_functions[] = {
-    {"log_window", log_window, METH_VARARGS, window_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ---------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(cut_doc, "_cut($self, /)\n--\n\nCut the file where the last message ends.");
 
@@ -350,7 +201,7 @@ static PyObject *log_cut(PyObject *object, PyObject *Py_UNUSED(unused))
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
     int error = 0;
     MMBPY_LOCK(object)
-    mmb_log_writer *writer = usable(self);
+    mmb_log_writer *writer = mmbpy_log_usable(self);
     if (writer != NULL) {
         error = mmb_log_cut(writer);
     }
@@ -364,30 +215,40 @@ static PyObject *log_cut(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(close_doc, "_close($self, cut=True, /)\n--\n\n"
-                        "Cut the file where the last message ends, and let go of it. With\n"
-                        "cut=False the files stay as they are.");
+PyDoc_STRVAR(finish_doc,
+             "_finish($self, cut=True, /)\n--\n\n"
+             "Cut the file where the last message ends, and stop writing to it.\n\n"
+             "With cut=False, and in a forked child, the files stay as they are. Returns None, or\n"
+             "the OSError that closing met: the log is closed then as well, and the same is\n"
+             "returned whenever it is asked again.");
 
-static PyObject *log_close(PyObject *object, PyObject *args)
+static PyObject *log_finish(PyObject *object, PyObject *args)
 {
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    int cut = 1, error = 0;
-    if (!PyArg_ParseTuple(args, "|p:close", &cut)) {
+    int cut = 1, error;
+    if (!PyArg_ParseTuple(args, "|p:_finish", &cut)) {
         return NULL;
     }
     MMBPY_LOCK(object)
     mmb_log_writer *writer = self->writer;
     self->writer = NULL;
-    if (writer != NULL && cut) {
-        error = mmb_log_close(writer);
+    if (writer != NULL && cut && self->owner == mmb_this_process()) {
+        self->last_error = mmb_log_close(writer);
     } else {
         mmb_log_free(writer);
     }
+    error = self->last_error;
     MMBPY_UNLOCK()
-    if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
-    }
-    Py_RETURN_NONE;
+    return error != 0 ? mmbpy_error(self->state, error, self->name) : Py_NewRef(Py_None);
+}
+
+static PyObject *log_get_closed(PyObject *object, void *Py_UNUSED(closure))
+{
+    bool closed;
+    MMBPY_LOCK(object)
+    closed = ((mmbpy_log_writer *)object)->writer == NULL;
+    MMBPY_UNLOCK()
+    return PyBool_FromLong(closed);
 }
 
 static Py_ssize_t log_length(PyObject *object)
@@ -432,27 +293,27 @@ static PyObject *log_stats(PyObject *object, PyObject *Py_UNUSED(unused))
 }
 
 static PyMethodDef log_methods[] = {
+    {"_open", log_open, METH_VARARGS, open_doc},
     {"append_bytes", log_append_bytes, METH_O, append_bytes_doc},
     {"_append_frames", log_append_frames, METH_O, append_frames_doc},
-    {"_begin", log_begin, METH_O, begin_doc},
-    {"_go_on", log_go_on, METH_O, go_on_doc},
-    {"_commit", log_commit, METH_VARARGS, commit_doc},
-    {"_abandon", log_abandon, METH_NOARGS, abandon_doc},
     {"_cut", log_cut, METH_NOARGS, cut_doc},
-    {"_close", log_close, METH_VARARGS, close_doc},
+    {"_finish", log_finish, METH_VARARGS, finish_doc},
     {"_stats", log_stats, METH_NOARGS, stats_doc},
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(log_doc, "LogWriter(fd, index_fd, count, end, capacity, writeback, key, name)\n--\n\n"
-                      "Append to the file fd, in which count messages end at end.\n\n"
-                      "fd is borrowed until close; index_fd is the index's file, or -1.");
+static PyGetSetDef log_properties[] = {
+    {"closed", log_get_closed, NULL, "Whether close or discard was called.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyDoc_STRVAR(log_doc, "LogWriter()\n--\n\nThe one who appends to a log; of no use until _open.");
 
 static PyType_Slot log_slots[] = {
-    {Py_tp_doc, (void *)log_doc}, {Py_tp_new, log_new},
-    {Py_tp_init, log_init},       {Py_tp_traverse, log_traverse},
-    {Py_tp_dealloc, log_dealloc}, {Py_tp_methods, log_methods},
-    {Py_sq_length, log_length},   {0, NULL},
+    {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},
+    {Py_tp_traverse, log_traverse}, {Py_tp_dealloc, log_dealloc},
+    {Py_tp_methods, log_methods},   {Py_tp_getset, log_properties},
+    {Py_sq_length, log_length},     {0, NULL},
 };
 
 PyType_Spec mmbpy_log_writer_spec = {

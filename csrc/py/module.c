@@ -40,6 +40,9 @@ static int module_exec(PyObject *module)
     if ((state->log_writer_type = add_type(module, &mmbpy_log_writer_spec)) == NULL) {
         return -1;
     }
+    if ((state->log_build_type = add_type(module, &mmbpy_log_build_spec)) == NULL) {
+        return -1;
+    }
     if ((state->log_reader_type = add_type(module, &mmbpy_log_reader_spec)) == NULL) {
         return -1;
     }
@@ -62,7 +65,6 @@ static int module_exec(PyObject *module)
         PyModule_AddFunctions(module, mmbpy_segments_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_log_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_roots_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
         return -1;
@@ -90,6 +92,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->segments_type);
     Py_VISIT(state->log_reader_type);
     Py_VISIT(state->log_writer_type);
+    Py_VISIT(state->log_build_type);
     Py_VISIT(state->plan_type);
     Py_VISIT(state->stage_type);
     Py_VISIT(state->gate_type);
@@ -113,6 +116,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->segments_type);
     Py_CLEAR(state->log_reader_type);
     Py_CLEAR(state->log_writer_type);
+    Py_CLEAR(state->log_build_type);
     Py_CLEAR(state->plan_type);
     Py_CLEAR(state->stage_type);
     Py_CLEAR(state->gate_type);

@@ -22,6 +22,7 @@ typedef struct {
     PyTypeObject *segments_type;
     PyTypeObject *log_reader_type;
     PyTypeObject *log_writer_type;
+    PyTypeObject *log_build_type;
     PyTypeObject *plan_type;
     PyTypeObject *stage_type;
     PyTypeObject *gate_type;
@@ -224,7 +225,7 @@ extern PyType_Spec mmbpy_read_map_spec;
 extern PyType_Spec mmbpy_segments_spec;
 extern PyType_Spec mmbpy_log_reader_spec;
 extern PyType_Spec mmbpy_log_writer_spec;
-extern PyMethodDef mmbpy_log_functions[];
+extern PyType_Spec mmbpy_log_build_spec;
 extern PyMethodDef mmbpy_roots_functions[];
 extern PyType_Spec mmbpy_gate_spec;
 extern PyMethodDef mmbpy_message_functions[];

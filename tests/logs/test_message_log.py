@@ -483,6 +483,73 @@ def test_discard_removes_what_the_log_made(target: Path) -> None:
     assert times(target) == [0, 1, 2, 3]
 
 
+def test_a_log_that_cannot_be_opened_leaves_the_old_one_whole(target: Path) -> None:
+    write(target, range(3))
+    before = target.read_bytes()
+    for mode in ("w", "a"):
+        with pytest.raises(OSError, match=r"[Mm]emory"):
+            MessageLog(target, mode, capacity=1 << 62)
+        assert target.read_bytes() == before
+        assert {path.name for path in target.parent.iterdir()} <= {target.name, "target.idx"}
+
+
+def test_a_log_that_cannot_be_replaced_is_emptied_in_place(target: Path) -> None:
+    write(target, range(3))
+    other = target.with_name("other")
+    os.link(target, other)
+    with MessageLog(target, "w", schema=EVENT.schema) as log:
+        log.append(fields(7))
+    assert times(target) == [7]
+    assert other.samefile(target)
+    MessageLog(target, "w").discard()
+    assert target.read_bytes() == other.read_bytes() == b""
+
+
+def test_no_memory_and_interruptions_do_not_end_the_process_that_builds(target: Path) -> None:
+    """pycapnp would end it, were its allocator to raise."""
+    pytest.importorskip("_testcapi")
+    apart.python(
+        """
+        import _testcapi, signal, sys, warnings
+        from mmapbuilder import MessageLog, open_log
+        from support.events import EVENT
+        warnings.simplefilter("ignore")
+        log = MessageLog(sys.argv[1], schema=EVENT.schema)
+        for failing in range(1, 20):
+            with log.build() as root:
+                _testcapi.set_nomemory(0, failing)
+                try:
+                    root.payload = bytes(1)
+                except MemoryError:
+                    pass
+                finally:
+                    _testcapi.remove_mem_hooks()
+                root.name = "x" * (62 << 20)         # another segment
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        interrupted = 0
+        for round in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + round % 40))
+                with log.build() as root:
+                    for _ in range(3):
+                        root.init("payload", 50 << 20)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            log.append(time=round)
+        assert interrupted > 0
+        log.close()
+        with open_log(sys.argv[1], EVENT.schema) as log:
+            assert len(log) >= 319
+        """,
+        target,
+        timeout=120,
+    ).ok()
+
+
 def test_dropped_without_close_it_warns_and_keeps_its_messages(target: Path) -> None:
     log = MessageLog(target)
     log.append_bytes(frame(0))

@@ -24,6 +24,7 @@ class Endings:
 
     _output: "t.Output | None" = None
     _durable: bool = False
+    _noun: str = "builder"  # what a warning calls it
     # Set before the content is given up, so that a close which races with that does not keep
     # the file as if it had been finished. Read after the content has ended.
     _dropped: bool = False
@@ -37,6 +38,10 @@ class Endings:
         builder open.
         """
         raise NotImplementedError  # `how` is what `_commit` was given
+
+    def _is_given_up(self, output: "t.Output") -> bool:
+        """Say whether `discard` gives the file up; else it is kept with what is in it."""
+        return output.mode != "r+" or output.atomic
 
     def _forget(self) -> None:
         """Drop what is of no use after the end. May be called several times."""
@@ -78,11 +83,11 @@ class Endings:
             return
         try:
             if not output.ended:
-                if output.mode == "r+" and not output.atomic:
-                    self._end_content("leave")
-                    output.remove()
-                else:
+                if self._is_given_up(output):
                     self._drop(output)
+                else:
+                    self._end_content("leave")
+                    output.keep()
         finally:
             if output.ended:
                 self._forget()
@@ -125,6 +130,6 @@ class Endings:
         output = self._output
         if output is not None and not output.ended:
             try:
-                warn(f"builder was never closed: {self!r}", ResourceWarning, 2, self)
+                warn(f"{self._noun} was never closed: {self!r}", ResourceWarning, 2, self)
             finally:  # a warning may be an error
                 self._leave(None)

@@ -2,9 +2,7 @@
 
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .. import _core
+from .. import _core
 
 _SUFFIX = ".idx"
 
@@ -23,6 +21,16 @@ def open_index(path: "str | bytes", access: int = os.O_RDONLY) -> int:
         return -1
 
 
+def hold_index(path: "str | bytes", access: int = os.O_RDONLY) -> "_core.File | None":
+    """Open the index of the log at `path`, as what gives its descriptor back by itself."""
+    index = _core.File(index_path(path), "r+")
+    try:
+        index.open_path(os.fsdecode(index_path(path)), access)
+    except OSError:
+        return None
+    return index
+
+
 def make_index(path: "str | bytes", fd: int, log: "_core.LogReader") -> None:
     """Put a new index beside the log at `path`, in one step.
 
@@ -30,13 +38,14 @@ def make_index(path: "str | bytes", fd: int, log: "_core.LogReader") -> None:
         OSError: that is not possible here.
     """
     target = os.fsdecode(index_path(path))
-    temporary = f"{target}.{os.getpid()}"
-    new = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    new = _core.File(target, "w", True)  # takes its name at the end, or is removed
+    new.path = target
+    new.open_path(
+        f"{target}.{os.getpid()}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, temporary=True
+    )
     try:
-        log.write_index(fd, new)
-        os.replace(temporary, target)
+        log.write_index(fd, new.fileno())
     except BaseException:
-        os.unlink(temporary)
+        new.roll_back()
         raise
-    finally:
-        os.close(new)
+    new.commit(None, False)

@@ -4,9 +4,9 @@ import os
 import warnings
 
 from .. import _core, _pycapnp
-from .._output import Output
+from .._output import Endings, Output
 from .build import Build
-from .index_file import index_path, make_index, open_index
+from .index_file import hold_index, index_path, make_index
 from .tables import rows_of
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ _BATCH_MESSAGES = 1024
 _open_logs: "dict[int, t.Callable[[], MessageLog | None]]" = {}
 
 
-class MessageLog(_core.LogWriter):
+class MessageLog(_core.LogWriter, Endings):
     """A file that messages are appended to.
 
     What an append returned for is in the file, whole: readers of any process find it,
@@ -99,6 +99,8 @@ class MessageLog(_core.LogWriter):
     a forked child it is closed; the parent goes on.
     """
 
+    _noun = "log"
+
     def __init__(
         self,
         file: "t.FileLike",
@@ -119,33 +121,24 @@ class MessageLog(_core.LogWriter):
         self._framers: dict[type, t.Callable[[t.Any], bytes] | None] = {}
         self._capacity = capacity
         self._warned = False
-        self._closed = True
-        self._output = output = _open(file, mode, self)
         self._mode = mode
+        output = _open(file, mode, self)
         try:
             self._path = _path_of(output.name) if index else None
-            output.settle()
-            reader = _look(output, mode)
-            index_fd = _open_index(self._path, output.fileno(), reader)
-            try:
-                super().__init__(
-                    output.fileno(),
-                    index_fd,
-                    len(reader),
-                    reader.committed,
-                    capacity,
-                    writeback,
-                    key,
-                    output.name,
-                )
-            finally:
-                if index_fd >= 0:
-                    os.close(index_fd)
+            while not self._start(output, capacity, writeback, key):
+                pass  # the file could not be replaced: now it is the old one
+            _remember(self)
+            self._output = output
         except BaseException:
+            self._finish()
             output.roll_back()
             raise
-        self._closed = False
-        _remember(self)
+
+    def _start(self, output: Output, capacity: int, writeback: bool, key: "str | None") -> bool:
+        reader = _look(output, self._mode)
+        index = _open_index(self._path, output.fileno(), reader)
+        index_fd = index.fileno() if index is not None else -1
+        return self._open(output, index_fd, len(reader), reader.committed, capacity, writeback, key)
 
     # ---- appending ----
 
@@ -276,17 +269,14 @@ class MessageLog(_core.LogWriter):
             ValueError: the log is closed.
         """
         len(self)
-        copy = os.dup(self._output.fileno())  # another thread may close the log meanwhile
-        try:
-            os.fsync(copy)
-        finally:
-            os.close(copy)
+        copy = _core.File(self.name, "r+")  # another thread may close the log meanwhile
+        copy.duplicate(self.descriptor)
+        os.fsync(copy.fileno())
 
     @property
-    def name(self) -> "t.Name":
+    def name(self) -> "t.Name | None":
         """The file as it was given."""
-        name: t.Name = self._output.name
-        return name
+        return self._output.name if self._output is not None else None
 
     @property
     def mode(self) -> str:
@@ -294,9 +284,16 @@ class MessageLog(_core.LogWriter):
         return self._mode
 
     @property
-    def closed(self) -> bool:
-        """Whether close or discard was called."""
-        return self._closed
+    def descriptor(self) -> int:
+        """The log's own file descriptor: for locks and `os.fstat`, not for writing.
+
+        Raises:
+            ValueError: the log is closed.
+        """
+        output = self._output
+        if self.closed or output is None:
+            raise ValueError("I/O operation on closed log")
+        return output.fileno()
 
     @property
     def committed(self) -> int:
@@ -318,65 +315,40 @@ class MessageLog(_core.LogWriter):
         Raises:
             OSError: the file could not be cut. Everything is released.
         """
-        self._end(True)
+        self._commit()
+
+    def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
+        failure = self._finish(end != "drop")  # what was appended is complete in any case
+        if end == "drop" and self._path is not None:
+            try:
+                os.unlink(index_path(self._path))
+            except FileNotFoundError:
+                pass
+        return failure
+
+    def _is_given_up(self, output: Output) -> bool:
+        return output.made
+
+    def _forget(self) -> None:
+        _open_logs.pop(id(self), None)
 
     def discard(self) -> None:
         """Close the log, and remove the file and its index if the log made them."""
-        if self._closed:
-            return
-        made = self._output.made
-        self._end(not made, remove=made)
-
-    def _end(self, cut: bool, remove: bool = False) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        _open_logs.pop(id(self), None)
-        try:
-            self._close(cut)
-            if remove:
-                self._output.remove()
-                if self._path is not None:
-                    os.unlink(index_path(self._path))
-        finally:
-            self._output.keep()
+        super().discard()
 
     def __enter__(self) -> "t.Self":
         len(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
-    ) -> None:
-        try:
-            self.close()
-        except OSError as problem:
-            if error is None:
-                raise
-            error.add_note(f"mmapbuilder: closing {self.name!r} failed as well: {problem}")
-
-    # As a default, `warn` is there even when the interpreter is clearing modules.
-    def __del__(self, warn: "t.Callable[..., None]" = warnings.warn) -> None:
-        if not getattr(self, "_closed", True):
-            try:
-                warn(f"log was never closed: {self!r}", ResourceWarning, 2, self)
-            finally:  # a warning may be an error
-                try:
-                    self.close()
-                except Exception:
-                    pass
-
     def __reduce__(self) -> "str | tuple[t.Any, ...]":
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def __repr__(self) -> str:
-        opened = getattr(self, "_output", None)
-        state = "closed" if getattr(self, "_closed", True) else f"{len(self)} messages"
-        name = opened.name if opened is not None else None
-        return f"<{type(self).__name__} {name!r} {state}>"
+        try:
+            state = f"{len(self)} messages"
+        except ValueError:
+            state = "closed"
+        return f"<{type(self).__name__} {self.name!r} {state}>"
 
 
 # ---- opening ---------------------------------------------------------------------------
@@ -405,15 +377,12 @@ def _path_of(name: "t.Name") -> "str | bytes | None":
 def _look(output: Output, mode: str) -> _core.LogReader:
     """See what messages the file holds, and warn if more than that will be dropped."""
     name = output.name
-    if mode == "w":
+    if mode == "w" and os.fstat(output.fileno()).st_size > 0:
         os.ftruncate(output.fileno(), 0)
-    index_fd = -1 if isinstance(name, int) else open_index(name)
-    try:
-        shown = str(name) if isinstance(name, int) else os.fsdecode(name)
-        reader = _core.LogReader(output.fileno(), index_fd, shown)
-    finally:
-        if index_fd >= 0:
-            os.close(index_fd)
+    index = None if isinstance(name, int) else hold_index(name)
+    shown = str(name) if isinstance(name, int) else os.fsdecode(name)
+    index_fd = index.fileno() if index is not None else -1
+    reader = _core.LogReader(output.fileno(), index_fd, shown)
     kind, size = reader.tail
     if kind in ("torn", "zeros"):
         warnings.warn(
@@ -424,16 +393,18 @@ def _look(output: Output, mode: str) -> _core.LogReader:
     return reader
 
 
-def _open_index(path: "str | bytes | None", fd: int, reader: _core.LogReader) -> int:
-    """Open the index for writing, a new one if there is none that fits; -1 without one."""
+def _open_index(
+    path: "str | bytes | None", fd: int, reader: _core.LogReader
+) -> "_core.File | None":
+    """Open the index for writing, a new one if there is none that fits; None without one."""
     if path is None:
-        return -1
+        return None
     try:
         if reader.indexed == 0:
             make_index(path, fd, reader)
-        return os.open(index_path(path), os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return -1  # no right, or no room, to make one
+        return None  # no right, or no room, to make one
+    return hold_index(path, os.O_RDWR)
 
 
 # ---- forks -----------------------------------------------------------------------------
@@ -458,4 +429,4 @@ def _close_inherited() -> None:
     for find in list(_open_logs.values()):
         log = find()
         if log is not None:
-            log._end(False)
+            log._leave(None)

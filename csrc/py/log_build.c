@@ -1,0 +1,407 @@
+/* log_build.c - `_core.LogBuild`: one message of a log that is built in place.
+ *
+ * It hands segments out to pycapnp, in the file behind the last message of the log, and appends
+ * the whole in the end, or gives it up. pycapnp dies of exceptions in its allocator, and no code
+ * of Python's may run there, which could be interrupted. So what fails in it is noted, and the
+ * memory comes from elsewhere.
+ *
+ * It refers to the log and to the map, and to nothing of pycapnp: see segments_type.c. */
+
+#include "log_type.h"
+
+#include <string.h>
+
+/* Room for so many segments is left in the table; what is not needed becomes part of the only
+ * segment. Its 32 bytes are a multiple of a word. */
+enum { SEGMENTS = 7, TABLE_BYTES = 32 };
+
+/* The fence claims as much at first, which readers accept. The file reaches up to a granule
+ * beyond what is stored to. */
+#define FIRST_REACH ((uint64_t)64 << 20)
+#define SLACK ((uint64_t)3 << 20)
+#define FIRST_WORDS ((FIRST_REACH - SLACK - ((uint64_t)1 << 20)) / MMB_WORD)
+
+/* What is handed out where the file has no room. */
+#define SPARE_WORDS ((uint64_t)1 << 17)
+
+/* Noted as what went wrong where there is no errno for it. */
+enum { CLOSED = -1 };
+
+typedef struct {
+    PyObject_HEAD mmbpy_log_writer *log; /* set once by __new__ */
+    /* Under the lock of the log: */
+    mmbpy_map *map;          /* the file of the log, mapped a second time; NULL before begin */
+    PyObject *spare;         /* a window for when there is no memory for another, or NULL */
+    bool begun;              /* the log waits for this message */
+    int problem;             /* the first that was met: an error of the C layers, or CLOSED */
+    uint64_t start;          /* of the message in the file */
+    uint32_t count;          /* segments handed out */
+    uint32_t full[SEGMENTS]; /* their sizes: words */
+} mmbpy_log_build;
+
+static PyObject *build_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    PyObject *log;
+    if (state == NULL || !PyArg_ParseTuple(args, "O!:LogBuild", state->log_writer_type, &log)) {
+        return NULL;
+    }
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_log_build *self = (mmbpy_log_build *)alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->log = (mmbpy_log_writer *)Py_NewRef(log);
+    self->spare = mmbpy_window_new(state);
+    if (self->spare == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+/* ---- the beginning ----------------------------------------------------------------- */
+
+PyDoc_STRVAR(begin_doc, "begin($self, map, /)\n--\n\n"
+                        "Let the log wait for this message. map is a Map of the log's file.");
+
+/* Raise the fence for a message behind the last one. Under the lock of the log. */
+static bool begin(mmbpy_log_build *self, mmbpy_map *map)
+{
+    mmb_log_writer *writer = mmbpy_log_usable(self->log);
+    if (writer == NULL) {
+        return false;
+    }
+    int error = mmb_log_begin(writer, FIRST_REACH);
+    if (error != 0) {
+        mmbpy_raise(self->log->state, error, self->log->name);
+        return false;
+    }
+    self->log->building = self->begun = true;
+    self->start = mmb_log_end(writer);
+    self->map = (mmbpy_map *)Py_NewRef((PyObject *)map);
+    return true;
+}
+
+static PyObject *build_begin(PyObject *object, PyObject *map_object)
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    if (!PyObject_TypeCheck(map_object, self->log->state->map_type)) {
+        PyErr_SetString(PyExc_TypeError, "map must be a Map");
+        return NULL;
+    }
+    mmbpy_map *map = (mmbpy_map *)map_object;
+    unsigned char *base = NULL;
+    mmbpy_map_pin(map);
+    mmb_map *core = mmbpy_map_enter(map);
+    if (core == NULL) {
+        return NULL;
+    }
+    int error = mmb_map_memory(core, &base);
+    mmbpy_map_leave(map);
+    if (error != 0) {
+        return mmbpy_raise(self->log->state, error, map->name);
+    }
+    bool begun = false;
+    MMBPY_LOCK((PyObject *)self->log)
+    if (self->map == NULL) {
+        begun = begin(self, map);
+    } else {
+        PyErr_SetString(PyExc_RuntimeError, "a message is built once");
+    }
+    MMBPY_UNLOCK()
+    return begun ? Py_NewRef(Py_None) : NULL;
+}
+
+/* ---- handing out ------------------------------------------------------------------- */
+
+/* The size of the next segment in words, or 0 if there is no room for it. `*start` is where it
+ * begins in the file. */
+static uint64_t next_size(const mmbpy_log_build *self, uint64_t min_words, uint64_t *start)
+{
+    *start = self->start + TABLE_BYTES;
+    for (uint32_t i = 0; i < self->count; i++) {
+        *start += (uint64_t)self->full[i] * MMB_WORD;
+    }
+    uint64_t usual = self->count == 0 ? FIRST_WORDS : MMB_MAX_SEGMENT_WORDS;
+    uint64_t end = *start + MMB_WORD; /* a fence follows */
+    uint64_t room = end < self->map->capacity ? (self->map->capacity - end) / MMB_WORD : 0;
+    uint64_t words = usual < room ? usual : room;
+    words = words < min_words ? min_words : words;
+    return self->count < SEGMENTS && words <= room ? words : 0;
+}
+
+/* Let the file grow for the next segment, and show it in `window`: 0 or what hinders it. */
+static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window)
+{
+    mmb_log_writer *writer = self->log->writer;
+    mmb_map *map = atomic_load(&self->map->map);
+    if (!self->begun || writer == NULL || map == NULL) {
+        return CLOSED;
+    }
+    uint64_t start, words = next_size(self, min_words, &start);
+    if (words == 0) {
+        return MMB_ECAPACITY;
+    }
+    uint64_t reach = start + words * MMB_WORD + SLACK - self->start;
+    int error = mmb_log_begin(writer, reach > FIRST_REACH ? reach : FIRST_REACH);
+    error = error != 0 ? error : mmb_install_handler();
+    /* The kernel can read its start then, when pycapnp is asked for its sizes. */
+    error = error != 0 ? error : mmb_map_ensure(map, start + MMB_WORD);
+    if (error == 0) {
+        self->full[self->count++] = (uint32_t)words;
+        mmbpy_window_show_map(window, self->map, mmb_map_base(map) + start,
+                              (Py_ssize_t)(words * MMB_WORD));
+    }
+    return error;
+}
+
+/* A new window or the spare one; NULL, without an exception, if there is no memory for either. */
+static PyObject *some_window(mmbpy_log_build *self)
+{
+    PyObject *window = mmbpy_window_new(self->log->state);
+    if (window == NULL) {
+        window = self->spare;
+        self->spare = NULL;
+    }
+    if (self->spare == NULL) {
+        self->spare = mmbpy_window_new(self->log->state);
+    }
+    PyErr_Clear();
+    return window;
+}
+
+static PyObject *next_window(mmbpy_log_build *self, uint64_t min_words)
+{
+    PyObject *window = some_window(self);
+    if (window == NULL) {
+        return NULL;
+    }
+    int problem = self->problem != 0 ? self->problem : show_next(self, min_words, window);
+    if (problem == 0) {
+        return window;
+    }
+    self->problem = problem;
+    uint64_t words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
+    if (!mmbpy_window_show_memory(window, (Py_ssize_t)(words * MMB_WORD)) &&
+        !mmbpy_window_show_memory(window, (Py_ssize_t)(min_words * MMB_WORD))) {
+        Py_CLEAR(window);
+    }
+    return window;
+}
+
+PyDoc_STRVAR(allocate_doc,
+             "allocate($self, min_words, /)\n--\n\n"
+             "The next segment, zeroed: a memoryview of min_words * 8 bytes or more.");
+
+static PyObject *build_allocate(PyObject *object, PyObject *min_words_object)
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    uint64_t min_words;
+    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words)) {
+        return NULL;
+    }
+    if (min_words > MMB_MAX_SEGMENT_WORDS) {
+        PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
+                     (int)MMB_MAX_SEGMENT_WORDS);
+        return NULL;
+    }
+    PyObject *window = NULL, *view = NULL;
+    MMBPY_PAUSE_GC();
+    MMBPY_LOCK((PyObject *)self->log)
+    if (self->map != NULL) {
+        window = next_window(self, min_words > 0 ? min_words : 1);
+    }
+    MMBPY_UNLOCK()
+    if (window != NULL) {
+        view = PyMemoryView_FromObject(window);
+    }
+    MMBPY_RESUME_GC();
+    if (window == NULL) {
+        return PyErr_NoMemory();
+    }
+    if (view == NULL) { /* pycapnp can do without */
+        PyErr_Clear();
+        return window;
+    }
+    Py_DECREF(window);
+    return view;
+}
+
+/* ---- the end ------------------------------------------------------------------------- */
+
+/* The full sizes of all segments, but for the last that is not empty, whose size is what is used:
+ * 0, or -1 with an exception. Under the lock. */
+static int sizes_from(const mmbpy_log_build *self, PyObject *used, uint32_t *words)
+{
+    Py_ssize_t given = PyList_Size(used);
+    uint64_t size = 0;
+    for (Py_ssize_t i = 0; i < given && i < (Py_ssize_t)self->count; i++) {
+        if (!mmbpy_as_uint64(PyList_GetItem(used, i), "a used size", &size)) {
+            return -1;
+        }
+        if (size > 0) {
+            memset(words, 0, SEGMENTS * sizeof *words);
+            memcpy(words, self->full, (size_t)i * sizeof *words);
+            words[i] = size < self->full[i] ? (uint32_t)size : self->full[i];
+        }
+    }
+    if (given <= 0 || words[0] == 0) {
+        words[0] = 1; /* a null root */
+    }
+    return 0;
+}
+
+static PyObject *raise_problem(const mmbpy_log_build *self)
+{
+    if (self->problem == CLOSED) {
+        PyErr_SetString(PyExc_ValueError, "the log was closed while a message was being built");
+        return NULL;
+    }
+    if (self->problem != MMB_ECAPACITY) {
+        return mmbpy_raise(self->log->state, self->problem, self->log->name);
+    }
+    PyObject *text = PyUnicode_FromFormat(
+        "the capacity of the log is used up, which is %llu bytes, or a message has more than %d "
+        "segments: open the log with a larger capacity=",
+        (unsigned long long)self->map->capacity, (int)SEGMENTS);
+    return mmbpy_raise_capacity(self->log->state, text, self->log->name);
+}
+
+PyDoc_STRVAR(commit_doc,
+             "commit($self, used, /)\n--\n\n"
+             "Append the message, of whose segments so many words are used: a list. Return how\n"
+             "many words that is.\n\n"
+             "Raises what handing out has met. Nothing is appended then.");
+
+static PyObject *commit(mmbpy_log_build *self, PyObject *used)
+{
+    uint32_t words[SEGMENTS] = {0};
+    uint64_t sum = 0;
+    if (self->problem != 0) {
+        return raise_problem(self);
+    }
+    if (self->log->writer == NULL) {
+        PyErr_SetString(PyExc_ValueError, "I/O operation on closed log");
+        return NULL;
+    }
+    if (!self->begun) {
+        PyErr_SetString(PyExc_RuntimeError, "no message is being built");
+        return NULL;
+    }
+    if (sizes_from(self, used, words) < 0) {
+        return NULL;
+    }
+    self->begun = self->log->building = false;
+    int error = mmb_log_commit(self->log->writer, words, SEGMENTS);
+    if (error != 0) {
+        return mmbpy_raise(self->log->state, error, self->log->name);
+    }
+    for (uint32_t i = 0; i < SEGMENTS; i++) {
+        sum += words[i];
+    }
+    return PyLong_FromUnsignedLongLong(sum);
+}
+
+static PyObject *build_commit(PyObject *object, PyObject *args)
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    PyObject *used, *result = NULL;
+    if (!PyArg_ParseTuple(args, "O!:commit", &PyList_Type, &used)) {
+        return NULL;
+    }
+    MMBPY_LOCK((PyObject *)self->log)
+    result = commit(self, used);
+    MMBPY_UNLOCK()
+    return result;
+}
+
+/* Give the message up, if the log still waits for it. Under the lock. */
+static void abandon(mmbpy_log_build *self)
+{
+    if (self->begun) {
+        self->begun = self->log->building = false;
+        if (self->log->writer != NULL) {
+            (void)mmb_log_cut(self->log->writer); /* what fails now is done by the next append */
+        }
+    }
+}
+
+PyDoc_STRVAR(end_doc, "end($self, /)\n--\n\n"
+                      "Let go of the memory, which stays as a private copy, and give the message\n"
+                      "up if it was not committed. May be called again.");
+
+static PyObject *build_end(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    PyObject *map, *outcome;
+    MMBPY_LOCK((PyObject *)self->log)
+    map = Py_XNewRef((PyObject *)self->map);
+    MMBPY_UNLOCK()
+    if (map != NULL) {
+        mmb_map *core = NULL;
+        if (mmbpy_map_begin_close((mmbpy_map *)map, &core)) {
+            Py_BEGIN_ALLOW_THREADS
+            mmb_map_seal(core);
+            Py_END_ALLOW_THREADS
+            mmbpy_map_end_close((mmbpy_map *)map, 0, 0, false);
+        }
+        Py_DECREF(map);
+    }
+    MMBPY_LOCK((PyObject *)self->log)
+    abandon(self);
+    MMBPY_UNLOCK()
+    Py_RETURN_NONE;
+}
+
+/* ---- the type ---------------------------------------------------------------------------- */
+
+static int build_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT((PyObject *)self->log);
+    Py_VISIT((PyObject *)self->map);
+    return 0;
+}
+
+static void build_dealloc(PyObject *object)
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->log != NULL) {
+        MMBPY_LOCK((PyObject *)self->log)
+        abandon(self);
+        MMBPY_UNLOCK()
+    }
+    Py_XDECREF(self->spare);
+    Py_XDECREF((PyObject *)self->map);
+    Py_XDECREF((PyObject *)self->log);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(build_doc, "LogBuild(log, /)\n--\n\nA message that is built in place, in log.");
+
+static PyMethodDef build_methods[] = {
+    {"begin", build_begin, METH_O, begin_doc},
+    {"allocate", build_allocate, METH_O, allocate_doc},
+    {"commit", build_commit, METH_VARARGS, commit_doc},
+    {"end", build_end, METH_NOARGS, end_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot build_slots[] = {
+    {Py_tp_doc, (void *)build_doc},   {Py_tp_new, build_new},
+    {Py_tp_traverse, build_traverse}, {Py_tp_dealloc, build_dealloc},
+    {Py_tp_methods, build_methods},   {0, NULL},
+};
+
+PyType_Spec mmbpy_log_build_spec = {
+    .name = "mmapbuilder._core.LogBuild",
+    .basicsize = sizeof(mmbpy_log_build),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = build_slots,
+};
