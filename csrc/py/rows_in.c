@@ -42,12 +42,50 @@ static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struc
     note_bits(w, target, type->tag_offset, 16);
 }
 
+/* Whether a field is a group that stands for a value that can be null: `*value` is its field. */
+static bool is_nullable(const mmbpy_writer *w, const mmb_plan_field *field, uint32_t *value)
+{
+    const mmb_plan_type *type = &w->plan->types[field->type];
+    *value = type->kind == MMB_GROUP ? mmb_plan_nullable(w->plan, type->target) : MMB_NONE;
+    return *value != MMB_NONE;
+}
+
+/* Whether an object is the value of a group that can be null, and not the group: a dict with
+ * its fields, a tuple of them, or an object that has them. */
+static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *object)
+{
+    const mmb_plan_field *field = &w->plan->fields[value_field];
+    mmb_type_kind kind = w->plan->types[field->type].kind;
+    PyObject *name = w->self->names[value_field];
+    if (PyTuple_Check(object)) {
+        return false;
+    }
+    if (PyList_Check(object)) {
+        return kind == MMB_LIST;
+    }
+    if (PyDict_Check(object)) {
+        return kind == MMB_STRUCT && PyDict_Size(object) != 0 && PyDict_Contains(object, name) == 0;
+    }
+    if (PyLong_Check(object) || PyFloat_Check(object) || PyUnicode_Check(object) ||
+        PyBytes_Check(object)) {
+        return true;
+    }
+    return kind == MMB_STRUCT || !PyObject_HasAttr(object, name);
+}
+
 /* Store a value that is not None. */
 static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
                         PyObject *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
     if (type->kind == MMB_GROUP) {
+        uint32_t inner;
+        if (is_nullable(w, field, &inner) && is_bare_value(w, inner, value)) {
+            const mmb_plan_field *bare = &w->plan->fields[inner];
+            note_field(w, target, bare);
+            store_tag(w, target, &w->plan->structs[type->target], bare->tag);
+            return write_value(w, target, bare, value);
+        }
         return write_group(w, target, type->target, value);
     }
     if (mmb_kind_is_pointer(type->kind)) {
@@ -63,12 +101,16 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
     return true;
 }
 
-/* None: a null pointer, or a number that is not given. */
-static bool write_none(mmbpy_writer *w, const mmb_plan_field *field)
+/* None: a null pointer, a value that can be null, or a number that is not given. */
+static bool write_none(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field)
 {
-    mmb_type_kind kind = w->plan->types[field->type].kind;
-    if (w->refuses_none && mmb_kind_bits(kind) != 0) {
+    const mmb_plan_type *type = &w->plan->types[field->type];
+    uint32_t value;
+    if (w->refuses_none && mmb_kind_bits(type->kind) != 0) {
         return mmbpy_writer_fail(w, PyExc_TypeError, "None is no value of a number");
+    }
+    if (is_nullable(w, field, &value)) { /* the other one of two members */
+        store_tag(w, target, &w->plan->structs[type->target], 1 - w->plan->fields[value].tag);
     }
     return true;
 }
@@ -96,7 +138,8 @@ static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *typ
     w->step = &step;
     note_field(w, target, field);
     if (field->tag == MMB_NONE) {
-        good = value == Py_None ? write_none(w, field) : write_value(w, target, field, value);
+        good =
+            value == Py_None ? write_none(w, target, field) : write_value(w, target, field, value);
     } else if (value == Py_None) {
         state->nulls++;
         state->null_member = number;
@@ -425,29 +468,6 @@ static bool write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, 
 
 /* ---- structs and lists ------------------------------------------------------------------ */
 
-/* Mappings that are no dicts, as one. A new reference; NULL without an exception: it is no
- * mapping. */
-static PyObject *as_dict(PyObject *value)
-{
-    if (PyUnicode_Check(value) || PyTuple_Check(value) || PyList_Check(value) ||
-        !PyMapping_Check(value)) {
-        return NULL;
-    }
-    PyObject *keys = PyObject_GetAttrString(value, "keys");
-    if (keys == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-        }
-        return NULL;
-    }
-    Py_DECREF(keys);
-    PyObject *dict = PyDict_New();
-    if (dict != NULL && PyDict_Update(dict, value) < 0) {
-        Py_CLEAR(dict);
-    }
-    return dict;
-}
-
 static bool is_named_tuple(PyObject *value)
 {
     return !PyTuple_CheckExact(value) && PyObject_HasAttrString(value, "_fields");
@@ -461,7 +481,7 @@ static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, 
     if (PyList_Check(value) || (PyTuple_Check(value) && !is_named_tuple(value))) {
         return write_tuple(w, target, type, value);
     }
-    PyObject *dict = as_dict(value);
+    PyObject *dict = mmbpy_as_dict(value);
     if (dict != NULL) {
         bool good = write_dict(w, target, type, dict);
         Py_DECREF(dict);

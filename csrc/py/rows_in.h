@@ -36,6 +36,7 @@ typedef struct {
     bool ignores_extra; /* what the schema has no field for is not an error */
     bool wants_all;     /* what a row has not is an error */
     bool refuses_none;  /* and so is a number that is None */
+    bool writes_parts;  /* only what is written is to replace what rows of a message have */
     uint32_t depth;
     const mmbpy_step *step;
 } mmbpy_writer;
@@ -58,6 +59,10 @@ bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error);
 
 /* rows_in.c: one struct, from a dict, a tuple or an object. */
 bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
+
+/* mappings_in.c: a mapping, or a struct of NumPy, as a dict. A new reference; NULL without an
+ * exception: it is neither. */
+PyObject *mmbpy_as_dict(PyObject *value);
 
 /* lists_in.c: a value that is not None for the pointer at a place. */
 bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,

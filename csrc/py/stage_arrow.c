@@ -29,6 +29,7 @@ typedef struct {
     Py_ssize_t input_count;
     uint32_t column_count;
     uint64_t rows;
+    bool defaults; /* numbers can be missing */
 } source;
 
 /* ---- taking over ---------------------------------------------------------------------------- */
@@ -293,7 +294,7 @@ static bool stage_ranges(source *s, const mmb_plan *plan, const mmb_binding *bin
             parts[i] = part_of(&s->columns[i], &left);
             range = left < range ? left : range;
         }
-        if (!mmb_stage_arrow_rows(stage, plan, binding, parts, range, fault)) {
+        if (!mmb_stage_arrow_rows(stage, plan, binding, parts, range, s->defaults, fault)) {
             return false;
         }
         for (uint32_t i = 0; i < s->column_count; i++) {
@@ -361,8 +362,8 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &fault);
-        good = binding != NULL &&
-               mmb_stage_arrow_list(stage, plan, binding, place, parts, lengths, in->count, &fault);
+        good = binding != NULL && mmb_stage_arrow_list(stage, plan, binding, place, parts, lengths,
+                                                       in->count, s->defaults, &fault);
         mmb_binding_free(binding);
         Py_END_ALLOW_THREADS
         good = good || raise_fault(state, &fault);
@@ -373,10 +374,11 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
 }
 
 const char mmbpy_plan_stage_arrow_doc[] =
-    "stage_arrow($self, type, columns, /)\n--\n\n"
+    "stage_arrow($self, type, columns, defaults, /)\n--\n\n"
     "Convert columns of Arrow into the elements of a list, whose type this is.\n\n"
     "columns: a list of (name, capsule): an arrow_array_stream, or a tuple of an\n"
-    "arrow_schema and an arrow_array; the name is None for a table.";
+    "arrow_schema and an arrow_array; the name is None for a table. defaults: numbers can\n"
+    "be missing, and have their defaults then.";
 
 PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
 {
@@ -385,13 +387,16 @@ PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
     const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
     source s = {0};
-    if (state == NULL || !PyArg_ParseTuple(args, "IO!:stage_arrow", &type, &PyList_Type, &list)) {
+    int defaults;
+    if (state == NULL ||
+        !PyArg_ParseTuple(args, "IO!p:stage_arrow", &type, &PyList_Type, &list, &defaults)) {
         return NULL;
     }
     if (type >= plan->type_count || plan->types[type].kind != MMB_LIST) {
         PyErr_SetString(PyExc_ValueError, "there is no such list");
         return NULL;
     }
+    s.defaults = defaults != 0;
     uint32_t element = plan->types[type].target;
     bool structs = plan->types[element].kind == MMB_STRUCT;
     mmbpy_stage *self = mmbpy_stage_new(state, structs ? MMBPY_ROWS : MMBPY_POINTER);

@@ -140,7 +140,7 @@ static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObje
     const mmb_plan_type *record = what == MMBPY_ROWS ? &w->plan->types[type->target] : type;
     const mmb_plan_struct *layout = &w->plan->structs[record->target];
     mmb_stage_start(w->stage, layout->data_words, layout->pointer_words);
-    if (w->refuses_none && !w->wants_all) {
+    if (w->writes_parts) {
         w->stage->mask = calloc((size_t)layout->data_words + layout->pointer_words + 1, 8);
         if (w->stage->mask == NULL) {
             PyErr_NoMemory();
@@ -174,13 +174,14 @@ static bool fits(const mmb_plan *plan, int what, unsigned int type)
 }
 
 const char mmbpy_plan_stage_doc[] =
-    "stage($self, what, type, value, fields, length, ignore_extra, want_all, describe, /)\n"
+    "stage($self, what, type, value, fields, length, ignore_extra, how, describe, /)\n"
     "--\n\n"
     "Convert Python's values into what lies in a message.\n\n"
     "what is 0 for the rows of a list of structs, 1 for what one pointer leads to, 2 for\n"
     "one struct. fields: names of the values that tuples have, or None. length: how many\n"
-    "rows there must be, or -1. want_all: 1 if missing fields and numbers that are None are\n"
-    "errors, 2 if only the latter are, and only what is written is to be replaced.\n"
+    "rows there must be, or -1. how: 1 if missing fields and numbers that are None are\n"
+    "errors; 2 if only what is written is to be replaced, and numbers that are None are\n"
+    "errors; 3 if they are not; else 0.\n"
     "describe(class) returns the names of its fields, or None.";
 
 PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
@@ -188,12 +189,12 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     PyObject *value, *fields;
     unsigned int type;
     Py_ssize_t length;
-    int what, ignore_extra, want_all;
+    int what, ignore_extra, how;
     mmbpy_writer w = {.self = (mmbpy_plan *)object};
     w.plan = w.self->plan;
     w.state = mmbpy_state_of_type(Py_TYPE(object));
     if (w.state == NULL || !PyArg_ParseTuple(args, "iIOOnpiO:stage", &what, &type, &value, &fields,
-                                             &length, &ignore_extra, &want_all, &w.describe)) {
+                                             &length, &ignore_extra, &how, &w.describe)) {
         return NULL;
     }
     if (!fits(w.plan, what, type)) {
@@ -201,8 +202,9 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
         return NULL;
     }
     w.ignores_extra = ignore_extra != 0;
-    w.wants_all = want_all == 1;
-    w.refuses_none = want_all != 0;
+    w.wants_all = how == 1;
+    w.refuses_none = how == 1 || how == 2;
+    w.writes_parts = how == 2 || how == 3;
     w.classes = PyMem_Calloc((size_t)w.plan->struct_count + 1, sizeof *w.classes);
     mmbpy_stage *self = w.classes == NULL ? NULL : mmbpy_stage_new(w.state, what);
     if (w.classes == NULL) {

@@ -186,21 +186,6 @@ static uint32_t find_field(const mmb_plan *plan, uint32_t record, const char *na
     return MMB_NONE;
 }
 
-/* The field with the value of a group that is nothing but a union of it and a Void member. */
-static uint32_t nullable_value(const mmb_plan *plan, uint32_t group)
-{
-    const mmb_plan_struct *type = &plan->structs[group];
-    if (type->count != 2 || type->members != 2) {
-        return MMB_NONE;
-    }
-    mmb_type_kind first = plan->types[plan->fields[type->first].type].kind;
-    mmb_type_kind second = plan->types[plan->fields[type->first + 1].type].kind;
-    if ((first == MMB_VOID) == (second == MMB_VOID) || first == MMB_GROUP || second == MMB_GROUP) {
-        return MMB_NONE;
-    }
-    return first == MMB_VOID ? type->first + 1 : type->first;
-}
-
 /* Add a child to a struct's binding. The array has room for as many as there are columns
  * and groups on the way to them. */
 static mmb_binding *add_child(mmb_binding *parent)
@@ -368,7 +353,7 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
     }
     mmb_in_layout layout = b->has_dictionary ? b->dictionary->layout : b->layout;
     if (type->kind == MMB_GROUP && layout != MMB_IN_STRUCT) {
-        uint32_t value = nullable_value(plan, type->target);
+        uint32_t value = mmb_plan_nullable(plan, type->target);
         if (value != MMB_NONE) {
             b->is_nullable_group = true;
             mmb_binding *inner = add_child(b);

@@ -291,9 +291,11 @@ static bool check_parts(const mmb_binding *b, const mmb_arrow_part *parts, uint6
 }
 
 bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
-                          const mmb_arrow_part *parts, uint64_t count, mmb_fault *fault)
+                          const mmb_arrow_part *parts, uint64_t count, bool defaults,
+                          mmb_fault *fault)
 {
-    mmb__writer w = {.stage = stage, .plan = plan, .fault = fault, .base = stage->count};
+    mmb__writer w = {
+        .stage = stage, .plan = plan, .fault = fault, .base = stage->count, .defaults = defaults};
     *fault = (mmb_fault){0};
     if (!check_parts(binding, parts, count, fault)) {
         return false;
@@ -312,9 +314,9 @@ bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
 
 bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           uint64_t pointer, const mmb_arrow_part *parts, const uint64_t *lengths,
-                          uint32_t part_count, mmb_fault *fault)
+                          uint32_t part_count, bool defaults, mmb_fault *fault)
 {
-    mmb__writer w = {.stage = stage, .plan = plan, .fault = fault};
+    mmb__writer w = {.stage = stage, .plan = plan, .fault = fault, .defaults = defaults};
     const mmb_plan_type *type = &plan->types[binding->type];
     uint64_t count = 0, place;
     *fault = (mmb_fault){0};

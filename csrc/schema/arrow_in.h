@@ -16,14 +16,16 @@
 #include "arrow_bind.h"
 #include "stage.h"
 
-/* Stage `count` rows: part i is that of column i. False with the fault set. */
+/* Stage `count` rows: part i is that of column i. Where numbers are missing, which is an error
+ * unless `defaults`, rows get their defaults. False with the fault set. */
 bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
-                          const mmb_arrow_part *parts, uint64_t count, mmb_fault *fault);
+                          const mmb_arrow_part *parts, uint64_t count, bool defaults,
+                          mmb_fault *fault);
 
 /* Stage a list of `count` elements for the pointer at a place, from several parts. */
 bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           uint64_t pointer, const mmb_arrow_part *parts, const uint64_t *lengths,
-                          uint32_t part_count, mmb_fault *fault);
+                          uint32_t part_count, bool defaults, mmb_fault *fault);
 
 /* Let the stage replace, of rows that are there, only what the columns are for. */
 bool mmb_stage_mask_columns(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding);

@@ -122,10 +122,13 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
     }
 }
 
+/* A number is missing: false if that is an error. */
 static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
 {
-    return mmb__fail(w, row, MMB_FAULT_TYPE, b,
-                     "the value is missing, and a number cannot be null");
+    return w->defaults ||
+           mmb__fail(w, row, MMB_FAULT_TYPE, b,
+                     "the value is missing, and a number cannot be null (missing=\"default\" "
+                     "stores the default)");
 }
 
 /* Whether the numbers can be copied as they are, but for the default. */
@@ -178,14 +181,20 @@ bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
             continue;
         }
         if (!mmb__is_valid(b, a, index)) {
-            return missing(w, i, b);
+            if (!missing(w, i, b)) {
+                return false;
+            }
+            continue;
         }
         if (b->has_dictionary) {
             if (!mmb__look_up(&values, &array, &index, w->fault)) {
                 return mmb__fail_at(w, i);
             }
             if (!mmb__is_valid(values, array, index)) {
-                return missing(w, i, b);
+                if (!missing(w, i, b)) {
+                    return false;
+                }
+                continue;
             }
         }
         if (!number_bits(w, values, array, index, i, &bits)) {

@@ -16,6 +16,7 @@ typedef struct {
     mmb_fault *fault;
     uint64_t row;   /* of the table */
     uint64_t base;  /* the row of index 0, at the top */
+    bool defaults;  /* numbers can be missing */
     unsigned level; /* lists and structs around the present values */
 } mmb__writer;
 

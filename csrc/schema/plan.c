@@ -140,3 +140,17 @@ bool mmb_plan_check(const mmb_plan *plan)
     }
     return true;
 }
+
+uint32_t mmb_plan_nullable(const mmb_plan *plan, uint32_t group)
+{
+    const mmb_plan_struct *type = &plan->structs[group];
+    if (type->count != 2 || type->members != 2) {
+        return MMB_NONE;
+    }
+    mmb_type_kind first = plan->types[plan->fields[type->first].type].kind;
+    mmb_type_kind second = plan->types[plan->fields[type->first + 1].type].kind;
+    if ((first == MMB_VOID) == (second == MMB_VOID) || first == MMB_GROUP || second == MMB_GROUP) {
+        return MMB_NONE;
+    }
+    return first == MMB_VOID ? type->first + 1 : type->first;
+}

@@ -94,6 +94,10 @@ void mmb_plan_free(mmb_plan *plan);
  * else may be done with a plan before. */
 bool mmb_plan_check(const mmb_plan *plan);
 
+/* The field with the value of a group that is nothing but a union of it and a Void member:
+ * such a group is a value that can be null. MMB_NONE if the group is another one. */
+uint32_t mmb_plan_nullable(const mmb_plan *plan, uint32_t group);
+
 /* Bits of a value in the data section or in a list; 0 for Void and for pointers. */
 static inline uint32_t mmb_kind_bits(mmb_type_kind kind)
 {

@@ -136,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (binding == NULL) {
         abort();
     }
-    if (mmb_stage_arrow_rows(&stage, plan, binding, parts, ROWS, &fault)) {
+    if (mmb_stage_arrow_rows(&stage, plan, binding, parts, ROWS, false, &fault)) {
         check_message(&stage);
     }
     mmb_binding_free(binding);

@@ -84,7 +84,7 @@ static mmb_fault_kind stage(const column *c, uint64_t count)
     mmb_stage_start(&made, 1, 2);
     mmb_binding *binding = mmb_bind_columns(plan, 0, schemas, 1, &fault);
     if (binding != NULL) {
-        bool good = mmb_stage_arrow_rows(&made, plan, binding, &part, count, &fault);
+        bool good = mmb_stage_arrow_rows(&made, plan, binding, &part, count, false, &fault);
         CHECK(good == (fault.kind == MMB_FAULT_NONE));
     }
     mmb_binding_free(binding);

@@ -280,7 +280,9 @@ class Plan:
         borrow: bool,
         /,
     ) -> Columns: ...
-    def stage_arrow(self, type: int, columns: list[tuple[str | None, Any]], /) -> Stage: ...
+    def stage_arrow(
+        self, type: int, columns: list[tuple[str | None, Any]], defaults: bool, /
+    ) -> Stage: ...
     def stage(
         self,
         what: int,
@@ -289,7 +291,7 @@ class Plan:
         fields: tuple[str, ...] | None,
         length: int,
         ignore_extra: bool,
-        want_all: int,
+        how: int,
         describe: Callable[[type[Any]], tuple[str, ...] | None],
         /,
     ) -> Stage: ...

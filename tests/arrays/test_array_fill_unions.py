@@ -32,7 +32,7 @@ def test_a_member_becomes_active_everywhere(b: Any, rows: Any) -> None:
 
 
 def test_two_members_need_a_tag(b: Any, rows: Any) -> None:
-    with pytest.raises(ValueError, match="'note'.*shares its place with 'count'.*'@which'"):
+    with pytest.raises(ValueError, match="one member, but 'count' and 'note' are given"):
         b.fill("rows", count=[1, 2, 3], note=["x", "y", "z"])
     b.fill(
         "rows",

@@ -136,7 +136,7 @@ def test_arrows_nulls(target: Path) -> None:
     table = pa.table({"name": ["a", None], "blob": pa.nulls(2), "id": [1, None]})
     with MessageBuilder(target) as b:
         b.init_root(Root)
-        with pytest.raises(TypeError, match="column 'id': 1 values are missing"):
+        with pytest.raises(TypeError, match="column 'id', row 1: the value is missing"):
             b.fill("rows", table)
         b.fill("rows", table.drop_columns("id"))
         rows = b.message.get_root(Root).rows
@@ -175,7 +175,7 @@ def test_a_polars_frame(target: Path) -> None:
     write(target, frame)
     assert read_back(target)["name"] == ["eins", "", "größer"]
     assert read_back(target)["color"] == COLUMNS["color"]
-    with pytest.raises(TypeError, match="'id': 1 values are missing"):
+    with pytest.raises(TypeError, match="'id', row 1: the value is missing"):
         write(target, frame.with_columns(pl.Series("id", [1, None, 3])))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from .locate import Found, PathError, Step, find_columns, spell
 from .memory import GrowingMemory
 from .rows import attribute_names, put_stage
-from .schema import TAG, Plan
+from .schema import TAG, Plan, Struct
 
 _FLAT = frozenset(
     {
@@ -34,18 +34,35 @@ def fill(
     found, rest = find_columns(plan, memory, path)
     if found is None or found.pointer is None:
         return False
+    defaults = _takes_defaults(named)
     if rest and (named or data is None):
         return False
     if rest:
         named, data = {".".join(rest): data}, None
     element = plan.types[found.type].target
     if plan.types[element].kind != "struct":
-        return not named and data is not None and _fill_list(plan, memory, found, data)
+        return not named and data is not None and _fill_list(plan, memory, found, data, defaults)
     columns = _columns(data, named)
-    if columns is None or not _is_nested(plan, plan.types[element].target, data, columns):
+    if columns is None:
         return False
-    _fill_structs(plan, memory, found, data, columns)
+    if not defaults and not _is_nested(plan, plan.types[element].target, data, columns):
+        return False
+    _fill_structs(plan, memory, found, data, columns, defaults)
     return True
+
+
+def _takes_defaults(named: dict[str, Any]) -> bool:
+    """Take the option `missing` out of the columns; whether numbers can be missing.
+
+    A column of that name has values: no column is a str.
+    """
+    missing = named.get("missing")
+    if not isinstance(missing, str):
+        return False
+    if missing not in ("default", "error"):
+        raise ValueError(f'missing must be "default" or "error", not {missing!r}')
+    del named["missing"]
+    return missing == "default"
 
 
 def _split(arguments: tuple[Any, ...]) -> tuple[tuple[Step, ...], Any]:
@@ -104,7 +121,34 @@ def _is_nested(plan: Plan, record: int, data: Any, columns: dict[str, Any]) -> b
         library = type(data).__module__.partition(".")[0]
         if not columns or library not in ("polars", "pyarrow"):
             return True
-    return any(_needs_native(plan, record, name, columns[name]) for name in columns)
+    if any(_needs_native(plan, record, name, columns[name]) for name in columns):
+        return True
+    return _tells_members(plan, record, columns)
+
+
+def _tells_members(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
+    """Whether the values of columns tell which members of a union are active, as None does."""
+    members: dict[str, int] = {}
+    for name, values in columns.items():
+        group, _, last = name.rpartition(".")
+        struct: Struct | None = plan.structs[record]
+        for step in filter(None, group.split(".")):
+            struct = _struct_in(plan, struct, step)
+        if struct is None:
+            return False  # the other way says what is wrong
+        if last == TAG:
+            return False
+        if last in struct.fields and struct.fields[last].tag is not None:
+            complete = getattr(getattr(values, "dtype", None), "kind", "O") in "biuf"
+            members[group] = members.get(group, 0) + (1 if complete else 2)
+    return any(count > 1 for count in members.values())
+
+
+def _struct_in(plan: Plan, struct: Struct | None, name: str) -> Struct | None:
+    if struct is None or name not in struct.fields:
+        return None
+    kind, target = plan.types[struct.fields[name].type]
+    return plan.structs[target] if kind in ("group", "struct") else None
 
 
 def _needs_native(plan: Plan, record: int, name: str, values: Any) -> bool:
@@ -124,13 +168,29 @@ def _needs_native(plan: Plan, record: int, name: str, values: Any) -> bool:
             struct = plan.structs[target]
             continue
         if kind == "group":
-            inner = plan.structs[target].fields
-            if isinstance(values, Mapping) or getattr(values, "dtype", None) is not None:
-                names = values if isinstance(values, Mapping) else ()
-                return any(_needs_native(plan, target, each, None) for each in names)
-            return values is None or len(inner) == 2 or _is_arrow(values)
-        return kind in ("list", "struct", "void")
+            if isinstance(values, Mapping):
+                return any(_needs_native(plan, target, each, None) for each in values)
+            return len(plan.structs[target].fields) == 2 or _has_rows(values)
+        return kind in ("list", "struct", "void") or (kind == "data" and _is_unusual(values))
     return False
+
+
+def _has_rows(values: Any) -> bool:
+    """Whether a column has structs: one of Arrow, or dicts and the like, not only numbers."""
+    if values is None or _is_arrow(values):
+        return True
+    first = next(iter(values), None) if isinstance(values, list | tuple) else None
+    return first is not None and not isinstance(first, int | float | str | bytes)
+
+
+def _is_unusual(values: Any) -> bool:
+    """Whether bytes come as arrays of a fixed width, or as UUIDs."""
+    if values is None or _is_arrow(values):
+        return True
+    if not isinstance(values, list | tuple):
+        return False
+    first = next((each for each in values if each is not None), None)
+    return type(first).__name__ == "UUID"
 
 
 def _is_void(plan: Plan, record: int, name: str) -> bool:
@@ -145,7 +205,12 @@ def _is_void(plan: Plan, record: int, name: str) -> bool:
 
 
 def _fill_structs(
-    plan: Plan, memory: GrowingMemory, found: Found, data: Any, columns: dict[str, Any]
+    plan: Plan,
+    memory: GrowingMemory,
+    found: Found,
+    data: Any,
+    columns: dict[str, Any],
+    defaults: bool,
 ) -> None:
     where = spell(found.path)
     if data is not None and _is_arrow(data) and all(each is None for each in columns.values()):
@@ -153,20 +218,26 @@ def _fill_structs(
     elif columns and all(_is_arrow(values) for values in columns.values()):
         given = [(name, _capsule(values)) for name, values in columns.items()]
     else:
-        stage = _from_rows(plan, found, where, columns)
+        stage = _from_rows(plan, found, where, columns, defaults)
         put_stage(memory, stage, found)
         return
-    put_stage(memory, _from_arrow(plan, found, where, given), found)
+    put_stage(memory, _from_arrow(plan, found, where, given, defaults), found)
 
 
-def _from_arrow(plan: Plan, found: Found, where: str, given: list[Any]) -> Any:
+def _from_arrow(plan: Plan, found: Found, where: str, given: list[Any], defaults: bool) -> Any:
     try:
-        return plan.native.stage_arrow(found.type, given)
+        return plan.native.stage_arrow(found.type, given, defaults)
     except KeyError as error:
         raise PathError(f"{where}: {error.args[0]}") from None
 
 
-def _from_rows(plan: Plan, found: Found, where: str, columns: dict[str, Any]) -> Any:
+# What the native code is told of values that are missing, see `Plan.stage`.
+_PART_OF_ROWS, _PART_WITH_DEFAULTS = 2, 3
+
+
+def _from_rows(
+    plan: Plan, found: Found, where: str, columns: dict[str, Any], defaults: bool
+) -> Any:
     """Take columns apart into rows, of which each has a value of each column."""
     if not columns:
         raise ValueError(f"{where}: fill() needs columns")
@@ -181,7 +252,11 @@ def _from_rows(plan: Plan, found: Found, where: str, columns: dict[str, Any]) ->
     record = plan.types[plan.types[found.type].target].target
     lists = {name: lists[name] for name in lists if not _is_void(plan, record, name)}
     rows = [_row(lists, number) for number in range(count)]
-    return plan.native.stage(0, found.type, rows, None, -1, False, 2, attribute_names)
+    for name in lists:
+        if name.rpartition(".")[2] == TAG:
+            _drop_inactive(plan, record, name.split(".")[:-1], rows)
+    how = _PART_WITH_DEFAULTS if defaults else _PART_OF_ROWS
+    return plan.native.stage(0, found.type, rows, None, -1, False, how, attribute_names)
 
 
 def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:
@@ -195,6 +270,20 @@ def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:
     return row
 
 
+def _drop_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str, Any]]) -> None:
+    """Of a union whose tag is a column, let rows have the member that it names, and no other."""
+    struct: Struct | None = plan.structs[record]
+    for step in path:
+        struct = _struct_in(plan, struct, step)
+    members = () if struct is None else struct.members.values()
+    for row in rows:
+        for step in path:
+            row = row.get(step, {})
+        for name in members:
+            if name != row.get(TAG):
+                row.pop(name, None)
+
+
 def _as_list(values: Any, name: str) -> Any:
     if isinstance(values, list | tuple):
         return values
@@ -204,26 +293,40 @@ def _as_list(values: Any, name: str) -> Any:
         if len(counts) > 1:
             raise ValueError(f"column {name!r}: its columns differ in length")
         return [{key: inner[key][i] for key in inner} for i in range(max(counts, default=0))]
+    if getattr(getattr(values, "dtype", None), "names", None):  # structs of NumPy
+        names = values.dtype.names
+        return [dict(zip(names, row, strict=True)) for row in values.tolist()]
+    if type(values).__module__.partition(".")[0] == "pandas":
+        return _pandas_list(values)
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(values, method) and getattr(values, "ndim", 1) == 1:
             return getattr(values, method)()
     return list(values)
 
 
+def _pandas_list(values: Any) -> list[Any]:
+    """Return the values of a series, with None where it says that there is none."""
+    if getattr(values.dtype, "kind", "O") in "fc" and not hasattr(values.dtype, "na_value"):
+        return list(values.tolist())  # in floats NaN is a value
+    gone = values.isna().tolist()
+    return [None if gone[i] else each for i, each in enumerate(values.tolist())]
+
+
 # ---- lists of other types ---------------------------------------------------------------------
 
 
-def _fill_list(plan: Plan, memory: GrowingMemory, found: Found, data: Any) -> bool:
+def _fill_list(plan: Plan, memory: GrowingMemory, found: Found, data: Any, defaults: bool) -> bool:
     kind = plan.types[plan.types[found.type].target].kind
-    if kind in _FLAT or kind in ("anyPointer", "interface"):
+    if kind in ("anyPointer", "interface") or (kind in _FLAT and not defaults):
         return False
     if _is_arrow(data):
-        stage = _from_arrow(plan, found, spell(found.path), [("", _capsule(data))])
+        stage = _from_arrow(plan, found, spell(found.path), [("", _capsule(data))], defaults)
     else:
         if not isinstance(data, list | tuple) and not hasattr(data, "__array__"):
             data = list(data)
         if kind == "void":
             data = [None] * len(data)
-        stage = plan.native.stage(1, found.type, data, None, -1, False, 1, attribute_names)
+        how = 0 if defaults else 1
+        stage = plan.native.stage(1, found.type, data, None, -1, False, how, attribute_names)
     put_stage(memory, stage, found)
     return True
