@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import random
 import sys
 from pathlib import Path
@@ -148,11 +147,6 @@ def test_an_exception_in_the_body_is_not_masked(book: Path) -> None:
     with pytest.raises(KeyError), open_message(book, ADDRESS_BOOK.schema) as m:
         raise KeyError
     assert m.closed
-
-
-def test_not_picklable(book: Path) -> None:
-    with open_message(book, ADDRESS_BOOK.schema) as m, pytest.raises(TypeError, match="pickle"):
-        pickle.dumps(m)
 
 
 def test_a_message_that_is_replaced_while_it_is_read(book: Path) -> None:

@@ -20,6 +20,11 @@ static int map_file(int fd, size_t length, void **base)
 {
     struct stat now;
     *base = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+    if (*base == MAP_FAILED && errno == EPERM) {
+        /* Before Linux 6.7 a file that is sealed against writing could not be mapped as shared
+         * through a descriptor that was open for writing. Nobody can change it: it is the same. */
+        *base = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
     if (*base == MAP_FAILED) {
         return errno;
     }

@@ -1,5 +1,7 @@
 """One Cap'n Proto message, built in place in its file."""
 
+import errno
+
 from . import _core, _pycapnp
 from ._gate import gated
 from ._output import Endings, Output
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from . import _types as t
+    from ._memory_file import MemoryFile
     from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
@@ -70,6 +73,7 @@ class MessageBuilder(Writing, Endings):
     _schema: "t.Any" = None
     _name: "t.Name | None" = None
     _mode: "t.NewFileMode | None" = None
+    _memory_file: "MemoryFile | None" = None  # of a message that is in no file, until it is sealed
 
     def __init__(
         self,
@@ -121,6 +125,52 @@ class MessageBuilder(Writing, Endings):
             self._map = self._segments = self._output = None
             output.roll_back()
             raise
+
+    @classmethod
+    def in_memory(
+        cls,
+        name: str = "",
+        *,
+        capacity: int = 64 * GIB,
+        segment_words: int = _core.MAX_SEGMENT_WORDS,
+        max_growth: int = 64 * MIB,
+        size_hint: int = 0,
+        prefault: bool = False,
+    ) -> "t.Self":
+        """Return a builder of a message in memory, to be handed to other processes.
+
+        The memory is a file without a name (memfd) that grows like any other. `seal` ends
+        the message and returns its descriptor. `name` shows in errors and in ``/proc``.
+
+        Args:
+            name: at most 249 bytes.
+            capacity, segment_words, max_growth, size_hint, prefault: as for the class.
+
+        Raises:
+            NotImplementedError: the system has no files in memory that can be sealed.
+            OSError, ValueError: as for the class, or the name is too long.
+
+        >>> with MessageBuilder.in_memory("people") as b:
+        ...     b.init_root(addressbook_capnp.AddressBook).init("people", 1)[0].name = "Ada"
+        ...     fd = b.seal()
+        >>> with open_message(fd, addressbook_capnp.AddressBook, require_seals=True) as m:
+        ...     print(m.root.people[0].name)
+        Ada
+        >>> os.close(fd)
+        """
+        from ._memory_file import MemoryFile
+
+        file = MemoryFile(name)
+        builder = cls(
+            file,
+            capacity=capacity,
+            segment_words=segment_words,
+            max_growth=max_growth,
+            size_hint=size_hint,
+            prefault=prefault,
+        )
+        builder._memory_file = file
+        return builder
 
     # ---- building ----
     #
@@ -340,6 +390,39 @@ class MessageBuilder(Writing, Endings):
                 Nothing has changed.
         """
         self._commit()
+
+    def seal(self) -> int:
+        """Finish a message that was made by `in_memory`, and return its sealed descriptor.
+
+        Nobody can write to the file any more, cut it or make it longer (F_SEAL_WRITE,
+        F_SEAL_SHRINK, F_SEAL_GROW): who gets the descriptor, by `socket.send_fds` for
+        instance, can read the message in place without fear of SIGBUS or of changes.
+        pycapnp's objects and arrays of this builder become a private snapshot, as in
+        `close`, which may have been called before.
+
+        The descriptor is the caller's to close. The memory is given back when nobody has
+        the file open or mapped any more.
+
+        Raises:
+            BlockingIOError: a forked child of this process has the message mapped still.
+                The message is finished; call again when the child has ended.
+            ValueError: the message was made in another way, sealed before, or given up;
+                or (InvalidMessage) its building failed.
+            PermissionError: this is a forked child of the process that made the builder.
+            OSError, RuntimeError: as `close`.
+        """
+        file = self._memory_file
+        if file is None:
+            raise ValueError(
+                f"only a message that MessageBuilder.in_memory() began can be sealed: {self!r}"
+            )
+        core = self._map
+        if core is not None and not core._is_owner():
+            raise PermissionError(
+                errno.EPERM, "a forked child cannot seal the message of its parent", file.name
+            )
+        self.close()
+        return file.seal()
 
     def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
         core = self._map

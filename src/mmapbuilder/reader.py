@@ -6,6 +6,7 @@ from . import _core, _pycapnp
 from ._closing import Closing
 from ._content import invalid, look_into, naming
 from .columns.reading import Reading
+from ._output import is_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Message(Reading, Closing):
         nesting_limit: int,
     ) -> None:
         self._name = name
+        # Of today's working directory, for `pickle`.
+        self._path = os.path.abspath(name) if isinstance(name, (str, bytes)) else None
         self._schema = schema
         self._segments: tuple[memoryview, ...] | None = segments
         self._nesting_limit = nesting_limit
@@ -115,7 +118,14 @@ class Message(Reading, Closing):
         return self
 
     def __reduce__(self) -> "str | tuple[t.Any, ...]":
-        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+        """Pickle the path and the schema's file; the message is opened again from them."""
+        path = self._path
+        if path is None or is_descriptor(os.fsdecode(path)):
+            raise TypeError(
+                f"cannot pickle a message that was not opened by a path: {self!r}; "
+                "send the descriptor by socket.send_fds(), or the bytes"
+            )
+        return _open_pickled, (path, _pycapnp.Importable(self._schema), self._nesting_limit)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
@@ -135,7 +145,17 @@ class Message(Reading, Closing):
         return describe(type(self).__name__, rows)
 
 
-def open_message(content: "t.Content", schema: "t.Any", *, nesting_limit: int = 64) -> Message:
+def _open_pickled(path: "str | bytes", schema: "_pycapnp.Importable", limit: int) -> Message:
+    return open_message(path, schema.load(), nesting_limit=limit)
+
+
+def open_message(
+    content: "t.Content",
+    schema: "t.Any",
+    *,
+    nesting_limit: int = 64,
+    require_seals: bool = False,
+) -> Message:
     """Open a message whose root is a `schema` for reading.
 
     A file is mapped, whatever its size, and pycapnp's limit on how much of a message may be
@@ -149,9 +169,13 @@ def open_message(content: "t.Content", schema: "t.Any", *, nesting_limit: int = 
         schema: a struct of a schema that pycapnp has loaded.
         nesting_limit: how deep structs and lists may nest. Printing a message, or turning it
             into a dict, takes a few hundred bytes of stack for each level.
+        require_seals: take only a file that nobody can change or cut any more: what
+            `MessageBuilder.seal` returns. Then no other process can make this one die of
+            SIGBUS, or change what was checked.
 
     Raises:
-        InvalidMessage: it is unfinished, several messages, or none; `reason` says which.
+        InvalidMessage: it is unfinished, several messages, or none, or lacks the seals;
+            `reason` says which.
         OSError: the file cannot be opened or mapped.
         TypeError: `schema` is no struct of a loaded schema.
         ImportError: pycapnp is not installed.
@@ -163,7 +187,10 @@ def open_message(content: "t.Content", schema: "t.Any", *, nesting_limit: int = 
     Alice
     """
     _pycapnp.require_struct(schema)
-    name, segments = look_into(content, _map_segments, _slice_segments)
+    if require_seals:
+        name, segments = look_into(content, _map_sealed, _refuse_unsealed)
+    else:
+        name, segments = look_into(content, _map_segments, _slice_segments)
     return Message(name, schema, segments, nesting_limit)
 
 
@@ -176,6 +203,17 @@ def _map_segments(fd: int, name: "t.ContentName") -> "tuple[t.ContentName, tuple
     memory = memoryview(_core.ReadMap(fd, length, name))
     _require_single(memory[end:], name)
     return name, tuple(memory[start : start + size] for start, size in places)
+
+
+def _map_sealed(fd: int, name: "t.ContentName") -> "tuple[t.ContentName, tuple[memoryview, ...]]":
+    from ._memory_file import require_seals
+
+    require_seals(fd, name)
+    return _map_segments(fd, name)
+
+
+def _refuse_unsealed(memory: memoryview, name: "t.ContentName") -> "t.NoReturn":
+    raise invalid("a buffer has no seals: give the descriptor of a sealed file", name)
 
 
 def _slice_segments(

@@ -57,7 +57,9 @@ def environment(**changes: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path} | changes
 
 
-def start(code: str, *args: object, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+def start(
+    code: str, *args: object, options: tuple[str, ...] = (), close_fds: bool = True
+) -> subprocess.Popen[str]:
     """Start Python on `code`, with pipes to talk to it."""
     return subprocess.Popen(
         [sys.executable, *STRICT, *options, "-c", textwrap.dedent(code), *map(str, args)],
@@ -66,6 +68,7 @@ def start(code: str, *args: object, options: tuple[str, ...] = ()) -> subprocess
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        close_fds=close_fds,
         start_new_session=True,  # so that its children can be killed as well
     )
 

@@ -6,11 +6,11 @@ The floors, from the top: `endings` and `output`; `opening`; `temporary`; `lock`
 
 from .endings import Endings
 from .lock import lock_to_change
-from .names import open_regular
+from .names import is_descriptor, open_regular
 from .output import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .names import FileLike, Name
 
-    __all__ = ["Endings", "FileLike", "Name", "Output", "lock_to_change", "open_regular"]
+    __all__ = ["Endings", "FileLike", "Name", "Output", "is_descriptor", "lock_to_change", "open_regular"]

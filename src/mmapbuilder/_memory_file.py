@@ -1,0 +1,108 @@
+"""A *memory file*: a file without a name, in memory, that can be sealed.
+
+A *seal* is a promise of the kernel's about a file in memory: nobody can make it shorter or
+longer, or write to it, any more. Seals cannot be taken off again.
+"""
+
+import errno
+import fcntl
+import os
+
+from . import _core
+from ._content import invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._content import Name
+
+    Seals = dict[str, int]
+
+# By hand, since a name that a system has not must be no error when this is imported.
+SEALS: "Seals" = {
+    name: getattr(fcntl, f"F_SEAL_{name}", 0) for name in ("SHRINK", "GROW", "WRITE", "SEAL")
+}
+
+
+class MemoryFile:
+    """A file in memory, made to be sealed; closed with the object.
+
+    Raises:
+        NotImplementedError: the system has no such files.
+        ValueError: the name has a zero byte, or more than 249 bytes.
+    """
+
+    # Also where __init__ failed.
+    _fd: int = -1
+
+    def __init__(self, name: str) -> None:
+        if not (hasattr(os, "memfd_create") and SEALS["SEAL"]):
+            raise NotImplementedError("this system has no files in memory that can be sealed")
+        self.name = name
+        try:
+            self._fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise ValueError(f"the name of a file in memory has 249 bytes at most: {name!r}") from None
+
+    def fileno(self) -> int:
+        """Return the descriptor.
+
+        Raises:
+            ValueError: it was handed over by `seal`, or closed.
+        """
+        if self._fd < 0:
+            raise ValueError(f"the file in memory was closed or sealed already: {self.name!r}")
+        return self._fd
+
+    def seal(self) -> int:
+        """Seal the file, which must be a finished message, and hand its descriptor over.
+
+        Raises:
+            InvalidMessage: it is no finished message.
+            BlockingIOError: somebody could still write to its memory.
+        """
+        fd = self.fileno()
+        _core.framing(os.pread(fd, _core.HEAD_BYTES, 0), os.fstat(fd).st_size, self.name)
+        try:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, sum(SEALS.values()))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            raise BlockingIOError(
+                errno.EBUSY,
+                "another process, such as a forked child, has the memory of this message mapped "
+                "for writing: seal() again when it has ended",
+                self.name,
+            ) from None
+        self._fd = -1
+        return fd
+
+    def close(self) -> None:
+        """Close the descriptor, if it was not handed over."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def require_seals(fd: int, name: "Name") -> None:
+    """Refuse a file that somebody could still change or cut.
+
+    Raises:
+        InvalidMessage: a seal is missing.
+    """
+    try:
+        present = fcntl.fcntl(fd, fcntl.F_GET_SEALS) if SEALS["SEAL"] else 0
+    except OSError:  # EINVAL: a file of another kind
+        present = 0
+    missing = [name for name in ("SHRINK", "GROW", "WRITE") if not present & SEALS[name]]
+    if missing:
+        raise invalid(
+            "the file is not sealed against being changed (missing: "
+            f"{', '.join(f'F_SEAL_{each}' for each in missing)}): have it made by "
+            "MessageBuilder.in_memory() and seal(), or leave out require_seals",
+            name,
+        )
