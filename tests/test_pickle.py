@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 pytest.importorskip("capnp")
-np = pytest.importorskip("numpy")
+pytest.importorskip("numpy")
 
 import capnp
+import numpy as np
 
 from mmapbuilder import Message, MessageBuilder, open_message
 from support.messages import BOOK, fill_book
@@ -93,7 +94,10 @@ def test_a_schema_without_a_file(book: Path) -> None:
     loader = capnp.SchemaLoader()
     struct = loader.load_dynamic(node.as_reader()).as_struct()
     loaded = capnp.lib.capnp._StructModule(struct, "Empty")
-    with open_message(book, loaded) as m, pytest.raises(TypeError, match="cannot pickle the schema"):
+    with (
+        open_message(book, loaded) as m,
+        pytest.raises(TypeError, match="cannot pickle the schema"),
+    ):
         pickle.dumps(m)
 
 

@@ -43,7 +43,9 @@ class MemoryFile:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            raise ValueError(f"the name of a file in memory has 249 bytes at most: {name!r}") from None
+            raise ValueError(
+                f"the name of a file in memory has 249 bytes at most: {name!r}"
+            ) from None
 
     def fileno(self) -> int:
         """Return the descriptor.

@@ -140,11 +140,8 @@ class MessageBuilder(Writing, Endings):
         """Return a builder of a message in memory, to be handed to other processes.
 
         The memory is a file without a name (memfd) that grows like any other. `seal` ends
-        the message and returns its descriptor. `name` shows in errors and in ``/proc``.
-
-        Args:
-            name: at most 249 bytes.
-            capacity, segment_words, max_growth, size_hint, prefault: as for the class.
+        the message and returns its descriptor. `name`, of at most 249 bytes, shows in
+        errors and in ``/proc``; the other arguments are those of the class.
 
         Raises:
             NotImplementedError: the system has no files in memory that can be sealed.
@@ -152,11 +149,10 @@ class MessageBuilder(Writing, Endings):
 
         >>> with MessageBuilder.in_memory("people") as b:
         ...     b.init_root(addressbook_capnp.AddressBook).init("people", 1)[0].name = "Ada"
-        ...     fd = b.seal()
-        >>> with open_message(fd, addressbook_capnp.AddressBook, require_seals=True) as m:
+        ...     file = open(b.seal(), "rb")
+        >>> with file, open_message(file, addressbook_capnp.AddressBook, require_seals=True) as m:
         ...     print(m.root.people[0].name)
         Ada
-        >>> os.close(fd)
         """
         from ._memory_file import MemoryFile
 

@@ -5,8 +5,8 @@ import os
 from . import _core, _pycapnp
 from ._closing import Closing
 from ._content import invalid, look_into, naming
-from .columns.reading import Reading
 from ._output import is_descriptor
+from .columns.reading import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,4 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .names import FileLike, Name
 
-    __all__ = ["Endings", "FileLike", "Name", "Output", "is_descriptor", "lock_to_change", "open_regular"]
+    __all__ = [
+        "Endings",
+        "FileLike",
+        "Name",
+        "Output",
+        "is_descriptor",
+        "lock_to_change",
+        "open_regular",
+    ]
