@@ -26,6 +26,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 # Names in single backticks are code; those of the reference become links.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 80

@@ -15,7 +15,17 @@ GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 TEST = ["capnp", "hypothesis", "numpy"]
 if GIL:
     TEST += ["PIL", "gunicorn", "pyarrow"]
-DEVELOPMENT = ["attrs", "duckdb", "matplotlib", "msgspec", "mypy", "pandas", "polars"]
+DEVELOPMENT = [
+    "attrs",
+    "duckdb",
+    "ipykernel",
+    "matplotlib",
+    "msgspec",
+    "mypy",
+    "nbclient",
+    "pandas",
+    "polars",
+]
 
 
 def has(name: str) -> bool:
