@@ -1,4 +1,4 @@
-"""examples/notebook.ipynb in a real kernel: from top to bottom, and its cells again in any order."""
+"""examples/notebook.ipynb in a real kernel: from top to bottom, and once more in any order."""
 
 from __future__ import annotations
 
