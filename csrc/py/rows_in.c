@@ -6,18 +6,6 @@
 
 /* ---- one field ------------------------------------------------------------------------ */
 
-/* What is known of the union of a struct that is being written. */
-typedef struct {
-    uint32_t chosen;      /* the field that is active; MMB_NONE: not known yet */
-    uint32_t nulls;       /* members that were given as None */
-    uint32_t null_member; /* the last of them */
-    uint32_t void_member; /* the first of them that is Void; or MMB_NONE */
-} union_state;
-
-static const union_state no_union = {MMB_NONE, 0, MMB_NONE, MMB_NONE};
-
-static bool write_group(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
-
 /* Note that bits of the rows were written, where only those are to be replaced. */
 static void note_bits(mmbpy_writer *w, mmbpy_target target, uint32_t offset, uint32_t bits)
 {
@@ -63,13 +51,18 @@ static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject 
     if (PyList_Check(object)) {
         return kind == MMB_LIST;
     }
-    if (PyDict_Check(object)) {
-        return kind == MMB_STRUCT && PyDict_Size(object) != 0 && PyDict_Contains(object, name) == 0;
-    }
     if (PyLong_Check(object) || PyFloat_Check(object) || PyUnicode_Check(object) ||
         PyBytes_Check(object)) {
         return true;
     }
+    PyObject *dict = PyDict_Check(object) ? Py_NewRef(object) : mmbpy_as_dict(object);
+    if (dict != NULL) {
+        bool bare =
+            kind == MMB_STRUCT && PyDict_Size(dict) != 0 && PyDict_Contains(dict, name) == 0;
+        Py_DECREF(dict);
+        return bare;
+    }
+    PyErr_Clear(); /* a mapping that fails does so again when it is written */
     return kind == MMB_STRUCT || !PyObject_HasAttr(object, name);
 }
 
@@ -86,7 +79,7 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
             store_tag(w, target, &w->plan->structs[type->target], bare->tag);
             return write_value(w, target, bare, value);
         }
-        return write_group(w, target, type->target, value);
+        return mmbpy_write_record(w, target, type->target, value);
     }
     if (mmb_kind_is_pointer(type->kind)) {
         return mmbpy_write_pointer(w, target.place + target.data_words + field->offset, type,
@@ -116,7 +109,7 @@ static bool write_none(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fiel
 }
 
 static bool choose(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
-                   uint32_t number, union_state *state)
+                   uint32_t number, mmbpy_union *state)
 {
     if (state->chosen != MMB_NONE && state->chosen != number) {
         return mmbpy_writer_fail(w, PyExc_ValueError,
@@ -130,9 +123,12 @@ static bool choose(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
 
 /* Deal with what was given for a field. */
 static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type, uint32_t number,
-                PyObject *value, union_state *state)
+                PyObject *value, mmbpy_union *state)
 {
     const mmb_plan_field *field = &w->plan->fields[number];
+    if (field->tag == MMB_NONE && value != Py_None && mmbpy_put_simple(w, target, field, value)) {
+        return true;
+    }
     mmbpy_step step = {.up = w->step, .name = w->self->names[number]};
     bool good;
     w->step = &step;
@@ -141,11 +137,7 @@ static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *typ
         good =
             value == Py_None ? write_none(w, target, field) : write_value(w, target, field, value);
     } else if (value == Py_None) {
-        state->nulls++;
-        state->null_member = number;
-        if (state->void_member == MMB_NONE && w->plan->types[field->type].kind == MMB_VOID) {
-            state->void_member = number;
-        }
+        mmbpy_note_null(w, state, number);
         good = true;
     } else {
         w->step = step.up;
@@ -176,7 +168,7 @@ static uint32_t only_void(const mmbpy_writer *w, const mmb_plan_struct *type)
 /* Choose the member of a union of which no value was given that is not None: a Void one
  * that was named; the one pointer that was, and is null; the one that stands for null. */
 static bool finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
-                         union_state *state)
+                         mmbpy_union *state)
 {
     if (type->members == 0 || state->chosen != MMB_NONE) {
         return true;
@@ -219,7 +211,7 @@ static bool is_tag_name(PyObject *key)
 
 /* The name of the active member. */
 static bool put_tag(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value,
-                    union_state *state)
+                    mmbpy_union *state)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     uint32_t field = MMB_NONE;
@@ -249,7 +241,7 @@ static bool missing(const mmbpy_writer *w, uint32_t number)
 
 /* By the keys: where a dict has keys that are no fields, or few of very many fields. */
 static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict,
-                     bool values, union_state *state)
+                     bool values, mmbpy_union *state)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     PyObject *keys = PyDict_Keys(dict);
@@ -281,7 +273,7 @@ static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
 static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
-    union_state state = no_union;
+    mmbpy_union state = MMBPY_NO_UNION;
     Py_ssize_t size = PyDict_Size(dict);
     if (!w->wants_all && (size_t)type->count > 4u * (size_t)size + 8) {
         return put_keys(w, target, number, dict, true, &state) &&
@@ -315,7 +307,7 @@ static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, Py
 static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *tuple)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
-    union_state state = no_union;
+    mmbpy_union state = MMBPY_NO_UNION;
     bool is_row = w->order != NULL && w->depth == 1;
     uint32_t count = is_row ? w->order_count : type->count;
     if (PySequence_Size(tuple) != (Py_ssize_t)count) {
@@ -417,7 +409,7 @@ static bool write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, 
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     mmbpy_row_class *known = &w->classes[number];
-    union_state state = no_union;
+    mmbpy_union state = MMBPY_NO_UNION;
     if (PyUnicode_Check(value) || PyBytes_Check(value) || PyLong_Check(value) ||
         PyFloat_Check(value) || value == Py_None) {
         return no_row(w, value);
@@ -473,8 +465,26 @@ static bool is_named_tuple(PyObject *value)
     return !PyTuple_CheckExact(value) && PyObject_HasAttrString(value, "_fields");
 }
 
+/* What the faster way has left. */
+static bool put_later(mmbpy_writer *w, mmbpy_target target, uint32_t number, mmbpy_put_off *later,
+                      mmbpy_union *state)
+{
+    const mmb_plan_struct *type = &w->plan->structs[number];
+    bool good = true;
+    for (uint32_t i = 0; i < later->count; i++) {
+        good = good && put(w, target, type, later->fields[i], later->values[i], state);
+        Py_DECREF(later->values[i]);
+    }
+    return good && finish_union(w, target, type, state);
+}
+
 static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
 {
+    mmbpy_union state = MMBPY_NO_UNION;
+    mmbpy_put_off later;
+    if (mmbpy_put_simple_row(w, target, type, value, &state, &later)) {
+        return later.count == 0 || put_later(w, target, type, &later, &state);
+    }
     if (PyDict_Check(value)) {
         return write_dict(w, target, type, value);
     }
@@ -499,9 +509,4 @@ bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyO
     bool good = write_sections(w, target, type, value);
     w->depth--;
     return good;
-}
-
-static bool write_group(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
-{
-    return mmbpy_write_record(w, target, type, value);
 }

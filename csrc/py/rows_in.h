@@ -37,9 +37,40 @@ typedef struct {
     bool wants_all;     /* what a row has not is an error */
     bool refuses_none;  /* and so is a number that is None */
     bool writes_parts;  /* only what is written is to replace what rows of a message have */
+    bool is_simple;     /* values that run no code may be taken in a faster way */
+    uint64_t wasted;    /* words that were laid in that way, and had to be laid again */
     uint32_t depth;
     const mmbpy_step *step;
 } mmbpy_writer;
+
+/* What is known of the union of a struct that is being written. */
+typedef struct {
+    uint32_t chosen;      /* the field that is active; MMB_NONE: not known yet */
+    uint32_t nulls;       /* members that were given as None */
+    uint32_t null_member; /* the last of them */
+    uint32_t void_member; /* the first of them that is Void; or MMB_NONE */
+} mmbpy_union;
+
+#define MMBPY_NO_UNION ((mmbpy_union){MMB_NONE, 0, MMB_NONE, MMB_NONE})
+
+/* A member of the union was given as None. */
+static inline void mmbpy_note_null(const mmbpy_writer *w, mmbpy_union *state, uint32_t number)
+{
+    state->nulls++;
+    state->null_member = number;
+    if (state->void_member == MMB_NONE &&
+        w->plan->types[w->plan->fields[number].type].kind == MMB_VOID) {
+        state->void_member = number;
+    }
+}
+
+/* Values of a row that are left for the general way, with a reference each. */
+enum { MMBPY_MOST_PUT_OFF = 16 };
+typedef struct {
+    uint32_t count;
+    uint32_t fields[MMBPY_MOST_PUT_OFF];
+    PyObject *values[MMBPY_MOST_PUT_OFF];
+} mmbpy_put_off;
 
 /* A struct that is being written: its first word, and how its sections are divided. */
 typedef struct {
@@ -63,6 +94,15 @@ bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyO
 /* mappings_in.c: a mapping, or a struct of NumPy, as a dict. A new reference; NULL without an
  * exception: it is neither. */
 PyObject *mmbpy_as_dict(PyObject *value);
+
+/* rows_simple.c, which sets no exception: false if this is to be done in the general way, and
+ * then nothing was done. A value that is not None for a field that is outside its union; and all
+ * values of a dict or a tuple for a struct that is all zeros, but for those that `later` gets,
+ * and for finishing the union if there are any. */
+bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+                      PyObject *value);
+bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
+                          mmbpy_union *state, mmbpy_put_off *later);
 
 /* lists_in.c: a value that is not None for the pointer at a place. */
 bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,

@@ -205,6 +205,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     w.wants_all = how == 1;
     w.refuses_none = how == 1 || how == 2;
     w.writes_parts = how == 2 || how == 3;
+    w.is_simple = !w.writes_parts; /* then what is written must be noted */
     w.classes = PyMem_Calloc((size_t)w.plan->struct_count + 1, sizeof *w.classes);
     mmbpy_stage *self = w.classes == NULL ? NULL : mmbpy_stage_new(w.state, what);
     if (w.classes == NULL) {
@@ -227,6 +228,52 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
 
 /* ---- using it -------------------------------------------------------------------------- */
 
+/* From so many bytes on a call to write is faster than stores, which take a page fault for
+ * each page that is new. */
+enum { WORTH_WRITING = 1 << 16 };
+
+/* A map that is entered, to write to. */
+typedef struct {
+    mmb_map *core;
+    unsigned char *base;
+} target_map;
+
+static int write_or_copy(void *context, unsigned char *to, const unsigned char *from,
+                         uint64_t bytes)
+{
+    const target_map *map = context;
+    uintptr_t offset = (uintptr_t)to - (uintptr_t)map->base;
+    if (bytes >= WORTH_WRITING && offset <= mmb_map_capacity(map->core)) {
+        return mmb_map_write(map->core, offset, from, bytes);
+    }
+    memcpy(to, from, (size_t)bytes);
+    return mmb_map_poison(map->core);
+}
+
+/* Put the stage into the segments, its heap or its rows into a room that may be in `map`. */
+static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t segment, uint64_t word,
+                     const mmb_block *room, mmb_map *map, mmb_flaw *flaw)
+{
+    mmb_object target;
+    mmb_stage *stage = &self->stage;
+    target_map to = {.core = map, .base = map == NULL ? NULL : mmb_map_base(map)};
+    stage->copy = to.base == NULL ? NULL : write_or_copy;
+    stage->context = &to;
+    int error = mmb_resolve(memory->segments, memory->count, segment, word, &target, flaw);
+    if (error != 0) {
+        return error;
+    }
+    if (self->what == MMBPY_POINTER) {
+        return mmb_stage_put_pointer(stage, memory->segments, memory->count, segment, word, room,
+                                     flaw);
+    }
+    if (self->what == MMBPY_ROWS && target.kind == MMB_TO_NOTHING) {
+        return mmb_stage_put_list(stage, memory->segments, memory->count, segment, word, room,
+                                  flaw);
+    }
+    return mmb_stage_put_rows(stage, memory->segments, memory->count, &target, room, flaw);
+}
+
 PyDoc_STRVAR(put_doc,
              "put($self, segments, segment, word, room, /)\n--\n\n"
              "Put it into a message: to what the pointer at word of segment leads, or if that\n"
@@ -247,28 +294,23 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
         return NULL;
     }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_block_get(room_tuple, &room)) {
-        int error;
-        mmb_object target;
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_resolve(memory.segments, memory.count, segment, word, &target, &flaw);
-        if (error != 0) {
-            /* the flaw says it */
-        } else if (self->what == MMBPY_POINTER) {
-            error = mmb_stage_put_pointer(&self->stage, memory.segments, memory.count, segment,
-                                          word, &room, &flaw);
-        } else if (self->what == MMBPY_ROWS && target.kind == MMB_TO_NOTHING) {
-            error = mmb_stage_put_list(&self->stage, memory.segments, memory.count, segment, word,
-                                       &room, &flaw);
-        } else {
-            error = mmb_stage_put_rows(&self->stage, memory.segments, memory.count, &target, &room,
-                                       &flaw);
+        mmbpy_map *map = room.segment < memory.count
+                             ? mmbpy_window_map(state, PyTuple_GetItem(tuple, room.segment))
+                             : NULL;
+        mmb_map *core = map == NULL ? NULL : mmbpy_map_enter(map);
+        int error = 0;
+        if (map == NULL || core != NULL) {
+            Py_BEGIN_ALLOW_THREADS
+            error = put_stage(self, &memory, segment, word, &room, core, &flaw);
+            if (core != NULL) {
+                mmbpy_map_leave(map);
+            }
+            Py_END_ALLOW_THREADS
+            result = error == 0              ? Py_NewRef(Py_None)
+                     : error == MMB_EMESSAGE ? mmbpy_raise_invalid(state, &flaw)
+                                             : mmbpy_map_raise(map, error);
         }
-        Py_END_ALLOW_THREADS
-        if (error != 0) {
-            mmbpy_raise_invalid(state, &flaw);
-        } else {
-            result = Py_NewRef(Py_None);
-        }
+        Py_XDECREF((PyObject *)map);
     }
     mmbpy_memory_release(&memory);
     return result;

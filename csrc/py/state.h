@@ -182,6 +182,10 @@ PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_s
 PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
                               Py_ssize_t length);
 
+/* The map whose memory such a view shows: a new reference, or NULL, without an exception, if it
+ * is a view of something else. */
+mmbpy_map *mmbpy_window_map(mmbpy_state *state, PyObject *view);
+
 /* A window of nothing, for where making an object later could fail; and what it is to show,
  * once: a part of a map, which never fails, or zeroed memory of its own, in no file. False if
  * there is no memory. */

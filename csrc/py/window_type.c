@@ -71,6 +71,22 @@ PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char 
     return view;
 }
 
+mmbpy_map *mmbpy_window_map(mmbpy_state *state, PyObject *view)
+{
+    if (!PyMemoryView_Check(view)) {
+        return NULL;
+    }
+    PyObject *window = PyObject_GetAttrString(view, "obj"), *map = NULL;
+    if (window != NULL && Py_TYPE(window) == state->window_type) {
+        map = Py_XNewRef(((mmbpy_window *)window)->map);
+    }
+    if (window == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(window);
+    return (mmbpy_map *)map;
+}
+
 static void free_own(mmbpy_window *self)
 {
     if (self->start == last_resort) {

@@ -32,27 +32,30 @@ static int grow(mmb_stage_part *part, uint64_t words)
     if (bytes == NULL) {
         return ENOMEM;
     }
-    memset(bytes + part->room * MMB_WORD, 0, (size_t)((room - part->room) * MMB_WORD));
     part->bytes = bytes;
     part->room = room;
     return 0;
 }
 
-/* Take `words` more words of a part. */
-static int take(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
+/* Have room for `words` more words of a part. */
+static int have_room(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
 {
     uint64_t all = stage->rows.words + stage->heap.words;
     if (words > MMB_MAX_SEGMENT_WORDS - 4 - all) { /* the tag, and what rooms take more */
         return MMB_ECAPACITY;
     }
-    if (words > part->room - part->words) {
-        int error = grow(part, part->words + words);
-        if (error != 0) {
-            return error;
-        }
+    return words > part->room - part->words ? grow(part, part->words + words) : 0;
+}
+
+/* Take `words` more words of a part, zeroed. */
+static int take(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
+{
+    int error = have_room(stage, part, words);
+    if (error == 0 && words != 0) {
+        memset(part->bytes + part->words * MMB_WORD, 0, (size_t)(words * MMB_WORD));
+        part->words += words;
     }
-    part->words += words;
-    return 0;
+    return error;
 }
 
 int mmb_stage_expect(mmb_stage *stage, uint64_t count)
@@ -99,17 +102,23 @@ bool mmb_is_text(const void *bytes, uint64_t length)
 int mmb_stage_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes, uint64_t length,
                     bool text)
 {
-    uint64_t start;
+    uint64_t start = stage->heap.words;
     uint64_t elements = length + (text ? 1 : 0);
+    uint64_t words = (elements + MMB_WORD - 1) / MMB_WORD;
     if (length >= MMB_MAX_SEGMENT_WORDS) {
         return MMB_ECAPACITY;
     }
-    int error = take_heap(stage, mmb_string_words(elements, false), &start);
+    int error = have_room(stage, &stage->heap, words);
     if (error != 0) {
         return error;
     }
-    if (length != 0) {
-        memcpy(stage->heap.bytes + start * MMB_WORD, bytes, (size_t)length);
+    unsigned char *to = stage->heap.bytes + start * MMB_WORD;
+    if (words != 0) { /* all but the last word is overwritten */
+        mmb__store64(to + (words - 1) * MMB_WORD, 0);
+        if (length != 0) {
+            memcpy(to, bytes, (size_t)length);
+        }
+        stage->heap.words += words;
     }
     set_pointer(stage, pointer, start, MMB__LIST, MMB__BYTES | elements << 3);
     return 0;
@@ -231,11 +240,38 @@ static uint64_t far_pointer(uint32_t segment, uint64_t word)
     return word << 3 | MMB__FAR | (uint64_t)segment << 32;
 }
 
-static void copy(unsigned char *to, const mmb_stage_part *part)
+static int copy(const mmb_stage *stage, unsigned char *to, const mmb_stage_part *part)
 {
-    if (part->words != 0) {
-        memcpy(to, part->bytes, (size_t)(part->words * MMB_WORD));
+    size_t bytes = (size_t)(part->words * MMB_WORD);
+    if (bytes == 0) {
+        return 0;
     }
+    if (stage->copy != NULL) {
+        return stage->copy(stage->context, to, part->bytes, bytes);
+    }
+    memcpy(to, part->bytes, bytes);
+    return 0;
+}
+
+/* Let the pointers of the rows lead over `shift` words that will lie between them and the heap. */
+static void shift_pointers(mmb_stage *stage, uint64_t shift)
+{
+    uint64_t step = (uint64_t)stage->data_words + stage->pointer_words;
+    uint64_t by = shift - stage->shift;
+    unsigned char *row = stage->rows.bytes;
+    if (stage->pointer_words == 0) {
+        return;
+    }
+    for (uint64_t i = 0; i < stage->count; i++, row += step * MMB_WORD) {
+        for (uint32_t k = 0; k < stage->pointer_words; k++) {
+            unsigned char *at = row + (stage->data_words + k) * MMB_WORD;
+            uint64_t pointer = mmb__load64(at);
+            if (is_relative(pointer)) {
+                mmb__store64(at, moved(pointer, by));
+            }
+        }
+    }
+    stage->shift = shift;
 }
 
 int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
@@ -251,18 +287,15 @@ int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t c
         return refuse(flaw, segment, word, "the list was set meanwhile");
     }
     unsigned char *start = address(segments, room->segment, room->word);
-    mmb__store64(start, tag_of(stage->count, stage->data_words, stage->pointer_words));
-    copy(start + MMB_WORD, &stage->rows);
-    copy(start + (1 + rows) * MMB_WORD, &stage->heap);
-    for (uint64_t row = 0; row < stage->count; row++) {
-        for (uint32_t i = 0; i < stage->pointer_words; i++) {
-            const unsigned char *from = row_pointer(stage, row, i);
-            uint64_t pointer = mmb__load64(from);
-            if (is_relative(pointer)) {
-                mmb__store64(start + MMB_WORD + (from - stage->rows.bytes), moved(pointer, rows));
-            }
-        }
+    shift_pointers(stage, rows);
+    int error = copy(stage, start + MMB_WORD, &stage->rows);
+    if (error == 0) {
+        error = copy(stage, start + (1 + rows) * MMB_WORD, &stage->heap);
     }
+    if (error != 0) {
+        return error;
+    }
+    mmb__store64(start, tag_of(stage->count, stage->data_words, stage->pointer_words));
     uint64_t list = MMB__LIST | (MMB__COMPOSITE | rows << 3) << 32;
     uint64_t value;
     if (segment == room->segment) {
@@ -286,11 +319,9 @@ static int put_heap(mmb_stage *stage, const mmb_segment *segments, uint32_t coun
                        room->words < words)) {
         return refuse(flaw, segment, word, "the room for the rows is out of bounds");
     }
-    if (words != 0) {
-        copy(address(segments, room->segment, room->word), &stage->heap);
-    }
+    shift_pointers(stage, 0);
     *pad = room->word + stage->heap.words;
-    return 0;
+    return words == 0 ? 0 : copy(stage, address(segments, room->segment, room->word), &stage->heap);
 }
 
 /* The pointer of the rows that was written at word `from` of them, for word `word` of

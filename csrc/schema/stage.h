@@ -23,14 +23,21 @@
 #define MMB_IN_HEAP (1ull << 63)
 
 typedef struct {
-    unsigned char *bytes; /* owned, zero beyond what was written */
-    uint64_t words;       /* in use */
+    unsigned char *bytes; /* owned */
+    uint64_t words;       /* in use: zeroed when they were taken */
     uint64_t room;        /* words */
 } mmb_stage_part;
+
+/* Puts bytes of a stage to where they belong in the memory of a message. Returns 0 or an errno. */
+typedef int mmb_stage_copier(void *context, unsigned char *to, const unsigned char *from,
+                             uint64_t bytes);
 
 typedef struct {
     mmb_stage_part rows;
     mmb_stage_part heap;
+    uint64_t shift;         /* words that pointers of the rows were moved on since */
+    mmb_stage_copier *copy; /* set by whoever puts the stage into a message; NULL: a plain copy */
+    void *context;          /* for `copy` */
     uint64_t count;         /* of rows */
     uint32_t data_words;    /* of a row */
     uint32_t pointer_words; /* likewise */
@@ -40,6 +47,18 @@ typedef struct {
 
 void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_words);
 void mmb_stage_free(mmb_stage *stage);
+
+/* Forget all rows and what they lead to, and keep the memory for others. */
+static inline void mmb_stage_clear(mmb_stage *stage)
+{
+    stage->rows.words = stage->heap.words = stage->count = 0;
+}
+
+/* Take back what was put on the heap since it had `words` words. Pointers to it must go. */
+static inline void mmb_stage_take_back(mmb_stage *stage, uint64_t words)
+{
+    stage->heap.words = words;
+}
 
 /* Make room for `count` rows in all, to spare copies; add one row of zeros. Errors: ENOMEM,
  * and MMB_ECAPACITY where rows and heap would be more than a segment holds. */
@@ -108,7 +127,8 @@ static inline uint64_t mmb_stage_list_words(const mmb_stage *stage)
 
 /* Put the rows into `room` (zeroed words of a message) as a new list, and let the null
  * pointer at `word` of `segment` lead to it. Returns 0, or MMB_EMESSAGE if something is
- * out of bounds or the pointer is not null; then nothing was done. */
+ * out of bounds or the pointer is not null, or an error of stage->copy; then nothing leads to
+ * the room. */
 int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
                        uint32_t segment, uint64_t word, const mmb_block *room, mmb_flaw *flaw);
 

@@ -1,0 +1,465 @@
+/* rows_simple.c - rows of which the values are simple. See rows_in.h.
+ *
+ * A value is *simple* if looking at it runs no code of Python: an int, a float, a bool, a str,
+ * bytes or None, of just that class; a dict, a list or a tuple of simple values. Nearly all rows
+ * are made of nothing else, and while no code runs, nothing changes: values need no reference
+ * of their own, a dict can be gone through in its own order, and where the writer is need not
+ * be noted. Nothing here raises. What is not simple, or wrong, is left as it was found, and the
+ * general way does it once more, or says what is wrong. */
+
+#include "rows_in.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Without a GIL other threads can change what is looked at. */
+static bool may_be_simple(const mmbpy_writer *w)
+{
+    return MMBPY_HAS_GIL && w->is_simple;
+}
+
+/* ---- numbers ------------------------------------------------------------------------ */
+
+/* An int within bounds. */
+static inline bool get_int(PyObject *value, long long least, long long most, uint64_t *bits)
+{
+    int beyond = 0;
+    if (!PyLong_CheckExact(value)) {
+        return false;
+    }
+    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
+    *bits = (uint64_t)number;
+    return beyond == 0 && number >= least && number <= most;
+}
+
+static inline bool get_double(PyObject *value, double *number)
+{
+    uint64_t bits;
+    if (PyFloat_CheckExact(value)) {
+        *number = PyFloat_AsDouble(value);
+        return true;
+    }
+    if (!get_int(value, INT64_MIN, INT64_MAX, &bits)) {
+        return false;
+    }
+    *number = (double)(int64_t)bits;
+    return true;
+}
+
+static bool get_enum(const mmbpy_writer *w, uint32_t number, PyObject *value, uint64_t *bits)
+{
+    if (!PyUnicode_CheckExact(value)) {
+        return false;
+    }
+    PyObject *found = PyDict_GetItemWithError(w->self->numbers_by_name[number], value);
+    if (found == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    *bits = PyLong_AsUnsignedLong(found);
+    return true;
+}
+
+static inline bool get_number(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value,
+                              uint64_t *bits)
+{
+    double number;
+    float narrow;
+    uint32_t half;
+    switch (type->kind) {
+    case MMB_BOOL:
+        *bits = value == Py_True;
+        return value == Py_True || value == Py_False;
+    case MMB_INT8:
+        return get_int(value, INT8_MIN, INT8_MAX, bits);
+    case MMB_INT16:
+        return get_int(value, INT16_MIN, INT16_MAX, bits);
+    case MMB_INT32:
+        return get_int(value, INT32_MIN, INT32_MAX, bits);
+    case MMB_INT64:
+        return get_int(value, INT64_MIN, INT64_MAX, bits);
+    case MMB_UINT8:
+        return get_int(value, 0, UINT8_MAX, bits);
+    case MMB_UINT16:
+        return get_int(value, 0, UINT16_MAX, bits);
+    case MMB_UINT32:
+        return get_int(value, 0, UINT32_MAX, bits);
+    case MMB_UINT64:
+        return get_int(value, 0, INT64_MAX, bits);
+    case MMB_FLOAT32:
+        if (!get_double(value, &number)) {
+            return false;
+        }
+        narrow = (float)number;
+        memcpy(&half, &narrow, sizeof half);
+        *bits = half;
+        return !isinf(narrow) || isinf(number);
+    case MMB_FLOAT64:
+        if (!get_double(value, &number)) {
+            return false;
+        }
+        memcpy(bits, &number, sizeof number);
+        return true;
+    case MMB_ENUM:
+        return get_enum(w, type->target, value, bits);
+    default:
+        return false;
+    }
+}
+
+/* ---- what pointers lead to ---------------------------------------------------------------- */
+
+static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+                        PyObject *value);
+static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
+
+static bool put_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *value)
+{
+    Py_ssize_t length;
+    const char *bytes;
+    if (PyUnicode_CheckExact(value)) {
+        bytes = PyUnicode_AsUTF8AndSize(value, &length);
+        if (bytes == NULL) {
+            PyErr_Clear();
+            return false;
+        }
+    } else if (!text && PyBytes_CheckExact(value)) {
+        bytes = PyBytes_AsString(value);
+        length = PyBytes_Size(value);
+    } else {
+        return false;
+    }
+    return mmb_stage_bytes(w->stage, pointer, bytes, (uint64_t)length, text) == 0;
+}
+
+/* The elements of a list or a tuple. */
+typedef struct {
+    PyObject *from;
+    Py_ssize_t count;
+    bool is_list;
+} sequence;
+
+static inline PyObject *item_of(const sequence *s, Py_ssize_t index)
+{
+    return s->is_list ? PyList_GetItem(s->from, index) : PyTuple_GetItem(s->from, index);
+}
+
+static bool put_numbers(mmbpy_writer *w, uint64_t place, const mmb_plan_type *type,
+                        const sequence *from)
+{
+    uint32_t width = mmb_kind_bits(type->kind);
+    if (type->kind == MMB_VOID) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < from->count; i++) {
+        uint64_t bits;
+        if (!get_number(w, type, item_of(from, i), &bits)) {
+            return false;
+        }
+        mmb_stage_store(w->stage, place, (uint64_t)i * width, width, bits);
+    }
+    return true;
+}
+
+static bool put_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *element,
+                     const sequence *from)
+{
+    uint64_t place;
+    uint64_t count = (uint64_t)from->count;
+    if (element->kind == MMB_STRUCT) {
+        const mmb_plan_struct *record = &w->plan->structs[element->target];
+        mmbpy_target target = {.data_words = record->data_words};
+        if (mmb_stage_structs(w->stage, pointer, count, record->data_words, record->pointer_words,
+                              &target.place) != 0) {
+            return false;
+        }
+        for (Py_ssize_t i = 0; i < from->count; i++) {
+            if (!put_record(w, target, element->target, item_of(from, i))) {
+                return false;
+            }
+            target.place += (uint64_t)record->data_words + record->pointer_words;
+        }
+        return true;
+    }
+    if (mmb_stage_list(w->stage, pointer, element->kind, count, &place) != 0) {
+        return false;
+    }
+    if (!mmb_kind_is_pointer(element->kind)) {
+        return put_numbers(w, place, element, from);
+    }
+    for (Py_ssize_t i = 0; i < from->count; i++) {
+        PyObject *item = item_of(from, i);
+        if (item != Py_None && !put_pointer(w, place + (uint64_t)i, element, item)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool put_struct(mmbpy_writer *w, uint64_t pointer, uint32_t type, PyObject *value)
+{
+    const mmb_plan_struct *record = &w->plan->structs[type];
+    mmbpy_target target = {.data_words = record->data_words};
+    return mmb_stage_struct(w->stage, pointer, record->data_words, record->pointer_words,
+                            &target.place) == 0 &&
+           put_record(w, target, type, value);
+}
+
+static bool put_nested(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+                       PyObject *value)
+{
+    if (type->kind == MMB_STRUCT) {
+        return put_struct(w, pointer, type->target, value);
+    }
+    sequence from = {.from = value, .is_list = PyList_CheckExact(value)};
+    if (type->kind != MMB_LIST || (!from.is_list && !PyTuple_CheckExact(value))) {
+        return false;
+    }
+    from.count = from.is_list ? PyList_Size(value) : PyTuple_Size(value);
+    return put_list(w, pointer, &w->plan->types[type->target], &from);
+}
+
+/* A value that is not None. If it is not simple, the pointer is null again. */
+static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+                        PyObject *value)
+{
+    if (type->kind == MMB_TEXT || type->kind == MMB_DATA) {
+        return put_bytes(w, pointer, type->kind == MMB_TEXT, value);
+    }
+    if (w->depth == MMB_MOST_DEPTH) {
+        return false;
+    }
+    uint64_t before = w->stage->heap.words;
+    w->depth++;
+    bool good = put_nested(w, pointer, type, value);
+    w->depth--;
+    if (!good) {
+        w->wasted += w->stage->heap.words - before;
+        mmb_stage_take_back(w->stage, before);
+        mmb__store64(mmb_stage_at(w->stage, pointer), 0);
+    }
+    return good;
+}
+
+/* ---- structs ------------------------------------------------------------------------- */
+
+/* A value that is not None, for a field that is no group. */
+static inline bool put_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+                             PyObject *value)
+{
+    const mmb_plan_type *type = &w->plan->types[field->type];
+    uint64_t bits;
+    if (mmb_kind_is_pointer(type->kind)) {
+        return put_pointer(w, target.place + target.data_words + field->offset, type, value);
+    }
+    if (!get_number(w, type, value, &bits)) {
+        return false;
+    }
+    mmb_stage_store(w->stage, target.place, field->offset, mmb_kind_bits(type->kind),
+                    bits ^ field->default_bits);
+    return true;
+}
+
+bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+                      PyObject *value)
+{
+    return may_be_simple(w) && w->plan->types[field->type].kind != MMB_GROUP &&
+           put_value(w, target, field, value);
+}
+
+/* Whether None is a value of such a field that needs no more than what is there: zeros. */
+static bool takes_none(const mmbpy_writer *w, mmb_type_kind kind)
+{
+    return !w->refuses_none || mmb_kind_bits(kind) == 0;
+}
+
+static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+                      uint32_t tag)
+{
+    mmb_stage_store(w->stage, target.place, type->tag_offset, 16, tag);
+}
+
+/* A group: the values of its fields, or if it stands for a value that can be null, that one. */
+static bool put_group(mmbpy_writer *w, mmbpy_target target, uint32_t group, PyObject *value)
+{
+    uint32_t inner = mmb_plan_nullable(w->plan, group);
+    const mmb_plan_struct *type = &w->plan->structs[group];
+    if (inner == MMB_NONE) {
+        return value == Py_None || put_record(w, target, group, value);
+    }
+    const mmb_plan_field *bare = &w->plan->fields[inner];
+    if (value == Py_None) {
+        store_tag(w, target, type, 1 - bare->tag);
+        return true;
+    }
+    mmb_type_kind kind = w->plan->types[bare->type].kind;
+    if (kind == MMB_STRUCT || kind == MMB_LIST) { /* either may be meant */
+        return false;
+    }
+    if (PyDict_CheckExact(value) || PyTuple_CheckExact(value)) {
+        return put_record(w, target, group, value);
+    }
+    store_tag(w, target, type, bare->tag);
+    return put_value(w, target, bare, value);
+}
+
+/* A field of a struct that may be a member of its union. */
+static inline bool put_field(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+                             uint32_t number, PyObject *value, mmbpy_union *state)
+{
+    const mmb_plan_field *field = &w->plan->fields[number];
+    const mmb_plan_type *kind = &w->plan->types[field->type];
+    if (field->tag != MMB_NONE) {
+        if (value == Py_None) {
+            mmbpy_note_null(w, state, number);
+            return true;
+        }
+        if (state->chosen != MMB_NONE && state->chosen != number) {
+            return false;
+        }
+        state->chosen = number;
+        store_tag(w, target, type, field->tag);
+    }
+    if (kind->kind == MMB_GROUP) {
+        return put_group(w, target, kind->target, value);
+    }
+    return value == Py_None ? takes_none(w, kind->kind) : put_value(w, target, field, value);
+}
+
+/* Whether nothing is left to be said about the union. */
+static bool is_settled(const mmbpy_writer *w, const mmb_plan_struct *type, const mmbpy_union *state)
+{
+    return type->members == 0 || state->chosen != MMB_NONE || (state->nulls == 0 && !w->wants_all);
+}
+
+/* The number of the field that a key names; MMB_NONE if there is none, or it is no plain str. */
+static uint32_t field_of_key(const mmbpy_writer *w, uint32_t type, PyObject *key)
+{
+    if (!PyUnicode_CheckExact(key)) {
+        return MMB_NONE;
+    }
+    PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], key);
+    if (found == NULL) {
+        PyErr_Clear();
+        return MMB_NONE;
+    }
+    return (uint32_t)PyLong_AsUnsignedLong(found);
+}
+
+/* Leave a value that is not simple for later, if there is somewhere to. */
+static bool put_off(const mmbpy_writer *w, uint32_t field, PyObject *value, mmbpy_put_off *later)
+{
+    bool is_group = w->plan->types[w->plan->fields[field].type].kind == MMB_GROUP;
+    if (later == NULL || later->count == MMBPY_MOST_PUT_OFF || is_group) {
+        return false;
+    }
+    later->fields[later->count] = field;
+    later->values[later->count++] = Py_NewRef(value);
+    return true;
+}
+
+/* Go through a dict in its own order, which is that of the fields as a rule: then not even a
+ * hash is looked up. */
+static bool put_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict,
+                     mmbpy_union *state, mmbpy_put_off *later)
+{
+    const mmb_plan_struct *type = &w->plan->structs[number];
+    uint32_t next = type->first, end = type->first + type->count, found = 0;
+    Py_ssize_t position = 0;
+    PyObject *key, *value;
+    while (PyDict_Next(dict, &position, &key, &value)) {
+        uint32_t field =
+            next < end && key == w->self->names[next] ? next : field_of_key(w, number, key);
+        if (field == MMB_NONE || (!put_field(w, target, type, field, value, state) &&
+                                  !put_off(w, field, value, later))) {
+            return false;
+        }
+        next = field + 1;
+        found++;
+    }
+    return !w->wants_all || found == type->count;
+}
+
+/* `order` says which fields the values are for; NULL: all. */
+static bool put_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *tuple,
+                      const uint32_t *order, uint32_t count, mmbpy_union *state,
+                      mmbpy_put_off *later)
+{
+    const mmb_plan_struct *type = &w->plan->structs[number];
+    if (PyTuple_Size(tuple) != (Py_ssize_t)count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        PyObject *value = PyTuple_GetItem(tuple, (Py_ssize_t)i);
+        uint32_t field = order != NULL ? order[i] : type->first + i;
+        if (!put_field(w, target, type, field, value, state) && !put_off(w, field, value, later)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A struct or group inside another one. */
+static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
+{
+    mmbpy_union state = MMBPY_NO_UNION;
+    bool good = false;
+    if (w->depth == MMB_MOST_DEPTH) {
+        return false;
+    }
+    w->depth++;
+    if (PyDict_CheckExact(value)) {
+        good = put_dict(w, target, type, value, &state, NULL);
+    } else if (PyTuple_CheckExact(value)) {
+        good = put_tuple(w, target, type, value, NULL, w->plan->structs[type].count, &state, NULL);
+    }
+    w->depth--;
+    return good && is_settled(w, &w->plan->structs[type], &state);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+/* Trying costs time where it is in vain. */
+static void stop_trying(mmbpy_writer *w)
+{
+    enum { FREE_WORDS = 1 << 12 };
+    uint64_t laid = w->stage->rows.words + w->stage->heap.words;
+    w->is_simple = w->is_simple && w->wasted <= FREE_WORDS + laid / 4;
+}
+
+static bool put_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
+                    mmbpy_union *state, mmbpy_put_off *later)
+{
+    if (PyDict_CheckExact(row)) {
+        return put_dict(w, target, type, row, state, later);
+    }
+    bool has_order = w->order != NULL && w->depth == 1;
+    return put_tuple(w, target, type, row, has_order ? w->order : NULL,
+                     has_order ? w->order_count : w->plan->structs[type].count, state, later);
+}
+
+bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
+                          mmbpy_union *state, mmbpy_put_off *later)
+{
+    uint64_t before = w->stage->heap.words;
+    const mmb_plan_struct *layout = &w->plan->structs[type];
+    later->count = 0;
+    if (!may_be_simple(w) || layout->is_group ||
+        (!PyDict_CheckExact(row) && !PyTuple_CheckExact(row))) {
+        return false;
+    }
+    bool good = put_row(w, target, type, row, state, later) &&
+                (later->count != 0 || is_settled(w, layout, state));
+    if (!good) {
+        uint64_t words = (uint64_t)layout->data_words + layout->pointer_words;
+        w->wasted += w->stage->heap.words - before + words;
+        while (later->count != 0) {
+            Py_DECREF(later->values[--later->count]);
+        }
+        mmb_stage_take_back(w->stage, before);
+        memset(mmb_stage_at(w->stage, target.place), 0, (size_t)(words * MMB_WORD));
+        *state = MMBPY_NO_UNION;
+    }
+    stop_trying(w);
+    return good;
+}
