@@ -24,7 +24,12 @@ setup(
                 ("_FILE_OFFSET_BITS", "64"),
                 *([] if free_threaded else [("Py_LIMITED_API", "0x030B0000")]),
             ],
-            extra_compile_args=["-std=c11", "-pthread", "-fvisibility=hidden"],
+            extra_compile_args=[
+                "-std=c11",
+                "-pthread",
+                "-fvisibility=hidden",
+                "-Werror=implicit-function-declaration",  # as of what is not in the limited API
+            ],
             extra_link_args=["-pthread"],
             py_limited_api=not free_threaded,
         )

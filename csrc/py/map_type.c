@@ -1,17 +1,17 @@
 /* map_type.c - `_core.Map`: one growing file as a Python object.
  *
- * Opening, the buffer protocol, properties, and the type itself. Who may use the map
- * and when it may go stands in map_phase.c, closing in map_close.c, the methods that
- * use the map in map_methods.c and map_items.c. */
+ * The buffer protocol, properties, and the type itself. Opening stands in map_open.c, who may
+ * use the map and when it may go in map_phase.c, closing in map_close.c, the methods that use
+ * the map in map_methods.c and map_items.c. */
 
 #include "file_type.h"
 #include "state.h"
 
+#include <stdlib.h>
+
 #include <errno.h>
 
-#define DEFAULT_MAX_GROWTH ((uint64_t)64 << 20)
-
-/* ---- opening -------------------------------------------------------------- */
+/* ---- making it ------------------------------------------------------------ */
 
 static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
@@ -29,160 +29,6 @@ static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
     return (PyObject *)self;
 }
 
-static void raise_open_error(mmbpy_map *self, int error, mmb_limit limit, unsigned long long bytes)
-{
-    PyObject *text;
-    switch (limit) {
-    case MMB_LIMIT_FSIZE:
-        text = PyUnicode_FromFormat("RLIMIT_FSIZE (ulimit -f) is below the capacity of %llu bytes: "
-                                    "raise it, or open with a smaller capacity=",
-                                    bytes);
-        break;
-    case MMB_LIMIT_AS:
-        text = PyUnicode_FromFormat(
-            "RLIMIT_AS (ulimit -v) leaves no room for the capacity of %llu bytes: "
-            "raise it, or open with a smaller capacity=",
-            bytes);
-        break;
-    case MMB_LIMIT_SPACE:
-        text = PyUnicode_FromFormat("the address space has no room for a capacity of %llu bytes: "
-                                    "open with a smaller capacity=",
-                                    bytes);
-        break;
-    case MMB_LIMIT_MAPS:
-        text = PyUnicode_FromFormat("this process holds %d maps already, the most it can",
-                                    MMB_MAX_MAPS);
-        break;
-    default:
-        if (error == MMB_ECAPACITY) {
-            text = PyUnicode_FromFormat(
-                "the file is larger already than the capacity of %llu bytes: open it "
-                "with a larger capacity=",
-                bytes);
-            if (text == NULL) {
-                return;
-            }
-            PyObject *exception = PyObject_CallFunction(self->state->capacity_error, "iOO",
-                                                        mmb_errno(error), text, self->name);
-            Py_DECREF(text);
-            if (exception == NULL) {
-                return;
-            }
-            PyErr_SetObject(self->state->capacity_error, exception);
-            Py_DECREF(exception);
-            return;
-        }
-        if (error == EOPNOTSUPP) {
-            text = PyUnicode_FromString("a file of huge pages (hugetlbfs) cannot grow");
-        } else if (error == EPERM) {
-            text = PyUnicode_FromString("the file is sealed against writing or resizing");
-        } else {
-            mmbpy_raise(self->state, error, self->name);
-            return;
-        }
-    }
-    mmbpy_raise_text(error, text, self->name);
-}
-
-static int map_file(mmbpy_map *self, const mmb_options *options, mmb_map **map)
-{
-    int fd = mmbpy_file_descriptor(self->file);
-    mmb_limit limit = MMB_LIMIT_NONE;
-    int error;
-    if (options->capacity > (uint64_t)PY_SSIZE_T_MAX - MMB_GRANULE) {
-        error = ENOMEM;
-        limit = MMB_LIMIT_SPACE;
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_map_open(fd, options, map, &limit);
-        Py_END_ALLOW_THREADS
-    }
-    if (error != 0) {
-        raise_open_error(self, error, limit, options->capacity);
-        return -1;
-    }
-    return 0;
-}
-
-/* Map the file, and once nothing else can fail, let it have its name; where it cannot, map the
- * one that has the name. */
-static int open_map(mmbpy_map *self, mmb_options *options)
-{
-    mmb_map *map = NULL;
-    int settled = 0;
-    while (settled == 0) {
-        options->replace = mmbpy_file_is_emptied(self->file);
-        if (map_file(self, options, &map) < 0) {
-            return -1;
-        }
-        settled = mmbpy_file_settle(self->file);
-        if (settled != 1) {
-            Py_BEGIN_ALLOW_THREADS
-            mmb_map_free(map);
-            Py_END_ALLOW_THREADS
-        }
-    }
-    if (settled < 0) {
-        return -1;
-    }
-    mmbpy_file_lend(self->file);
-    self->capacity = options->capacity;
-    atomic_store(&self->map, map);
-    return 0;
-}
-
-static int map_init(PyObject *object, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"file",     "capacity",  "max_growth", "prefault", "writeback",
-                            "declared", "size_hint", "content",    NULL};
-    mmbpy_map *self = (mmbpy_map *)object;
-    PyObject *file, *capacity, *max_growth = NULL, *declared = NULL, *size_hint = NULL;
-    int prefault = 0, writeback = 0, content = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|$OppOOp:Map", names, self->state->file_type,
-                                     &file, &capacity, &max_growth, &prefault, &writeback,
-                                     &declared, &size_hint, &content)) {
-        return -1;
-    }
-    mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
-                           .prefault = prefault != 0,
-                           .writeback = writeback != 0,
-                           .is_content = content != 0};
-    uint64_t declared_size = 0;
-    if (!mmbpy_as_uint64(capacity, "capacity", &options.capacity)) {
-        return -1;
-    }
-    if (max_growth && !mmbpy_as_uint64(max_growth, "max_growth", &options.max_growth)) {
-        return -1;
-    }
-    if (size_hint && !mmbpy_as_uint64(size_hint, "size_hint", &options.size_hint)) {
-        return -1;
-    }
-    if (declared && !mmbpy_as_uint64(declared, "declared", &declared_size)) {
-        return -1;
-    }
-    if (options.capacity == 0 || options.max_growth == 0) {
-        PyErr_Format(PyExc_ValueError, "%s must not be zero",
-                     options.capacity == 0 ? "capacity" : "max_growth");
-        return -1;
-    }
-    int expected = MMBPY_NEW;
-    if (!atomic_compare_exchange_strong(&self->phase, &expected, MMBPY_CLOSING)) {
-        PyErr_SetString(PyExc_RuntimeError, "the map has been opened before");
-        return -1;
-    }
-    self->owner = mmb_this_process();
-    self->file = (mmbpy_file *)Py_NewRef(file);
-    PyObject *old_name = self->name;
-    self->name = Py_NewRef(mmbpy_file_name(self->file));
-    Py_DECREF(old_name);
-    int result = open_map(self, &options);
-    if (result == 0) {
-        mmb_map_declare(atomic_load(&self->map), declared_size);
-    }
-    atomic_store(&self->phase, result == 0 ? MMBPY_OPEN : MMBPY_CLOSED);
-    return result;
-}
-
 /* ---- the buffer protocol -------------------------------------------------- */
 
 static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
@@ -198,7 +44,7 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
     if (error != 0) {
         mmbpy_map_leave(self);
         mmb_limit limit = error == ENOMEM ? MMB_LIMIT_SPACE : MMB_LIMIT_NONE;
-        raise_open_error(self, error, limit, self->capacity);
+        mmbpy_map_raise_open(self, error, limit, self->capacity);
         view->obj = NULL;
         return -1;
     }
@@ -313,6 +159,7 @@ static void map_dealloc(PyObject *object)
         PyObject_ClearWeakRefs(object);
     }
     mmbpy_map_free(self);
+    free(self->building);
     map_clear(object);
     Py_XDECREF((PyObject *)self->file); /* which lets go of the descriptor */
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -329,14 +176,19 @@ static PyObject *answer_true(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_TRUE;
 }
 
-PyDoc_STRVAR(map_doc,
-             "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
-             "    declared=0, size_hint=0, content=False)\n--\n\n"
-             "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
-             "file is a File, whose descriptor the map borrows until it ends; declared is the\n"
-             "least that its content holds. It is only mapped when a buffer or a segment is\n"
-             "asked for. size_hint is how large the file may well become.\n"
-             "With content the file is nothing but content, all of it declared.");
+PyDoc_STRVAR(
+    map_doc,
+    "Map(file, capacity, *, max_growth=67108864, prefault=False, writeback=False,\n"
+    "    declared=0, size_hint=0, content=False, first=b'', entries=0,\n"
+    "    durable=False)\n--\n\n"
+    "A file mapped over capacity bytes of address space, growing as it is written.\n\n"
+    "file is a File, whose descriptor the map borrows until it ends; declared is the\n"
+    "least that its content holds. It is only mapped when a buffer or a segment is\n"
+    "asked for. size_hint is how large the file may well become.\n"
+    "With content the file is nothing but content, all of it declared.\n"
+    "A file that replaces another one takes its name when nothing else can fail: when it\n"
+    "has first, its first bytes, or with entries the mark of a message with a table of so\n"
+    "many, which with durable is on the device.");
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
@@ -447,7 +299,7 @@ static PyMemberDef map_members[] = {
 static PyType_Slot map_slots[] = {
     {Py_tp_doc, (void *)map_doc},
     {Py_tp_new, map_new},
-    {Py_tp_init, map_init},
+    {Py_tp_init, mmbpy_map_init},
     {Py_tp_traverse, map_traverse},
     {Py_tp_clear, map_clear},
     {Py_tp_dealloc, map_dealloc},

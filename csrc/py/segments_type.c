@@ -8,32 +8,30 @@
 #include "segments.h"
 
 #include <poll.h>
+#include <stdlib.h>
 
 /* What is handed out when the file has no room: enough that a program which goes
  * on building for a while does not come back for every object. */
 #define SPARE_WORDS ((uint64_t)1 << 17)
 
-static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
-    static char *names[] = {"", "entries", "segment_words", "durable", NULL};
     mmbpy_state *state = mmbpy_state_of_type(type);
-    if (state == NULL) {
-        return NULL;
-    }
     PyObject *map_object;
-    unsigned int entries, segment_words;
-    int durable = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!II|p:Segments", names, state->map_type,
-                                     &map_object, &entries, &segment_words, &durable)) {
+    unsigned int segment_words;
+    if (state == NULL ||
+        !PyArg_ParseTuple(args, "O!I:Segments", state->map_type, &map_object, &segment_words)) {
         return NULL;
     }
-    if (entries < 1 || entries > MMB_MAX_SEGMENTS || segment_words < 1 ||
-        segment_words > MMB_MAX_SEGMENT_WORDS) {
-        PyErr_SetString(PyExc_ValueError, "entries or segment_words out of range");
+    if (segment_words < 1 || segment_words > MMB_MAX_SEGMENT_WORDS) {
+        PyErr_SetString(PyExc_ValueError, "segment_words out of range");
         return NULL;
     }
     mmbpy_map *map = (mmbpy_map *)map_object;
-
+    if (map->building == NULL) {
+        PyErr_SetString(PyExc_ValueError, "no message was begun in the map, or not for this");
+        return NULL;
+    }
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     mmbpy_segments *self = (mmbpy_segments *)alloc(type, 0);
     if (self == NULL) {
@@ -43,27 +41,12 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     self->segment_words = segment_words;
     atomic_store(&self->asking, -1);
     self->spare = mmbpy_window_new(state);
-    self->building = PyMem_Calloc(1, sizeof *self->building);
-    if (self->spare == NULL || self->building == NULL) {
-        Py_DECREF(self);
-        return PyErr_NoMemory();
-    }
-    mmbpy_map_pin(map);
-    mmb_map *core = mmbpy_map_enter(map);
-    if (core == NULL) {
+    if (self->spare == NULL) {
         Py_DECREF(self);
         return NULL;
     }
-    int error;
-    Py_BEGIN_ALLOW_THREADS
-    mmb_region region = {.map = core, .offset = 0, .capacity = mmb_map_capacity(core)};
-    error = mmb_message_begin(self->building, &region, entries, durable != 0);
-    mmbpy_map_leave(map);
-    Py_END_ALLOW_THREADS
-    if (error != 0) {
-        Py_DECREF(self);
-        return mmbpy_raise(state, error, map->name);
-    }
+    self->building = map->building;
+    map->building = NULL;
     return (PyObject *)self;
 }
 
@@ -297,7 +280,7 @@ static void segments_dealloc(PyObject *object)
     mmbpy_segments *self = (mmbpy_segments *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    PyMem_Free(self->building);
+    free(self->building);
     Py_XDECREF(self->spare);
     Py_XDECREF((PyObject *)self->map);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -305,8 +288,8 @@ static void segments_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(segments_doc, "Segments(core, /, entries, segment_words, durable=False)\n--\n\n"
-                           "The segments of one message in core, an empty, just opened map.");
+PyDoc_STRVAR(segments_doc, "Segments(core, segment_words, /)\n--\n\n"
+                           "The segments of the message that was begun when core was opened.");
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},

@@ -67,6 +67,8 @@ typedef struct {
     _Atomic(mmb_map *) map;
     uint64_t capacity; /* bytes; set once by __init__ */
     uint64_t owner;    /* mmb_this_process() of the one that opened it; set once by __init__ */
+    /* A message that was begun by __init__, until `Segments` takes it over, once. */
+    mmb_building *building;
 
     /* Somebody may have an address in its memory, which stays mapped as long as the object lives
      * then, closed or not. Counting buffers would not do: numpy.ndarray(..., buffer=) releases
@@ -86,6 +88,10 @@ typedef struct {
     _Atomic uint64_t last_used;
     int last_error;
 } mmbpy_map;
+
+/* Opening (map_open.c): its __init__; and why there is no map, or no memory of it. */
+int mmbpy_map_init(PyObject *self, PyObject *args, PyObject *kwargs);
+void mmbpy_map_raise_open(mmbpy_map *self, int error, mmb_limit limit, unsigned long long bytes);
 
 /* Who may use it, and when (map_phase.c). First: start to use the map, whatever its
  * state; NULL, without an exception, if it is closed. */

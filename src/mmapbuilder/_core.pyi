@@ -79,6 +79,9 @@ class Map(_Exporter):
         declared: SupportsIndex = 0,
         size_hint: SupportsIndex = 0,
         content: bool = False,
+        first: Buffer = b"",
+        entries: int = 0,
+        durable: bool = False,
     ) -> None: ...
     @property
     def size(self) -> int: ...
@@ -132,9 +135,7 @@ class ReadMap(_Exporter):
 
 @final
 class Segments:
-    def __new__(
-        cls, core: Map, /, entries: int, segment_words: int, durable: bool = False
-    ) -> Segments: ...
+    def __new__(cls, core: Map, segment_words: int, /) -> Segments: ...
     @property
     def sizes(self) -> tuple[int, ...]: ...
     def allocate(self, min_words: SupportsIndex, /) -> memoryview: ...

@@ -74,6 +74,7 @@ class Builder(BinaryFile, Endings):
     """
 
     _mode: "t.Mode | None" = None  # as long as it is not open
+    _first: bytes = b""  # what a new file begins with, from the moment that it has its name
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class Builder(BinaryFile, Endings):
                 prefault=prefault,
                 writeback=writeback,
                 content=True,
+                first=self._first,
             )
             self._durable = durable
             self._mode = mode

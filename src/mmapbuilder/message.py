@@ -113,8 +113,10 @@ class MessageBuilder(Writing, Endings):
                 size_hint=size_hint,
                 prefault=prefault,
                 writeback=writeback,
+                entries=entries,
+                durable=durable,
             )
-            self._segments = _core.Segments(core, entries, segment_words, durable)
+            self._segments = _core.Segments(core, segment_words)
             # pycapnp is in the middle of a call when it asks for a segment: no code of Python's
             # may run then, which could be interrupted.
             self.allocate_segment = self._segments.allocate_by_hand  # type: ignore[assignment,method-assign]

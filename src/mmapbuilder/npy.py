@@ -17,6 +17,14 @@ _ALIGN = 64  # of the data in the file, as NumPy has it
 _BATCH_BYTES = 1 << 18
 
 
+class NpyFile(Builder):
+    """The file of an `NpyBuilder`; it begins with what `numpy.load` refuses."""
+
+    def __init__(self, first: bytes, file: "t.FileLike", mode: "t.NewFileMode", **how: "t.Any"):
+        self._first = first
+        super().__init__(file, mode, **how)
+
+
 class NpyBuilder:
     """A ``.npy`` file that grows row by row, in place, and may be larger than memory.
 
@@ -83,7 +91,8 @@ class NpyBuilder:
             raise ValueError(f"a row of shape {self._row} and dtype {kind} has no bytes")
         self._start = len(self._header(capacity // self._row_bytes, 0))
         self._durable = durable
-        self._builder = Builder(
+        self._builder = NpyFile(
+            _UNFINISHED.ljust(self._start, b" "),
             file,
             mode,
             capacity=capacity,
@@ -92,7 +101,6 @@ class NpyBuilder:
             atomic=atomic,
             durable=durable,
         )
-        self._builder.write(_UNFINISHED.ljust(self._start, b" "))
 
     def _header(self, rows: int, least: int) -> bytes:
         """Return the header of an array of `rows` rows, `least` bytes long or longer."""
@@ -215,12 +223,19 @@ class NpyBuilder:
         """
         builder = self._builder
         if not builder.closed and builder._is_owner():
-            rows = len(self)
-            if self._durable:
-                builder.flush(durable=True)  # before the header says that they are there
-            builder.truncate(self._start + rows * self._row_bytes)
-            builder[: self._start] = self._header(rows, self._start)
+            try:
+                self._write_header()
+            except Exception as error:
+                builder._leave(error)
+                raise
         builder.close()
+
+    def _write_header(self) -> None:
+        builder = self._builder
+        rows = len(self)
+        builder.flush(durable=self._durable)  # before the header says that they are there
+        builder.truncate(self._start + rows * self._row_bytes)
+        builder[: self._start] = self._header(rows, self._start)
 
     def discard(self) -> None:
         """Give the file up, as `Builder.discard` does."""

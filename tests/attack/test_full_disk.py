@@ -17,7 +17,16 @@ from typing import Any
 
 import pytest
 
-from mmapbuilder import Builder, InvalidMessage, MessageBuilder, open_message, recover, verify
+from mmapbuilder import (
+    Builder,
+    InvalidMessage,
+    MessageBuilder,
+    MessageLog,
+    NpyBuilder,
+    open_message,
+    recover,
+    verify,
+)
 from support.apart import python
 from support.missing import tool
 from support.mounts import SMALLEST
@@ -335,3 +344,63 @@ def test_a_write_of_more_than_the_disk_leaves_nothing_behind(mount: Mount) -> No
             check(caught.value, path)
             assert (b.tell(), b.size) == (4, 4)
     assert path.read_bytes() == b"head"
+
+
+def fill_up(path: Path) -> None:
+    """Leave no room on the disk."""
+    with path.open("wb", buffering=0) as file:
+        for step in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(b"x" * step)
+                    os.fsync(file.fileno())
+            except OSError:
+                pass
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["message", "durable message", "npy", "log"])
+def test_no_room_for_what_a_new_file_begins_with_leaves_the_old_one(
+    disk: tuple[Path, int], kind: str
+) -> None:
+    """The mark, the header and the fence are written before the old file is replaced."""
+    pytest.importorskip("numpy")
+    path = disk[0] / "target"
+    make: Callable[[], Any] = {
+        "message": lambda: MessageBuilder(path),
+        "durable message": lambda: MessageBuilder(path, durable=True),
+        "npy": lambda: NpyBuilder(path, "i8"),
+        "log": lambda: MessageLog(path),
+    }[kind]
+    replace = (lambda: MessageLog(path, "w")) if kind == "log" else make
+    make().close()
+    before = path.read_bytes()
+    fill_up(disk[0] / "filler")
+    try:
+        made = replace()
+    except OSError as error:
+        check(error, path)
+        assert path.read_bytes() == before
+        assert {other.name for other in disk[0].iterdir()} <= {
+            "target", "target.idx", "filler", "lost+found"
+        }  # fmt: skip
+    else:  # a file system that keeps some blocks back
+        made.discard()
+        assert not path.exists() or path.read_bytes() == b""
+
+
+@pytest.mark.root
+def test_an_npy_file_that_cannot_be_finished_is_let_go_of(mount: Mount) -> None:
+    np = pytest.importorskip("numpy")
+    path = mount("tmpfs", 4 * MIB) / "array.npy"
+    points = NpyBuilder(path, "i8", capacity=64 * MIB)
+    points._builder.truncate(16 * MIB)
+    view = np.frombuffer(memoryview(points._builder), "i8")
+    view[512 : 1 << 21] = 7  # more than there is room for
+    with pytest.raises(OSError, match="No space") as caught:
+        points.close()
+    assert caught.value.errno == errno.ENOSPC
+    assert points.closed
+    points.close()
+    with pytest.raises(ValueError, match=r"255, 255"):
+        np.load(path)
