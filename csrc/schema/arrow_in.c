@@ -113,6 +113,20 @@ static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
     return good;
 }
 
+/* Pointers, one after the other. `row` is that of the first. */
+static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+                     uint64_t count, mmb__target to, uint64_t row, const bool *mask)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t pointer = to.place + (to.offset + i * to.step) / 64;
+        if ((mask == NULL || mask[i]) && mmb__is_valid(b, a, start + i) &&
+            !put_pointer(w, b, a, start + i, row + i, pointer)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Store values that are no groups; those of nulls are null pointers. */
 static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
@@ -125,10 +139,12 @@ static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
     if (!mmb_kind_is_pointer(kind)) {
         return mmb__put_numbers(w, b, a, start, count, to, flip, mask);
     }
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t pointer = to.place + (to.offset + i * to.step) / 64;
-        if ((mask == NULL || mask[i]) && mmb__is_valid(b, a, start + i) &&
-            !put_pointer(w, b, a, start + i, i, pointer)) {
+    for (uint64_t next = 0; next < count; next += MMB__BATCH) {
+        uint64_t some = count - next < MMB__BATCH ? count - next : MMB__BATCH;
+        mmb__target part = {to.place, to.offset + next * to.step, to.step};
+        const bool *rows = mask == NULL ? NULL : mask + next;
+        int done = mmb__put_pointers(w, b, a, start + next, some, part, next, rows);
+        if (done < 0 || (done == 0 && !put_each(w, b, a, start + next, some, part, next, rows))) {
             return false;
         }
     }
@@ -302,12 +318,10 @@ bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
     }
     mmb__structs to = {stage->rows.words, (uint64_t)stage->data_words + stage->pointer_words,
                        stage->data_words};
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t place;
-        int error = mmb_stage_add_row(stage, &place);
-        if (error != 0) {
-            return mmb__fail_stage(&w, i, binding, error);
-        }
+    uint64_t place;
+    int error = mmb_stage_add_rows(stage, count, &place);
+    if (error != 0) {
+        return mmb__fail_stage(&w, 0, binding, error);
     }
     return put_records(&w, binding, (mmb__columns){.parts = parts}, count, to, NULL);
 }

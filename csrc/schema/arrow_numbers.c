@@ -131,8 +131,7 @@ static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
                      "stores the default)");
 }
 
-/* Whether the numbers can be copied as they are, but for the default. */
-static bool same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a)
+bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
     const uint16_t probe = 1;
@@ -144,22 +143,46 @@ static bool same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_a
            a->buffers[0] == NULL && *(const unsigned char *)&probe == 1;
 }
 
-static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                         uint64_t start, uint64_t count, mmb__target to, uint64_t flip)
+/* Numbers of `width` bytes, a constant where this is called, so that each loop is a tight one. */
+static inline void spread(const unsigned char *from, unsigned char *to, uint64_t count,
+                          uint64_t step, uint64_t flip, uint32_t width)
 {
-    uint32_t width = b->width;
-    const unsigned char *from =
-        (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + start) * width;
-    if (to.step == 8u * width && to.offset % 8 == 0 && flip == 0) {
-        if (count != 0) {
-            memcpy(mmb_stage_at(w->stage, to.place) + to.offset / 8, from, (size_t)(count * width));
-        }
-        return;
-    }
     for (uint64_t i = 0; i < count; i++) {
         uint64_t bits = 0;
         memcpy(&bits, from + i * width, width);
-        mmb_stage_store(w->stage, to.place, to.offset + i * to.step, width * 8, bits ^ flip);
+        bits ^= flip;
+        memcpy(to + i * step, &bits, width);
+    }
+}
+
+/* The machine is a little-endian one. */
+static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                         uint64_t start, uint64_t count, mmb__target where, uint64_t flip)
+{
+    const unsigned char *from =
+        (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + start) * b->width;
+    unsigned char *to = mmb_stage_at(w->stage, where.place) + where.offset / 8;
+    uint64_t step = where.step / 8;
+    if (count == 0) {
+        return;
+    }
+    if (step == b->width && flip == 0) {
+        memcpy(to, from, (size_t)(count * b->width));
+        return;
+    }
+    switch (b->width) {
+    case 1:
+        spread(from, to, count, step, flip, 1);
+        break;
+    case 2:
+        spread(from, to, count, step, flip, 2);
+        break;
+    case 4:
+        spread(from, to, count, step, flip, 4);
+        break;
+    default:
+        spread(from, to, count, step, flip, 8);
+        break;
     }
 }
 
@@ -167,7 +190,7 @@ bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
                       uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
                       const bool *mask)
 {
-    if (mask == NULL && same_numbers(w, b, a)) {
+    if (mask == NULL && mmb__same_numbers(w, b, a)) {
         copy_numbers(w, b, a, start, count, to, flip);
         return true;
     }

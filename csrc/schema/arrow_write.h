@@ -61,6 +61,17 @@ bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
                       const bool *mask);
 bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length);
 
+/* Whether the numbers of an array are in the format of a message already. */
+bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a);
+
+/* arrow_batch.c: let up to MMB__BATCH pointers lead to Text, Data or lists, if they are of the
+ * usual kind: strings, lists of numbers, lists of structs of numbers. 1 done, 0 they are not, or
+ * something is wrong with them: nothing was done; -1 the fault is set. `row` is that of the first.
+ */
+int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                      uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                      const bool *mask);
+
 /* arrow_unions.c: find and store the tags of a batch of structs. */
 bool mmb__put_tags(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                    mmb__structs to, const bool *mask, uint32_t *tags);

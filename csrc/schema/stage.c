@@ -69,23 +69,24 @@ int mmb_stage_expect(mmb_stage *stage, uint64_t count)
 
 int mmb_stage_add_row(mmb_stage *stage, uint64_t *place)
 {
+    return mmb_stage_add_rows(stage, 1, place);
+}
+
+int mmb_stage_add_rows(mmb_stage *stage, uint64_t count, uint64_t *place)
+{
+    uint64_t row = (uint64_t)stage->data_words + stage->pointer_words;
     *place = stage->rows.words;
-    if (stage->count == MMB_MAX_SEGMENT_WORDS) {
+    if (count > MMB_MAX_SEGMENT_WORDS - stage->count) {
         return MMB_ECAPACITY;
     }
-    int error = take(stage, &stage->rows, stage->data_words + stage->pointer_words);
-    stage->count += error == 0 ? 1 : 0;
+    int error = row == 0 ? 0 : take(stage, &stage->rows, count * row);
+    stage->count += error == 0 ? count : 0;
     return error;
 }
 
-/* Let the pointer at a place lead to word `target` of the heap. `high` is what the pointer
- * says about the object. */
-static void set_pointer(mmb_stage *stage, uint64_t pointer, uint64_t target, unsigned kind,
-                        uint64_t high)
+int mmb_stage_reserve(mmb_stage *stage, uint64_t words)
 {
-    uint64_t from = pointer & ~MMB_IN_HEAP;
-    uint32_t low = (uint32_t)((target - from - 1) << 2) | kind;
-    mmb__store64(mmb_stage_at(stage, pointer), low | high << 32);
+    return have_room(stage, &stage->heap, words);
 }
 
 static int take_heap(mmb_stage *stage, uint64_t words, uint64_t *start)
@@ -120,7 +121,7 @@ int mmb_stage_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes, uint6
         }
         stage->heap.words += words;
     }
-    set_pointer(stage, pointer, start, MMB__LIST, MMB__BYTES | elements << 3);
+    mmb_stage_lead(stage, pointer, start, MMB__LIST, MMB__BYTES | elements << 3);
     return 0;
 }
 
@@ -137,7 +138,8 @@ int mmb_stage_struct(mmb_stage *stage, uint64_t pointer, uint32_t data_words,
         /* With another offset it might be null. */
         mmb__store64(mmb_stage_at(stage, pointer), 0xFFFFFFFCu);
     } else {
-        set_pointer(stage, pointer, start, MMB__STRUCT, data_words | (uint64_t)pointer_words << 16);
+        mmb_stage_lead(stage, pointer, start, MMB__STRUCT,
+                       data_words | (uint64_t)pointer_words << 16);
     }
     return 0;
 }
@@ -158,7 +160,7 @@ int mmb_stage_list(mmb_stage *stage, uint64_t pointer, mmb_type_kind element, ui
         return error;
     }
     *place = start | MMB_IN_HEAP;
-    set_pointer(stage, pointer, start, MMB__LIST, size | count << 3);
+    mmb_stage_lead(stage, pointer, start, MMB__LIST, size | count << 3);
     return 0;
 }
 
@@ -181,7 +183,7 @@ int mmb_stage_structs(mmb_stage *stage, uint64_t pointer, uint64_t count, uint32
     }
     mmb__store64(stage->heap.bytes + start * MMB_WORD, tag_of(count, data_words, pointer_words));
     *place = (start + 1) | MMB_IN_HEAP;
-    set_pointer(stage, pointer, start, MMB__LIST, MMB__COMPOSITE | (count * row) << 3);
+    mmb_stage_lead(stage, pointer, start, MMB__LIST, MMB__COMPOSITE | (count * row) << 3);
     return 0;
 }
 

@@ -60,15 +60,30 @@ static inline void mmb_stage_take_back(mmb_stage *stage, uint64_t words)
     stage->heap.words = words;
 }
 
-/* Make room for `count` rows in all, to spare copies; add one row of zeros. Errors: ENOMEM,
- * and MMB_ECAPACITY where rows and heap would be more than a segment holds. */
+/* Make room for `count` rows in all, to spare copies; add one row of zeros, or several. Errors:
+ * ENOMEM, and MMB_ECAPACITY where rows and heap would be more than a segment holds. */
 int mmb_stage_expect(mmb_stage *stage, uint64_t count);
 int mmb_stage_add_row(mmb_stage *stage, uint64_t *place);
+int mmb_stage_add_rows(mmb_stage *stage, uint64_t count, uint64_t *place);
+
+/* Have room for `words` more words of the heap: who writes them itself, from heap.words on, adds
+ * them to that. Errors: as above. */
+int mmb_stage_reserve(mmb_stage *stage, uint64_t words);
 
 static inline unsigned char *mmb_stage_at(mmb_stage *stage, uint64_t place)
 {
     return (place & MMB_IN_HEAP) != 0 ? stage->heap.bytes + (place ^ MMB_IN_HEAP) * MMB_WORD
                                       : stage->rows.bytes + place * MMB_WORD;
+}
+
+/* Let the pointer at a place lead to word `target` of the heap. `high` is what the pointer says
+ * about the object. */
+static inline void mmb_stage_lead(mmb_stage *stage, uint64_t pointer, uint64_t target,
+                                  unsigned kind, uint64_t high)
+{
+    uint64_t from = pointer & ~MMB_IN_HEAP;
+    uint32_t low = (uint32_t)((target - from - 1) << 2) | kind;
+    mmb__store64(mmb_stage_at(stage, pointer), low | high << 32);
 }
 
 /* True if the bytes are UTF-8, as Text must be. */

@@ -1,0 +1,328 @@
+/* arrow_batch.c - strings and lists of Arrow, a batch at a time. See arrow_write.h.
+ *
+ * What most columns are made of needs no look at each value: the offsets of a batch are checked
+ * in one pass, which also tells how many words it takes, and then all of it is laid in another,
+ * in one piece where it lies so in the array. What is wrong with a batch is not told here: it is
+ * left to be gone through value by value. */
+#include <string.h>
+
+#include "arrow_write.h"
+#include "utf8.h"
+
+/* Strings or lists of a batch: which elements of the child, or bytes, each has. */
+typedef struct {
+    uint64_t from[MMB__BATCH];
+    uint64_t count[MMB__BATCH];
+    bool there[MMB__BATCH]; /* it is neither null nor for another row's member */
+    bool is_run;            /* all are there, and each begins where the one before ends */
+} ranges;
+
+static inline int64_t offset_at(const unsigned char *offsets, uint32_t width, uint64_t index)
+{
+    int32_t narrow;
+    int64_t wide;
+    if (width == 4) {
+        memcpy(&narrow, offsets + index * 4, 4);
+        return narrow;
+    }
+    memcpy(&wide, offsets + index * 8, 8);
+    return wide;
+}
+
+/* Find the ranges; false if an offset is wrong. `limit`: the length of what they refer to. */
+static bool find_ranges(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+                        uint64_t count, const bool *mask, int64_t limit, ranges *out)
+{
+    uint64_t first = (uint64_t)a->offset + start;
+    const unsigned char *offsets = (const unsigned char *)a->buffers[1] + first * b->width;
+    const unsigned char *valid = a->buffers[0];
+    int64_t from = offset_at(offsets, b->width, 0);
+    bool good = from >= 0;
+    out->is_run = true;
+    for (uint64_t i = 0; i < count; i++) {
+        int64_t end = offset_at(offsets, b->width, i + 1);
+        out->there[i] = (mask == NULL || mask[i]) && (valid == NULL || mmb__bit(valid, first + i));
+        good = good && end >= from && end <= limit;
+        out->from[i] = (uint64_t)from;
+        out->count[i] = (uint64_t)(end - from);
+        out->is_run = out->is_run && out->there[i];
+        from = end;
+    }
+    return good;
+}
+
+static uint64_t pointer_of(mmb__target to, uint64_t index)
+{
+    return to.place + (to.offset + index * to.step) / 64;
+}
+
+/* ---- strings --------------------------------------------------------------------------------- */
+
+/* Whether strings that lie one behind the other are UTF-8: all of it is, and no string begins
+ * within a character. */
+static bool run_is_utf8(const unsigned char *bytes, const ranges *r, uint64_t count)
+{
+    uint64_t end = r->from[count - 1] + r->count[count - 1];
+    bool good = mmb__is_utf8(bytes + r->from[0], end - r->from[0]);
+    for (uint64_t i = 1; good && i < count; i++) {
+        good = r->from[i] == end || (bytes[r->from[i]] & 0xC0) != 0x80;
+    }
+    return good;
+}
+
+static bool are_utf8(const unsigned char *bytes, const ranges *r, uint64_t count)
+{
+    if (r->is_run && run_is_utf8(bytes, r, count)) {
+        return true;
+    }
+    bool good = true;
+    for (uint64_t i = 0; good && i < count; i++) {
+        good = !r->there[i] || mmb__is_utf8(bytes + r->from[i], r->count[i]);
+    }
+    return good;
+}
+
+static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                       uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                       const bool *mask)
+{
+    ranges r;
+    const unsigned char *bytes = a->buffers[2];
+    bool text = w->plan->types[b->type].kind == MMB_TEXT;
+    uint64_t words = 0;
+    if (bytes == NULL || !find_ranges(b, a, start, count, mask, INT64_MAX, &r) ||
+        (text && !are_utf8(bytes, &r, count))) {
+        return 0;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        words += r.there[i] ? r.count[i] / MMB_WORD + 1 : 0;
+        if (r.count[i] >= MMB_MAX_SEGMENT_WORDS) {
+            return 0;
+        }
+    }
+    int error = mmb_stage_reserve(w->stage, words);
+    if (error != 0) {
+        return mmb__fail_stage(w, row, b, error) ? 0 : -1;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t elements = r.count[i] + (text ? 1 : 0);
+        uint64_t some = (elements + MMB_WORD - 1) / MMB_WORD;
+        if (!r.there[i]) {
+            continue;
+        }
+        uint64_t place = w->stage->heap.words;
+        unsigned char *at = w->stage->heap.bytes + place * MMB_WORD;
+        if (some != 0) {
+            mmb__store64(at + (some - 1) * MMB_WORD, 0);
+            memcpy(at, bytes + r.from[i], (size_t)r.count[i]);
+        }
+        w->stage->heap.words = place + some;
+        mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST, MMB__BYTES | elements << 3);
+    }
+    return 1;
+}
+
+/* ---- lists of numbers --------------------------------------------------------------------------
+ */
+
+static uint64_t words_of(uint64_t count, uint32_t width)
+{
+    return (count * width + MMB_WORD - 1) / MMB_WORD;
+}
+
+/* Lists that fill their words: they can be copied in one piece. */
+static void copy_run(mmb__writer *w, const unsigned char *from, const ranges *r, uint64_t count,
+                     uint32_t width)
+{
+    uint64_t end = r->from[count - 1] + r->count[count - 1];
+    memcpy(w->stage->heap.bytes + w->stage->heap.words * MMB_WORD, from + r->from[0] * width,
+           (size_t)((end - r->from[0]) * width));
+}
+
+static void copy_one(unsigned char *at, const unsigned char *from, uint64_t bytes)
+{
+    if (bytes != 0) {
+        mmb__store64(at + (bytes - 1) / MMB_WORD * MMB_WORD, 0);
+        memcpy(at, from, (size_t)bytes);
+    }
+}
+
+static int put_number_lists(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                            uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                            const bool *mask)
+{
+    ranges r;
+    const mmb_binding *element = &b->children[0];
+    const mmb_arrow_array *child = a->children[0];
+    uint32_t width = element->width;
+    uint64_t words = 0, size = width == 8 ? 5 : width == 4 ? 4 : width == 2 ? 3 : 2;
+    if (!find_ranges(b, a, start, count, mask, child->length, &r)) {
+        return 0;
+    }
+    bool fills = r.is_run;
+    for (uint64_t i = 0; i < count; i++) {
+        words += r.there[i] ? words_of(r.count[i], width) : 0;
+        fills = fills && r.count[i] * width % MMB_WORD == 0;
+        if (r.count[i] > MMB_MAX_SEGMENT_WORDS) {
+            return 0;
+        }
+    }
+    int error = mmb_stage_reserve(w->stage, words);
+    if (error != 0) {
+        return mmb__fail_stage(w, row, b, error) ? 0 : -1;
+    }
+    const unsigned char *from = child->buffers[1];
+    if (words != 0) {
+        from += (uint64_t)child->offset * width;
+    }
+    if (fills && words != 0) {
+        copy_run(w, from, &r, count, width);
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t place = w->stage->heap.words;
+        if (!r.there[i]) {
+            continue;
+        }
+        if (!fills) {
+            copy_one(w->stage->heap.bytes + place * MMB_WORD, from + r.from[i] * width,
+                     r.count[i] * width);
+        }
+        w->stage->heap.words = place + words_of(r.count[i], width);
+        mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST, size | r.count[i] << 3);
+    }
+    return 1;
+}
+
+/* ---- lists of structs of numbers ------------------------------------------------------------- */
+
+/* Whether the fields of structs are all numbers that are there, outside a union. */
+static bool are_plain(const mmb__writer *w, const mmb_binding *element,
+                      const mmb_arrow_array *child)
+{
+    bool plain = element->layout == MMB_IN_STRUCT && !element->has_union &&
+                 child->buffers[0] == NULL && w->plan->structs[element->record].data_words != 0;
+    for (uint32_t i = 0; plain && i < element->child_count; i++) {
+        const mmb_binding *field = &element->children[i];
+        plain = !field->is_tag && !field->is_inline &&
+                w->plan->fields[field->field].tag == MMB_NONE &&
+                mmb_kind_bits(w->plan->types[field->type].kind) >= 8 &&
+                mmb__same_numbers(w, field, child->children[field->arrow]);
+    }
+    return plain;
+}
+
+/* One field of the structs in all lists of a batch: a number of `width` bytes, a constant where
+ * this is called. The lists lie in the heap from `at` on, each behind a tag. */
+static inline void spread_field(const unsigned char *from, unsigned char *at, const ranges *r,
+                                uint64_t count, uint64_t step, uint64_t flip, uint32_t width)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        const unsigned char *number = from + r->from[i] * width;
+        if (!r->there[i]) {
+            continue;
+        }
+        at += MMB_WORD;
+        for (uint64_t k = 0; k < r->count[i]; k++, number += width, at += step) {
+            uint64_t bits = 0;
+            memcpy(&bits, number, width);
+            bits ^= flip;
+            memcpy(at, &bits, width);
+        }
+    }
+}
+
+static void put_field(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *child,
+                      const ranges *r, uint64_t count, uint64_t place, uint64_t step)
+{
+    const mmb_plan_field *field = &w->plan->fields[b->field];
+    const mmb_arrow_array *a = child->children[b->arrow];
+    const unsigned char *from = (const unsigned char *)a->buffers[1] +
+                                ((uint64_t)child->offset + (uint64_t)a->offset) * b->width;
+    unsigned char *at = w->stage->heap.bytes + place * MMB_WORD + field->offset / 8;
+    uint64_t flip = field->default_bits;
+    switch (b->width) {
+    case 1:
+        spread_field(from, at, r, count, step, flip, 1);
+        break;
+    case 2:
+        spread_field(from, at, r, count, step, flip, 2);
+        break;
+    case 4:
+        spread_field(from, at, r, count, step, flip, 4);
+        break;
+    default:
+        spread_field(from, at, r, count, step, flip, 8);
+        break;
+    }
+}
+
+static int put_struct_lists(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                            uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                            const bool *mask)
+{
+    ranges r;
+    const mmb_binding *element = &b->children[0];
+    const mmb_arrow_array *child = a->children[0];
+    const mmb_plan_struct *record = &w->plan->structs[element->record];
+    uint64_t step = (uint64_t)record->data_words + record->pointer_words, words = 0, elements = 0;
+    if (!find_ranges(b, a, start, count, mask, child->length, &r)) {
+        return 0;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        if (r.count[i] > MMB_MAX_SEGMENT_WORDS / step) {
+            return 0;
+        }
+        words += r.there[i] ? 1 + r.count[i] * step : 0;
+        elements += r.there[i] ? r.count[i] : 0;
+    }
+    int error = mmb_stage_reserve(w->stage, words);
+    if (error != 0) {
+        return mmb__fail_stage(w, row, b, error) ? 0 : -1;
+    }
+    uint64_t first = w->stage->heap.words, place = first;
+    if (words != 0) {
+        memset(w->stage->heap.bytes + first * MMB_WORD, 0, (size_t)(words * MMB_WORD));
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        if (r.there[i]) {
+            uint64_t some = r.count[i] * step;
+            mmb__store64(w->stage->heap.bytes + place * MMB_WORD,
+                         r.count[i] << 2 | (uint64_t)record->data_words << 32 |
+                             (uint64_t)record->pointer_words << 48);
+            mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST,
+                           MMB__COMPOSITE | some << 3);
+            place += 1 + some;
+        }
+    }
+    w->stage->heap.words = place;
+    for (uint32_t i = 0; elements != 0 && i < element->child_count; i++) {
+        put_field(w, &element->children[i], child, &r, count, first, step * MMB_WORD);
+    }
+    return 1;
+}
+
+int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                      uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                      const bool *mask)
+{
+    mmb_type_kind kind = w->plan->types[b->type].kind;
+    if (b->has_dictionary || count == 0) {
+        return 0;
+    }
+    if ((kind == MMB_TEXT || kind == MMB_DATA) && b->layout == MMB_IN_BYTES) {
+        return put_strings(w, b, a, start, count, to, row, mask);
+    }
+    if (kind != MMB_LIST || b->layout != MMB_IN_LIST) {
+        return 0;
+    }
+    const mmb_binding *element = &b->children[0];
+    mmb_type_kind inner = w->plan->types[element->type].kind;
+    if (inner == MMB_STRUCT) {
+        return are_plain(w, element, a->children[0])
+                   ? put_struct_lists(w, b, a, start, count, to, row, mask)
+                   : 0;
+    }
+    return !mmb_kind_is_pointer(inner) && mmb__same_numbers(w, element, a->children[0])
+               ? put_number_lists(w, b, a, start, count, to, row, mask)
+               : 0;
+}
