@@ -20,6 +20,7 @@ from typing import (
     TypeAlias,
 )
 
+from ._memory_file import MemoryFile
 from ._output.output import Output
 from .columns.table import Table
 
@@ -81,6 +82,7 @@ __all__ = [
     "HasFileno",
     "Iterable",
     "Iterator",
+    "MemoryFile",
     "Mode",
     "Name",
     "NewFileMode",

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from . import _types as t
-    from ._memory_file import MemoryFile
-    from .arrays import Space
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
 
@@ -73,7 +71,7 @@ class MessageBuilder(Writing, Endings):
     _schema: "t.Any" = None
     _name: "t.Name | None" = None
     _mode: "t.NewFileMode | None" = None
-    _memory_file: "MemoryFile | None" = None  # of a message that is in no file, until it is sealed
+    _memory_file: "t.MemoryFile | None" = None  # of a message in no file, until it is sealed
 
     def __init__(
         self,
@@ -99,7 +97,6 @@ class MessageBuilder(Writing, Endings):
         self._segment_words = segment_words
         self._message: t.Any = None
         self._root: t.Any = None
-        self._dtypes: dict[t.Any, t.Any] = {}
         self._gate = _core.Gate()
         self._mode = mode
         self._durable = durable
@@ -192,7 +189,7 @@ class MessageBuilder(Writing, Endings):
             if not segments.take_for_message():
                 raise ValueError(
                     "segments were handed out by allocate_segment() already: "
-                    "one builder holds one message"
+                    "one builder holds one message, or none that init_root() makes"
                 )
             self._message = _pycapnp.message_builder(segments.allocate)
         return self._message
@@ -253,7 +250,6 @@ class MessageBuilder(Writing, Endings):
     @schema.setter
     def schema(self, schema: "t.Any") -> None:
         self._schema = _pycapnp.struct_of(schema)
-        self._dtypes = {}
 
     def _look(self, read: "t.Callable[..., T]", /, *args: "t.Any") -> "T":
         return self._gate.run(read.__name__, self._read, read, *args)
@@ -280,15 +276,17 @@ class MessageBuilder(Writing, Endings):
     def _memory(self) -> "BuilderMemory":
         from .columns.room import BuilderMemory
 
-        self._open_map().tell()  # raises what poisoned the map
-        return BuilderMemory(self)
-
-    def _space(self) -> "Space":
-        from . import arrays
-
-        segments = self._segments
+        core, segments = self._open_map(), self._segments
+        core.tell()  # raises what poisoned the map
         assert segments is not None
-        return arrays.Space(segments.views(), self._schema, True, self._dtypes, self)
+        return BuilderMemory(
+            core,
+            segments,
+            self._segment_words,
+            self._schema,
+            self._message_inside,
+            self._used_words,
+        )
 
     def flush(self, durable: bool = False) -> None:
         """Push what was built to the file; with `durable` wait for the device.

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from . import _types as t
-    from .arrays import Space
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
 
@@ -50,7 +49,6 @@ class Message(Reading, Closing):
         self._segments: tuple[memoryview, ...] | None = segments
         self._nesting_limit = nesting_limit
         self._root: t.Any = None
-        self._dtypes: dict[t.Any, t.Any] = {}
         self._naming = naming(name)
 
     @property
@@ -91,12 +89,6 @@ class Message(Reading, Closing):
         from .columns.memory import ReadMemory
 
         return ReadMemory(self._open_segments())
-
-    def _space(self) -> "Space":
-        from . import arrays
-
-        schema = getattr(self._schema, "schema", self._schema)
-        return arrays.Space(self._open_segments(), schema, False, self._dtypes)
 
     @property
     def name(self) -> "t.ContentName":

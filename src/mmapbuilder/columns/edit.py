@@ -3,10 +3,11 @@
 from typing import Any
 
 from .. import _core
-from .locate import Found, Record, Step, find, invalid, spell
+from .locate import Found, Step, find, spell
 from .memory import MessageMemory
 from .rows import attribute_names
 from .schema import BITS, POINTERS, Plan
+from .spans import Record, invalid
 
 _NOTHING, _LIST = 0, 2
 _BYTE = 2

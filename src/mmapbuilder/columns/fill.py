@@ -2,7 +2,7 @@
 
 Columns of Arrow are read natively, whoever made them. Other columns whose fields are lists
 or structs are taken apart into rows. What is flat and not of Arrow is for
-`mmapbuilder.arrays.fill`.
+`mmapbuilder.columns.flat`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ _FLAT = frozenset(
 def fill(
     plan: Plan, memory: GrowingMemory, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> bool:
-    """Write columns into the list at a path; return False if `arrays.fill` is to do it."""
+    """Write columns into the list at a path; return False if `flat.fill` is to do it."""
     path, data = _split(arguments)
     found, rest = find_columns(plan, memory, path)
-    if found is None or found.pointer is None:
+    if plan.types[found.type].kind != "list" or found.pointer is None:
         return False
     defaults = _takes_defaults(named)
     if rest and (named or data is None):

@@ -8,32 +8,14 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
-from .. import _core
 from .._errors import PathError
 from .memory import MessageMemory
 from .schema import POINTERS, Field, Plan, Struct
+from .spans import Record, record_at, span_at
 
-__all__ = ["Found", "PathError", "Step", "find", "invalid", "spell"]
+__all__ = ["Found", "PathError", "Step", "find", "find_columns", "spell"]
 
 Step = str | SupportsIndex
-
-_NULL, _STRUCT, _LIST = range(3)
-
-# Bits of one element of a list, by the element size that its pointer gives.
-_ELEMENT_BITS = (0, 1, 8, 16, 32, 64, 0)
-_BIT, _BYTE, _POINTER, _COMPOSITE = 1, 2, 6, 7
-
-
-class Record(NamedTuple):
-    """Where the two sections of one struct lie."""
-
-    segment: int
-    byte: int
-    """Of the data section."""
-    data_bits: int
-    word: int
-    """Of the pointer section."""
-    pointers: int
 
 
 class Found(NamedTuple):
@@ -62,13 +44,6 @@ def spell(path: Sequence[Step]) -> str:
     return text or "the root"
 
 
-def invalid(reason: str, segment: int, word: int) -> _core.InvalidMessage:
-    """Make the exception for a flaw at a place."""
-    error = _core.InvalidMessage(f"{reason} (segment {segment}, word {word})")
-    error.reason, error.segment, error.word = reason, segment, word
-    return error
-
-
 def find(plan: Plan, memory: MessageMemory, path: Sequence[Step]) -> Found:
     """Go from the root along `path`, to its end.
 
@@ -79,45 +54,68 @@ def find(plan: Plan, memory: MessageMemory, path: Sequence[Step]) -> Found:
         TypeError: a step is neither a name nor an index.
         InvalidMessage: the bytes are no valid message.
     """
-    if not memory.segments:
-        raise PathError("the message has no root yet: init_root() makes it")
-    found = Found(0, (), _struct_at(memory, 0, 0), (0, 0))
+    found = _root(memory)
     for step in path:
-        kind = plan.types[found.type].kind
-        if not isinstance(step, str):
-            step = _index(step, path)
-        if kind in ("struct", "group"):
-            found = _to_field(plan, memory, found, step, path)
-        elif kind == "list":
-            found = _to_element(plan, memory, found, step)
-        else:
-            raise PathError(
-                f"{spell(found.path)} is of type {plan.spell(found.type)}: "
-                f"nothing is in it that {step!r} could name"
-            )
+        found = _go(plan, memory, found, step, path)
     return found
 
 
 def find_columns(
-    plan: Plan, memory: MessageMemory, path: tuple[Step, ...]
-) -> tuple[Found | None, tuple[str, ...]]:
-    """Follow a path to a list, and tell the names of fields that are left of it.
+    plan: Plan, memory: MessageMemory, path: Sequence[Step]
+) -> tuple[Found, tuple[str, ...]]:
+    """Go along `path` to its end, or to a list of structs of which it names a field.
 
-    Where the path leads to no list, the answer is None.
+    Returns where that is, and the names that are left.
+
+    Raises: as `find`.
     """
-    for length in range(len(path) + 1):
-        try:
-            found = find(plan, memory, path[:length])
-        except (KeyError, IndexError, TypeError):
-            return None, ()
+    found = _root(memory)
+    for number, step in enumerate(path):
         kind, target = plan.types[found.type]
-        rest = [step for step in path[length:] if isinstance(step, str)]
-        at_end = length == len(path)
-        if kind == "list" and (at_end or isinstance(path[length], str)):
-            if len(rest) == len(path) - length and (at_end or plan.types[target].kind == "struct"):
-                return found, tuple(rest)
-            return None, ()
-    return None, ()
+        if kind == "list" and isinstance(step, str) and plan.types[target].kind == "struct":
+            return found, tuple(_name(each, path) for each in path[number:])
+        found = _go(plan, memory, found, step, path)
+    return found, ()
+
+
+def _root(memory: MessageMemory) -> Found:
+    if not memory.segments:
+        raise PathError("the message has no root yet: init_root() makes it")
+    return Found(0, (), record_at(memory.segments, (0, 0)), (0, 0))
+
+
+def _go(plan: Plan, memory: MessageMemory, found: Found, step: Step, path: Sequence[Step]) -> Found:
+    """Take one step."""
+    kind = plan.types[found.type].kind
+    if not isinstance(step, str):
+        step = _index(step, path)
+    if kind in ("struct", "group"):
+        return _to_field(plan, memory, found, step, path)
+    if kind == "list":
+        return _to_element(plan, memory, found, step)
+    raise PathError(
+        f"{spell(found.path)} is of type {plan.spell(found.type)}: "
+        f"nothing is in it that {step!r} could name"
+    )
+
+
+def _name(step: Any, path: Sequence[Step]) -> str:
+    if isinstance(step, str):
+        return step
+    raise PathError(f"{spell(path)}: an index cannot follow the fields of all structs in a list")
+
+
+def require_no_default(memory: MessageMemory, found: Found) -> None:
+    """Refuse to read what is not set and has a default: that is in the schema.
+
+    Raises:
+        TypeError: it is so.
+    """
+    if found.field is not None and found.field.default is True and not memory.building:
+        raise TypeError(
+            f"{spell(found.path)} is not set, and its default is in the schema, not in the "
+            "message: read it with pycapnp"
+        )
 
 
 def _index(step: Any, path: Sequence[Step]) -> int:
@@ -144,6 +142,8 @@ def _to_field(
             f"its fields are: {names or 'none'}"
         )
     record = found.record
+    if record is None:
+        require_no_default(memory, found)
     if record is None and memory.building:
         raise PathError(f"{spell(where)} is not set: init() it before going on to {step!r}")
     field = layout.fields[step]
@@ -155,7 +155,7 @@ def _to_field(
     if kind not in POINTERS or record is None or field.offset >= record.pointers:
         return Found(field.type, there, field=field)
     pointer = (record.segment, record.word + field.offset)
-    inner = _struct_at(memory, *pointer) if kind == "struct" else None
+    inner = record_at(memory.segments, pointer) if kind == "struct" else None
     return Found(field.type, there, inner, pointer, field)
 
 
@@ -184,39 +184,19 @@ def _to_element(plan: Plan, memory: MessageMemory, found: Found, step: str | int
         raise PathError(
             f"{spell(where)} is a {plan.spell(found.type)}: an index must follow, not {step!r}"
         )
-    kind, segment, word, count, size, data, pointers = (0,) * 7
-    if found.pointer is not None:
-        kind, segment, word, count, size, data, pointers = _core.resolve(
-            memory.segments, *found.pointer
-        )
-    if kind not in (_NULL, _LIST):
-        assert found.pointer is not None
-        raise invalid("a pointer leads to something else than a list", *found.pointer)
-    if kind == _NULL and memory.building:
+    span = span_at(memory.segments, found.pointer)
+    if span is None and memory.building:
         raise PathError(f"{spell(where)} is not set: init() it first")
-    if not -count <= step < count:
+    count = 0 if span is None else span.length
+    if span is None or not -count <= step < count:
         raise IndexError(f"{spell((*where, step))}: the list has {count} elements")
     step %= count
     there = (*where, step)
     element = plan.types[found.type].target
-    what = plan.types[element].kind
-    if what not in POINTERS:
+    kind = plan.types[element].kind
+    if kind not in POINTERS:
         return Found(element, there)
-    if size == _BIT or (what != "struct" and pointers == 0):
-        raise invalid(f"a list of something else stands for one of {what}", segment, word)
-    bits = 64 * data if size == _COMPOSITE else _ELEMENT_BITS[size]
-    byte = 8 * word + step * (bits // 8 + 8 * pointers)
-    record = Record(segment, byte, bits, byte // 8 + bits // 64, pointers)
-    if what == "struct":
-        return Found(element, there, record)
-    return Found(element, there, None, (segment, record.word))
-
-
-def _struct_at(memory: MessageMemory, segment: int, word: int) -> Record | None:
-    """Follow a pointer to a struct."""
-    kind, there, at, _, _, data, pointers = _core.resolve(memory.segments, segment, word)
-    if kind == _NULL:
-        return None
-    if kind != _STRUCT:
-        raise invalid("a pointer leads to something else than a struct", segment, word)
-    return Record(there, 8 * at, 64 * data, at + data, pointers)
+    if kind == "struct":
+        return Found(element, there, span.structs().record(step))
+    rows = span.strings()
+    return Found(element, there, None, (rows.segment, rows.record(step).word))

@@ -1,10 +1,11 @@
 """The memory of a message, as columns and rows see it.
 
 A *message memory* is all that they know of a message: its segments, and for one that is
-being built, a way to make room in it. Nothing else of a builder or of pycapnp is used.
+being built, a way to make room in it, and pycapnp's builder of the root. Nothing else of a
+builder or of pycapnp is used.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Room(NamedTuple):
@@ -20,7 +21,7 @@ class MessageMemory(Protocol):
 
     @property
     def segments(self) -> tuple[memoryview, ...]:
-        """All segments, writable if the message is being built."""
+        """All segments as they are now, writable if the message is being built."""
 
     @property
     def building(self) -> bool:
@@ -30,6 +31,10 @@ class MessageMemory(Protocol):
 class GrowingMemory(MessageMemory, Protocol):
     """A message that is being built."""
 
+    @property
+    def most_words(self) -> int:
+        """The most words that a room should have, unless one object needs more."""
+
     def room_in(self, segment: int) -> int:
         """Return the words that `make_room` can give in `segment`."""
 
@@ -38,6 +43,14 @@ class GrowingMemory(MessageMemory, Protocol):
 
         Raises:
             CapacityError, OSError: the file has no room.
+            ValueError: the message is not one that this builder has made.
+        """
+
+    def root(self) -> Any:
+        """Return pycapnp's builder of the root.
+
+        Raises:
+            ValueError: the message is not one that this builder has made.
         """
 
 

@@ -5,7 +5,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from .. import _types as t
-    from ..arrays import Space
     from .memory import MessageMemory
     from .schema import Plan
 
@@ -39,10 +38,6 @@ class Reading:
 
     def _read(self, read: "t.Callable[..., T]", /, *args: "t.Any") -> "T":
         return read(self._plan(), self._memory(), *args)
-
-    def _space(self) -> "Space":
-        """Describe the memory of the message to `arrays`."""
-        raise NotImplementedError
 
     def array(self, *path: "str | t.SupportsIndex") -> "t.Any":
         """Return the list at `path` as a NumPy array that is the memory of the message.
@@ -87,7 +82,9 @@ class Reading:
             InvalidMessage: the bytes are no valid message.
             ImportError: NumPy is not installed.
         """
-        return self._look(array, self, path)
+        from .views import array
+
+        return self._look(array, path)
 
     def column(self, *path: "str | t.SupportsIndex", names: bool = False) -> "t.Any":
         """Return values as readers see them, as a NumPy array with a memory of its own.
@@ -108,7 +105,9 @@ class Reading:
 
         Raises: as `array`.
         """
-        return self._look(column, self, path, names)
+        from .values import column
+
+        return self._look(column, path, names)
 
     def table(
         self,
@@ -240,23 +239,3 @@ class Reading:
         from .rows import iter_rows
 
         return self._look(iter_rows, path, as_, chunk, trusted)
-
-
-def array(plan: "Plan", memory: "MessageMemory", message: Reading, path: "t.Any") -> "t.Any":
-    """Return the list at a path as an array."""
-    from ..arrays import array
-
-    return array(message._space(), path)
-
-
-def column(
-    plan: "Plan", memory: "MessageMemory", message: Reading, path: "t.Any", names: bool
-) -> "t.Any":
-    """Return values as readers see them."""
-    from ..arrays import column
-    from . import values
-
-    found = values.column(plan, memory, path)
-    if found is None:
-        found = column(message._space(), path)
-    return values.with_names(plan, memory, path, found) if names else found

@@ -14,7 +14,7 @@ from .memory import Room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..message import MessageBuilder
+    from collections.abc import Callable
 
 # The orphan's word, and a landing pad if the list is in another segment.
 OVERHEAD = 2
@@ -32,15 +32,35 @@ class BuilderMemory:
 
     building = True
 
-    def __init__(self, builder: "MessageBuilder") -> None:
-        self._builder = builder
+    def __init__(
+        self,
+        core: _core.Map,
+        segments: _core.Segments,
+        segment_words: int,
+        schema: Any,
+        message: "Callable[[], Any]",
+        used_words: "Callable[[_core.Segments], list[int]]",
+    ) -> None:
+        """Describe the message in `segments` of a map.
+
+        `message` returns pycapnp's message builder, and `used_words` asks it how many words
+        of each segment it has used.
+        """
+        self._map = core
+        self._segments = segments
+        self._schema = schema
+        self._message = message
+        self._used_words = used_words
+        self.most_words = max(1, min(MOST_WORDS, segment_words - OVERHEAD))
 
     @property
     def segments(self) -> tuple[memoryview, ...]:
-        """All segments as they are now, writable."""
-        self._builder._open_map()  # raises if the builder is closed
-        segments = self._builder._segments
-        return () if segments is None else segments.views()
+        """All segments as they are now, writable. ValueError if the builder is closed."""
+        return self._segments.views()
+
+    def root(self) -> Any:
+        """Return pycapnp's builder of the root."""
+        return self._message().get_root(self._schema)
 
     def _used(self) -> list[int]:
         """Return the used words of each segment.
@@ -48,18 +68,17 @@ class BuilderMemory:
         Raises:
             OSError: there are no descriptors left to ask pycapnp with.
         """
-        segments = self._builder._segments
-        if segments is None or not segments.sizes:
+        if not self._segments.sizes:
             return []
-        segments.make_readable()
-        return self._builder._used_words(segments)
+        self._segments.make_readable()
+        return self._used_words(self._segments)
 
     def room_in(self, segment: int) -> int:
         """Return the words that the next room can have if it is to be in `segment`."""
         used = self._used()
         if segment != len(used) - 1:
             return 0  # only the last one is added to
-        return max(0, len(self.segments[segment]) // 8 - used[segment] - OVERHEAD)
+        return max(0, self._segments.sizes[segment] - used[segment] - OVERHEAD)
 
     def make_room(self, words: int) -> Room:
         """Take `words` words, in the last segment or in a new one.
@@ -72,15 +91,13 @@ class BuilderMemory:
                 errno.EFBIG,
                 f"{8 * words} bytes in one call: more than the 4 GiB of one segment; "
                 "fill in several calls",
-                self._builder.name,
+                self._map.name,
             )
         before = self._used()
-        orphan = self._builder._message_inside().new_orphan(
-            _schema(self._builder.schema.node.schema)
-        )
+        orphan = self._message().new_orphan(_schema(self._schema.node.schema))
         try:
             orphan.get().init("words", words)
-            self._builder._open_map().tell()  # raises if the capacity is used up
+            self._map.tell()  # raises if the capacity is used up
             return self._cut_off(before, words)
         finally:
             # Now, and not when an error that knows this frame is collected: by then the

@@ -138,6 +138,8 @@ class Plan:
         self.types: list[Type] = []
         self.structs: list[Struct] = []
         self.enums: list[Enum] = []
+        # Of structs in arrays, kept by their number and the bits of data that they have.
+        self.dtypes: dict[tuple[int, int], Any] = {}
         _Compiler(self).compile(schema)
         self.native = _core.Plan(
             [(KINDS.index(kind), target) for kind, target in self.types],

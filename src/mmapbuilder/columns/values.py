@@ -1,106 +1,232 @@
-"""One field of all structs in a list, as a NumPy array, for types that arrays cannot be."""
+"""Values as readers see them: a list, or one field of all structs in a list, in a copy."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from .locate import Step, find_columns
+from .. import _core
+from ._numpy import DTYPES, np
+from .fields import FlatField, flat_field, refuse
+from .locate import Found, PathError, Step, find_columns, require_no_default, spell
 from .memory import MessageMemory
 from .schema import TAG, Plan
+from .spans import BIT, ListSpan, StructRows, invalid, span_at
+from .views import array, field_view
 
 _OBJECTS = 2
 _ALL = (1 << 63) - 1
 
 
-def column(plan: Plan, memory: MessageMemory, path: tuple[Step, ...]) -> Any:
-    """Return the values of a field that is a list, a struct or a group, or of a list of lists.
+class _Source(NamedTuple):
+    """The structs of a list, or the elements of one."""
 
-    They are an array of Python objects: lists, dicts, or None. The answer is None for what
-    `arrays.column` is to do.
-    """
+    plan: Plan
+    memory: MessageMemory
+    segments: tuple[memoryview, ...]
+    found: Found
+    span: ListSpan | None
+
+
+def column(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], names: bool = False) -> Any:
+    """Return the values of a list, or of one field of all structs in a list."""
     found, rest = find_columns(plan, memory, path)
-    if found is None or found.pointer is None:
-        return None
-    element = plan.types[found.type].target
-    kind, target = plan.types[element]
-    if not rest:
-        if kind not in ("list", "void"):
-            return None
-        return _objects(_read(plan, memory, found.type, found.pointer, 0, None, None))
+    if plan.types[found.type].kind != "list":
+        return np.array(array(plan, memory, path))
+    segments = memory.segments
+    source = _Source(plan, memory, segments, found, span_at(segments, found.pointer))
+    if source.span is None:
+        require_no_default(memory, found)
+        if memory.building:
+            raise PathError(f"{spell(found.path)} is not set: there is nothing to read")
     steps = [step for name in rest for step in name.split(".")]
-    if not _is_nested(plan, target, steps):
-        return None
-    first = steps[0]
-    rows = _read(
-        plan,
-        memory,
-        found.type,
-        found.pointer,
-        _OBJECTS,
-        lambda **fields: fields[first],
-        frozenset([first]),
-    )
-    for step in steps[1:]:
-        rows = [None if row is None else row.get(step) for row in rows]
-    return _objects(rows)
+    values = _field(source, steps) if steps else _elements(source, path)
+    return _with_names(source, steps, values) if names else values
+
+
+# ---- lists ----------------------------------------------------------------------------------
+
+
+def _elements(source: _Source, path: tuple[Step, ...]) -> Any:
+    kind = source.plan.types[source.plan.types[source.found.type].target].kind
+    span = source.span
+    if kind in ("list", "void"):
+        return _objects([] if span is None else _read(source, 0, None, None))
+    if kind not in ("bool", "text", "data"):
+        return np.array(array(source.plan, source.memory, path))
+    if span is None or span.length == 0:
+        return np.empty(0, bool if kind == "bool" else object)
+    if kind == "bool":
+        return _bits(source, span)
+    rows = span.strings()
+    return _strings(source, rows, rows.word, None, kind == "text", "" if kind == "text" else b"")
+
+
+def _bits(source: _Source, span: ListSpan) -> Any:
+    if span.size != BIT:
+        raise invalid("a list of something else stands for one of bits", span.segment, span.word)
+    octets = (span.length + 7) // 8
+    packed = np.frombuffer(source.segments[span.segment], np.uint8, octets, 8 * span.word)
+    return np.unpackbits(packed, count=span.length, bitorder="little").view(bool)
+
+
+# ---- fields of structs ----------------------------------------------------------------------
+
+
+def _field(source: _Source, steps: list[str]) -> Any:
+    plan, span = source.plan, source.span
+    record = plan.types[plan.types[source.found.type].target].target
+    if _is_nested(plan, record, steps):
+        return _nested(source, steps)
+    field = flat_field(plan, record, ".".join(steps), source.found.path)
+    rows = StructRows(0, 0, 0, 0, 0, 0, 0) if span is None else _rows(source, span)
+    there = _present(source, rows, field)
+    if field.kind in ("text", "data"):
+        default = field.default or b""
+        if field.offset >= rows.pointers:  # in no struct, as in one of an older schema
+            values = np.empty(rows.length, object)
+            values[:] = default.decode() if field.kind == "text" else default
+            return values
+        text = field.kind == "text"
+        missing = default.decode() if text else default
+        return _strings(source, rows, rows.word + field.offset, there, text, missing)
+    if field.kind not in DTYPES and field.kind not in ("bool", "tag"):
+        raise refuse(plan, field, source.found.path)
+    values = _stored(source, rows, field)
+    if there is not None and not there.all():
+        values[~there] = _default_of(field)
+    return values
+
+
+# A list of structs without content costs a message nothing, whatever its length. Their
+# columns would cost memory: so many are believed, and one more for each bit of the message.
+_MOST_EMPTY = 4096
+
+
+def _rows(source: _Source, span: ListSpan) -> StructRows:
+    rows = span.structs()
+    if rows.stride == 0 and rows.length > _MOST_EMPTY:
+        bits = 8 * sum(len(segment) for segment in source.segments)
+        if rows.length > _MOST_EMPTY + bits:
+            raise invalid(
+                "a list has more structs without content than can be taken apart",
+                span.segment,
+                span.word,
+            )
+    return rows
+
+
+def _present(source: _Source, rows: StructRows, field: FlatField) -> Any:
+    """Return which rows have the field as the active member; None if all have."""
+    mask = None
+    for union, tag in field.unions:
+        matches = _tags(source, rows, union.offset) == tag
+        mask = matches if mask is None else mask & matches
+    return mask
+
+
+def _tags(source: _Source, rows: StructRows, offset: int) -> Any:
+    if offset + 16 > rows.data_bits or rows.length == 0:
+        return np.zeros(rows.length, np.uint16)
+    return field_view(source.segments, rows, offset, "<u2").astype(np.uint16)
+
+
+def _default_of(field: FlatField) -> Any:
+    """Return the value of a number that nobody has set."""
+    if field.kind == "bool":
+        return bool(field.default)
+    dtype = np.dtype("<u2" if field.union is not None else DTYPES[field.kind])
+    return np.frombuffer(int(field.default).to_bytes(dtype.itemsize, "little"), dtype)[0]
+
+
+def _stored(source: _Source, rows: StructRows, field: FlatField) -> Any:
+    """Return a number, Bool or tag of all rows, its default undone, in a copy."""
+    if field.kind == "tag":
+        return _tags(source, rows, field.offset)
+    is_bool = field.kind == "bool"
+    dtype = np.dtype(bool if is_bool else DTYPES[field.kind])
+    native = dtype.newbyteorder("=")
+    if field.offset + field.bits > rows.data_bits or rows.length == 0:
+        return np.full(rows.length, _default_of(field), native)
+    if is_bool:
+        octets = field_view(source.segments, rows, field.offset, "u1")
+        bits = (octets >> np.uint8(field.offset % 8)) & np.uint8(1)
+        return bits != field.default
+    if not field.default:
+        return field_view(source.segments, rows, field.offset, dtype).astype(native)
+    raw = field_view(source.segments, rows, field.offset, f"<u{dtype.itemsize}").copy()
+    raw ^= raw.dtype.type(field.default)
+    return raw.view(dtype).astype(native, copy=False)
+
+
+def _strings(
+    source: _Source, rows: StructRows, word: int, mask: Any, text: bool, missing: Any
+) -> Any:
+    """Return what the pointers from a word on lead to: an array of str or bytes."""
+    pointers = (rows.segment, word, rows.stride // 8, rows.length)
+    offsets, data, valid = _core.read_strings(source.segments, pointers, mask, text)
+    return _objects(_core.split_strings(offsets, data, valid, text, missing))
+
+
+# ---- nested values --------------------------------------------------------------------------
 
 
 def _is_nested(plan: Plan, number: int, steps: list[str]) -> bool:
+    """Whether a field is a list, a struct or a group, or in a struct."""
     kind = "struct"
     for step in steps:
         struct = plan.structs[number]
         if kind not in ("struct", "group") or step == TAG or step not in struct.fields:
             return False
         kind, number = plan.types[struct.fields[step].type]
-        if kind == "struct" or (struct.is_generic and kind != "anyPointer"):
+        if kind == "struct":
             return True
     return kind in ("list", "group")
 
 
-def _read(
-    plan: Plan,
-    memory: MessageMemory,
-    number: int,
-    pointer: tuple[int, int],
-    style: int,
-    row_class: Any,
-    fields: frozenset[str] | None,
-) -> list[Any]:
-    values, _ = plan.native.read(
-        memory.segments, number, *pointer, 0, _ALL, style, row_class, fields, False
+def _nested(source: _Source, steps: list[str]) -> Any:
+    if source.span is None:
+        return _objects([])
+    first = steps[0]
+    rows = _read(source, _OBJECTS, lambda **fields: fields[first], frozenset([first]))
+    for step in steps[1:]:
+        rows = [None if row is None else row.get(step) for row in rows]
+    return _objects(rows)
+
+
+def _read(source: _Source, style: int, row_class: Any, fields: frozenset[str] | None) -> list[Any]:
+    pointer = source.found.pointer
+    assert pointer is not None
+    values, _ = source.plan.native.read(
+        source.segments, source.found.type, *pointer, 0, _ALL, style, row_class, fields, False
     )
     assert isinstance(values, list)
     return values
 
 
 def _objects(values: list[Any]) -> Any:
-    import numpy as np
-
     array = np.empty(len(values), object)
     array[:] = values
     return array
 
 
-def with_names(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], numbers: Any) -> Any:
+# ---- names ----------------------------------------------------------------------------------
+
+
+def _with_names(source: _Source, steps: list[str], numbers: Any) -> Any:
     """Return the names of enumerants, or of a union's members, for their numbers.
 
     Raises:
-        TypeError: the values at the path are neither.
+        TypeError: the values are neither.
     """
-    import numpy as np
-
-    found, rest = find_columns(plan, memory, path)
+    plan = source.plan
     names: dict[int, str] | None = None
-    if found is not None:
-        kind, number = plan.types[plan.types[found.type].target]
-        for step in [step for name in rest for step in name.split(".")]:
-            struct = plan.structs[number]
-            if step == TAG:
-                kind, names = "tag", dict(struct.members)
-                break
-            if step not in struct.fields:
-                break
-            kind, number = plan.types[struct.fields[step].type]
-        if kind == "enum":
-            names = {value: name for name, value in plan.enums[number].numbers.items()}
+    kind, number = plan.types[plan.types[source.found.type].target]
+    for step in steps:
+        struct = plan.structs[number]
+        if step == TAG:
+            kind, names = "tag", dict(struct.members)
+            break
+        kind, number = plan.types[struct.fields[step].type]
+    if kind == "enum":
+        names = {value: name for name, value in plan.enums[number].numbers.items()}
     if names is None:
         raise TypeError(f"names are those of enums and of {TAG!r}: the values are neither")
     known = [names.get(i, f"@{i}") for i in range(max(int(numbers.max(initial=0)), *names) + 1)]

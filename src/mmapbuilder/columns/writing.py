@@ -56,7 +56,7 @@ class Writing(Reading):
             KeyError, IndexError, InvalidMessage, ImportError: as for `array`.
             OSError: the file has no room.
         """
-        self._look(fill, self, path, columns)
+        self._look(fill, path, columns)
 
     def fill_rows(
         self,
@@ -139,16 +139,14 @@ class Writing(Reading):
 def fill(
     plan: "Plan",
     memory: "GrowingMemory",
-    message: Writing,
     path: "tuple[t.Any, ...]",
     columns: "dict[str, t.Any]",
 ) -> None:
     """Write columns into the list at a path."""
-    from .. import arrays
-    from . import fill
+    from . import fill, flat
 
     if not fill.fill(plan, memory, path, columns):
-        arrays.fill(message._space(), path, columns)
+        flat.fill(plan, memory, path, columns)
 
 
 def set_root(

@@ -229,11 +229,17 @@ def test_text_without_an_end(target: Path) -> None:
 
 
 def test_building_over_damaged_segments(target: Path) -> None:
+    segments: list[memoryview] = []
+
+    def allocate(words: int) -> memoryview:
+        segments.append(b.allocate_segment(words))
+        return segments[-1]
+
     with MessageBuilder(target) as b:
-        b.init_root(Root).init("numbers")
-        memory = b._space().segments[0]
-        place = memory.nbytes
-        assert place > 64
+        root = Root.new_message(allocate_seg_callable=allocate)
+        root.init("numbers")
+        b.schema = Root
+        memory = segments[0]
         memory[8:16] = struct.pack("<Q", pointer(0, 2**28, 0, 3))
         # The segment is 4 GiB of address space, so that this is in it, and zero.
         with pytest.raises((InvalidMessage, KeyError)):

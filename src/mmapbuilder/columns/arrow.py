@@ -1,4 +1,4 @@
-"""Apache Arrow, which is imported when a table needs it."""
+"""Apache Arrow: who offers its columns, and pyarrow, which is imported where it is needed."""
 
 from typing import Any
 
@@ -6,6 +6,23 @@ from typing import Any
 def library(values: Any) -> str:
     """Return the name of the package that the type of `values` is from."""
     return type(values).__module__.partition(".")[0]
+
+
+def is_arrow(values: Any) -> bool:
+    """Whether values are offered by the Arrow PyCapsule interface.
+
+    A data frame of pandas needs pyarrow for that, and adds its index: it does not count.
+    """
+    if library(values) == "pandas":
+        return False
+    return hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
+
+
+def capsule(values: Any) -> Any:
+    """Return what the interface gives: a stream, or a schema with an array."""
+    if hasattr(values, "__arrow_c_stream__"):
+        return values.__arrow_c_stream__()
+    return values.__arrow_c_array__()
 
 
 def load(purpose: str) -> Any:

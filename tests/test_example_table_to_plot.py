@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("capnp")
 pytest.importorskip("numpy")
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "table_to_plot.py"
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "table_to_plot.py"
 
 pytestmark = pytest.mark.skipif(not EXAMPLE.is_file(), reason="the examples are not here")
 

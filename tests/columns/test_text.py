@@ -13,19 +13,12 @@ np = pytest.importorskip("numpy")
 from array_schemas import arrays_capnp  # noqa: E402
 
 from mmapbuilder import CapacityError, MessageBuilder, open_message, verify  # noqa: E402
-from mmapbuilder.arrays import blocks, laying  # noqa: E402
 
 Root = arrays_capnp.Root
 
 
 @pytest.mark.parametrize("words", [20, 64, 500])
-@pytest.mark.parametrize("most", [None, 3, 50])
-def test_texts_over_segments(
-    target: Path, words: int, most: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if most is not None:
-        monkeypatch.setattr(blocks, "MOST_WORDS", most)
-        monkeypatch.setattr(laying, "_WORTHWHILE", 10)
+def test_texts_over_segments(target: Path, words: int) -> None:
     texts = [None if i % 7 == 0 else "ä" * (i % 50) for i in range(120)]
     datas = [b"" if i % 5 == 0 else bytes([i]) * (i % 40) for i in range(120)]
     with MessageBuilder(target, capacity=500 * 8 * words, segment_words=words) as b:
@@ -44,6 +37,20 @@ def test_texts_over_segments(
         assert [(row.name, row.blob, row.position.unit) for row in m.root.rows] == want
         assert m.column("rows", "name").tolist() == [text or "" for text in texts]
         assert m.column("rows", "blob").tolist() == datas
+
+
+def test_texts_use_up_a_segment_before_the_next_begins(target: Path) -> None:
+    words = 1 << 21
+    texts = [f"{i:02}" * (1 << 17) for i in range(96)]
+    with MessageBuilder(target, capacity=1 << 30, segment_words=words) as b:
+        b.init_root(Root)
+        b.fill("rows", name=texts)
+    verify(target)
+    with open_message(target, Root) as m:
+        sizes = [len(segment) for segment in m.segments]
+        assert len(sizes) == 2
+        assert sizes[0] > 8 * words - len(texts[0]) - 100
+        assert m.column("rows", "name").tolist() == texts
 
 
 def test_texts_lie_close_together(target: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gc
 import math
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -371,17 +373,19 @@ def test_no_room_for_strings_leaves_the_numbers(target: Path) -> None:
     b.discard()
 
 
-def test_no_descriptors_leave_the_numbers(b: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_descriptors_leave_the_numbers(b: Any) -> None:
     b.init_root(Root)
     b.fill("rows", id=[1, 2], name=["a", "b"])
-
-    def no_more(*_: Any) -> Any:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("mmapbuilder._core.used_words", no_more)
-        with pytest.raises(OSError, match="Too many open files"):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(OSError) as caught:
             b.fill("rows", id=[5, 6], name=["x", "y"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.errno == errno.EMFILE
     assert b.array("rows")["id"].tolist() == [1, 2]
     assert b.column("rows", "name").tolist() == ["a", "b"]
 

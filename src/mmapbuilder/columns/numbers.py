@@ -2,14 +2,33 @@
 
 import numbers
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import _arrow
-from ._numpy import np
-from .layout import NUMBERS, Type, enumerants
-from .path import Space
+from . import arrow
+from ._numpy import DTYPES, np
+from .schema import Plan
 
-_MOST_FLOAT32 = float(np.finfo(np.float32).max)
+
+class Type(NamedTuple):
+    """A type of numbers, Bool or an enum."""
+
+    kind: str
+    name: str
+    numbers: dict[str, int]
+    """Of an enum: those of its names."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+BOOL = Type("bool", "Bool", {})
+
+
+def number_type(plan: Plan, number: int) -> Type:
+    """Return a type of a plan."""
+    kind, target = plan.types[number]
+    numbers = plan.enums[target].numbers if kind == "enum" else {}
+    return Type(kind, plan.spell(number), numbers)
 
 
 def numbers_of(values: Any, kind: Type, label: str) -> Any:
@@ -24,10 +43,10 @@ def numbers_of(values: Any, kind: Type, label: str) -> Any:
         ValueError: a name that the enum does not have, or more than one dimension.
     """
     if kind.kind == "enum":
-        return _enumerants_of(values, kind, label)
+        return named_numbers(values, kind.numbers, kind.name, label, unnamed=True)
     if kind.kind == "bool":
         return bools_of(values, label)
-    dtype = np.dtype(NUMBERS[kind.kind][0])
+    dtype = np.dtype(DTYPES[kind.kind])
     array = _as_array(values, label, dtype.kind != "f")
     if dtype.kind == "f":
         return _check_floats(array, dtype, kind, label)
@@ -38,7 +57,7 @@ def bools_of(values: Any, label: str) -> Any:
     """Return `values` as an array of bool. Of numbers only 0 and 1 are taken."""
     array = _as_array(values, label, True)
     if array.dtype.kind != "b":
-        array = _check_integers(array, 0, 1, Type("bool"), label).astype(bool)
+        array = _check_integers(array, 0, 1, BOOL, label).astype(bool)
     return array
 
 
@@ -54,26 +73,26 @@ def length_of(values: Any, label: str) -> int:
         ) from None
 
 
-def chosen_of(values: Any, wanted: Any) -> Any:
-    """Return the values of the rows that are wanted (an array of bool; None: of all)."""
-    if wanted is None:
+def masked_of(values: Any, mask: Any) -> Any:
+    """Return the values of the rows that a mask (an array of bool; None: all) tells."""
+    if mask is None:
         return values
-    module = _arrow.library(values)
+    module = arrow.library(values)
     if module == "pyarrow":
-        return values.filter(_arrow.load("a table of Arrow").array(wanted))
+        return values.filter(arrow.load("a table of Arrow").array(mask))
     if module == "polars":
-        return values.filter(wanted.tolist())
+        return values.filter(mask.tolist())
     if hasattr(values, "dtype"):
-        return values[wanted]
-    return [value for value, want in zip(values, wanted.tolist(), strict=True) if want]
+        return values[mask]
+    return [value for value, has in zip(values, mask.tolist(), strict=True) if has]
 
 
-def is_inside(space: Space, buffer: Any) -> bool:
+def is_inside(segments: tuple[memoryview, ...], buffer: Any) -> bool:
     """Tell whether a buffer or array may share its memory with the message."""
     array = buffer if isinstance(buffer, np.ndarray) else np.asarray(memoryview(buffer))
     return any(
         len(segment) and np.may_share_memory(array, np.frombuffer(segment, np.uint8))
-        for segment in space.segments
+        for segment in segments
     )
 
 
@@ -120,14 +139,14 @@ def _as_array(values: Any, label: str, exact: bool) -> Any:
 
 
 def _from_column(values: Any) -> Any:
-    if _arrow.library(values) == "pyarrow":
+    if arrow.library(values) == "pyarrow":
         return values.to_numpy(zero_copy_only=False)
     return values.to_numpy()
 
 
 def _plain(values: Any) -> Any:
     """Decode a dictionary or runs of Arrow, in which missing values do not count as such."""
-    if _arrow.library(values) != "pyarrow":
+    if arrow.library(values) != "pyarrow":
         return values
     kind = str(getattr(values, "type", None))
     if kind.startswith("dictionary"):
@@ -157,7 +176,7 @@ def _first(bad: Any) -> int:
     return int(np.argmax(bad))
 
 
-def _wrong_kind(array: Any, kind: Type, label: str) -> TypeError:
+def _wrong_kind(array: Any, kind: Type | str, label: str) -> TypeError:
     name = array.dtype.name
     hint = ""
     if array.dtype.kind in "mM":
@@ -222,11 +241,6 @@ def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
     return array
 
 
-def _enumerants_of(values: Any, kind: Type, label: str) -> Any:
-    known = enumerants(kind.schema)
-    return named_numbers(values, known, str(kind), label, unnamed=True)
-
-
 def named_numbers(
     values: Any, known: dict[str, int], what: str, label: str, *, unnamed: bool = False
 ) -> Any:
@@ -254,7 +268,7 @@ def named_numbers(
         numbers_by_name = [_number(name, known, what, label, array) for name in names.tolist()]
         return np.array(numbers_by_name, np.uint16)[index.reshape(-1)]
     if array.dtype.kind != "O":
-        raise _wrong_kind(array, Type(what), label)
+        raise _wrong_kind(array, what, label)
     if unnamed:
         known = _with_unnamed(array.tolist(), known)
     return np.array(

@@ -1,15 +1,21 @@
-"""Text and Data from anywhere, in the two forms that the native code takes."""
+"""Text and Data from anywhere, in the two forms that the native code takes, and into a message.
+
+All strings of a column are checked and measured first. Then they are laid into a *block*:
+room in the message that is taken for all of them at once, near their pointers if it can be
+had there.
+"""
 
 import sys
 from typing import Any, NamedTuple
 
 from .. import _core
-from . import _arrow
+from . import arrow
 from ._numpy import np
-from .path import Space
-from .values import is_inside, is_masked, length_of
+from .memory import GrowingMemory, Room
+from .numbers import is_inside, is_masked, length_of
 
-Room = tuple[int, int, int]
+Segments = tuple[memoryview, ...]
+Laid = tuple[int, int, int]
 """The number of the first string that was not laid; what is left of a block."""
 
 
@@ -34,27 +40,27 @@ class Part(NamedTuple):
         """Keep the first `rows` only."""
         return self._replace(rows=rows)
 
-    def measure(self, wanted: Any, text: bool) -> tuple[int, int, bool]:
+    def measure(self, mask: Any, text: bool) -> tuple[int, int, bool]:
         """Check the strings.
 
         Returns the words that they take, how many there are, and whether some may lie in
         the memory of others.
         """
-        return (*_core.measure_strings(self, wanted, text), True)
+        return (*_core.measure_strings(self, mask, text), True)
 
-    def apart(self, space: Space) -> "Part":
+    def apart(self, segments: Segments) -> "Part":
         """Copy what lies in the message itself, which would change while it is written."""
         offsets, data, valid = (
-            bytes(buffer) if buffer is not None and is_inside(space, buffer) else buffer
+            bytes(buffer) if buffer is not None and is_inside(segments, buffer) else buffer
             for buffer in (self.offsets, self.data, self.valid)
         )
         return self._replace(offsets=offsets, data=data, valid=valid)
 
     def lay(
-        self, segments: Any, pointers: Any, wanted: Any, text: bool, number: int, block: Any
-    ) -> Room:
+        self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, block: Any
+    ) -> Laid:
         """Lay the strings from `number` on; see `_core.lay_strings`."""
-        return _core.lay_strings(segments, pointers, self, wanted, text, number, block)
+        return _core.lay_strings(segments, pointers, self, mask, text, number, block)
 
 
 class Listed(NamedTuple):
@@ -72,13 +78,13 @@ class Listed(NamedTuple):
         """Keep the first `rows` only."""
         return self._replace(rows=rows)
 
-    def measure(self, wanted: Any, text: bool) -> tuple[int, int, bool]:
+    def measure(self, mask: Any, text: bool) -> tuple[int, int, bool]:
         """Check the strings.
 
         Returns the words that they take, how many there are, and whether some may lie in
         the memory of others.
 
-        Those that are not wanted are missing from the list already.
+        Those outside the mask are missing from the list already.
         """
         return _core.measure_list(self._rows(), text)
 
@@ -87,30 +93,33 @@ class Listed(NamedTuple):
             return self.values
         return self.values[self.first : self.first + self.rows]
 
-    def apart(self, space: Space) -> "Listed":
+    def apart(self, segments: Segments) -> "Listed":
         """Copy what lies in the message itself, which would change while it is written."""
-        return _from_sequence([_apart(space, value) for value in self._rows()])
+        return _from_sequence([_apart(segments, value) for value in self._rows()])
 
     def lay(
-        self, segments: Any, pointers: Any, wanted: Any, text: bool, number: int, block: Any
-    ) -> Room:
+        self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, block: Any
+    ) -> Laid:
         """Lay the strings from `number` on; see `_core.lay_list`."""
         return _core.lay_list(
-            segments, pointers, self.values, self.first, wanted, text, number, block
+            segments, pointers, self.values, self.first, mask, text, number, block
         )
 
 
-def _apart(space: Space, value: Any) -> Any:
+Strings = Part | Listed
+
+
+def _apart(segments: Segments, value: Any) -> Any:
     if isinstance(value, str | bytes | bytearray | float) or value is None:
         return value
-    return bytes(value) if is_inside(space, value) else value
+    return bytes(value) if is_inside(segments, value) else value
 
 
-def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | Listed]":
+def strings_of(values: Any, label: str, mask: Any = None) -> list[Strings]:
     """Return the strings of a list, of an array, or of a column of a table.
 
-    None, NaN and nulls are missing: their pointers are left null. Where `wanted`, an
-    array of bool, is given and False, a list may hold anything.
+    None, NaN and nulls are missing: their pointers are left null. Where `mask`, an array
+    of bool, is given and False, a list may hold anything.
 
     Raises:
         TypeError: something is neither str nor bytes.
@@ -118,14 +127,14 @@ def strings_of(values: Any, label: str, wanted: Any = None) -> "list[Part | List
     length_of(values, label)
     try:
         if isinstance(values, np.ndarray):
-            return [_from_numpy(values, label, wanted)]
-        if _arrow.library(values) == "pyarrow":
+            return [_from_numpy(values, label, mask)]
+        if arrow.library(values) == "pyarrow":
             return _from_arrow(values, label)
         if _is_arrow(values):
-            arrow = _arrow.load_if_there()
-            if arrow is not None:
-                return _from_arrow(arrow.chunked_array(values), label)
-        return [_from_sequence(_only(_as_list(values), wanted))]
+            pyarrow = arrow.load_if_there()
+            if pyarrow is not None:
+                return _from_arrow(pyarrow.chunked_array(values), label)
+        return [_from_sequence(_only(_as_list(values), mask))]
     except (TypeError, UnicodeError) as error:
         error.add_note(f"in {label}")
         raise
@@ -143,10 +152,10 @@ def _from_sequence(values: Any) -> Listed:
     return Listed(values, 0, len(values))
 
 
-def _only(values: Any, wanted: Any) -> Any:
-    if wanted is None:
+def _only(values: Any, mask: Any) -> Any:
+    if mask is None:
         return values
-    pairs = zip(values, wanted.tolist(), strict=True)
+    pairs = zip(values, mask.tolist(), strict=True)
     return [value if want else None for value, want in pairs]
 
 
@@ -163,16 +172,16 @@ def _as_list(values: Any) -> Any:
     return list(values)
 
 
-def _from_numpy(array: Any, label: str, wanted: Any) -> Part | Listed:
+def _from_numpy(array: Any, label: str, mask: Any) -> Strings:
     if array.ndim != 1:
         raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
     if is_masked(array):
-        return _from_sequence(_only(array.tolist(), wanted))  # with None for what is masked
+        return _from_sequence(_only(array.tolist(), mask))  # with None for what is masked
     kind = array.dtype.kind
     if kind not in "US" or array.dtype.itemsize == 0:
         if kind not in "OTUS":
             raise TypeError(f"str or bytes are required, not {array.dtype.name}")
-        return _from_sequence(_only(array.astype(object).tolist(), wanted))
+        return _from_sequence(_only(array.astype(object).tolist(), mask))
     plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     width = plain.dtype.itemsize
     offsets, data = _core.join_fixed(plain.view(np.uint8).data, width, len(plain), kind == "U")
@@ -190,12 +199,12 @@ def _decoded(chunk: Any) -> Any:
         try:
             names = names.cast(large)
         except NotImplementedError:  # older releases of pyarrow
-            names = _arrow.load("a dictionary").array(names.to_pylist(), large)
+            names = arrow.load("a dictionary").array(names.to_pylist(), large)
     return names.take(chunk.indices)
 
 
-def _from_arrow(values: Any, label: str) -> list[Part | Listed]:
-    parts: list[Part | Listed] = []
+def _from_arrow(values: Any, label: str) -> list[Strings]:
+    parts: list[Strings] = []
     for chunk in values.chunks if hasattr(values, "chunks") else [values]:
         name = str(chunk.type)
         if name.startswith("dictionary"):
@@ -224,3 +233,105 @@ def _from_arrow(values: Any, label: str) -> list[Part | Listed]:
             )
         )
     return parts
+
+
+# ---- into a message ------------------------------------------------------------------------
+
+# Less room than this in the segment of the pointers is not worth a block of its own.
+_WORTHWHILE = 1 << 20
+
+
+class Need(NamedTuple):
+    """What strings need."""
+
+    words: int
+    strings: int
+    """How many there are; those in another segment than their pointer need a word more."""
+    lent: bool
+    """Whether some may lie in memory of others, of which the message may be one."""
+
+
+def measure(parts: list[Strings], mask: Any, text: bool, label: str) -> Need:
+    """Check strings, and return what they need."""
+    words = strings = row = 0
+    lent = False
+    for part in parts:
+        own = None if mask is None else mask[row : row + part.rows]
+        try:
+            more_words, more_strings, is_lent = part.measure(own, text)
+        except UnicodeError as error:
+            error.add_note(f"in {label}")
+            raise
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{label}, {error}") from None
+        words += more_words
+        strings += more_strings
+        lent = lent or is_lent
+        row += part.rows
+    return Need(words, strings, lent)
+
+
+def reserve(memory: GrowingMemory, segment: int, need: Need) -> Room:
+    """Take a block for strings whose pointers are in `segment`, before any is written.
+
+    Where one block cannot hold all, it is left to `write`.
+    """
+    nothing = Room(segment, 0, 0)
+    if not need.words:
+        return nothing
+    near = memory.room_in(segment)
+    if need.words <= near:
+        return memory.make_room(need.words)
+    words = need.words + need.strings
+    if near >= _WORTHWHILE or words > memory.most_words:
+        return nothing
+    return memory.make_room(words)
+
+
+def write(
+    memory: GrowingMemory,
+    pointers: tuple[int, int, int, int],
+    parts: list[Strings],
+    mask: Any,
+    text: bool,
+    block: Room,
+) -> None:
+    """Lay strings, which were measured, into the message and set their pointers.
+
+    `pointers` is the segment and word of the first, the words from one to the next, and
+    their number; `block` is what `reserve` gave.
+    """
+    segment, word, stride, _ = pointers
+    segments = memory.segments
+    row = 0
+    for number, part in enumerate(parts):
+        own = None if mask is None else mask[row : row + part.rows]
+        rows = (segment, word + row * stride, stride, part.rows)
+        done = 0
+        while True:
+            done, at, left = part.lay(segments, rows, own, text, done, block)
+            block = block._replace(word=at, words=left)
+            if done == part.rows:
+                break
+            rest = [part.after(done), *parts[number + 1 :]]
+            block = _next_block(
+                memory, segment, rest, None if mask is None else mask[row + done :], text
+            )
+            segments = memory.segments
+        row += part.rows
+
+
+def _next_block(
+    memory: GrowingMemory, segment: int, parts: list[Strings], mask: Any, text: bool
+) -> Room:
+    """Take a block for strings, near their pointers if it can be had there."""
+    need = measure(parts, mask, text, "")
+    words = need.words
+    first = measure([parts[0].head(1)], None, text, "").words
+    near = memory.room_in(segment)
+    if words > near:
+        if near >= max(first, _WORTHWHILE):
+            words = near
+        else:
+            words += need.strings
+    return memory.make_room(min(words, max(memory.most_words, first + 1)))

@@ -1,0 +1,433 @@
+"""Flat columns into a message: numbers, Bools, enums, Text and Data of all structs of a list.
+
+All values are checked before anything is changed. What then remains are plain stores,
+which cannot fail but for the disk. They go straight from where the values lie into the
+message.
+"""
+
+from typing import Any, NamedTuple
+
+from .. import _core
+from ._numpy import DTYPES, np
+from .fields import FlatField, Union, flat_field, refuse
+from .given import columns_of, flatten
+from .locate import Found, PathError, Step, find, find_columns, spell
+from .memory import GrowingMemory, Room
+from .numbers import Type, is_inside, length_of, masked_of, named_numbers, number_type, numbers_of
+from .schema import TAG, Plan
+from .spans import ListSpan, StructRows, span_at
+from .text import Need, Strings, measure, reserve, strings_of, write
+from .unions import clear
+from .views import field_view
+from .views import numbers as numbers_view
+
+Segments = tuple[memoryview, ...]
+
+# Rows that are written before the next column gets its turn: what they take should
+# stay in the processor's cache, since columns share cache lines.
+_BATCH = 1 << 14
+
+# A pointer has 29 bits for the elements of a list, or for its words if they are structs.
+_MOST_ELEMENTS = (1 << 29) - 1
+
+
+class _Target(NamedTuple):
+    """The list that is filled."""
+
+    plan: Plan
+    memory: GrowingMemory
+    found: Found
+    span: ListSpan | None
+    """None if it is not set."""
+
+    @property
+    def where(self) -> str:
+        return spell(self.found.path)
+
+    @property
+    def element(self) -> int:
+        """The number of the type of its elements."""
+        return self.plan.types[self.found.type].target
+
+    def label(self, name: str) -> str:
+        """Return what errors call a column."""
+        return f"{self.where}, column {name!r}"
+
+    def made(self, count: int) -> "_Target":
+        """Return the list after pycapnp has made it, or brought it to the schema's layout."""
+        *above, name = self.found.path
+        parent = self.memory.root()
+        for step in above:
+            parent = parent._get(step)
+        if self.span is None:
+            parent.init(name, count)
+        else:
+            parent._get(name)
+        found = find(self.plan, self.memory, self.found.path)
+        return _Target(self.plan, self.memory, found, span_at(self.memory.segments, found.pointer))
+
+
+def fill(
+    plan: Plan, memory: GrowingMemory, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    """Write columns, or the elements of a list of plain values."""
+    path, data = _split(arguments)
+    found, rest = find_columns(plan, memory, path)
+    if rest:
+        if named or data is None:
+            raise PathError(
+                f"{spell(path)}: fill() takes the fields of a list as names: "
+                f"fill(..., {rest[0]}=values)"
+            )
+        named = {".".join(rest): data}
+        data = None
+    kind, element = plan.types[found.type]
+    if kind in ("data", "text"):
+        raise TypeError(f"{spell(path)} is a single {plan.spell(found.type)}: set it with pycapnp")
+    if kind != "list":
+        raise TypeError(
+            f"{spell(path)} is a {plan.spell(found.type)}, not a list: set it with pycapnp"
+        )
+    target = _Target(plan, memory, found, span_at(memory.segments, found.pointer))
+    if plan.types[element].kind == "struct":
+        _fill_structs(target, data, named)
+    else:
+        _fill_elements(target, data, named)
+
+
+def _split(arguments: tuple[Any, ...]) -> tuple[tuple[Step, ...], Any]:
+    """Tell the path from the values that may follow it."""
+    if arguments:
+        last = arguments[-1]
+        if not isinstance(last, str | int) and not isinstance(last, np.integer):
+            return arguments[:-1], last
+    return arguments, None
+
+
+# ---- lists of structs ---------------------------------------------------------------
+
+
+class _Writer:
+    """Checked values of one column, to be written."""
+
+    def __init__(self, field: FlatField, mask: Any) -> None:
+        self.field = field
+        self.mask = mask
+        """Which rows get the value, an array of bool; None for all."""
+
+    def _store(self, view: Any, values: Any, start: int, stop: int) -> None:
+        if self.mask is None:
+            np.copyto(view, values, casting="unsafe")
+        else:
+            np.copyto(view, values, casting="unsafe", where=self.mask[start:stop])
+
+
+class _Numbers(_Writer):
+    def __init__(self, field: FlatField, mask: Any, values: Any) -> None:
+        super().__init__(field, mask)
+        self.dtype = np.dtype("<u2" if field.union is not None else DTYPES[field.kind])
+        self.xor_default = np.dtype(f"<u{self.dtype.itemsize}").type(field.default)
+        self.values = values
+
+    def is_as_stored(self) -> bool:
+        """Tell whether the values have the bytes that are to be stored."""
+        return bool(self.values.dtype == self.dtype) and len(self.values) != 0
+
+    def write(self, segments: Segments, rows: StructRows, start: int, stop: int) -> None:
+        """Write the rows from `start` to `stop`."""
+        values = self.values[start:stop]
+        dtype = self.dtype
+        if self.xor_default:
+            dtype = self.xor_default.dtype
+            values = values.astype(self.dtype, casting="unsafe").view(dtype) ^ self.xor_default
+        view = _view(segments, rows, self.field.offset, dtype, start, stop)
+        self._store(view, values, start, stop)
+
+
+class _Bools(_Writer):
+    def __init__(self, field: FlatField, mask: Any, values: Any) -> None:
+        super().__init__(field, mask)
+        self.values = values ^ bool(field.default)
+
+    def write(self, segments: Segments, rows: StructRows, start: int, stop: int) -> None:
+        """Write the rows from `start` to `stop`."""
+        bit = self.field.offset % 8
+        view = _view(segments, rows, self.field.offset, "u1", start, stop)
+        stored = view & np.uint8(0xFF ^ 1 << bit)
+        stored |= self.values[start:stop].view(np.uint8) << np.uint8(bit)
+        self._store(view, stored, start, stop)
+
+
+class _Texts(_Writer):
+    def __init__(self, field: FlatField, mask: Any, parts: list[Strings], need: Need) -> None:
+        super().__init__(field, mask)
+        self.parts = parts
+        self.need = need
+
+
+_Plain = _Numbers | _Bools
+
+
+def _view(
+    segments: Segments, rows: StructRows, offset: int, dtype: Any, start: int, stop: int
+) -> Any:
+    part = rows._replace(byte=rows.byte + start * rows.stride, length=stop - start)
+    return field_view(segments, part, offset, dtype)
+
+
+def _fill_structs(target: _Target, data: Any, named: dict[str, Any]) -> None:
+    given = {} if data is None else columns_of(data, target.where)
+    for name, values in flatten(named).items():
+        if name in given:
+            raise ValueError(f"{target.where}: column {name!r} is given twice")
+        given[name] = values
+    plan = target.plan
+    record = plan.types[target.element].target
+    fields = [flat_field(plan, record, name, target.found.path) for name in given]
+    count = _count(target, given)
+    writers = _writers(target, list(zip(fields, given.values(), strict=True)), count)
+    rows = _rows(target, count, [writer.field for writer in writers])
+    plain: list[_Plain] = []
+    texts: list[tuple[_Texts, Room]] = []
+    for writer in writers:
+        if isinstance(writer, _Texts):
+            # Before anything is written, since there may be no room.
+            texts.append((writer, reserve(target.memory, rows.segment, writer.need)))
+        else:
+            plain.append(writer)
+    segments = target.memory.segments
+    if target.span is not None:
+        _clear_changed(plan, segments, rows, plain)
+    for each, block in texts:
+        pointers = (rows.segment, rows.word + each.field.offset, rows.stride // 8, count)
+        write(target.memory, pointers, each.parts, each.mask, each.field.kind == "text", block)
+    segments = target.memory.segments
+    plain = _store_natively(segments, rows, plain)
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
+        for column in plain:
+            column.write(segments, rows, start, stop)
+
+
+def _clear_changed(plan: Plan, segments: Segments, rows: StructRows, writers: list[_Plain]) -> None:
+    """Clear the unions of rows that get another active member, as pycapnp would."""
+    tags = [(writer, writer.field.union) for writer in writers if writer.field.union]
+    for start in range(0, rows.length, _BATCH):
+        stop = min(start + _BATCH, rows.length)
+        for writer, union in tags:
+            now = _view(segments, rows, union.offset, "<u2", start, stop)
+            changed = now != writer.values[start:stop]
+            if writer.mask is not None:
+                changed &= writer.mask[start:stop]
+            if changed.any():
+                clear(plan, segments, rows, union, changed, start)
+
+
+def _store_natively(segments: Segments, rows: StructRows, writers: list[_Plain]) -> list[_Plain]:
+    """Store the columns that need no conversion, all in one go; return the others."""
+    native, others = [], []
+    for writer in writers:
+        if isinstance(writer, _Numbers) and writer.mask is None and writer.is_as_stored():
+            offset = writer.field.offset // 8
+            native.append((writer.values.data, offset, int(writer.xor_default)))
+        else:
+            others.append(writer)
+    if native:
+        place = (rows.segment, rows.byte, rows.stride, rows.length)
+        _core.store_columns(segments, place, tuple(native))
+    return others
+
+
+def _count(target: _Target, given: dict[str, Any]) -> int:
+    """Find the one length of all columns and the list."""
+    where = target.where
+    if not given:
+        raise ValueError(f"{where}: fill() needs columns")
+    lengths = {name: length_of(values, target.label(name)) for name, values in given.items()}
+    first, count = next(iter(lengths.items()))
+    for name, length in lengths.items():
+        if length != count:
+            raise ValueError(
+                f"{where}: column {first!r} has {count} rows, column {name!r} has {length}"
+            )
+    if target.span is not None and target.span.length != count:
+        raise ValueError(
+            f"{where} has {target.span.length} elements, the columns have {count} rows"
+        )
+    struct = target.plan.structs[target.plan.types[target.element].target]
+    _check_size(where, count, struct.data_words + struct.pointer_words)
+    return count
+
+
+def _check_size(where: str, count: int, words: int) -> None:
+    """Refuse more than a list can have, of which pycapnp would die."""
+    most = _MOST_ELEMENTS // max(words, 1)
+    if count > most:
+        raise ValueError(f"{where}: such a list has {most} elements at most, not {count}")
+
+
+def _writers(
+    target: _Target, given: list[tuple[FlatField, Any]], count: int
+) -> list[_Plain | _Texts]:
+    """Check all values, and decide which rows the members of unions get."""
+    plan = target.plan
+    writers: list[_Plain | _Texts] = []
+    chosen: dict[str, Any] = {}
+    implied: dict[str, _Implied] = {}
+    # The tags first, those of outer unions before those of inner ones: they decide.
+    given = sorted(given, key=lambda one: (one[0].union is None, len(one[0].unions)))
+    for field, values in given:
+        label = target.label(field.name)
+        mask = _mask(field, chosen, implied, label)
+        if field.union is None:
+            writers.append(_writer(target, field, mask, values, label))
+            continue
+        known = {name: tag for tag, name in plan.structs[field.union.struct].members.items()}
+        tags = named_numbers(masked_of(values, mask), known, "the union", label)
+        chosen[field.union.prefix] = _spread(tags, mask)
+        writers.append(_Numbers(field, mask, chosen[field.union.prefix]))
+    for union, tag, _, mask in implied.values():
+        field = flat_field(plan, union.struct, TAG, target.found.path)
+        writers.append(_Numbers(field, mask, np.full(count, tag, np.uint16)))
+    return writers
+
+
+class _Implied(NamedTuple):
+    """A tag that a column implies, since none is given."""
+
+    union: Union
+    tag: int
+    name: str
+    """Of the first column that implies it."""
+    mask: Any
+    """Which rows have the union at all, an array of bool; None for all."""
+
+
+def _mask(
+    field: FlatField, chosen: dict[str, Any], implied: dict[str, _Implied], label: str
+) -> Any:
+    """Find the rows in which a field is the active member of its unions.
+
+    Where the tag is given as a column of its own, that decides. Else the field makes
+    itself the active member, everywhere, as setting it in pycapnp does.
+    """
+    mask = None
+    for union, tag in field.unions:
+        given = chosen.get(union.prefix)
+        if given is not None:
+            matches = given == tag
+            mask = matches if mask is None else mask & matches
+            continue
+        other = implied.setdefault(union.prefix, _Implied(union, tag, field.name, mask))
+        if other.tag != tag:
+            raise ValueError(
+                f"{label}: it shares its place with {other.name!r}, as members of one union do; "
+                f"column {union.prefix + TAG!r} can say which rows have which"
+            )
+    return mask
+
+
+def _writer(
+    target: _Target, field: FlatField, mask: Any, values: Any, label: str
+) -> _Plain | _Texts:
+    if field.kind in ("text", "data"):
+        parts, need = _checked_strings(target, values, label, mask, field.kind == "text")
+        return _Texts(field, mask, parts, need)
+    if field.kind not in DTYPES and field.kind != "bool":
+        raise refuse(target.plan, field, target.found.path)
+    # Rows that do not have the column may hold anything, or nothing.
+    if mask is not None:
+        label += " (among the rows that have it)"
+    kind = number_type(target.plan, field.type)
+    checked = _spread(_checked_numbers(target, masked_of(values, mask), kind, label), mask)
+    return (_Bools if field.kind == "bool" else _Numbers)(field, mask, checked)
+
+
+def _checked_numbers(target: _Target, values: Any, kind: Type, label: str) -> Any:
+    """Check numbers, and copy those that lie where something may be written first."""
+    checked = numbers_of(values, kind, label)
+    return checked.copy() if is_inside(target.memory.segments, checked) else checked
+
+
+def _checked_strings(
+    target: _Target, values: Any, label: str, mask: Any, text: bool
+) -> tuple[list[Strings], Need]:
+    """Check strings, and copy those that lie where something may be written first."""
+    parts = strings_of(values, label, mask)
+    need = measure(parts, mask, text, label)
+    if need.lent:
+        segments = target.memory.segments
+        parts = [part.apart(segments) for part in parts]
+    return parts, need
+
+
+def _spread(values: Any, mask: Any) -> Any:
+    """Put the values of the rows that a mask tells where these rows are."""
+    if mask is None:
+        return values
+    spread = np.zeros(len(mask), values.dtype)
+    spread[mask] = values
+    return spread
+
+
+def _rows(target: _Target, count: int, fields: list[FlatField]) -> StructRows:
+    """Make the list if it is not set, and bring it to the layout of the schema."""
+    if target.span is not None:
+        rows = target.span.structs()
+        if count == 0 or all(_is_there(field, rows) for field in fields):
+            return rows
+    span = target.made(count).span
+    assert span is not None
+    rows = span.structs()
+    if count != 0 and not all(_is_there(field, rows) for field in fields):
+        raise RuntimeError(f"pycapnp did not bring {target.where} to the schema's layout")
+    return rows
+
+
+def _is_there(field: FlatField, rows: StructRows) -> bool:
+    if field.kind in ("text", "data"):
+        return field.offset < rows.pointers
+    return field.offset + field.bits <= rows.data_bits
+
+
+# ---- lists of plain values -----------------------------------------------------------
+
+
+def _fill_elements(target: _Target, data: Any, named: dict[str, Any]) -> None:
+    where = target.where
+    list_name = target.plan.spell(target.found.type)
+    if named or data is None:
+        raise TypeError(f"{where} is a {list_name}: fill() takes its values after the path")
+    count = length_of(data, where)
+    span = target.span
+    if span is not None and span.length != count:
+        raise ValueError(f"{where} has {span.length} elements, not {count}")
+    _check_size(where, count, 1)
+    kind = target.plan.types[target.element].kind
+    values: Any = None
+    parts: list[Strings] = []
+    need = Need(0, 0, False)
+    if kind in ("text", "data"):
+        parts, need = _checked_strings(target, data, where, None, kind == "text")
+    elif kind in DTYPES or kind == "bool":
+        number = number_type(target.plan, target.element)
+        values = _checked_numbers(target, data, number, where)
+    else:
+        raise TypeError(f"{where} is a {list_name}: fill() cannot write it, use pycapnp")
+    if span is None:
+        span = target.made(count).span
+        assert span is not None
+    if count == 0:
+        return
+    segments = target.memory.segments
+    if kind == "bool":
+        packed = np.packbits(values, bitorder="little")
+        segments[span.segment][8 * span.word : 8 * span.word + len(packed)] = packed.data
+    elif kind in DTYPES:
+        view = numbers_view(target.plan, segments, target.element, span)
+        np.copyto(view, values, casting="unsafe")
+    else:
+        rows = span.strings()
+        pointers = (rows.segment, rows.word, rows.stride // 8, count)
+        block = reserve(target.memory, rows.segment, need)
+        write(target.memory, pointers, parts, None, kind == "text", block)

@@ -1,0 +1,77 @@
+"""Tables of whatever kind that are given to be written, as columns by name."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import arrow
+
+
+def flatten(columns: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give columns in groups (mappings, Arrow structs, structured arrays) dotted names."""
+    flat: dict[str, Any] = {}
+    for key, values in columns.items():
+        if not isinstance(key, str):
+            raise TypeError(f"columns are named by str, not {key!r}")
+        inner = _inner(values)
+        more = {prefix + key: values} if inner is None else flatten(inner, f"{prefix}{key}.")
+        for name in more:
+            if name in flat:
+                raise ValueError(f"column {name!r} is given twice")
+        flat |= more
+    return flat
+
+
+def _inner(values: Any) -> Mapping[str, Any] | None:
+    if isinstance(values, Mapping):
+        return values
+    names = getattr(getattr(values, "dtype", None), "names", None)
+    if names:
+        return {name: values[name] for name in names}
+    kind = str(getattr(values, "type", None))  # tables have none
+    if arrow.library(values) == "pyarrow" and kind.startswith("struct<"):
+        if hasattr(values, "combine_chunks"):
+            values = values.combine_chunks()
+            if hasattr(values, "chunks"):
+                values = arrow.load("a table").concat_arrays(values.chunks)
+        names = [values.type.field(i).name for i in range(values.type.num_fields)]
+        return dict(zip(names, values.flatten(), strict=True))
+    return None
+
+
+def columns_of(table: Any, where: str) -> dict[str, Any]:
+    """Return the columns of a table by name, dotted for those in groups.
+
+    Taken are mappings of columns, structured arrays, tables and record batches of
+    Arrow, data frames of pandas and polars, and what else gives a stream of Arrow.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if isinstance(table, Mapping):
+        return flatten(table)
+    if getattr(getattr(table, "dtype", None), "names", None):
+        if table.ndim != 1:
+            raise ValueError(f"{where}: one dimension is required, not {table.ndim}")
+        return flatten({name: table[name] for name in table.dtype.names})
+    if hasattr(table, "column_names") and hasattr(table, "schema"):
+        names = table.column_names
+        return flatten(_unique(where, ((n, table.column(i)) for i, n in enumerate(names))))
+    if hasattr(table, "get_columns"):
+        return flatten(_unique(where, ((column.name, column) for column in table.get_columns())))
+    if hasattr(table, "items") and hasattr(table, "columns"):
+        return flatten(_unique(where, table.items()))
+    if hasattr(table, "__arrow_c_stream__"):
+        return columns_of(arrow.load("this table").table(table), where)
+    raise TypeError(
+        f"{where}: a table is required (a mapping of columns, a structured array, an Arrow "
+        f"table, a data frame), not {type(table).__name__}"
+    )
+
+
+def _unique(where: str, named: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    columns: dict[Any, Any] = {}
+    for name, values in named:
+        if name in columns:
+            raise ValueError(f"{where}: the table has two columns {name!r}")
+        columns[name] = values
+    return columns
