@@ -23,6 +23,7 @@ from typing import (
 from ._memory_file import MemoryFile
 from ._output.output import Output
 from .columns.table import Table
+from .usage import Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,4 +96,5 @@ __all__ = [
     "SupportsIndex",
     "Table",
     "TracebackType",
+    "Usage",
 ]
