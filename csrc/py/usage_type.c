@@ -213,11 +213,11 @@ static PyObject *usage_reached(PyObject *object, PyObject *args)
     if (!begin(self)) {
         return NULL;
     }
-    const mmb_marks *marks = mmb_usage_marks(self->usage);
+    const mmb_tally *tally = mmb_usage_tally(self->usage);
     PyObject *list = PyList_New((Py_ssize_t)parts);
     for (uint64_t i = 0; list != NULL && i < parts; i++) {
         uint64_t first = words * i / parts, next = words * (i + 1) / parts;
-        uint64_t found = mmb_marks_count(marks, segment, word + first, next - first);
+        uint64_t found = mmb_tally_within(tally, segment, word + first, next - first);
         PyObject *number = PyLong_FromUnsignedLongLong(found);
         if (number == NULL || PyList_SetItem(list, (Py_ssize_t)i, number) < 0) {
             Py_CLEAR(list);

@@ -2,8 +2,9 @@
  *
  * What keeps hostile bytes at bay:
  *  - Bounds. Each object is found to lie in its segment before anything in it is read.
- *  - Time. Each object marks its words. Only one of which no word was marked before is gone into,
- *    so that each word is read once. Objects without words are not gone into.
+ *  - Time. The words of each object are counted in a tally. Only an object of which no word was
+ *    counted before is gone into, so that each word is read once. Objects without words are not
+ * gone into.
  *  - Memory. Objects to be gone into wait on a stack. A large one waits again after each part of
  *    it, so that it does not put all it leads to there at once.
  */
@@ -43,7 +44,7 @@ typedef struct {
 
 struct mmb_usage {
     mmb__tree tree;
-    mmb_marks marks;
+    mmb_tally tally;
     mmb_usage_totals totals;
     pending *stack; /* owned */
     uint32_t waiting, room;
@@ -69,7 +70,7 @@ static uint64_t load(const mmb_usage *u, uint32_t segment, uint64_t word)
     return mmb__load64((const unsigned char *)u->segments[segment].base + word * MMB_WORD);
 }
 
-/* The pointer that describes the object: behind landing pads, which are marked and counted. */
+/* The pointer that describes the object: behind landing pads, which are counted. */
 static uint64_t count_pads(mmb_usage *u, uint64_t pointer, uint32_t node)
 {
     if (mmb__kind(pointer) != MMB__FAR) {
@@ -77,7 +78,7 @@ static uint64_t count_pads(mmb_usage *u, uint64_t pointer, uint32_t node)
     }
     uint64_t words = mmb__is_double_far(pointer) ? 2 : 1;
     uint32_t segment = mmb__far_segment(pointer);
-    uint64_t fresh = mmb_marks_add(&u->marks, segment, mmb__far_word(pointer), words);
+    uint64_t fresh = mmb_tally_add(&u->tally, segment, mmb__far_word(pointer), words);
     u->tree.nodes[node].far += fresh * MMB_WORD;
     return load(u, segment, mmb__far_word(pointer) + words - 1);
 }
@@ -92,14 +93,14 @@ static int find(mmb_usage *u, uint32_t segment, uint64_t word, uint64_t pointer,
     return mmb__find_far(u->segments, u->count, segment, word, plain, out, u->flaw);
 }
 
-/* Mark the words of an object. True if it is the first that has them, and is to be looked into;
+/* Count the words of an object. True if it is the first that has them, and is to be looked into;
  * otherwise what is new in it is counted as data, and nothing in it is read. */
 static bool claim(mmb_usage *u, const mmb__extent *e, uint32_t node)
 {
     if (e->words == 0) {
         return true;
     }
-    uint64_t fresh = mmb_marks_add(&u->marks, e->object.segment, e->start, e->words);
+    uint64_t fresh = mmb_tally_add(&u->tally, e->object.segment, e->start, e->words);
     if (fresh == e->words) {
         return true;
     }
@@ -314,7 +315,8 @@ static int ask(mmb_usage *u)
         return 0;
     }
     u->asked = 0;
-    return u->interrupt->asked(u->interrupt->context, u->totals.words + u->marks.marked) ? EINTR : 0;
+    return u->interrupt->asked(u->interrupt->context, u->totals.words + u->tally.counted) ? EINTR
+                                                                                          : 0;
 }
 
 /* Count one pointer at a node, and what it leads to. */
@@ -449,7 +451,7 @@ void mmb_usage_free(mmb_usage *usage)
 {
     if (usage != NULL) {
         mmb__tree_free(&usage->tree);
-        mmb_marks_free(&usage->marks);
+        mmb_tally_free(&usage->tally);
         free(usage->stack);
         free(usage->slots);
         free(usage);
@@ -468,9 +470,9 @@ int mmb_usage_add(mmb_usage *u, const mmb_segment *segments, uint32_t count,
     if (count == 0 || segments[0].words == 0) {
         return fail(u, 0, 0, "the message has no root pointer");
     }
-    int error = mmb_marks_start(&u->marks, segments, count);
+    int error = mmb_tally_start(&u->tally, segments, count);
     if (error == 0) {
-        mmb_marks_add(&u->marks, 0, 0, 1);
+        mmb_tally_add(&u->tally, 0, 0, 1);
         error = follow(u, 0, 0, 0, u->tree.plan != NULL);
     }
     while (error == 0 && u->waiting > 0) {
@@ -481,7 +483,7 @@ int mmb_usage_add(mmb_usage *u, const mmb_segment *segments, uint32_t count,
         words += segments[i].words;
     }
     u->totals.words += words;
-    u->totals.unreachable += words - u->marks.marked;
+    u->totals.unreachable += words - u->tally.counted;
     u->segments = NULL;
     return error;
 }
@@ -533,7 +535,7 @@ void mmb_usage_paths(const mmb_usage *usage, mmb_usage_path *out)
     mmb__tree_paths(&usage->tree, out);
 }
 
-const mmb_marks *mmb_usage_marks(const mmb_usage *usage)
+const mmb_tally *mmb_usage_tally(const mmb_usage *usage)
 {
-    return &usage->marks;
+    return &usage->tally;
 }

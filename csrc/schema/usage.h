@@ -12,30 +12,9 @@
 #ifndef MMB_USAGE_H
 #define MMB_USAGE_H
 
-#include "marks.h"
 #include "plan.h"
-
-typedef enum {
-    MMB_PATH_ROOT,
-    MMB_PATH_FIELD,
-    MMB_PATH_ELEMENTS, /* of the list that the parent is */
-    MMB_PATH_TAG,      /* of the union in the struct or group that the parent is */
-    MMB_PATH_OTHER,    /* what lies in the struct that the parent is, but in no field of the schema,
-                        * or in one that is not the active member of its union */
-} mmb_path_kind;
-
-/* One path, all numbers but the first in bytes. */
-typedef struct {
-    mmb_path_kind kind;
-    uint32_t parent;   /* number of a path; 0 for the root */
-    uint32_t field;    /* number in the plan; MMB_NONE for what is no field */
-    uint64_t count;    /* values: numbers that are there, pointers that are not null */
-    uint64_t data;     /* numbers, and bytes of Data */
-    uint64_t pointers; /* pointers, and the tags of lists of structs */
-    uint64_t text;     /* of Text, without its terminator */
-    uint64_t padding;
-    uint64_t far; /* landing pads */
-} mmb_usage_path;
+#include "tally.h"
+#include "usage_path.h"
 
 typedef struct mmb_usage mmb_usage;
 
@@ -45,7 +24,7 @@ mmb_usage *mmb_usage_new(const mmb_plan *plan);
 void mmb_usage_free(mmb_usage *usage);
 
 /* Add a message. Its bytes are checked as they are read, and may change meanwhile. Time is
- * bounded by its words, memory by some 64th of them and 100 MiB. Where it contradicts the schema,
+ * bounded by its words, memory by a 64th of them and 128 MiB. Where it contradicts the schema,
  * that is a flaw.
  * Errors: MMB_EMESSAGE with the flaw, EINTR, ENOMEM; the usage is then good for nothing more. */
 int mmb_usage_add(mmb_usage *usage, const mmb_segment *segments, uint32_t count,
@@ -69,6 +48,6 @@ uint32_t mmb_usage_count(const mmb_usage *usage);
 void mmb_usage_paths(const mmb_usage *usage, mmb_usage_path *out);
 
 /* Which words of the last message something leads to. */
-const mmb_marks *mmb_usage_marks(const mmb_usage *usage);
+const mmb_tally *mmb_usage_tally(const mmb_usage *usage);
 
 #endif

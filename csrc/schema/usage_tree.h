@@ -11,7 +11,8 @@
 #ifndef MMB_USAGE_TREE_H
 #define MMB_USAGE_TREE_H
 
-#include "usage.h"
+#include "plan.h"
+#include "usage_path.h"
 
 typedef struct {
     mmb_path_kind kind;

@@ -366,26 +366,26 @@ static void test_it_can_be_interrupted(void)
     free(bytes);
 }
 
-static void test_marks_know_what_is_new(void)
+static void test_a_tally_knows_what_is_new(void)
 {
     static const unsigned char nothing[8];
     mmb_segment segments[] = {{nothing, 200}, {nothing, 0}, {nothing, 70}};
-    mmb_marks *marks = calloc(1, sizeof *marks);
-    CHECK(marks != NULL);
-    CHECK_EQ(mmb_marks_start(marks, segments, 3), 0);
-    CHECK_EQ(mmb_marks_add(marks, 0, 10, 100), 100);
-    CHECK_EQ(mmb_marks_add(marks, 0, 0, 200), 100);
-    CHECK_EQ(mmb_marks_add(marks, 0, 64, 64), 0);
-    CHECK_EQ(mmb_marks_add(marks, 1, 0, 1), 0);
-    CHECK_EQ(mmb_marks_add(marks, 3, 0, 1), 0);
-    CHECK_EQ(mmb_marks_add(marks, 2, 60, UINT64_MAX), 10);
-    CHECK_EQ(marks->marked, 210);
-    CHECK_EQ(mmb_marks_count(marks, 2, 0, 65), 5);
-    CHECK_EQ(mmb_marks_count(marks, 2, 70, 1), 0);
-    CHECK_EQ(mmb_marks_start(marks, segments, 1), 0);
-    CHECK_EQ(mmb_marks_count(marks, 0, 0, 200), 0);
-    mmb_marks_free(marks);
-    free(marks);
+    mmb_tally *tally = calloc(1, sizeof *tally);
+    CHECK(tally != NULL);
+    CHECK_EQ(mmb_tally_start(tally, segments, 3), 0);
+    CHECK_EQ(mmb_tally_add(tally, 0, 10, 100), 100);
+    CHECK_EQ(mmb_tally_add(tally, 0, 0, 200), 100);
+    CHECK_EQ(mmb_tally_add(tally, 0, 64, 64), 0);
+    CHECK_EQ(mmb_tally_add(tally, 1, 0, 1), 0);
+    CHECK_EQ(mmb_tally_add(tally, 3, 0, 1), 0);
+    CHECK_EQ(mmb_tally_add(tally, 2, 60, UINT64_MAX), 10);
+    CHECK_EQ(tally->counted, 210);
+    CHECK_EQ(mmb_tally_within(tally, 2, 0, 65), 5);
+    CHECK_EQ(mmb_tally_within(tally, 2, 70, 1), 0);
+    CHECK_EQ(mmb_tally_start(tally, segments, 1), 0);
+    CHECK_EQ(mmb_tally_within(tally, 0, 0, 200), 0);
+    mmb_tally_free(tally);
+    free(tally);
 }
 
 int main(void)
@@ -399,6 +399,6 @@ int main(void)
     RUN(test_what_contradicts_the_schema_is_a_flaw);
     RUN(test_messages_add_up);
     RUN(test_it_can_be_interrupted);
-    RUN(test_marks_know_what_is_new);
+    RUN(test_a_tally_knows_what_is_new);
     return 0;
 }

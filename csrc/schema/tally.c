@@ -1,5 +1,5 @@
-/* marks.c - one bit for each word of a message. See marks.h. */
-#include "marks.h"
+/* tally.c - one bit for each word of a message. See tally.h. */
+#include "tally.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,36 +7,36 @@
 
 enum { BITS = 64 };
 
-int mmb_marks_start(mmb_marks *marks, const mmb_segment *segments, uint32_t count)
+int mmb_tally_start(mmb_tally *tally, const mmb_segment *segments, uint32_t count)
 {
     uint64_t needed = 0;
-    marks->count = 0;
-    marks->marked = 0;
+    tally->count = 0;
+    tally->counted = 0;
     for (uint32_t i = 0; i < count; i++) {
-        marks->start[i] = needed;
-        marks->words[i] = segments[i].words;
+        tally->start[i] = needed;
+        tally->words[i] = segments[i].words;
         needed += (segments[i].words + BITS - 1) / BITS;
     }
-    marks->start[count] = needed;
-    if (needed > marks->room) {
-        free(marks->bits);
-        marks->room = 0;
-        marks->bits = calloc(needed, sizeof *marks->bits);
-        if (marks->bits == NULL) {
+    tally->start[count] = needed;
+    if (needed > tally->room) {
+        free(tally->bits);
+        tally->room = 0;
+        tally->bits = calloc(needed, sizeof *tally->bits);
+        if (tally->bits == NULL) {
             return ENOMEM;
         }
-        marks->room = needed;
+        tally->room = needed;
     } else if (needed > 0) {
-        memset(marks->bits, 0, needed * sizeof *marks->bits);
+        memset(tally->bits, 0, needed * sizeof *tally->bits);
     }
-    marks->count = count;
+    tally->count = count;
     return 0;
 }
 
-void mmb_marks_free(mmb_marks *marks)
+void mmb_tally_free(mmb_tally *tally)
 {
-    free(marks->bits);
-    *marks = (mmb_marks){0};
+    free(tally->bits);
+    *tally = (mmb_tally){0};
 }
 
 /* The bits of one number from `first` on, `count` of them (1 to 64). */
@@ -54,19 +54,19 @@ static uint64_t ones(uint64_t bits)
 }
 
 /* Cut words to those that are there. */
-static uint64_t limited(const mmb_marks *marks, uint32_t segment, uint64_t word, uint64_t words)
+static uint64_t limited(const mmb_tally *tally, uint32_t segment, uint64_t word, uint64_t words)
 {
-    if (segment >= marks->count || word >= marks->words[segment]) {
+    if (segment >= tally->count || word >= tally->words[segment]) {
         return 0;
     }
-    uint64_t left = marks->words[segment] - word;
+    uint64_t left = tally->words[segment] - word;
     return words < left ? words : left;
 }
 
-uint64_t mmb_marks_add(mmb_marks *marks, uint32_t segment, uint64_t word, uint64_t words)
+uint64_t mmb_tally_add(mmb_tally *tally, uint32_t segment, uint64_t word, uint64_t words)
 {
-    uint64_t left = limited(marks, segment, word, words), fresh = 0;
-    uint64_t *at = left > 0 ? &marks->bits[marks->start[segment] + word / BITS] : NULL;
+    uint64_t left = limited(tally, segment, word, words), fresh = 0;
+    uint64_t *at = left > 0 ? &tally->bits[tally->start[segment] + word / BITS] : NULL;
     unsigned first = (unsigned)(word % BITS);
     while (left > 0) {
         uint64_t part = left < BITS - first ? left : BITS - first;
@@ -77,14 +77,14 @@ uint64_t mmb_marks_add(mmb_marks *marks, uint32_t segment, uint64_t word, uint64
         left -= part;
         first = 0;
     }
-    marks->marked += fresh;
+    tally->counted += fresh;
     return fresh;
 }
 
-uint64_t mmb_marks_count(const mmb_marks *marks, uint32_t segment, uint64_t word, uint64_t words)
+uint64_t mmb_tally_within(const mmb_tally *tally, uint32_t segment, uint64_t word, uint64_t words)
 {
-    uint64_t left = limited(marks, segment, word, words), found = 0;
-    const uint64_t *at = left > 0 ? &marks->bits[marks->start[segment] + word / BITS] : NULL;
+    uint64_t left = limited(tally, segment, word, words), found = 0;
+    const uint64_t *at = left > 0 ? &tally->bits[tally->start[segment] + word / BITS] : NULL;
     unsigned first = (unsigned)(word % BITS);
     while (left > 0) {
         uint64_t part = left < BITS - first ? left : BITS - first;
