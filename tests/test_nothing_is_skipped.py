@@ -17,10 +17,7 @@ if GIL:
     TEST += ["PIL", "gunicorn", "pyarrow"]
 DEVELOPMENT = [
     "attrs",
-    "dask",
-    "distributed",
     "duckdb",
-    "fsspec",
     "ipykernel",
     "matplotlib",
     "msgspec",
@@ -28,7 +25,6 @@ DEVELOPMENT = [
     "nbclient",
     "pandas",
     "polars",
-    "tqdm",
 ]
 
 

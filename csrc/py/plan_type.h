@@ -31,6 +31,5 @@ extern const char mmbpy_plan_stage_arrow_doc[];
 extern PyType_Spec mmbpy_plan_spec;
 extern PyType_Spec mmbpy_stage_spec;
 extern PyType_Spec mmbpy_columns_spec;
-extern PyType_Spec mmbpy_usage_spec;
 
 #endif

@@ -313,7 +313,13 @@ static PyObject *segments_get_sure(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(((mmbpy_segments *)object)->is_sure);
 }
 
+static PyObject *segments_get_start(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(mmb_message_start(((mmbpy_segments *)object)->building, 0));
+}
+
 static PyGetSetDef segments_properties[] = {
+    {"start", segments_get_start, NULL, "Bytes of the file before the first segment.", NULL},
     {"sure", segments_get_sure, NULL,
      "Of a sealed message: whether pycapnp knows all that is in the file.", NULL},
     {"mixed", segments_get_mixed, NULL,

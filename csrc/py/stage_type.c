@@ -250,9 +250,31 @@ static int write_or_copy(void *context, unsigned char *to, const unsigned char *
     return mmb_map_poison(map->core);
 }
 
+/* Elements of a list: all of them, or `count` from `first` on. */
+typedef struct {
+    bool is_all;
+    unsigned long long first, count;
+} list_part;
+
+/* Leave of a list only that part of its elements. */
+static int narrow(mmb_object *list, const list_part *part, mmb_flaw *flaw)
+{
+    uint64_t words = (uint64_t)list->data_words + list->pointer_words;
+    if (list->kind != MMB_TO_LIST || part->first > list->elements ||
+        part->count > list->elements - part->first) {
+        *flaw = (mmb_flaw){.segment = list->segment,
+                           .word = list->word,
+                           .reason = "the list has not as many elements as it had"};
+        return MMB_EMESSAGE;
+    }
+    list->word += (uint32_t)(part->first * words);
+    list->elements = (uint32_t)part->count;
+    return 0;
+}
+
 /* Put the stage into the segments, its heap or its rows into a room that may be in `map`. */
 static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t segment, uint64_t word,
-                     const mmb_block *room, mmb_map *map, mmb_flaw *flaw)
+                     const mmb_block *room, const list_part *part, mmb_map *map, mmb_flaw *flaw)
 {
     mmb_object target;
     mmb_stage *stage = &self->stage;
@@ -260,6 +282,9 @@ static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t seg
     stage->copy = to.base == NULL ? NULL : write_or_copy;
     stage->context = &to;
     int error = mmb_resolve(memory->segments, memory->count, segment, word, &target, flaw);
+    if (error == 0 && !part->is_all) {
+        error = narrow(&target, part, flaw);
+    }
     if (error != 0) {
         return error;
     }
@@ -275,22 +300,28 @@ static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t seg
 }
 
 PyDoc_STRVAR(put_doc,
-             "put($self, segments, segment, word, room, /)\n--\n\n"
+             "put($self, segments, segment, word, room, part=None, /)\n--\n\n"
              "Put it into a message: to what the pointer at word of segment leads, or if that\n"
-             "is null, into a new list. room is (segment, word, words), zeroed.");
+             "is null, into a new list. room is (segment, word, words), zeroed. With part, which\n"
+             "is (first, count), only these elements of a list of structs are replaced.");
 
 static PyObject *stage_put(PyObject *object, PyObject *args)
 {
     mmbpy_stage *self = (mmbpy_stage *)object;
-    PyObject *tuple, *room_tuple, *result = NULL;
+    PyObject *tuple, *room_tuple, *part_tuple = Py_None, *result = NULL;
     unsigned int segment;
     unsigned long long word;
     mmbpy_memory memory = {0};
     mmb_block room;
+    list_part part = {0};
     mmb_flaw flaw = {0};
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
-    if (state == NULL || !PyArg_ParseTuple(args, "O!IKO!:put", &PyTuple_Type, &tuple, &segment,
-                                           &word, &PyTuple_Type, &room_tuple)) {
+    if (state == NULL || !PyArg_ParseTuple(args, "O!IKO!|O:put", &PyTuple_Type, &tuple, &segment,
+                                           &word, &PyTuple_Type, &room_tuple, &part_tuple)) {
+        return NULL;
+    }
+    part.is_all = part_tuple == Py_None;
+    if (!part.is_all && !PyArg_ParseTuple(part_tuple, "KK:put", &part.first, &part.count)) {
         return NULL;
     }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_block_get(room_tuple, &room)) {
@@ -301,7 +332,7 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
         int error = 0;
         if (map == NULL || core != NULL) {
             Py_BEGIN_ALLOW_THREADS
-            error = put_stage(self, &memory, segment, word, &room, core, &flaw);
+            error = put_stage(self, &memory, segment, word, &room, &part, core, &flaw);
             if (core != NULL) {
                 mmbpy_map_leave(map);
             }

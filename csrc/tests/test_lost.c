@@ -183,9 +183,8 @@ static void segments_that_never_were(void)
     }
 }
 
-static bool always(void *asked, uint64_t words)
+static bool always(void *asked)
 {
-    CHECK(words > 0);
     ++*(int *)asked;
     return true;
 }

@@ -3,8 +3,7 @@
 `Builder` maps a file over a huge range of address space: what is stored there
 extends the file. `MessageBuilder` builds a Cap'n Proto message in such a file, in
 place. `open_message` reads one, `edit_message` changes one in place, `verify` checks
-one, `recover` finishes one whose builder died. `write_shard`, `commit` and `open_dataset`
-make one dataset of what many processes write.
+one, `recover` finishes one whose builder died.
 """
 
 from ._core import CapacityError, InvalidMessage
@@ -12,8 +11,8 @@ from ._errors import PathError
 from ._stats import Stats
 from .builder import Builder
 from .check import Report, recover, verify
-from .dataset import Dataset, Shard, commit, open_dataset, write_shard
 from .editor import EditedMessage, edit_message
+from .lanes import Lane, LaneError
 from .log import Log, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
 from .npy import NpyBuilder
@@ -22,9 +21,10 @@ from .reader import Message, open_message
 __all__ = [
     "Builder",
     "CapacityError",
-    "Dataset",
     "EditedMessage",
     "InvalidMessage",
+    "Lane",
+    "LaneError",
     "Log",
     "LogStats",
     "Message",
@@ -34,16 +34,12 @@ __all__ = [
     "NpyBuilder",
     "PathError",
     "Report",
-    "Shard",
     "Stats",
-    "commit",
     "edit_message",
-    "open_dataset",
     "open_log",
     "open_message",
     "recover",
     "verify",
-    "write_shard",
 ]
 
 __version__ = "0.1.0"

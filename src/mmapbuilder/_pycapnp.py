@@ -159,7 +159,7 @@ class Importable:
     """
 
     def __init__(self, schema: "Any") -> None:
-        names = schema.schema.node.displayName.partition(":")[2]
+        names = getattr(schema, "schema", schema).node.displayName.partition(":")[2]
         file = _file_of(schema)
         if file is None or not os.path.isfile(file):
             raise TypeError(
@@ -183,5 +183,6 @@ def _file_of(schema: "Any") -> "str | None":
         file: str | None = getattr(schema, "__file__", None)
         if file is not None:
             return file
-        schema = modules.get(schema.schema.node.scopeId)  # what it is nested in
+        # What it is nested in.
+        schema = modules.get(getattr(schema, "schema", schema).node.scopeId)
     return None

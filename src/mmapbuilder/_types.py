@@ -23,7 +23,8 @@ from typing import (
 from ._memory_file import MemoryFile
 from ._output.output import Output
 from .columns.table import Table
-from .usage import Usage
+from .lanes import Lane
+from .lanes.owner import Lanes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,6 +84,8 @@ __all__ = [
     "HasFileno",
     "Iterable",
     "Iterator",
+    "Lane",
+    "Lanes",
     "MemoryFile",
     "Mode",
     "Name",
@@ -96,5 +99,4 @@ __all__ = [
     "SupportsIndex",
     "Table",
     "TracebackType",
-    "Usage",
 ]

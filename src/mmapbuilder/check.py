@@ -67,7 +67,7 @@ else:
     Report._repr_html_ = _html_of_report
 
 
-def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
+def verify(content: "t.Content") -> Report:
     """Check that every pointer of a message stays in bounds.
 
     Follows all pointers from the root without a schema. Safe on any bytes: time is
@@ -78,8 +78,6 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
         content: a path, a file descriptor, an object with fileno() (wherever it stands, the
             file is looked at from its start), or a buffer: bytes, a memoryview, an mmap.
             bytes without a zero byte are taken for a path.
-        progress: called now and then with the bytes that were checked. What it raises ends
-            the check.
 
     Raises:
         InvalidMessage: it is unfinished or no valid message; `segment` and `word` say where
@@ -92,19 +90,10 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
     >>> report.size, report.segments, report.objects
     (128, 1, 2)
     """
-
-    def check(message: "int | memoryview", name: "t.ContentName") -> "tuple[t.Any, ...]":
-        return _core.verify(message, name, progress)
-
-    return Report(*look_into(content, check, check))
+    return Report(*look_into(content, _core.verify, _core.verify))
 
 
-def recover(
-    path: "t.Path",
-    *,
-    durable: bool = False,
-    progress: "t.Callable[[int], object] | None" = None,
-) -> Report:
+def recover(path: "t.Path", *, durable: bool = False) -> Report:
     """Finish the message in `path`, whose builder died before it could.
 
     Everything that the root leads to and that is in the file is kept. What is not there,
@@ -112,8 +101,6 @@ def recover(
     lists are cut to the elements that are there, other pointers become null. The file is
     written to only if all else is valid; a file that is finished already is verified and
     left alone. With `durable` every step waits for the device.
-    `progress` is called now and then with the bytes that were checked; what it raises ends
-    the check, and nothing is written.
 
     Raises:
         BlockingIOError: the builder is alive.
@@ -135,6 +122,6 @@ def recover(
     fd = open_regular(name, os.O_RDWR)
     try:
         lock_to_change(fd, name)
-        return Report(*_core.recover(fd, name, durable, progress))
+        return Report(*_core.recover(fd, name, durable))
     finally:
         os.close(fd)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from . import _types as t
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
-    from .usage import Outside
 
     T = TypeVar("T")
 else:
@@ -73,6 +72,7 @@ class MessageBuilder(Writing, Endings):
     _name: "t.Name | None" = None
     _mode: "t.NewFileMode | None" = None
     _memory_file: "t.MemoryFile | None" = None  # of a message in no file, until it is sealed
+    _lanes: "tuple[t.Lanes, ...]" = ()  # of lists that other processes fill
 
     def __init__(
         self,
@@ -289,15 +289,53 @@ class MessageBuilder(Writing, Endings):
             self._used_words,
         )
 
-    def _extents(self) -> "tuple[tuple[memoryview, ...], Outside]":
-        from .usage import Outside
+    # ---- several processes ----
 
-        memory = self._memory()
-        used = [8 * words for words in memory._used()]
-        entries = _core.table_entries(self._capacity, self._segment_words)
-        table = max(16, (4 + 4 * entries + 7) // 8 * 8)
-        segments = zip(memory.segments, used, strict=False)
-        return tuple(view[:size] for view, size in segments), Outside(table, 0)
+    @gated
+    def lanes(
+        self, *path: "str | t.SupportsIndex", n: int = 4, room: int | None = None
+    ) -> "list[t.Lane]":
+        """Divide the list at `path` into `n` lanes, which other processes can fill.
+
+        The list, of structs or of numbers, is made with its length before. Each `Lane` has
+        a `fill` of its own and can be sent to other processes, forked or spawned, by pickle;
+        they write straight into the file. This builder may be used meanwhile, but not for
+        the list itself, and only here the message can be closed. `close` looks whether each
+        lane was filled.
+
+        Args:
+            path: field names and list indexes from the root.
+            n: how many lanes; together they are the list, in order. No two share a word of
+                eight bytes, so a list of small numbers may have fewer that are not empty.
+            room: bytes for all texts and lists that are put into the lanes, less than
+                4 GiB. By default what is left in the segment, or a new segment. What is
+                not needed is cut off on close, unless more is built after it: then it
+                stays, as a hole in the file.
+
+        >>> with MessageBuilder("people.bin") as b:
+        ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 4)
+        ...     one, two = b.lanes("people", n=2)
+        ...     print(one.fill(name=["Ada", "Charles"]), two.fill(name=["Grace", "Alan"]))
+        ...     print(people[3].name)
+        2 2
+        Alan
+
+        Raises:
+            PathError: the list is not set.
+            TypeError: it has other elements, or the schema was not loaded from a file.
+            ValueError: `n` or `room` is out of range.
+            NotImplementedError: the system is not Linux, or has not 64 bits.
+            CapacityError, OSError: the file has not so much room.
+        """
+        from .lanes.owner import OwnerFile, make_lanes
+
+        plan, memory, core = self._plan(), self._memory(), self._open_map()
+        assert self._segments is not None
+        file = OwnerFile(self._name, core.descriptor, self._capacity, self._segments, self._schema)
+        made = make_lanes(file, plan, memory, path, n, room)
+        core.tell()  # raises if the file has not so much room
+        self._lanes += (made,)
+        return made.lanes
 
     def flush(self, durable: bool = False) -> None:
         """Push what was built to the file; with `durable` wait for the device.
@@ -391,6 +429,7 @@ class MessageBuilder(Writing, Endings):
                 as unfinished, the target of an atomic builder untouched.
             InvalidMessage: segments that were handed out by hand hold no message, or
                 more than one; likewise.
+            LaneError: one of its `lanes` was not filled; likewise.
             ValueError: `allocate_segment` was called although `message` was in use.
             RuntimeError: a call of this builder is at work in this very thread: a signal
                 handler, a generator or a finalizer wanted to close what it interrupts.
@@ -438,6 +477,8 @@ class MessageBuilder(Writing, Endings):
             return None
         if end == "finish" and core._is_owner() and self._failure is None:
             try:
+                for lanes in self._lanes:
+                    lanes.end()
                 segments.seal()
                 if segments.mixed:
                     raise ValueError(
@@ -453,7 +494,7 @@ class MessageBuilder(Writing, Endings):
 
     def _told_sizes(self, segments: _core.Segments) -> list[int] | None:
         """Ask pycapnp for the used words of its segments; None if the pointers must tell."""
-        if self._message is None or not segments.sure:
+        if self._message is None or not segments.sure or self._lanes:
             return None
         if not segments.sizes:
             return []
@@ -488,6 +529,7 @@ class MessageBuilder(Writing, Endings):
         if core is not None:
             self._final = Stats(*core._stats())
         self._map = self._segments = self._message = self._root = None
+        self._lanes = ()
         self.__dict__.pop("allocate_segment", None)
 
     def __enter__(self) -> "t.Self":

@@ -25,6 +25,7 @@ import re
 import subprocess
 import sys
 import traceback
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,9 @@ def run_console(page: Path, block: Block) -> None:
 
 def run(page: Path) -> list[str]:
     """Run all blocks of a page in the working directory; return what packages it lacks."""
-    namespace: dict[str, object] = {"__name__": "__main__"}
+    # A module, so that other processes find by name what the page defines.
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    namespace = vars(module)
     missing: list[str] = []
     for block in blocks(page.read_text(encoding="utf-8")):
         if lacking(block):

@@ -123,7 +123,14 @@ def _is_nested(plan: Plan, record: int, data: Any, columns: dict[str, Any]) -> b
             return True
     if any(_needs_native(plan, record, name, columns[name]) for name in columns):
         return True
+    if any(_only_native(values) for values in columns.values()):
+        return True
     return _tells_members(plan, record, columns)
+
+
+def _only_native(values: Any) -> bool:
+    """Whether values can be read by the interface of Arrow, and in no other way."""
+    return _is_arrow(values) and not hasattr(values, "__array__") and not hasattr(values, "__len__")
 
 
 def _tells_members(plan: Plan, record: int, columns: dict[str, Any]) -> bool:

@@ -64,7 +64,13 @@ class _Target(NamedTuple):
         else:
             parent._get(name)
         found = find(self.plan, self.memory, self.found.path)
-        return _Target(self.plan, self.memory, found, span_at(self.memory.segments, found.pointer))
+        return _Target(self.plan, self.memory, found, _span(self.memory, found))
+
+
+def _span(memory: GrowingMemory, found: Found) -> ListSpan | None:
+    """Return where the elements lie that are to be filled."""
+    span = span_at(memory.segments, found.pointer)
+    return span if span is None or memory.part is None else span.part(*memory.part)
 
 
 def fill(
@@ -88,7 +94,7 @@ def fill(
         raise TypeError(
             f"{spell(path)} is a {plan.spell(found.type)}, not a list: set it with pycapnp"
         )
-    target = _Target(plan, memory, found, span_at(memory.segments, found.pointer))
+    target = _Target(plan, memory, found, _span(memory, found))
     if plan.types[element].kind == "struct":
         _fill_structs(target, data, named)
     else:

@@ -32,6 +32,10 @@ class GrowingMemory(MessageMemory, Protocol):
     """A message that is being built."""
 
     @property
+    def part(self) -> tuple[int, int] | None:
+        """First and number of the elements that are to be filled; None for whole lists."""
+
+    @property
     def most_words(self) -> int:
         """The most words that a room should have, unless one object needs more."""
 

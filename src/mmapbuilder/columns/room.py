@@ -31,6 +31,7 @@ class BuilderMemory:
     """The memory of a message that pycapnp builds, too."""
 
     building = True
+    part = None
 
     def __init__(
         self,

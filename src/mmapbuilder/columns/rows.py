@@ -263,6 +263,8 @@ def _put(memory: GrowingMemory, stage: Any, what: int, found: Found) -> None:
             raise ValueError(
                 f"{where} is set: its elements can be changed in place with array() or fill()"
             )
+        if memory.part is not None:
+            count = memory.part[1]
         if what == _ROWS and count != stage.count:
             raise ValueError(
                 f"{where} has {count} elements, but there are {stage.count} rows: "
@@ -273,4 +275,4 @@ def _put(memory: GrowingMemory, stage: Any, what: int, found: Found) -> None:
         if words and memory.room_in(segment) < words:
             words += stage.row_pointers
     room = memory.make_room(words) if words else Room(0, 0, 0)
-    stage.put(memory.segments, *found.pointer, tuple(room))
+    stage.put(memory.segments, *found.pointer, tuple(room), memory.part)

@@ -73,6 +73,11 @@ class ListSpan(NamedTuple):
         """Bytes from one element to the next; of no use for bits."""
         return self.data_bits // 8 + 8 * self.pointers
 
+    def part(self, first: int, length: int) -> "ListSpan":
+        """Return where elements from `first` on lie, which must begin at a word."""
+        bits = first if self.size == BIT else 8 * first * self.stride
+        return self._replace(word=self.word + bits // 64, length=length)
+
     def elements(self) -> StructRows:
         """Return where the sections lie if the elements are taken as structs."""
         return StructRows(
