@@ -25,7 +25,7 @@ retry = for try in 1 2 3; do $(1) && break; \
 
 .PHONY: help
 help:
-	@echo "make demo                 pack the standard library into one message, read it back"
+	@echo "make demo                 a tour of one minute; its files are in build/demo"
 	@echo "make test                 build, install into $(VENV), run the tests"
 	@echo "make test-versions        the tests under every later Python found"
 	@echo "make test-debian-testing  the tests under the Pythons of Debian testing (needs root)"
@@ -68,7 +68,7 @@ define install
 endef
 
 $(VENV)/.demo: $(VENV)/.made $(SOURCES)
-	$(call install,capnp)
+	$(call install,demo)
 $(VENV)/.test: $(VENV)/.made $(SOURCES)
 	$(call install,test)
 $(VENV)/.bench: $(VENV)/.made $(SOURCES)
@@ -85,7 +85,7 @@ $(VENV)/.dev: $(VENV)/.made $(SOURCES)
 
 .PHONY: demo test
 demo: $(VENV)/.demo
-	$(PY) examples/pack_stdlib.py
+	$(PY) examples/tour.py build/demo
 
 test: $(VENV)/.test
 	$(PY) -m pytest $(PYTEST_ARGS)

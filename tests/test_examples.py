@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -89,3 +90,20 @@ def test_pack_stdlib_needs_little_memory_of_its_own() -> None:
     assert found is not None
     peak, before = (float(number.replace(",", "")) for number in found.groups())
     assert peak - before < 16
+
+
+@pytest.mark.slow
+def test_the_tour_shows_a_table_a_log_and_a_plot(tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    shown = run("tour.py", str(tmp_path))
+    ways = re.findall(r"^   (MessageBuilder|new_message).*? ([\d.]+) s +([\d.,]+) MiB", shown, re.M)
+    assert [way for way, _, _ in ways] == ["MessageBuilder", "new_message"]
+    if sys.platform == "linux":
+        ours, usual = (float(memory.replace(",", "")) for _, _, memory in ways)
+        assert ours < usual / 4
+    found = re.search(r"counted ([\d,]+) readings; the log has ([\d,]+), all whole", shown)
+    assert found is not None
+    counted, there = (int(number.replace(",", "")) for number in found.groups())
+    assert 1500 < counted <= there
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "sources.png").stat().st_size > 10_000

@@ -17,7 +17,10 @@ if GIL:
     TEST += ["PIL", "gunicorn", "pyarrow"]
 DEVELOPMENT = [
     "attrs",
+    "dask",
+    "distributed",
     "duckdb",
+    "fsspec",
     "ipykernel",
     "matplotlib",
     "msgspec",
@@ -25,6 +28,7 @@ DEVELOPMENT = [
     "nbclient",
     "pandas",
     "polars",
+    "tqdm",
 ]
 
 

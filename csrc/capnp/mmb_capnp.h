@@ -205,9 +205,10 @@ typedef struct {
     bool unfinished;   /* the message carried the mark when it was opened */
 } mmb_report;
 
-/* Asked now and then by what may take long; true to give up, with EINTR. */
+/* Asked now and then by what may take long, and told how many words of the message were dealt
+ * with so far; true to give up, with EINTR. */
 typedef struct {
-    bool (*asked)(void *context);
+    bool (*asked)(void *context, uint64_t words);
     void *context;
 } mmb_interrupt;
 

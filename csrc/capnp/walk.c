@@ -111,7 +111,7 @@ static int ask(walk *w)
         return 0;
     }
     w->pointers = 0;
-    return interrupt->asked(interrupt->context) ? EINTR : 0;
+    return interrupt->asked(interrupt->context, w->totals->words) ? EINTR : 0;
 }
 
 /* Step over the next pointer of `f`, which has one. */

@@ -1,6 +1,6 @@
 /* message.c - functions on message files: their table, verify, recover. */
 
-#include "state.h"
+#include "waiting.h"
 
 #include <errno.h>
 
@@ -128,16 +128,6 @@ static PyObject *is_aligned(PyObject *Py_UNUSED(module), PyObject *object)
 
 /* ---- verify and recover ------------------------------------------------------------ */
 
-/* Lets a long check be interrupted: the thread that asks takes its state back meanwhile. */
-static bool has_signal(void *context)
-{
-    PyThreadState **thread = context;
-    PyEval_RestoreThread(*thread);
-    bool raised = PyErr_CheckSignals() != 0;
-    *thread = PyEval_SaveThread();
-    return raised;
-}
-
 static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report *report,
                                  PyObject *name)
 {
@@ -160,19 +150,20 @@ static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report
 }
 
 PyDoc_STRVAR(verify_doc,
-             "verify($module, message, name, /)\n--\n\n"
+             "verify($module, message, name, progress=None, /)\n--\n\n"
              "Check every pointer of the message in a file, given by its descriptor, or in a\n"
              "buffer.\n\n"
+             "progress is called now and then with the bytes that were checked.\n\n"
              "Returns (file_bytes, trailing, words, objects, pointers, depth, segments,\n"
              "entries, unfinished, lost, lost_values). InvalidMessage, or OSError, with name.");
 
 static PyObject *verify(PyObject *module, PyObject *args)
 {
-    PyObject *message, *name;
+    PyObject *message, *name, *progress = Py_None;
     Py_buffer buffer = {.obj = NULL};
     mmb_report report;
     int fd = -1;
-    if (!PyArg_ParseTuple(args, "OO:verify", &message, &name)) {
+    if (!PyArg_ParseTuple(args, "OO|O:verify", &message, &name, &progress)) {
         return NULL;
     }
     bool in_file = PyLong_Check(message);
@@ -184,11 +175,11 @@ static PyObject *verify(PyObject *module, PyObject *args)
     } else if (PyObject_GetBuffer(message, &buffer, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    PyThreadState *thread = PyEval_SaveThread();
-    const mmb_interrupt interrupt = {has_signal, &thread};
+    mmbpy_waiting waiting = {progress, PyEval_SaveThread()};
+    const mmb_interrupt interrupt = {mmbpy_is_asked, &waiting};
     int error = in_file ? mmb_verify(fd, 0, &interrupt, &report)
                         : mmb_verify_memory(buffer.buf, (uint64_t)buffer.len, &interrupt, &report);
-    PyEval_RestoreThread(thread);
+    PyEval_RestoreThread(waiting.thread);
     if (!in_file) {
         PyBuffer_Release(&buffer);
     }
@@ -199,21 +190,21 @@ static PyObject *verify(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(recover_doc,
-             "recover($module, fd, name, durable, /)\n--\n\n"
+             "recover($module, fd, name, durable, progress=None, /)\n--\n\n"
              "Finish the message in fd, whose builder is gone. Returns what verify does.");
 
 static PyObject *recover(PyObject *module, PyObject *args)
 {
     int fd, durable;
-    PyObject *name;
+    PyObject *name, *progress = Py_None;
     mmb_report report;
-    if (!PyArg_ParseTuple(args, "iOp:recover", &fd, &name, &durable)) {
+    if (!PyArg_ParseTuple(args, "iOp|O:recover", &fd, &name, &durable, &progress)) {
         return NULL;
     }
-    PyThreadState *thread = PyEval_SaveThread();
-    const mmb_interrupt interrupt = {has_signal, &thread};
+    mmbpy_waiting waiting = {progress, PyEval_SaveThread()};
+    const mmb_interrupt interrupt = {mmbpy_is_asked, &waiting};
     int error = mmb_recover(fd, 0, MMB_TO_END, durable != 0, &interrupt, &report);
-    PyEval_RestoreThread(thread);
+    PyEval_RestoreThread(waiting.thread);
     return report_or_raise(PyModule_GetState(module), error, &report, name);
 }
 

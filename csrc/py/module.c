@@ -55,6 +55,9 @@ static int module_exec(PyObject *module)
     if ((state->gate_type = add_type(module, &mmbpy_gate_spec)) == NULL) {
         return -1;
     }
+    if ((state->usage_type = add_type(module, &mmbpy_usage_spec)) == NULL) {
+        return -1;
+    }
     if ((state->columns_type = add_type(module, &mmbpy_columns_spec)) == NULL) {
         return -1;
     }
@@ -97,6 +100,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->stage_type);
     Py_VISIT(state->gate_type);
     Py_VISIT(state->columns_type);
+    Py_VISIT(state->usage_type);
     Py_VISIT(state->capacity_error);
     Py_VISIT(state->invalid_message);
     return 0;
@@ -121,6 +125,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->stage_type);
     Py_CLEAR(state->gate_type);
     Py_CLEAR(state->columns_type);
+    Py_CLEAR(state->usage_type);
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);
     return 0;

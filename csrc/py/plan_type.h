@@ -31,5 +31,6 @@ extern const char mmbpy_plan_stage_arrow_doc[];
 extern PyType_Spec mmbpy_plan_spec;
 extern PyType_Spec mmbpy_stage_spec;
 extern PyType_Spec mmbpy_columns_spec;
+extern PyType_Spec mmbpy_usage_spec;
 
 #endif

@@ -27,6 +27,7 @@ typedef struct {
     PyTypeObject *stage_type;
     PyTypeObject *gate_type;
     PyTypeObject *columns_type;
+    PyTypeObject *usage_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
     PyObject *claims;          /* the files that are held in this process (file_claim.c) */

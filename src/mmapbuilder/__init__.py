@@ -3,7 +3,8 @@
 `Builder` maps a file over a huge range of address space: what is stored there
 extends the file. `MessageBuilder` builds a Cap'n Proto message in such a file, in
 place. `open_message` reads one, `edit_message` changes one in place, `verify` checks
-one, `recover` finishes one whose builder died.
+one, `recover` finishes one whose builder died. `write_shard`, `commit` and `open_dataset`
+make one dataset of what many processes write.
 """
 
 from ._core import CapacityError, InvalidMessage
@@ -11,6 +12,7 @@ from ._errors import PathError
 from ._stats import Stats
 from .builder import Builder
 from .check import Report, recover, verify
+from .dataset import Dataset, Shard, commit, open_dataset, write_shard
 from .editor import EditedMessage, edit_message
 from .lanes import Lane, LaneError
 from .log import Log, LogStats, MessageLog, Messages, open_log
@@ -21,6 +23,7 @@ from .reader import Message, open_message
 __all__ = [
     "Builder",
     "CapacityError",
+    "Dataset",
     "EditedMessage",
     "InvalidMessage",
     "Lane",
@@ -34,12 +37,16 @@ __all__ = [
     "NpyBuilder",
     "PathError",
     "Report",
+    "Shard",
     "Stats",
+    "commit",
     "edit_message",
+    "open_dataset",
     "open_log",
     "open_message",
     "recover",
     "verify",
+    "write_shard",
 ]
 
 __version__ = "0.1.0"

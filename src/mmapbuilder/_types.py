@@ -25,6 +25,7 @@ from ._output.output import Output
 from .columns.table import Table
 from .lanes import Lane
 from .lanes.owner import Lanes
+from .usage import Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,4 +100,5 @@ __all__ = [
     "SupportsIndex",
     "Table",
     "TracebackType",
+    "Usage",
 ]

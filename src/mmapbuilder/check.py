@@ -67,7 +67,7 @@ else:
     Report._repr_html_ = _html_of_report
 
 
-def verify(content: "t.Content") -> Report:
+def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
     """Check that every pointer of a message stays in bounds.
 
     Follows all pointers from the root without a schema. Safe on any bytes: time is
@@ -78,6 +78,8 @@ def verify(content: "t.Content") -> Report:
         content: a path, a file descriptor, an object with fileno() (wherever it stands, the
             file is looked at from its start), or a buffer: bytes, a memoryview, an mmap.
             bytes without a zero byte are taken for a path.
+        progress: called now and then with the bytes that were checked. What it raises ends
+            the check.
 
     Raises:
         InvalidMessage: it is unfinished or no valid message; `segment` and `word` say where
@@ -90,10 +92,19 @@ def verify(content: "t.Content") -> Report:
     >>> report.size, report.segments, report.objects
     (128, 1, 2)
     """
-    return Report(*look_into(content, _core.verify, _core.verify))
+
+    def check(message: "int | memoryview", name: "t.ContentName") -> "tuple[t.Any, ...]":
+        return _core.verify(message, name, progress)
+
+    return Report(*look_into(content, check, check))
 
 
-def recover(path: "t.Path", *, durable: bool = False) -> Report:
+def recover(
+    path: "t.Path",
+    *,
+    durable: bool = False,
+    progress: "t.Callable[[int], object] | None" = None,
+) -> Report:
     """Finish the message in `path`, whose builder died before it could.
 
     Everything that the root leads to and that is in the file is kept. What is not there,
@@ -101,6 +112,8 @@ def recover(path: "t.Path", *, durable: bool = False) -> Report:
     lists are cut to the elements that are there, other pointers become null. The file is
     written to only if all else is valid; a file that is finished already is verified and
     left alone. With `durable` every step waits for the device.
+    `progress` is called now and then with the bytes that were checked; what it raises ends
+    the check, and nothing is written.
 
     Raises:
         BlockingIOError: the builder is alive.
@@ -122,6 +135,6 @@ def recover(path: "t.Path", *, durable: bool = False) -> Report:
     fd = open_regular(name, os.O_RDWR)
     try:
         lock_to_change(fd, name)
-        return Report(*_core.recover(fd, name, durable))
+        return Report(*_core.recover(fd, name, durable, progress))
     finally:
         os.close(fd)

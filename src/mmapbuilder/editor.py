@@ -124,10 +124,12 @@ def edit_message(
         lock_to_change(fd, name)
         length = os.fstat(fd).st_size
         head = os.pread(fd, _core.HEAD_BYTES, 0)
-        places, _ = _core.framing(head, length, name)
+        places, end = _core.framing(head, length, name)
         mapped = memoryview(mmap.mmap(fd, length))
         segments = tuple(mapped[start : start + size] for start, size in places)
-        return EditedMessage(name, schema, segments, nesting_limit, fd, durable)
+        message = EditedMessage(name, schema, segments, nesting_limit, fd, durable)
+        message._outside = (places[0][0], length - end)
+        return message
     except BaseException:
         os.close(fd)
         raise

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import _types as t
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
+    from .usage import Outside
 
     T = TypeVar("T")
 else:
@@ -288,6 +289,16 @@ class MessageBuilder(Writing, Endings):
             self._message_inside,
             self._used_words,
         )
+
+    def _extents(self) -> "tuple[tuple[memoryview, ...], Outside]":
+        from .usage import Outside
+
+        memory = self._memory()
+        used = [8 * words for words in memory._used()]
+        entries = _core.table_entries(self._capacity, self._segment_words)
+        table = max(16, (4 + 4 * entries + 7) // 8 * 8)
+        segments = zip(memory.segments, used, strict=False)
+        return tuple(view[:size] for view, size in segments), Outside(table, 0)
 
     # ---- several processes ----
 

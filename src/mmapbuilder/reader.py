@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from . import _types as t
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
+    from .usage import Outside
 
     T = TypeVar("T")
+    Looked = tuple[t.ContentName, tuple[memoryview, ...], tuple[int, int]]
 else:
     from ._lazy import LazyModule
 
@@ -50,6 +52,7 @@ class Message(Reading, Closing):
         self._nesting_limit = nesting_limit
         self._root: t.Any = None
         self._naming = naming(name)
+        self._outside = (0, 0)  # bytes of the table, and behind the message
 
     @property
     def root(self) -> "t.Any":
@@ -89,6 +92,11 @@ class Message(Reading, Closing):
         from .columns.memory import ReadMemory
 
         return ReadMemory(self._open_segments())
+
+    def _extents(self) -> "tuple[tuple[memoryview, ...], Outside]":
+        from .usage import Outside
+
+        return self._open_segments(), Outside(*self._outside)
 
     @property
     def name(self) -> "t.ContentName":
@@ -180,13 +188,15 @@ def open_message(
     """
     _pycapnp.require_struct(schema)
     if require_seals:
-        name, segments = look_into(content, _map_sealed, _refuse_unsealed)
+        name, segments, outside = look_into(content, _map_sealed, _refuse_unsealed)
     else:
-        name, segments = look_into(content, _map_segments, _slice_segments)
-    return Message(name, schema, segments, nesting_limit)
+        name, segments, outside = look_into(content, _map_segments, _slice_segments)
+    message = Message(name, schema, segments, nesting_limit)
+    message._outside = outside
+    return message
 
 
-def _map_segments(fd: int, name: "t.ContentName") -> "tuple[t.ContentName, tuple[memoryview, ...]]":
+def _map_segments(fd: int, name: "t.ContentName") -> "Looked":
     length = os.fstat(fd).st_size
     head = os.pread(fd, _core.HEAD_BYTES, 0)
     if len(head) < min(length, _core.HEAD_BYTES):
@@ -194,10 +204,11 @@ def _map_segments(fd: int, name: "t.ContentName") -> "tuple[t.ContentName, tuple
     places, end = _core.framing(head, length, name)
     memory = memoryview(_core.ReadMap(fd, length, name))
     _require_single(memory[end:], name)
-    return name, tuple(memory[start : start + size] for start, size in places)
+    segments = tuple(memory[start : start + size] for start, size in places)
+    return name, segments, (places[0][0], length - end)
 
 
-def _map_sealed(fd: int, name: "t.ContentName") -> "tuple[t.ContentName, tuple[memoryview, ...]]":
+def _map_sealed(fd: int, name: "t.ContentName") -> "Looked":
     from ._memory_file import require_seals
 
     require_seals(fd, name)
@@ -208,14 +219,13 @@ def _refuse_unsealed(memory: memoryview, name: "t.ContentName") -> "t.NoReturn":
     raise invalid("a buffer has no seals: give the descriptor of a sealed file", name)
 
 
-def _slice_segments(
-    memory: memoryview, name: "t.ContentName"
-) -> "tuple[t.ContentName, tuple[memoryview, ...]]":
+def _slice_segments(memory: memoryview, name: "t.ContentName") -> "Looked":
     places, end = _core.framing(memory, len(memory), name)
     _require_single(memory[end:], name)
     if not _core.is_aligned(memory):
         memory = memoryview(bytes(memory))
-    return name, tuple(memory[start : start + size] for start, size in places)
+    segments = tuple(memory[start : start + size] for start, size in places)
+    return name, segments, (places[0][0], len(memory) - end)
 
 
 def _require_single(rest: memoryview, name: "t.ContentName") -> None:

@@ -140,6 +140,7 @@ class Plan:
         self.enums: list[Enum] = []
         # Of structs in arrays, kept by their number and the bits of data that they have.
         self.dtypes: dict[tuple[int, int], Any] = {}
+        self.nodes: dict[int, Any] = {}  # pycapnp's descriptions of the types, by their ids
         _Compiler(self).compile(schema)
         self.native = _core.Plan(
             [(KINDS.index(kind), target) for kind, target in self.types],
@@ -215,6 +216,7 @@ class _Compiler:
         if number is None:
             number = self._struct_numbers[key] = len(self._pending)
             self._pending.append((schema, scopes))
+            self._plan.nodes[key[0]] = schema.node
             if number == _MOST_STRUCTS:
                 raise ValueError(f"the schema has more than {_MOST_STRUCTS} structs")
         return number
@@ -278,6 +280,7 @@ class _Compiler:
         number = self._enum_numbers.get(key)
         if number is None:
             number = self._enum_numbers[key] = len(self._plan.enums)
+            self._plan.nodes[key] = schema.node
             numbers = {str(name): int(value) for name, value in schema.enumerants.items()}
             name = str(schema.node.displayName).rpartition(":")[2]
             self._plan.enums.append(Enum(name, numbers))

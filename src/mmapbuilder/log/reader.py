@@ -386,6 +386,27 @@ class Log(Messages, Closing):
         kind, size = self._reader().tail
         return 0 if kind == "fence" else size
 
+    def usage(self, *, progress: "t.Callable[[int], object] | None" = None) -> "t.Usage":
+        """Return what takes how many bytes of the file, by the path of fields; see `Message.usage`.
+
+        Without a schema, all objects are of one path. What follows the messages is the row
+        ``(trailing)``.
+
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
+        ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(3))
+        >>> with open_log("ids.log", addressbook_capnp.Person) as log:
+        ...     print([(row.path, row.text) for row in log.usage() if row.text])
+        [('name', 12)]
+
+        Raises:
+            InvalidMessage: a message is wrong, or not of this schema.
+        """
+        from ..usage import of_frames
+
+        native = None if self._schema is None else self._plan().native
+        _, trailing = self._reader().tail
+        return of_frames(native, self._frames().memory, len(self), trailing, progress)
+
     def _warn_if_torn(self) -> None:
         if self.torn:
             kind, size = self._reader().tail

@@ -1,0 +1,173 @@
+"""The second phase: one commit makes a dataset of the shards that the workers wrote."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from typing import Any
+
+    from .dataset import Dataset
+    from .manifest import Manifest
+    from .shard import Shard, ShardPath
+    from .store import Store
+
+
+def commit(
+    directory: "str | os.PathLike[str]",
+    shards: "Iterable[Shard]",
+    *,
+    schema: "Any",
+    mode: str = "x",
+    storage_options: "dict[str, Any] | None" = None,
+) -> "Dataset":
+    """Make a dataset of shards: write the manifest, whole or not at all.
+
+    The manifest is the last thing that is written. What is in the directory and in no
+    manifest does no harm: `Dataset.unreferenced` lists it.
+
+    Args:
+        directory: as for `write_shard`.
+        shards: what `write_shard` returned, in any order: one for each index from 0 on.
+        schema: the schema that they were written with.
+        mode: ``"x"``: raise if there is a dataset. Of several commits at the same time
+            exactly one succeeds. ``"w"``: put this one in the place of another. Readers see
+            the one or the other; the files of the other stay until somebody removes them.
+        storage_options: as for `write_shard`; by default, those that the first shard was
+            written with.
+
+    Raises:
+        FileExistsError: with ``"x"``: there is a dataset.
+        FileNotFoundError: the file of a shard is not there.
+        ValueError: an index is missing or there twice, shards are of different paths or
+            schemas, or the file of a shard has another size.
+        OSError: the manifest cannot be written.
+
+    >>> book = addressbook_capnp.AddressBook
+    >>> shards = [write_shard("two", {"id": [i]}, book, "people", index=i) for i in (1, 0)]
+    >>> commit("two", shards, schema=book).rows
+    2
+    """
+    return commit_once(
+        directory, shards, schema=schema, mode=mode, storage_options=storage_options, job=None
+    )
+
+
+def commit_once(
+    directory: "str | os.PathLike[str]",
+    shards: "Iterable[Shard]",
+    *,
+    schema: "Any",
+    mode: str,
+    storage_options: "dict[str, Any] | None",
+    job: "str | None",
+) -> "Dataset":
+    """Commit for an engine, which may run the same commit twice.
+
+    A commit of the same `job` that came before is this one: it is what is returned.
+    """
+    import uuid
+
+    from . import manifest as manifests
+    from .compiled import compile_schema, fingerprint, module_of, type_id
+    from .dataset import Dataset
+    from .store import store_of
+
+    if mode not in ("x", "w"):
+        raise ValueError(f"mode must be 'x' or 'w', not {mode!r}")
+    module = module_of(schema)
+    found = sorted(shards, key=lambda shard: shard.index)
+    path = _check(found, fingerprint(module))
+    store = store_of(directory, storage_options or found[0].storage_options)
+    _check_files(store, found)
+    manifest = manifests.Manifest(
+        job or uuid.uuid4().hex, type_id(module), fingerprint(module), compile_schema(module),
+        path, tuple(shard._replace(storage_options=None) for shard in found),
+    )  # fmt: skip
+    if mode == "w":
+        store.replace(manifests.NAME, manifests.encode(manifest))
+    else:
+        manifest = _create(store, manifest)
+    return Dataset(store, manifest)
+
+
+def _create(store: "Store", manifest: "Manifest") -> "Manifest":
+    """Create the manifest; return it, or the one of the same commit that is there."""
+    from . import manifest as manifests
+
+    try:
+        store.create(manifests.NAME, manifests.encode(manifest))
+    except FileExistsError as error:
+        # It may be our own: of a request that was repeated since its answer was lost, or of
+        # the same job, whose task was repeated.
+        there = store.read(manifests.NAME)
+        if there:
+            other = manifests.decode(there, store.place(manifests.NAME))
+            if other.commit == manifest.commit:
+                return other
+        error.add_note(
+            'mmapbuilder: there is a dataset; commit(mode="w") puts another in its place'
+        )
+        raise
+    return manifest
+
+
+def _check(shards: "list[Shard]", fingerprint: str) -> "ShardPath":
+    """Refuse shards that are no dataset; return the path of all.
+
+    Raises:
+        ValueError: they are none.
+    """
+    from .shard import spell_path
+
+    if not shards:
+        raise ValueError("a dataset has one shard at least: write an empty one")
+    for place, shard in enumerate(shards):
+        if shard.index != place:
+            if place and shard.index == shards[place - 1].index:
+                raise ValueError(
+                    f"there are two shards of index {shard.index}: {shards[place - 1].name} and "
+                    f"{shard.name}; commit the one that the task returned, and leave the other"
+                )
+            raise ValueError(
+                f"there is no shard of index {place}; {len(shards)} shards have the "
+                f"indexes {shards[0].index} to {shards[-1].index}"
+            )
+    first = shards[0]
+    for shard in shards:
+        if shard.path is None or shard.path != first.path:
+            raise ValueError(
+                f"shard {shard.index} was written at {spell_path(shard.path or 'no path')!r}, "
+                f"shard {first.index} at {spell_path(first.path or 'no path')!r}"
+            )
+        if shard.schema != fingerprint:
+            raise ValueError(
+                f"shard {shard.index} was written with another schema than that of the commit "
+                f"({shard.schema}, not {fingerprint}): write it again with this one"
+            )
+    assert first.path is not None
+    return first.path
+
+
+def _check_files(store: "Store", shards: "list[Shard]") -> None:
+    """Look whether all files are there, by one list of the directory.
+
+    Raises:
+        FileNotFoundError: one is not.
+        ValueError: one has another size.
+    """
+    import errno
+    import os
+
+    sizes = store.sizes()
+    for shard in shards:
+        size = sizes.get(shard.name)
+        if size is None:
+            raise FileNotFoundError(
+                errno.ENOENT, f"{os.strerror(errno.ENOENT)} (shard {shard.index})",
+                store.place(shard.name),
+            )  # fmt: skip
+        if size != shard.bytes:
+            raise ValueError(
+                f"shard {shard.index} has {size} bytes, and was written with {shard.bytes}: "
+                f"{store.place(shard.name)!r}"
+            )

@@ -1,0 +1,144 @@
+"""A *compiled schema*: all that a manifest needs to say about a struct, without a .capnp file.
+
+It is a CodeGeneratorRequest, the message that ``capnp compile -o`` gives to its plugins. It
+has a node for the struct, which is the first, and for each type that the struct leads to.
+"""
+
+import hashlib
+import os
+import warnings
+from typing import Any
+
+from .. import _core, _pycapnp
+from ..columns.schema import Plan, plan_of
+from ..reader import open_message
+
+# pycapnp does not keep a schema's loader alive, so every loaded schema stays for good. There
+# are as many as a process meets.
+_loaded: dict[bytes, Any] = {}
+
+
+def compile_schema(schema: Any) -> bytes:
+    """Return the compiled schema of a struct.
+
+    Raises:
+        TypeError: `schema` is no struct of a loaded schema.
+        ImportError: pycapnp is not installed.
+    """
+    struct = _pycapnp.struct_of(schema)
+    root = int(struct.node.id)
+    nodes = plan_of(struct).nodes
+    request = _schema_of_schemas().CodeGeneratorRequest.new_message()
+    slots = request.init("nodes", len(nodes))
+    ordered = sorted(nodes, key=lambda number: (number != root, number))
+    for place, number in enumerate(ordered):
+        _put(slots, place, nodes[number])
+    compiled: bytes = request.to_bytes()
+    return compiled
+
+
+def _put(slots: Any, place: int, node: Any) -> None:
+    builder = node.as_builder()
+    _forget_directory(builder)
+    # pycapnp's own nodes are of another schema object than the file's, so the bytes go over.
+    with _schema_of_schemas().Node.from_bytes(builder.to_bytes()) as reader:
+        slots[place] = reader
+
+
+def _forget_directory(node: Any) -> None:
+    """Leave the file's name in a node's name, and no directory of this machine."""
+    name = str(node.displayName)
+    short = os.path.basename(name.partition(":")[0]) + name[len(name.partition(":")[0]) :]
+    cut = len(name.encode()) - len(short.encode())
+    node.displayNamePrefixLength = max(int(node.displayNamePrefixLength) - cut, 0)
+    node.displayName = short
+
+
+def load_schema(compiled: bytes) -> Any:
+    """Return the struct of a compiled schema, as if pycapnp had loaded it from a file.
+
+    Raises:
+        InvalidMessage: it is no compiled schema.
+        ImportError: pycapnp is not installed.
+    """
+    found = _loaded.get(compiled)
+    if found is None:
+        found = _loaded[compiled] = _load(compiled)
+    return found
+
+
+def _load(compiled: bytes) -> Any:
+    capnp = _pycapnp.load()
+    meta = _schema_of_schemas()
+    # pycapnp's loader checks what a node says, but can crash where its bytes are damaged.
+    with warnings.catch_warnings(), open_message(compiled, meta.CodeGeneratorRequest) as message:
+        warnings.simplefilter("ignore")  # that default values of any type are left out
+        message.to_dict()  # raises InvalidMessage
+    loader = capnp.SchemaLoader()
+    try:
+        with meta.CodeGeneratorRequest.from_bytes(compiled) as request:
+            for node in request.nodes:
+                loader.load_dynamic(node)
+            root = request.nodes[0]
+            schema = loader.get(root.id).as_struct()
+            name = str(root.displayName)[int(root.displayNamePrefixLength) :]
+        module = capnp.lib.capnp._StructModule(schema, name)
+        plan_of(module)
+    except Exception as error:  # pycapnp has many words for it
+        why = str(error).partition("\n")[0]
+        raise _core.InvalidMessage(f"this is no compiled schema: {why}") from None
+    module._loader = loader
+    return module
+
+
+def _schema_of_schemas(found: "list[Any]" = []) -> Any:  # noqa: B006 - its memory
+    """Return pycapnp's own schema.capnp."""
+    if not found:
+        capnp = _pycapnp.load()
+        folder = os.path.dirname(capnp.__file__)
+        path = os.path.join(folder, "schema.capnp")
+        found.append(capnp.load(path, imports=[os.path.dirname(folder)]))
+    return found[0]
+
+
+def module_of(schema: Any) -> Any:
+    """Return a struct as pycapnp's ``load`` gives it: with methods that read messages.
+
+    Raises:
+        TypeError: `schema` is no struct of a loaded schema.
+    """
+    struct = _pycapnp.struct_of(schema)
+    if hasattr(schema, "read_multiple_bytes"):
+        return schema
+    return _pycapnp.load().lib.capnp._StructModule(struct, str(struct.node.displayName))
+
+
+def type_id(schema: Any) -> int:
+    """Return the 64-bit id of a struct."""
+    return int(_pycapnp.struct_of(schema).node.id)
+
+
+def fingerprint(schema: Any) -> str:
+    """Return what tells a schema from others: the struct's id, and a digest of what it holds.
+
+    Two schemas have the same one if their types, names, defaults and places of fields are
+    the same, whatever files they were loaded from.
+    """
+    struct = _pycapnp.struct_of(schema)
+    described = repr(_describe(plan_of(struct))).encode()
+    return f"{int(struct.node.id):016x}-{hashlib.sha256(described).hexdigest()[:32]}"
+
+
+def _describe(plan: Plan) -> Any:
+    # Field by field, so that what later releases add to a plan changes no fingerprint.
+    return (
+        [(each.kind, each.target) for each in plan.types],
+        [
+            (
+                struct.name, struct.tag_offset, struct.data_words, struct.pointer_words,
+                [(f.name, f.type, f.offset, f.tag, f.default) for f in struct.fields.values()],
+            )
+            for struct in plan.structs
+        ],
+        [(enum.name, sorted(enum.numbers.items())) for enum in plan.enums],
+    )  # fmt: skip

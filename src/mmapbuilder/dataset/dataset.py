@@ -1,0 +1,200 @@
+"""The read side: the rows of all shards, as the manifest has them."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .manifest import Manifest
+    from .shard import Shard, ShardPath
+    from .store import Store
+
+
+class Dataset:
+    """A dataset that was committed; what `open_dataset` and `commit` return.
+
+    It is what its manifest said when it was opened. Nothing of a shard is read before it is
+    asked for. Pickled, it is opened again by its directory.
+    """
+
+    __module__ = "mmapbuilder"
+
+    def __init__(self, store: "Store", manifest: "Manifest") -> None:
+        self._store = store
+        self._manifest = manifest
+
+    @property
+    def directory(self) -> str:
+        """The directory as an absolute path, or its address."""
+        return self._store.name
+
+    @property
+    def schema(self) -> "Any":
+        """The schema of the roots, from the manifest: no .capnp file is needed.
+
+        Raises:
+            InvalidMessage: the manifest holds no schema.
+            ImportError: pycapnp is not installed.
+        """
+        from .compiled import fingerprint, load_schema
+        from .manifest import NAME, damaged
+
+        why = "its schema is not the one of its fingerprint"
+        try:
+            schema = load_schema(self._manifest.compiled)
+            if fingerprint(schema) == self._manifest.fingerprint:
+                return schema
+        except (ValueError, TypeError) as error:
+            why = str(error)
+        raise damaged(f"the manifest is damaged: {why}", self._store.place(NAME))
+
+    @property
+    def path(self) -> "ShardPath":
+        """The names that lead to the list of rows in each message, or ``"log"``."""
+        return self._manifest.path
+
+    @property
+    def shards(self) -> "tuple[Shard, ...]":
+        """The shards in order."""
+        return self._manifest.shards
+
+    @property
+    def rows(self) -> int:
+        """How many rows all shards have."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes all shards have."""
+        return sum(shard.bytes for shard in self.shards)
+
+    # ---- reading ----
+
+    def open(self, shard: "Shard | int") -> "Any":
+        """Open one shard: the `Message` or the `Log` that it is.
+
+        From a remote store it is downloaded, into a file that is gone when it is closed.
+
+        Raises:
+            InvalidMessage: the file has another size than the manifest says, or is damaged.
+            OSError: it is not there, or cannot be read.
+        """
+        from .reading import open_shard
+
+        chosen = self.shards[shard] if isinstance(shard, int) else shard
+        return open_shard(self._store, chosen, self.schema)
+
+    def batches(self, columns: "list[str] | None" = None) -> "Iterator[Any]":
+        """Iterate over the shards, in order, as tables of Arrow.
+
+        Each is what `Message.table` or `Log.table` gives. `columns` chooses some: of the
+        others no Text, Data or list is read.
+
+        Raises: as `open`, and as `Message.table`.
+        """
+        from .reading import table_of_shard
+
+        schema = self.schema
+        return (table_of_shard(self._store, shard, schema, columns) for shard in self.shards)
+
+    def table(self, columns: "list[str] | None" = None) -> "Any":
+        """Return all rows as one ``pyarrow.Table``, in the order of the shards.
+
+        Numbers that lie side by side are borrowed from the files; all else is copied, so
+        the table needs memory for all rows: `batches` gives one shard at a time.
+
+        >>> book = addressbook_capnp.AddressBook
+        >>> shards = [write_shard("ids", {"id": [i, i]}, book, "people", index=i) for i in (0, 1)]
+        >>> commit("ids", shards, schema=book).table(columns=["id"]).to_pylist()
+        [{'id': 0}, {'id': 0}, {'id': 1}, {'id': 1}]
+
+        Raises: as `batches`, and ImportError without pyarrow.
+        """
+        from .progress import with_bar
+        from .reading import one_table
+
+        bar = with_bar(self.batches(columns), len(self.shards), "reading")
+        return one_table(bar)
+
+    # ---- care ----
+
+    def verify(self) -> int:
+        """Read all shards, and compare their digests; return how many bytes were read.
+
+        Raises:
+            InvalidMessage: a shard is not what was committed; the text names it.
+            OSError: one is not there, or cannot be read.
+        """
+        from .progress import with_bar
+        from .reading import check_digest
+
+        for shard in with_bar(self.shards, len(self.shards), "verifying"):
+            check_digest(self._store, shard)
+        return self.bytes
+
+    def unreferenced(self) -> "list[str]":
+        """Return the names of all files of the directory that are not part of the dataset.
+
+        They are what workers left that died or whose task was repeated, and the shards of a
+        dataset that was replaced. While others write shards for a later commit, theirs are
+        among them: remove such files when nobody writes.
+        """
+        from .manifest import NAME
+
+        known = {NAME, *(shard.name for shard in self.shards)}
+        return sorted(name for name in self._store.sizes() if name not in known)
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return open_dataset, (self._store.name, self._store.options)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self._store.name!r}: {self.rows} rows in {len(self.shards)} shards>"
+
+    def _repr_html_(self) -> str:
+        from .._html import describe, in_bytes
+        from .shard import spell_path
+
+        rows = [
+            ("directory", self._store.name),
+            ("rows", self.rows),
+            ("shards", len(self.shards)),
+            ("size", in_bytes(self.bytes)),
+            ("path", spell_path(self.path)),
+        ]
+        return describe("Dataset", rows)
+
+
+def open_dataset(
+    directory: "str | os.PathLike[str]", storage_options: "dict[str, Any] | None" = None
+) -> Dataset:
+    """Open a dataset that `commit` has made.
+
+    Only the manifest is read. What else lies in the directory is not looked at.
+
+    Args:
+        directory: a directory, or an address that fsspec knows.
+        storage_options: what fsspec opens the address with.
+
+    Raises:
+        FileNotFoundError: there is no manifest, so nothing was committed.
+        InvalidMessage: the manifest is damaged, or of a later version.
+        OSError: it cannot be read.
+        ImportError: the address needs fsspec, or what fsspec needs for it.
+    """
+    import errno
+
+    from . import manifest as manifests
+    from .store import store_of
+
+    store = store_of(directory, storage_options)
+    place = store.place(manifests.NAME)
+    try:
+        content = store.read(manifests.NAME)
+    except (FileNotFoundError, NotADirectoryError):
+        content = b""
+    if not content:
+        raise FileNotFoundError(
+            errno.ENOENT, "no dataset was committed here: there is no manifest", place
+        )
+    return Dataset(store, manifests.decode(content, place))

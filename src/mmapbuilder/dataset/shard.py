@@ -1,0 +1,85 @@
+"""A *shard* is one file of a dataset: a message whose list has the rows, or a log."""
+
+LOG = "log"
+"""What stands in place of a list's path where the shards are logs."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NamedTuple, TypeAlias
+
+    ShardPath: TypeAlias = "str | tuple[str, ...]"
+
+    class _Fields(NamedTuple):
+        name: str
+        index: int  # type: ignore[assignment]
+        rows: int
+        bytes: int
+        digest: str
+        path: ShardPath | None = None
+        schema: str | None = None
+        storage_options: dict[str, Any] | None = None
+else:
+    # The same at run time, without the cost of importing typing.
+    from collections import namedtuple
+
+    ShardPath = str | tuple[str, ...]
+    _Fields = namedtuple(  # noqa: PYI024
+        "_Fields",
+        "name index rows bytes digest path schema storage_options",
+        defaults=(None, None, None),
+    )
+
+
+class Shard(_Fields):
+    """What `write_shard` says about the file that it wrote, for `commit`.
+
+    A named tuple, to be sent from the process that wrote the shard to the one that commits.
+
+    Attributes:
+        name: the file's name in the directory: ``part-00007-`` and a UUID, ``.bin``.
+        index: the shard's place among the others, from 0.
+        rows: how many rows, or messages of a log, it has.
+        bytes: the size of the file.
+        digest: ``sha256:`` and the SHA-256 of the file, in hexadecimal digits.
+        path: the names that lead to the list, or ``"log"``.
+        schema: what tells the schema of the rows from others.
+        storage_options: what the store was opened with; it is not in the manifest.
+    """
+
+    __slots__ = ()
+    __module__ = "mmapbuilder"
+
+    def __repr__(self) -> str:
+        # Without the options of the store, in which there may be a password.
+        return (
+            f"Shard(name={self.name!r}, index={self.index!r}, rows={self.rows!r}, "
+            f"bytes={self.bytes!r}, digest={self.digest!r})"
+        )
+
+
+def path_of(path: "str | Sequence[str]") -> "ShardPath":
+    """Return the path of a list as the names that lead to it, or `LOG`.
+
+    ``"log"`` alone means a log; a list that is called so is given as ``("log",)``.
+
+    Raises:
+        TypeError: it is neither a str nor a sequence of them.
+        ValueError: it is empty.
+    """
+    if path == LOG and isinstance(path, str):
+        return LOG
+    steps = tuple(path.split(".")) if isinstance(path, str) else tuple(path)
+    if not all(isinstance(step, str) for step in steps):
+        raise TypeError(
+            f"the path of a list is made of the names of fields, not {path!r}: "
+            'say "people", ("book", "people"), or "log"'
+        )
+    if not steps or not all(steps):
+        raise ValueError(f'{path!r} leads to no list: say "people", ("book", "people"), or "log"')
+    return steps
+
+
+def spell_path(path: "ShardPath") -> str:
+    """Write a path for a reader: ``people``, ``book.people`` or ``log``."""
+    return path if isinstance(path, str) else ".".join(path)

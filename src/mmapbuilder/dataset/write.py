@@ -1,0 +1,69 @@
+"""The first phase: a worker writes a shard, under a name that nobody else uses."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .shard import Shard
+
+
+def write_shard(
+    directory: "str | os.PathLike[str]",
+    data: "Any",
+    schema: "Any",
+    path: "str | Sequence[str]",
+    *,
+    index: int,
+    storage_options: "dict[str, Any] | None" = None,
+) -> "Shard":
+    """Write one shard of a dataset, and return what `commit` has to know of it.
+
+    The file gets a name of its own, so that any number of processes can write at the same
+    time, and the same shard can be written again by a task that is repeated. Until `commit`
+    names it, it belongs to no dataset. When the call returns, the file is on the device or in
+    the store; if it raises, there is none.
+
+    Args:
+        directory: a directory, which is made if it is not there, or an address that fsspec
+            knows, such as ``s3://bucket/folder``. There the shard is built in a local
+            file and then uploaded.
+        data: the rows: a table of Arrow or anything else that offers one by the PyCapsule
+            interface, a data frame of pandas or polars, a dict of columns, a structured
+            array of NumPy, or an iterable of rows as `MessageBuilder.fill_rows` takes them.
+        schema: the root of the message, or of each message of a log.
+        path: the name of the list that gets the rows, with dots or as a tuple of names where
+            it lies deeper; or ``"log"`` for a log with a message for each row.
+        index: the place of the shard among the others, from 0.
+        storage_options: what fsspec opens the address with.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: the data does not fit the schema.
+        OSError: the file cannot be written or uploaded.
+        ImportError: pycapnp, or what the address needs, is not installed.
+
+    >>> shard = write_shard("people", {"id": [7, 8]}, addressbook_capnp.AddressBook, "people",
+    ...                     index=0)
+    >>> shard.rows, shard.name[:11]
+    (2, 'part-00000-')
+    """
+    import operator
+    import uuid
+
+    from . import building
+    from .compiled import fingerprint, module_of
+    from .shard import Shard, path_of
+    from .store import store_of
+
+    number = operator.index(index)
+    if number < 0:
+        raise ValueError(f"the index of a shard is 0 or more, not {index}")
+    module, steps = module_of(schema), path_of(path)
+    store = store_of(directory, storage_options)
+    store.prepare()
+    name = f"part-{number:05d}-{uuid.uuid4()}.bin"
+    with store.new_file(name) as local:
+        rows = building.build(local, data, module, steps)
+        size, digest = building.settle(local)
+    return Shard(name, number, rows, size, digest, steps, fingerprint(module), storage_options)
