@@ -28,7 +28,7 @@ import capnp
 
 import pack_stdlib
 import table_to_plot
-from mmapbuilder import MessageBuilder, MessageLog, open_log, verify
+from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message, verify
 
 HERE = Path(__file__).resolve().parent
 ROOT = sysconfig.get_path("stdlib")
@@ -86,7 +86,21 @@ def measure(way: str, target: Path) -> None:
     print(json.dumps({"seconds": seconds, "memory": peak - before, "files": len(paths)}))
 
 
-def compare_ways(directory: Path) -> Path:
+def say_what_takes_the_bytes(target: Path, files: int) -> None:
+    """Check all pointers of the message, and print which of its fields are the largest."""
+    report = verify(target)
+    say(
+        f"   {files:,} files; {report.objects:,} objects, all pointers checked. What takes the bytes:"
+    )
+    say()
+    with open_message(target, library_capnp.Library) as message:
+        usage = message.usage()
+    for row in sorted(usage, key=lambda row: row.bytes, reverse=True)[:5]:
+        say(f"   {row.path:<29}{row.count:>9,}{row.bytes:>24,}")
+    say(f"   {'all of the file':<38}{usage.size:>24,}")
+
+
+def compare_ways(directory: Path) -> None:
     """Build the message in both ways, each in a process of its own, in turn; print a table."""
     say("1. The standard library as one Cap'n Proto message")
     say()
@@ -107,12 +121,9 @@ def compare_ways(directory: Path) -> Path:
             f"   {text:<29}{seconds:>7.2f} s{pack_stdlib.mib(memory):>12}"
             f"{pack_stdlib.mib(size):>12}"
         )
-    report = verify(targets["in place"])
-    say()
-    files = runs["in place"][0]["files"]
-    say(f"   {files:,} files; {report.objects:,} objects, all pointers checked")
     say("   (medians of three; memory is what the process had of its own, at the peak)")
-    return targets["in place"]
+    say()
+    say_what_takes_the_bytes(targets["in place"], runs["in place"][0]["files"])
 
 
 # ---- 2: a log, recorded and followed --------------------------------------------------
