@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import re
+
+from docutils import nodes
+from sphinx import addnodes
 
 import mmapbuilder
 
@@ -33,6 +37,7 @@ python_maximum_signature_line_length = 80
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Raises, when the body is left", "Raises")]
 
 html_theme = "furo"
@@ -79,6 +84,14 @@ def _without_private_names(
     return tuple(text and _PRIVATE.sub("", text) for text in (signature, returns))
 
 
+def _leave_builtins_alone(_app: object, doctree: nodes.document) -> None:
+    """Make no links of `bytes`, `int` and their like, which may be names of properties here."""
+    for reference in list(doctree.findall(addnodes.pending_xref)):
+        if hasattr(builtins, reference.get("reftarget", "")):
+            reference.replace_self(reference.children)
+
+
 def setup(app: object) -> None:
-    """Connect the one above to Sphinx."""
+    """Connect the two above to Sphinx."""
     app.connect("autodoc-process-signature", _without_private_names)
+    app.connect("doctree-read", _leave_builtins_alone)

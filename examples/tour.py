@@ -89,9 +89,8 @@ def measure(way: str, target: Path) -> None:
 def say_what_takes_the_bytes(target: Path, files: int) -> None:
     """Check all pointers of the message, and print which of its fields are the largest."""
     report = verify(target)
-    say(
-        f"   {files:,} files; {report.objects:,} objects, all pointers checked. What takes the bytes:"
-    )
+    say(f"   {files:,} files, {report.objects:,} objects, all pointers checked.")
+    say("   What takes the bytes, by field:")
     say()
     with open_message(target, library_capnp.Library) as message:
         usage = message.usage()
