@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -105,6 +106,24 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
     assert found, f"docs/reference has no '.. auto{kind}:: mmapbuilder.{name}'"
     if kind == "class":
         assert found[1] == "exception" or (found[1] == "class" and ":members:" in found[2])
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """As `make docs` does: links lead somewhere, and every public method is in the reference."""
+    wanted = ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "capnp", "numpy")
+    if lacking := [name for name in wanted if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"not installed: {', '.join(lacking)}")
+    site = tmp_path / "html"
+    sphinx = ["-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", tmp_path / "trees"]
+    for command in ([*sphinx, DOCS, site], [ROOT / "tools" / "check_site.py", site]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            env=apart.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ---- docstrings ----------------------------------------------------------------

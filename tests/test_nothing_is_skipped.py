@@ -28,6 +28,7 @@ DEVELOPMENT = [
     "nbclient",
     "pandas",
     "polars",
+    "sphinx",
     "tqdm",
 ]
 
