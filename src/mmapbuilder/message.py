@@ -294,7 +294,7 @@ class MessageBuilder(Writing, Endings):
         from .usage import Outside
 
         memory = self._memory()
-        used = [8 * words for words in memory._used()]
+        used = [8 * words for words in memory.used()]
         entries = _core.table_entries(self._capacity, self._segment_words)
         table = max(16, (4 + 4 * entries + 7) // 8 * 8)
         segments = zip(memory.segments, used, strict=False)

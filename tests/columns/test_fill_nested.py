@@ -145,6 +145,13 @@ def test_columns_of_generic_structs(b: MessageBuilder) -> None:
     assert b.rows("names", "entries") == [{"key": "k", "value": b"v"}, {"key": "l"}]
 
 
+def test_flat_columns_of_generic_structs(b: MessageBuilder) -> None:
+    b.set_root({"names": {}})
+    b.fill("names", "entries", key=np.array(["k", "l"]), value=[b"v", None])
+    assert b.rows("names", "entries") == [{"key": "k", "value": b"v"}, {"key": "l"}]
+    assert b.column("names", "entries", "key").tolist() == ["k", "l"]
+
+
 def test_a_map_of_arrow_is_a_list_of_entries(b: MessageBuilder) -> None:
     maps = pa.array([[("k", b"v"), ("l", None)], [], None], pa.map_(pa.string(), pa.binary()))
     b.fill("maps", entries=maps)

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 from .. import _core
 from ._numpy import DTYPES, np
 from .fields import FlatField, Union, flat_field, refuse
-from .given import columns_of, flatten
-from .locate import Found, PathError, Step, find, find_columns, spell
-from .memory import GrowingMemory, Room
+from .lists import TargetList
+from .memory import Room
 from .numbers import Type, is_inside, length_of, masked_of, named_numbers, number_type, numbers_of
 from .schema import TAG, Plan
-from .spans import ListSpan, StructRows, span_at
+from .spans import StructRows
 from .text import Need, Strings, measure, reserve, strings_of, write
 from .unions import clear
 from .views import field_view
@@ -29,85 +28,6 @@ _BATCH = 1 << 14
 
 # A pointer has 29 bits for the elements of a list, or for its words if they are structs.
 _MOST_ELEMENTS = (1 << 29) - 1
-
-
-class _Target(NamedTuple):
-    """The list that is filled."""
-
-    plan: Plan
-    memory: GrowingMemory
-    found: Found
-    span: ListSpan | None
-    """None if it is not set."""
-
-    @property
-    def where(self) -> str:
-        return spell(self.found.path)
-
-    @property
-    def element(self) -> int:
-        """The number of the type of its elements."""
-        return self.plan.types[self.found.type].target
-
-    def label(self, name: str) -> str:
-        """Return what errors call a column."""
-        return f"{self.where}, column {name!r}"
-
-    def made(self, count: int) -> "_Target":
-        """Return the list after pycapnp has made it, or brought it to the schema's layout."""
-        *above, name = self.found.path
-        parent = self.memory.root()
-        for step in above:
-            parent = parent._get(step)
-        if self.span is None:
-            parent.init(name, count)
-        else:
-            parent._get(name)
-        found = find(self.plan, self.memory, self.found.path)
-        return _Target(self.plan, self.memory, found, _span(self.memory, found))
-
-
-def _span(memory: GrowingMemory, found: Found) -> ListSpan | None:
-    """Return where the elements lie that are to be filled."""
-    span = span_at(memory.segments, found.pointer)
-    return span if span is None or memory.part is None else span.part(*memory.part)
-
-
-def fill(
-    plan: Plan, memory: GrowingMemory, arguments: tuple[Any, ...], named: dict[str, Any]
-) -> None:
-    """Write columns, or the elements of a list of plain values."""
-    path, data = _split(arguments)
-    found, rest = find_columns(plan, memory, path)
-    if rest:
-        if named or data is None:
-            raise PathError(
-                f"{spell(path)}: fill() takes the fields of a list as names: "
-                f"fill(..., {rest[0]}=values)"
-            )
-        named = {".".join(rest): data}
-        data = None
-    kind, element = plan.types[found.type]
-    if kind in ("data", "text"):
-        raise TypeError(f"{spell(path)} is a single {plan.spell(found.type)}: set it with pycapnp")
-    if kind != "list":
-        raise TypeError(
-            f"{spell(path)} is a {plan.spell(found.type)}, not a list: set it with pycapnp"
-        )
-    target = _Target(plan, memory, found, _span(memory, found))
-    if plan.types[element].kind == "struct":
-        _fill_structs(target, data, named)
-    else:
-        _fill_elements(target, data, named)
-
-
-def _split(arguments: tuple[Any, ...]) -> tuple[tuple[Step, ...], Any]:
-    """Tell the path from the values that may follow it."""
-    if arguments:
-        last = arguments[-1]
-        if not isinstance(last, str | int) and not isinstance(last, np.integer):
-            return arguments[:-1], last
-    return arguments, None
 
 
 # ---- lists of structs ---------------------------------------------------------------
@@ -181,15 +101,10 @@ def _view(
     return field_view(segments, part, offset, dtype)
 
 
-def _fill_structs(target: _Target, data: Any, named: dict[str, Any]) -> None:
-    given = {} if data is None else columns_of(data, target.where)
-    for name, values in flatten(named).items():
-        if name in given:
-            raise ValueError(f"{target.where}: column {name!r} is given twice")
-        given[name] = values
+def fill_structs(target: TargetList, given: dict[str, Any]) -> None:
+    """Write columns by name into a list of structs."""
     plan = target.plan
-    record = plan.types[target.element].target
-    fields = [flat_field(plan, record, name, target.found.path) for name in given]
+    fields = [flat_field(plan, target.record, name, target.found.path) for name in given]
     count = _count(target, given)
     writers = _writers(target, list(zip(fields, given.values(), strict=True)), count)
     rows = _rows(target, count, [writer.field for writer in writers])
@@ -244,7 +159,7 @@ def _store_natively(segments: Segments, rows: StructRows, writers: list[_Plain])
     return others
 
 
-def _count(target: _Target, given: dict[str, Any]) -> int:
+def _count(target: TargetList, given: dict[str, Any]) -> int:
     """Find the one length of all columns and the list."""
     where = target.where
     if not given:
@@ -260,7 +175,7 @@ def _count(target: _Target, given: dict[str, Any]) -> int:
         raise ValueError(
             f"{where} has {target.span.length} elements, the columns have {count} rows"
         )
-    struct = target.plan.structs[target.plan.types[target.element].target]
+    struct = target.plan.structs[target.record]
     _check_size(where, count, struct.data_words + struct.pointer_words)
     return count
 
@@ -273,7 +188,7 @@ def _check_size(where: str, count: int, words: int) -> None:
 
 
 def _writers(
-    target: _Target, given: list[tuple[FlatField, Any]], count: int
+    target: TargetList, given: list[tuple[FlatField, Any]], count: int
 ) -> list[_Plain | _Texts]:
     """Check all values, and decide which rows the members of unions get."""
     plan = target.plan
@@ -334,7 +249,7 @@ def _mask(
 
 
 def _writer(
-    target: _Target, field: FlatField, mask: Any, values: Any, label: str
+    target: TargetList, field: FlatField, mask: Any, values: Any, label: str
 ) -> _Plain | _Texts:
     if field.kind in ("text", "data"):
         parts, need = _checked_strings(target, values, label, mask, field.kind == "text")
@@ -349,14 +264,14 @@ def _writer(
     return (_Bools if field.kind == "bool" else _Numbers)(field, mask, checked)
 
 
-def _checked_numbers(target: _Target, values: Any, kind: Type, label: str) -> Any:
+def _checked_numbers(target: TargetList, values: Any, kind: Type, label: str) -> Any:
     """Check numbers, and copy those that lie where something may be written first."""
     checked = numbers_of(values, kind, label)
     return checked.copy() if is_inside(target.memory.segments, checked) else checked
 
 
 def _checked_strings(
-    target: _Target, values: Any, label: str, mask: Any, text: bool
+    target: TargetList, values: Any, label: str, mask: Any, text: bool
 ) -> tuple[list[Strings], Need]:
     """Check strings, and copy those that lie where something may be written first."""
     parts = strings_of(values, label, mask)
@@ -376,7 +291,7 @@ def _spread(values: Any, mask: Any) -> Any:
     return spread
 
 
-def _rows(target: _Target, count: int, fields: list[FlatField]) -> StructRows:
+def _rows(target: TargetList, count: int, fields: list[FlatField]) -> StructRows:
     """Make the list if it is not set, and bring it to the layout of the schema."""
     if target.span is not None:
         rows = target.span.structs()
@@ -399,11 +314,9 @@ def _is_there(field: FlatField, rows: StructRows) -> bool:
 # ---- lists of plain values -----------------------------------------------------------
 
 
-def _fill_elements(target: _Target, data: Any, named: dict[str, Any]) -> None:
+def fill_elements(target: TargetList, data: Any) -> None:
+    """Write values into a list of plain ones."""
     where = target.where
-    list_name = target.plan.spell(target.found.type)
-    if named or data is None:
-        raise TypeError(f"{where} is a {list_name}: fill() takes its values after the path")
     count = length_of(data, where)
     span = target.span
     if span is not None and span.length != count:
@@ -419,7 +332,8 @@ def _fill_elements(target: _Target, data: Any, named: dict[str, Any]) -> None:
         number = number_type(target.plan, target.element)
         values = _checked_numbers(target, data, number, where)
     else:
-        raise TypeError(f"{where} is a {list_name}: fill() cannot write it, use pycapnp")
+        name = target.plan.spell(target.found.type)
+        raise TypeError(f"{where} is a {name}: fill() cannot write it, use pycapnp")
     if span is None:
         span = target.made(count).span
         assert span is not None

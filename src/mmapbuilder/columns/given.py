@@ -1,4 +1,4 @@
-"""Tables of whatever kind that are given to be written, as columns by name."""
+"""What is given to be written: tables of whatever kind, as columns by name."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -38,39 +38,51 @@ def _inner(values: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def columns_of(table: Any, where: str) -> dict[str, Any]:
-    """Return the columns of a table by name, dotted for those in groups.
+def columns_of(table: Any, named: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the columns of a table, and others, by name.
 
     Taken are mappings of columns, structured arrays, tables and record batches of
     Arrow, data frames of pandas and polars, and what else gives a stream of Arrow.
 
     Raises:
         TypeError: it is none of these.
+        ValueError: two columns have one name.
     """
+    columns = {} if table is None else _unique(where, _named_columns(table, where))
+    for name, values in named.items():
+        if name in columns:
+            raise ValueError(f"{where}: column {name!r} is given twice")
+        columns[name] = values
+    return columns
+
+
+def _named_columns(table: Any, where: str) -> Iterable[tuple[Any, Any]]:
     if isinstance(table, Mapping):
-        return flatten(table)
-    if getattr(getattr(table, "dtype", None), "names", None):
+        return table.items()
+    names = getattr(getattr(table, "dtype", None), "names", None)
+    if names:
         if table.ndim != 1:
             raise ValueError(f"{where}: one dimension is required, not {table.ndim}")
-        return flatten({name: table[name] for name in table.dtype.names})
+        return ((name, table[name]) for name in names)
     if hasattr(table, "column_names") and hasattr(table, "schema"):
-        names = table.column_names
-        return flatten(_unique(where, ((n, table.column(i)) for i, n in enumerate(names))))
+        return ((name, table.column(i)) for i, name in enumerate(table.column_names))
     if hasattr(table, "get_columns"):
-        return flatten(_unique(where, ((column.name, column) for column in table.get_columns())))
+        return ((column.name, column) for column in table.get_columns())
     if hasattr(table, "items") and hasattr(table, "columns"):
-        return flatten(_unique(where, table.items()))
+        return table.items()  # type: ignore[no-any-return]
     if hasattr(table, "__arrow_c_stream__"):
-        return columns_of(arrow.load("this table").table(table), where)
+        return _named_columns(arrow.load("this table").table(table), where)
     raise TypeError(
         f"{where}: a table is required (a mapping of columns, a structured array, an Arrow "
         f"table, a data frame), not {type(table).__name__}"
     )
 
 
-def _unique(where: str, named: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    columns: dict[Any, Any] = {}
+def _unique(where: str, named: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
     for name, values in named:
+        if not isinstance(name, str):
+            raise TypeError(f"{where}: columns are named by str, not {name!r}")
         if name in columns:
             raise ValueError(f"{where}: the table has two columns {name!r}")
         columns[name] = values

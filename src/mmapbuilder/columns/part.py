@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from .fill import fill
 from .locate import PathError, Step, find, spell
 from .memory import GrowingMemory, MessageMemory
 from .schema import BITS, Plan
@@ -44,8 +45,6 @@ def fill_part(
     columns: dict[str, Any],
 ) -> None:
     """Write columns into the part of a list that `memory.part` tells."""
-    from .writing import fill
-
     _, span = list_span(plan, memory, path)
     if memory.part is not None:
         span = span.part(*memory.part)

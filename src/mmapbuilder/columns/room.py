@@ -52,6 +52,7 @@ class BuilderMemory:
         self._schema = schema
         self._message = message
         self._used_words = used_words
+        self._asked: list[int] | None = None  # what `room_in` has found out
         self.most_words = max(1, min(MOST_WORDS, segment_words - OVERHEAD))
 
     @property
@@ -63,12 +64,14 @@ class BuilderMemory:
         """Return pycapnp's builder of the root."""
         return self._message().get_root(self._schema)
 
-    def _used(self) -> list[int]:
+    def used(self) -> list[int]:
         """Return the used words of each segment.
 
         Raises:
             OSError: there are no descriptors left to ask pycapnp with.
+            ValueError: the message is not pycapnp's of this builder, which could be asked.
         """
+        self._message()
         if not self._segments.sizes:
             return []
         self._segments.make_readable()
@@ -76,7 +79,7 @@ class BuilderMemory:
 
     def room_in(self, segment: int) -> int:
         """Return the words that the next room can have if it is to be in `segment`."""
-        used = self._used()
+        used = self._asked = self.used()
         if segment != len(used) - 1:
             return 0  # only the last one is added to
         return max(0, self._segments.sizes[segment] - used[segment] - OVERHEAD)
@@ -94,7 +97,9 @@ class BuilderMemory:
                 "fill in several calls",
                 self._map.name,
             )
-        before = self._used()
+        before, self._asked = self._asked, None
+        if before is None:
+            before = self.used()
         orphan = self._message().new_orphan(_schema(self._schema.node.schema))
         try:
             orphan.get().init("words", words)
@@ -108,7 +113,7 @@ class BuilderMemory:
     def _cut_off(self, before: list[int], words: int) -> Room:
         """Find the list that was just made, and clear the pointer to it."""
         segments = self.segments
-        for segment, end in enumerate(self._used()):
+        for segment, end in enumerate(self.used()):
             word = before[segment] if segment < len(before) else 0
             # What was used up to now is followed by the orphan, which is one pointer.
             if end == word or segment >= len(segments):

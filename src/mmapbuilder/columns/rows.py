@@ -5,9 +5,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from .. import _core
-from .locate import Found, PathError, Step, find, spell
-from .memory import GrowingMemory, MessageMemory, Room
+from .lists import POINTER, RECORD, ROWS, put_stage, target_at
+from .locate import Found, Step, find, spell
+from .memory import GrowingMemory, MessageMemory
 from .schema import Plan
 
 _DICTS, _TUPLES, _OBJECTS = range(3)
@@ -156,9 +156,6 @@ def _warn(left_out: str | None) -> None:
 
 # ---- in -----------------------------------------------------------------------------------
 
-_ROWS, _POINTER, _RECORD = range(3)
-_NOTHING, _LIST = 0, 2
-
 
 def fill_rows(
     plan: Plan,
@@ -172,11 +169,9 @@ def fill_rows(
 ) -> int:
     """Write all rows into the list at `path`, or none; return how many there are."""
     found = _list_at(plan, memory, path)
-    if found.pointer is None:
-        raise PathError(f"{spell(path)}: the struct was made by an older schema, and has none")
     element = plan.types[plan.types[found.type].target]
-    what = _ROWS if element.kind == "struct" else _POINTER
-    if what == _POINTER:
+    what = ROWS if element.kind == "struct" else POINTER
+    if what == POINTER:
         if fields is not None:
             raise TypeError(f"{spell(path)} is a {plan.spell(found.type)}: it has no fields")
         if not isinstance(rows, list | tuple):
@@ -185,17 +180,17 @@ def fill_rows(
             raise ValueError(f"there are {len(rows)} rows, but length is {length}")
     stage = _stage(plan, what, found.type, rows, fields, length, extra, missing)
     # Rows that run code may have changed what is at the path.
-    found = _list_at(plan, memory, path)
-    _put(memory, stage, what, found)
-    return stage.count if what == _ROWS else len(rows)
+    target = target_at(plan, memory, _list_at(plan, memory, path)).to_be_set()
+    put_stage(memory, stage, target.found)
+    return stage.count if what == ROWS else len(rows)
 
 
 def set_root(plan: Plan, memory: GrowingMemory, value: Any, extra: str, missing: str) -> Any:
     """Convert the root; return what puts it into a message that has one."""
-    stage = _stage(plan, _RECORD, 0, value, None, None, extra, missing)
+    stage = _stage(plan, RECORD, 0, value, None, None, extra, missing)
 
     def put() -> None:
-        _put(memory, stage, _RECORD, Found(0, (), None, (0, 0)))
+        put_stage(memory, stage, Found(0, (), None, (0, 0)))
 
     return put
 
@@ -205,7 +200,7 @@ def encoder(plan: Plan) -> Callable[[Any], bytes]:
     convert = plan.native.stage
 
     def encode(value: Any) -> bytes:
-        return convert(_RECORD, 0, value, None, -1, False, False, attribute_names).frame()
+        return convert(RECORD, 0, value, None, -1, False, False, attribute_names).frame()
 
     return encode
 
@@ -245,34 +240,3 @@ def attribute_names(kind: Any) -> tuple[str, ...] | None:
 
         return tuple(field.name for field in fields(kind))
     return field_names(kind)
-
-
-def put_stage(memory: GrowingMemory, stage: Any, found: Found) -> None:
-    """Put a stage into the message, at a list that was found."""
-    _put(memory, stage, stage.what, found)
-
-
-def _put(memory: GrowingMemory, stage: Any, what: int, found: Found) -> None:
-    assert found.pointer is not None
-    where = spell(found.path)
-    kind, there, _, count, _, _, _ = _core.resolve(memory.segments, *found.pointer)
-    if kind == _NOTHING and what == _ROWS:
-        words = stage.list_words
-    else:
-        if what == _POINTER and kind != _NOTHING:
-            raise ValueError(
-                f"{where} is set: its elements can be changed in place with array() or fill()"
-            )
-        if memory.part is not None:
-            count = memory.part[1]
-        if what == _ROWS and count != stage.count:
-            raise ValueError(
-                f"{where} has {count} elements, but there are {stage.count} rows: "
-                "a list cannot change its length"
-            )
-        segment = found.pointer[0] if what == _POINTER else there
-        words = stage.heap_words
-        if words and memory.room_in(segment) < words:
-            words += stage.row_pointers
-    room = memory.make_room(words) if words else Room(0, 0, 0)
-    stage.put(memory.segments, *found.pointer, tuple(room), memory.part)

@@ -56,6 +56,8 @@ class Writing(Reading):
             KeyError, IndexError, InvalidMessage, ImportError: as for `array`.
             OSError: the file has no room.
         """
+        from .fill import fill
+
         self._look(fill, path, columns)
 
     def fill_rows(
@@ -134,19 +136,6 @@ class Writing(Reading):
         Raises: as `fill_rows`.
         """
         return self._look(set_root, self._make_root, value, extra, missing)
-
-
-def fill(
-    plan: "Plan",
-    memory: "GrowingMemory",
-    path: "tuple[t.Any, ...]",
-    columns: "dict[str, t.Any]",
-) -> None:
-    """Write columns into the list at a path."""
-    from . import fill, flat
-
-    if not fill.fill(plan, memory, path, columns):
-        flat.fill(plan, memory, path, columns)
 
 
 def set_root(

@@ -1,0 +1,233 @@
+"""Columns of types that nest into a message: all of them are staged, and then put there.
+
+Columns of Arrow are read natively, whoever made them. Other columns are taken apart into
+rows.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .arrow import capsule, is_arrow, library
+from .lists import POINTER, ROWS, TargetList, put_stage
+from .locate import PathError
+from .rows import attribute_names
+from .schema import TAG, Plan, Struct
+
+NESTED = frozenset({"list", "void"})
+"""Kinds of elements that `fill_list` is for, besides numbers that may be missing."""
+
+
+def is_nested(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
+    """Whether a column is for more than one flat value, or tells members by its nulls.
+
+    The values of columns that are not looked at yet are None.
+    """
+    if any(_needs_native(plan, record, name, columns[name]) for name in columns):
+        return True
+    if any(_only_native(values) for values in columns.values()):
+        return True
+    return _tells_members(plan, record, columns)
+
+
+def _only_native(values: Any) -> bool:
+    """Whether values can be read by the interface of Arrow, and in no other way."""
+    return is_arrow(values) and not hasattr(values, "__array__") and not hasattr(values, "__len__")
+
+
+def _tells_members(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
+    """Whether the values of columns tell which members of a union are active, as None does."""
+    members: dict[str, int] = {}
+    for name, values in columns.items():
+        group, _, last = name.rpartition(".")
+        struct: Struct | None = plan.structs[record]
+        for step in filter(None, group.split(".")):
+            struct = _struct_in(plan, struct, step)
+        if struct is None:
+            return False  # the other way says what is wrong
+        if last == TAG:
+            return False
+        if last in struct.fields and struct.fields[last].tag is not None:
+            complete = getattr(getattr(values, "dtype", None), "kind", "O") in "biuf"
+            members[group] = members.get(group, 0) + (1 if complete else 2)
+    return any(count > 1 for count in members.values())
+
+
+def _struct_in(plan: Plan, struct: Struct | None, name: str) -> Struct | None:
+    if struct is None or name not in struct.fields:
+        return None
+    kind, target = plan.types[struct.fields[name].type]
+    return plan.structs[target] if kind in ("group", "struct") else None
+
+
+def _needs_native(plan: Plan, record: int, name: str, values: Any) -> bool:
+    struct = plan.structs[record]
+    steps = name.split(".")
+    for number, step in enumerate(steps):
+        if step == TAG and number == len(steps) - 1:
+            return False
+        if step not in struct.fields:
+            return False  # the other way says what is wrong
+        kind, target = plan.types[struct.fields[step].type]
+        if kind in ("group", "struct") and number < len(steps) - 1:
+            if kind == "struct":
+                return True
+            struct = plan.structs[target]
+            continue
+        if kind == "group":
+            if isinstance(values, Mapping):
+                return any(_needs_native(plan, target, each, None) for each in values)
+            return len(plan.structs[target].fields) == 2 or _has_rows(values)
+        return kind in ("list", "struct", "void") or (kind == "data" and _is_unusual(values))
+    return False
+
+
+def _has_rows(values: Any) -> bool:
+    """Whether a column has structs: one of Arrow, or dicts and the like, not only numbers."""
+    if values is None or is_arrow(values):
+        return True
+    first = next(iter(values), None) if isinstance(values, list | tuple) else None
+    return first is not None and not isinstance(first, int | float | str | bytes)
+
+
+def _is_unusual(values: Any) -> bool:
+    """Whether bytes come as arrays of a fixed width, or as UUIDs."""
+    if values is None or is_arrow(values):
+        return True
+    if not isinstance(values, list | tuple):
+        return False
+    first = next((each for each in values if each is not None), None)
+    return type(first).__name__ == "UUID"
+
+
+def _is_void(plan: Plan, record: int, name: str) -> bool:
+    struct = plan.structs[record]
+    for step in name.split("."):
+        if step not in struct.fields:
+            return False
+        kind, target = plan.types[struct.fields[step].type]
+        if kind in ("group", "struct"):
+            struct = plan.structs[target]
+    return kind == "void"
+
+
+def fill_table(target: TargetList, table: Any, defaults: bool) -> None:
+    """Write a table of Arrow, without a look at its columns."""
+    _put(target, _from_arrow(target, [(None, capsule(table))], defaults))
+
+
+def fill_columns(target: TargetList, columns: dict[str, Any], defaults: bool) -> None:
+    """Write columns by name."""
+    if columns and all(is_arrow(values) for values in columns.values()):
+        given: list[tuple[str | None, Any]] = []
+        for name, values in columns.items():
+            given.append((name, capsule(values)))
+        stage = _from_arrow(target, given, defaults)
+    else:
+        stage = _from_rows(target, columns, defaults)
+    _put(target, stage)
+
+
+def fill_list(target: TargetList, data: Any, defaults: bool) -> None:
+    """Write the elements of a list that are no structs."""
+    if is_arrow(data):
+        stage = _from_arrow(target, [("", capsule(data))], defaults)
+    else:
+        if not isinstance(data, list | tuple) and not hasattr(data, "__array__"):
+            data = list(data)
+        if target.plan.types[target.element].kind == "void":
+            data = [None] * len(data)
+        how = _ALL_WITH_DEFAULTS if defaults else _ALL
+        stage = target.plan.native.stage(
+            POINTER, target.found.type, data, None, -1, False, how, attribute_names
+        )
+    _put(target, stage)
+
+
+def _put(target: TargetList, stage: Any) -> None:
+    put_stage(target.memory, stage, target.to_be_set().found)
+
+
+def _from_arrow(target: TargetList, given: list[tuple[str | None, Any]], defaults: bool) -> Any:
+    try:
+        return target.plan.native.stage_arrow(target.found.type, given, defaults)
+    except KeyError as error:
+        raise PathError(f"{target.where}: {error.args[0]}") from None
+
+
+# What the native code is told of values that are missing, see `Plan.stage`.
+_ALL_WITH_DEFAULTS, _ALL, _PART, _PART_WITH_DEFAULTS = range(4)
+
+
+def _from_rows(target: TargetList, columns: dict[str, Any], defaults: bool) -> Any:
+    """Take columns apart into rows, of which each has a value of each column."""
+    plan, record, where = target.plan, target.record, target.where
+    if not columns:
+        raise ValueError(f"{where}: fill() needs columns")
+    lists = {name: _as_list(values, name) for name, values in columns.items()}
+    counts = {name: len(values) for name, values in lists.items()}
+    first, count = next(iter(counts.items()))
+    for name, other in counts.items():
+        if other != count:
+            raise ValueError(
+                f"{where}: column {first!r} has {count} rows, column {name!r} has {other}"
+            )
+    lists = {name: lists[name] for name in lists if not _is_void(plan, record, name)}
+    rows = [_row(lists, number) for number in range(count)]
+    for name in lists:
+        if name.rpartition(".")[2] == TAG:
+            _drop_inactive(plan, record, name.split(".")[:-1], rows)
+    how = _PART_WITH_DEFAULTS if defaults else _PART
+    return plan.native.stage(ROWS, target.found.type, rows, None, -1, False, how, attribute_names)
+
+
+def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, values in lists.items():
+        inner = row
+        *groups, last = name.split(".")
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = values[number]
+    return row
+
+
+def _drop_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str, Any]]) -> None:
+    """Of a union whose tag is a column, let rows have the member that it names, and no other."""
+    struct: Struct | None = plan.structs[record]
+    for step in path:
+        struct = _struct_in(plan, struct, step)
+    members = () if struct is None else struct.members.values()
+    for row in rows:
+        for step in path:
+            row = row.get(step, {})
+        for name in members:
+            if name != row.get(TAG):
+                row.pop(name, None)
+
+
+def _as_list(values: Any, name: str) -> Any:
+    if isinstance(values, list | tuple):
+        return values
+    if isinstance(values, Mapping):
+        inner = {key: _as_list(each, name) for key, each in values.items()}
+        counts = {len(each) for each in inner.values()}
+        if len(counts) > 1:
+            raise ValueError(f"column {name!r}: its columns differ in length")
+        return [{key: inner[key][i] for key in inner} for i in range(max(counts, default=0))]
+    if getattr(getattr(values, "dtype", None), "names", None):  # structs of NumPy
+        names = values.dtype.names
+        return [dict(zip(names, row, strict=True)) for row in values.tolist()]
+    if library(values) == "pandas":
+        return _pandas_list(values)
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(values, method) and getattr(values, "ndim", 1) == 1:
+            return getattr(values, method)()
+    return list(values)
+
+
+def _pandas_list(values: Any) -> list[Any]:
+    """Return the values of a series, with None where it says that there is none."""
+    if getattr(values.dtype, "kind", "O") in "fc" and not hasattr(values.dtype, "na_value"):
+        return list(values.tolist())  # in floats NaN is a value
+    gone = values.isna().tolist()
+    return [None if gone[i] else each for i, each in enumerate(values.tolist())]
