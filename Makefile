@@ -33,6 +33,8 @@ help:
 	@echo "make test-free-threaded-tsan   the races between threads under ThreadSanitizer"
 	@echo "make test-musl            the tests under a Python built against musl"
 	@echo "make test-container       the tests as those of a wheel run in a container (needs root)"
+	@echo "make test-engines         datasets in S3, under Ray and under torch, in .venv-engines"
+	@echo "make test-kills           workers of Dask killed a hundred times while they write"
 	@echo "make platforms            docs/reference/platforms.md anew, from what those have left in build/runs"
 	@echo "make check                format, lint, types, C tests under sanitizers, fuzzing,"
 	@echo "                          packages, tests: all that a change must pass"
@@ -214,6 +216,32 @@ MUSL_TAGS = musllinux_1_1_$(shell uname -m) musllinux_1_2_$(shell uname -m)
 .PHONY: test-musl
 test-musl: $(MUSL_VENV)/.test
 	$(MUSL_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+# ---- the engines and stores of datasets --------------------------------------------
+
+# What is too large for every run of the tests: a server that speaks S3, Ray, and torch. A
+# build of torch without CUDA is taken where pip finds one; the other takes 3 GB.
+ENGINES_VENV  ?= .venv-engines
+ENGINES_TORCH ?= torch==2.13.0+cpu
+
+$(ENGINES_VENV)/.test: $(SOURCES)
+	test -e $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --upgrade pip 'setuptools>=77')
+	$(@D)/bin/python -m pip install -q --retries 5 '$(ENGINES_TORCH)' || true
+	rm -rf build/lib* build/bdist* build/temp*
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --no-build-isolation '.[engines]')
+	@touch $@
+
+.PHONY: test-engines test-kills
+test-engines: export MMAPBUILDER_ENGINES = 1
+test-engines: $(ENGINES_VENV)/.test
+	$(ENGINES_VENV)/bin/python -m pytest -q tests/engines $(PYTEST_ARGS)
+
+# A few of them are in the tests of every run. This takes about ten minutes.
+KILLS ?= 100
+test-kills: $(VENV)/.dev
+	@mkdir -p build/kills && rm -rf build/kills/*
+	PYTHONPATH=tests:tests/dataset $(PY) tests/dataset/kills.py build/kills $(KILLS)
 
 # ---- what ran where --------------------------------------------------------------
 
