@@ -91,7 +91,15 @@ def _leave_builtins_alone(_app: object, doctree: nodes.document) -> None:
             reference.replace_self(reference.children)
 
 
+def _skip_what_says_nothing(
+    _app: object, _what: str, _name: str, member: object, _skip: bool, _options: object
+) -> bool | None:
+    """Leave fields of named tuples out of which only the number is told."""
+    return True if (getattr(member, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def setup(app: object) -> None:
-    """Connect the two above to Sphinx."""
+    """Connect the three above to Sphinx."""
+    app.connect("autodoc-skip-member", _skip_what_says_nothing)
     app.connect("autodoc-process-signature", _without_private_names)
     app.connect("doctree-read", _leave_builtins_alone)

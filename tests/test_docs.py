@@ -11,13 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import mmapbuilder
 from support import apart, pages
-from support.missing import missing
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -57,7 +57,7 @@ def test_the_code_of_a_page_runs_and_prints_what_is_shown(path: Path, tmp_path: 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if lacking := done.stdout.rpartition("missing:")[2].split():
-        missing(f"not installed: {', '.join(lacking)}")
+        pytest.skip(f"not installed: {', '.join(lacking)}")
 
 
 def slugs(text: str) -> set[str]:
@@ -124,6 +124,14 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
             timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_extra_for_users_is_on_the_page_of_installing() -> None:
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        extras = set(tomllib.load(file)["project"]["optional-dependencies"])
+    page = (DOCS / "start" / "install.md").read_text()
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == extras - {"bench", "demo", "dev", "docs", "engines", "test"}
 
 
 # ---- docstrings ----------------------------------------------------------------

@@ -61,7 +61,9 @@ def public_members(kind: type) -> set[str]:
         for name in vars(cls)
         if not name.startswith("_")
     }
-    return {name for name in names if inspect.getdoc(getattr(kind, name))}
+    told = {name: inspect.getdoc(getattr(kind, name)) or "" for name in names}
+    # Fields of named tuples of which Python knows the number only are told in the class.
+    return {name for name, text in told.items() if text and not text.startswith("Alias for field")}
 
 
 def undocumented(site: Path) -> list[str]:
