@@ -7,6 +7,7 @@
 #include "file/growth.h"
 #include "file/turn.h"
 #include "handler.h"
+#include "helper.h"
 #include "map.h"
 #include "private.h"
 #include "registry.h"
@@ -17,6 +18,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void prepare(mmb_map *map)
 {
+    mmb__helper_pause(map);
     mmb__prepare_for_fork(&map->file);
 }
 

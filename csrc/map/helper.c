@@ -1,6 +1,8 @@
 /* helper.c - the helper thread of a map: its work, its start and its end. */
 #include "helper.h"
 
+#include "registry.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,7 +18,9 @@ struct mmb__helper {
     _Atomic bool stop;
     bool prefault;
     bool writeback;
-    uint64_t process; /* where the thread lives: mmb_this_process() */
+    bool runs;            /* there is a thread. Under the registry's lock */
+    unsigned long number; /* of the thread; set by itself, read when it has ended */
+    uint64_t process;     /* where the thread lives: mmb_this_process() */
 };
 
 static bool stopped(const mmb__helper *self)
@@ -67,6 +71,7 @@ static void *work(void *argument)
 {
     mmb_map *map = argument;
     mmb__helper *self = map->helper;
+    self->number = mmb__os_thread();
     uint64_t written = atomic_load_explicit(&map->file.shared->backed, memory_order_acquire);
     while (!stopped(self)) {
         mmb__os_event_wait(self->moved);
@@ -79,6 +84,29 @@ static void *work(void *argument)
         }
     }
     return NULL;
+}
+
+/* Make the thread, all signals blocked in it. */
+static int begin(mmb_map *map)
+{
+    mmb__helper *self = map->helper;
+    atomic_store_explicit(&self->stop, false, memory_order_relaxed);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&self->thread, NULL, work, map);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    self->runs = error == 0;
+    return error;
+}
+
+/* Let the thread end, and wait for that. */
+static void end(mmb__helper *self)
+{
+    atomic_store_explicit(&self->stop, true, memory_order_release);
+    mmb__os_event_post(self->moved);
+    pthread_join(self->thread, NULL);
+    mmb__os_await_end_of_thread(self->number);
 }
 
 int mmb__helper_start(mmb_map *map, bool prefault, bool writeback)
@@ -95,35 +123,62 @@ int mmb__helper_start(mmb_map *map, bool prefault, bool writeback)
         free(self);
         return error;
     }
+    mmb__registry_lock(); /* a fork of another thread may be looking at it */
     map->helper = self;
     map->file.grown = self->moved;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&self->thread, NULL, work, map);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    error = begin(map);
     if (error != 0) {
         map->helper = NULL;
         map->file.grown = NULL;
         mmb__os_event_free(self->moved);
         free(self);
     }
+    mmb__registry_unlock();
     return error;
+}
+
+void mmb__helper_pause(mmb_map *map)
+{
+    mmb__helper *self = map->helper;
+    if (self != NULL && self->runs && self->process == mmb_this_process()) {
+        end(self);
+        self->runs = false;
+        atomic_store_explicit(&map->helper_paused, true, memory_order_release);
+    }
+}
+
+void mmb_map_resume_helper(mmb_map *map)
+{
+    if (!atomic_load_explicit(&map->helper_paused, memory_order_relaxed)) {
+        return;
+    }
+    mmb__registry_lock();
+    bool paused = atomic_exchange_explicit(&map->helper_paused, false, memory_order_acq_rel);
+    mmb__helper *self = map->helper;
+    if (paused && self != NULL && !self->runs && self->process == mmb_this_process()) {
+        (void)begin(map); /* it is advice: without a thread all works, only slower */
+    }
+    mmb__registry_unlock();
 }
 
 void mmb__helper_stop(mmb_map *map)
 {
+    mmb__registry_lock(); /* a fork of another thread may be looking at it */
     mmb__helper *self = map->helper;
-    if (self == NULL) {
-        return;
+    bool runs = self != NULL && self->runs && self->process == mmb_this_process();
+    if (self != NULL) {
+        self->runs = false;
     }
-    if (self->process == mmb_this_process()) {
-        atomic_store_explicit(&self->stop, true, memory_order_release);
-        mmb__os_event_post(self->moved);
-        pthread_join(self->thread, NULL);
+    mmb__registry_unlock();
+    if (runs) {
+        end(self);
     }
+    mmb__registry_lock();
     map->helper = NULL;
     map->file.grown = NULL;
-    mmb__os_event_free(self->moved);
-    free(self);
+    mmb__registry_unlock();
+    if (self != NULL) {
+        mmb__os_event_free(self->moved);
+        free(self);
+    }
 }

@@ -13,6 +13,11 @@
 /* Start the thread, all signals blocked in it. Handler: no. */
 int mmb__helper_start(mmb_map *map, bool prefault, bool writeback);
 
+/* Stop it for a fork, so that the process has no thread of ours then: the child would not have
+ * it, and Python warns of forks beside threads. mmb_map_resume_helper starts it again. Under the
+ * registry's lock. Handler: no. */
+void mmb__helper_pause(mmb_map *map);
+
 /* Stop it and wait for its end; in a forked child, where it does not exist, only
  * free its memory. Nobody may be growing the map any more. Handler: no. */
 void mmb__helper_stop(mmb_map *map);

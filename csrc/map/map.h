@@ -51,7 +51,9 @@ struct mmb_map {
     _Atomic uint32_t retries;
 
     /* Owned by the thread that opens, then by the one that closes the map. */
-    mmb__helper *helper; /* NULL without prefault and writeback */
+    mmb__helper *helper;        /* NULL without prefault and writeback */
+    _Atomic bool helper_paused; /* its thread was stopped for a fork. Written under the registry's
+                                 * lock; read without it as a hint */
 };
 
 static inline unsigned char *mmb__base(const mmb_map *map)

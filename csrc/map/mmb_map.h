@@ -192,6 +192,10 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used);
  * (fdatasync). Handler: no. */
 int mmb_map_flush(mmb_map *map, bool durable);
 
+/* Start the helper thread again that a fork has stopped, if there is one. Costs a load where
+ * there is none. Nobody may be closing the map. Handler: no. */
+void mmb_map_resume_helper(mmb_map *map);
+
 /* ---- content ---------------------------------------------------------------
  *
  * The *content* of a map is what of its file counts. Forked children share the *cursor*,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -296,6 +297,13 @@ void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most)
 void mmb__os_wake_word(const uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+void mmb__os_await_end_of_thread(unsigned long thread)
+{
+    while (syscall(SYS_tgkill, getpid(), (pid_t)thread, 0) == 0) {
+        sched_yield();
+    }
 }
 
 #else

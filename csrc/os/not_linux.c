@@ -223,6 +223,11 @@ void mmb__os_wake_word(const uint32_t *word)
     (void)word;
 }
 
+void mmb__os_await_end_of_thread(unsigned long thread)
+{
+    (void)thread;
+}
+
 #else
 typedef int mmb__os_not_linux_is_empty; /* C wants a declaration in every file */
 #endif

@@ -181,6 +181,11 @@ void mmb__os_resend(int number, siginfo_t *info);
 /* A number for this thread, unique while it lives. Handler: yes. */
 unsigned long mmb__os_thread(void);
 
+/* Return when a thread of this process that was joined is none of the system's any more:
+ * pthread_join returns a little before that, and who counts threads would still find it. Where
+ * that cannot be told: at once. Handler: no. */
+void mmb__os_await_end_of_thread(unsigned long thread);
+
 /* The mask that the interrupted code had. Handler: yes. */
 const sigset_t *mmb__os_interrupted_mask(const void *context);
 

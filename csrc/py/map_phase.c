@@ -77,6 +77,7 @@ mmb_map *mmbpy_map_enter(mmbpy_map *self)
         error = mmb_map_poison(map);
     }
     if (error == 0) {
+        mmb_map_resume_helper(map);
         return map;
     }
     mmbpy_map_leave(self);

@@ -104,10 +104,6 @@ static void it_is_gone_when_the_map_is(void)
             mmb_map_seal(map);
         }
         mmb_map_free(map);
-        /* pthread_join returns a little before the kernel has forgotten it. */
-        for (int i = 0; i < 1000 && thread_count() != before; i++) {
-            sleep_ms(1);
-        }
         CHECK_EQ(thread_count(), before);
         close(fd);
     }
@@ -130,6 +126,74 @@ static void a_child_has_none_and_can_end(void)
     CHECK_EQ(mmb_map_base(map)[200 * MIB], 2);
     close_map(map, 200 * MIB + 1);
     close(fd);
+}
+
+/* The process has no thread of ours at a fork; the next call brings it back. */
+static void it_is_away_at_a_fork(void)
+{
+    int fd = temp_file();
+    int before = thread_count();
+    mmb_map *map = open_assisted(fd, GIB, true, true);
+    mmb_map_base(map)[0] = 1;
+    mmb_map_resume_helper(map); /* nothing to do */
+    CHECK_EQ(thread_count(), before + 1);
+    for (int round = 0; round < LESS_UNDER_TSAN(100); round++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            mmb_map_resume_helper(map);
+            CHECK_EQ(thread_count(), 1);
+            _exit(0);
+        }
+        CHECK_EQ(thread_count(), before);
+        CHECK_EXITED(wait_for(pid, SECONDS));
+        mmb_map_base(map)[(uint64_t)round * MIB] = 1; /* growth without it */
+        mmb_map_resume_helper(map);
+        CHECK_EQ(thread_count(), before + 1);
+    }
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(0);
+    }
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    close_map(map, 0); /* while it is away */
+    close(fd);
+}
+
+static _Atomic bool forks;
+
+static void *fork_on(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&forks)) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            _exit(0);
+        }
+        CHECK_EXITED(wait_for(pid, SECONDS));
+    }
+    return NULL;
+}
+
+static void others_fork_while_it_starts_and_stops(void)
+{
+    pthread_t forker;
+    atomic_store(&forks, true);
+    CHECK_EQ(pthread_create(&forker, NULL, fork_on, NULL), 0);
+    for (int round = 0; round < LESS_UNDER_TSAN(200); round++) {
+        int fd = temp_file();
+        mmb_map *map = open_assisted(fd, GIB, true, true);
+        for (uint64_t i = 0; i < 5; i++) {
+            mmb_map_base(map)[i * MIB] = 1;
+            mmb_map_resume_helper(map);
+        }
+        close_map(map, 0);
+        close(fd);
+    }
+    atomic_store(&forks, false);
+    CHECK_EQ(pthread_join(forker, NULL), 0);
 }
 
 static uint64_t blocked_in(const char *task)
@@ -237,11 +301,13 @@ int main(void)
     (void)it_blocks_all_signals;
     (void)it_is_gone_when_the_map_is;
     (void)a_child_has_none_and_can_end;
+    (void)it_is_away_at_a_fork;
 #else
     if (!is_emulated()) { /* which has threads of its own too */
         RUN(it_blocks_all_signals);
         RUN(it_is_gone_when_the_map_is);
         RUN(a_child_has_none_and_can_end);
+        RUN(it_is_away_at_a_fork);
     }
 #endif
     RUN(content_is_the_same);
@@ -250,6 +316,9 @@ int main(void)
     }
     RUN(it_leaves_holes_alone);
     RUN(threads_grow_beside_it);
+    if (!is_emulated()) {
+        RUN(others_fork_while_it_starts_and_stops);
+    }
     RUN(it_gives_up_quietly);
     return 0;
 }
