@@ -1,16 +1,15 @@
-/* file.h - a growing file: one regular file, held by a descriptor of our own, whose EOF only
- * moves up until its owner truncates it in the end.
+/* file.h - a *growing file*: one regular file that we hold by a descriptor of our own. Its EOF
+ * only moves up, until its owner truncates it at the end.
  *
- * This floor knows descriptors, offsets and blocks, and no memory: what is mapped over the
- * file is the business of csrc/map.
+ * This floor knows descriptors, offsets and blocks. It knows no memory: csrc/map maps the file.
  *
  * Invariants:
  * 1. EOF never moves down while the file is not sealed.
- * 2. EOF stands at multiples of MMB_GRANULE, or at `limit`, whenever somebody can store in a
- *    mapping of the file; until then (`eof_is_exact`) it may stand where writes end.
- * 3. A descriptor is only believed in after fstat has said that it is our file's still: a
- *    program that closes all its descriptors gives our number to another file, which must
- *    neither be extended nor truncated.
+ * 2. While somebody can store in a mapping of the file, EOF stands at a multiple of MMB_GRANULE
+ *    or at `limit`. Before that (`eof_is_exact`) it may stand where writes end.
+ * 3. We use the descriptor only after fstat has said that it still is our file's. A program may
+ *    close all its descriptors, and the system may give our number to another file. We must
+ *    neither extend nor truncate that one.
  * 4. [0, shared->backed) is below EOF, unless somebody else has truncated the file.
  *
  * Lock order, each taken only while those before it may be held:
@@ -26,13 +25,13 @@
 
 #include <sys/types.h>
 
-/* Most files of programs that write many stay below this: until they outgrow it, they
- * get blocks one by one. A multiple of every page size in use. */
+/* Bytes. A program that writes many files writes small ones mostly. A file below this size gets
+ * its blocks one by one. The number is a multiple of every page size in use. */
 #define MMB__SMALL ((uint64_t)64 << 10)
 
-/* Where growth has put blocks last, for a helper thread that brings them in: the first granule
- * << MMB__FRESH_BITS | the number of granules, in one word, lest halves of two growths make a
- * range with a hole in it. */
+/* The range to which the last growth has given blocks; a helper thread brings its pages in. It is
+ * (first granule << MMB__FRESH_BITS | number of granules): one word, so that nobody can read the
+ * start that one growth wrote and the length that another one wrote. */
 #define MMB__FRESH_BITS 24
 #define MMB__MOST_FRESH (((uint64_t)1 << MMB__FRESH_BITS) - 1)
 
@@ -41,68 +40,73 @@ typedef struct {
     uint64_t limit;    /* bytes; EOF never goes beyond: the capacity rounded up to a page */
     uint64_t capacity; /* bytes; content never goes beyond */
     uint64_t max_growth;
-    uint64_t first_step; /* bytes; near its end the file grows by no less, if it has room */
-    uint64_t small;      /* bytes; a first growth for no more than these gets no blocks */
-    bool marks;          /* it is marked while EOF stands beyond the content (mark.h) */
+    uint64_t first_step; /* bytes; the least step of a growth near the end, if there is room */
+    uint64_t small;      /* bytes; a first growth up to this end gets no blocks */
+    bool marks;          /* the file has a mark while EOF stands beyond the content (mark.h) */
     dev_t dev;
     ino_t ino;
     mmb__traits traits; /* of the file system */
-    uint64_t owner;     /* mmb_this_process() of the one that opened the file */
+    uint64_t owner;     /* mmb_this_process() in the process that opened the file */
     mmb__shared *shared;
 
-    /* Taken away, and set to -1, by the thread that closes the map, when no handler is inside
-     * or will look at it. */
+    /* The thread that closes the map takes it and sets it to -1. At that time no handler uses
+     * the map, and none will. */
     int fd;
 
-    /* Sealed in this process (a child may seal its own view only). seq_cst, for
-     * the same reason as mmb__shared.sealed. */
+    /* The file is sealed in this process; a child may seal its own view only. seq_cst, for the
+     * same reason as mmb__shared.sealed. */
     _Atomic bool sealed;
-    /* EOF may stand where writes end: no other process has the file, and nobody in this one can
-     * store in a mapping of it. Cleared once (release) in the turn on EOF, by whoever is to make
-     * memory known, or forks; read (acquire) by writes, and again in the turn. */
+    /* EOF may stand where writes end, since no other process has the file and nobody in this one
+     * can store in a mapping of it. Cleared once (release), in the turn on EOF, before somebody
+     * learns the address of the memory and before a fork. Writes read it (acquire) before the
+     * turn, and again in it. */
     _Atomic bool eof_is_exact;
-    /* A fork happened while the file was open: another process may store in it, too. Set
-     * (release) before the fork, read (acquire) by the closer. */
+    /* A fork happened while the file was open, so another process may store in it, too. Set
+     * (release) before the fork; the thread that closes the file reads it (acquire). */
     _Atomic bool was_forked;
-    /* Taken by the one thread of this process that moves EOF; the others wait and find
-     * it done. A forked child takes it back. */
+    /* The one thread of this process that moves EOF has taken this. The others wait; then they
+     * find EOF moved. A forked child clears it. */
     _Atomic bool eof_turn;
-    /* Taken by the one thread of this process that has moved the file offset, which the
-     * caller's fd shares, and will put it back. A forked child takes it back. */
+    /* The one thread of this process that has moved the file offset has taken this, until it puts
+     * the offset back: the caller's fd shares it. A forked child clears it. */
     _Atomic bool offset_turn;
-    /* The largest step worth trying, lowered when the disk runs full, then raised again step
-     * by step. Relaxed. */
+    /* Bytes; the largest step that a growth tries. A full disk lowers it; each growth that
+     * succeeds then doubles it. Relaxed. */
     _Atomic uint64_t step_limit;
 
-    /* Posted after each growth, if there is one. Set by the helper thread's starter before
-     * others know the file, and taken away by its stopper when nobody grows it any more. */
+    /* Growth posts this event, if there is one. The thread that starts the helper sets it before
+     * others know the file, and the thread that stops the helper takes it away when nobody grows
+     * the file any more. */
     mmb__os_event *grown;
-    /* See MMB__FRESH_BITS. Written by growth, taken (set to 0) by the helper thread; what is
-     * overwritten is left to faults. Relaxed. */
+    /* See MMB__FRESH_BITS. Growth writes it, the helper thread takes it (sets it to 0). If growth
+     * overwrites a range, ordinary faults bring its pages in. Relaxed. */
     _Atomic uint64_t fresh;
 } mmb__file;
 
-/* 0 and EOF in `*size` if the fd is still that of our file; EBADF if it is closed, or another
- * file's by now; another errno where a failed file system does not say. Handler: yes. */
+/* Return 0, and EOF in `*size`, if the fd still is that of our file. EBADF: the fd is closed, or
+ * another file has its number by now. A failed file system may give another errno.
+ * Handler: yes. */
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
-/* True if writes go to the end of the file, wherever they should go: whoever shares the open
- * file, as the program that gave us its descriptor does, can make it so. Handler: no. */
+/* True if the descriptor has O_APPEND by now, so that every write goes to the end of the file.
+ * The program that gave us its descriptor shares it, and can set the flag. Handler: no. */
 bool mmb__appends(const mmb__file *file);
 
-/* 0 if the file may grow: its fd our file still (EBADF), not poisoned, not sealed
- * (ESTALE), as long as it must be (MMB_ETRUNCATED). `*size` is EOF. Handler: yes. */
+/* Return 0 if the file may grow, and EOF in `*size`. Otherwise: EBADF, as mmb__our_file; what
+ * poisoned the file; ESTALE if it is sealed; MMB_ETRUNCATED if it is shorter than it must be.
+ * Handler: yes. */
 int mmb__check(const mmb__file *file, uint64_t *size);
 
-/* True if someone has truncated the file since growth put blocks to it, whatever EOF is by
- * now: the blocks are gone. Only where the file system counts them at once. Handler: yes. */
+/* True if somebody has truncated the file after growth gave it blocks, even if EOF was raised
+ * again: the blocks are gone. Works where the file system counts blocks at once.
+ * Handler: yes. */
 bool mmb__lacks_blocks(const mmb__file *file);
 
-/* Blocks for [start, start + length), beyond EOF as well: as mmb__os_allocate, and with all
+/* Give blocks to [start, start + length), beyond EOF as well, as mmb__os_allocate does, with all
  * signals blocked. Handler: yes. */
 int mmb__allocate(const mmb__file *file, uint64_t start, uint64_t length);
 
-/* Note that EOF has been moved to `end`, if not further. Handler: yes. */
+/* Note that EOF stands at `end` or beyond. Handler: yes. */
 void mmb__note_backed(const mmb__file *file, uint64_t end);
 
 /* Note that [from, to) has blocks now. Handler: yes. */
@@ -114,8 +118,7 @@ void mmb__poison(const mmb__file *file, int cause);
 /* True in the process that opened the file, false in a forked child. Handler: yes. */
 bool mmb__is_owner(const mmb__file *file);
 
-/* Set EOF, which is the owner's right (EPERM), and give back the blocks beyond it.
- * Handler: no. */
+/* Set EOF, and give back the blocks beyond it. EPERM if this is not the owner. Handler: no. */
 int mmb__truncate(const mmb__file *file, uint64_t size);
 
 static inline bool mmb__can_allocate(const mmb__file *file)

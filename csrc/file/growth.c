@@ -1,4 +1,4 @@
-/* growth.c - how far a file grows, and how its EOF gets there. */
+/* growth.c - the growth policy, which says how far a file grows, and the moves of EOF. */
 #include "growth.h"
 
 #include "in_flight.h"
@@ -9,7 +9,7 @@
 
 /* ---- one move of EOF ------------------------------------------------------- */
 
-/* Blocks for [start, blocks_end), EOF at `end`. */
+/* A planned move: [start, blocks_end) gets blocks, and EOF moves to `end`. */
 typedef struct {
     uint64_t start;
     uint64_t blocks_end;
@@ -26,7 +26,7 @@ static int raise_by_truncation(const mmb__file *file, uint64_t end)
         error = mmb__os_truncate(file->fd, end);
     }
     if (error == 0) {
-        mmb__note_backed(file, end); /* before the next in turn looks */
+        mmb__note_backed(file, end); /* before the next thread in turn looks at it */
     }
     mmb__unlock_eof(file);
     return error;
@@ -48,7 +48,7 @@ static int raise_by_allocation(const mmb__file *file, const move *wanted)
     return error != 0 ? error : mmb__os_raise(file->fd, from, wanted->end);
 }
 
-/* A move from a granule or more: others may be making theirs. */
+/* Move EOF from a granule or more. Other processes may be moving it at the same time. */
 static int raise_later(const mmb__file *file, const move *wanted)
 {
     if (mmb__can_allocate(file)) {
@@ -73,9 +73,9 @@ static int raise_without_blocks(const mmb__file *file, const move *wanted)
     return mmb__os_truncate(file->fd, wanted->end);
 }
 
-/* The first move, from below a granule: from 0, mostly. Nobody else's move can get in
- * between, since it would be a first one too; so ftruncate cannot shrink what another
- * process has raised. */
+/* Make the first move, from below a granule, which mostly is from 0. Any other move at this time
+ * would be a first one, too, and wait for the lock. So ftruncate cannot shrink a file that another
+ * process has just made longer. */
 static int raise_first(const mmb__file *file, const move *wanted)
 {
     mmb__lock_eof(file);
@@ -92,8 +92,8 @@ static int raise_first(const mmb__file *file, const move *wanted)
     }
     mmb__unlock_eof(file);
     if (first ? error == EOPNOTSUPP : error == 0) {
-        /* Another process was first: EOF may be high enough, but its blocks are not
-         * those that are wanted here. */
+        /* Another process was first. EOF may be high enough by now, but the blocks that we want
+         * may be missing. */
         error = raise_later(file, wanted);
     }
     return error;
@@ -111,8 +111,8 @@ static bool no_space(int error)
     return error == ENOSPC || error == EDQUOT;
 }
 
-/* How many bytes the file grows by where a writer goes on at its end: it doubles, from a first
- * step up to a limit. */
+/* Return by how many bytes the file grows when a writer goes on at its end: the file doubles, but
+ * by no less than its first step and by no more than a limit. */
 static uint64_t step_from(const mmb__file *file, uint64_t eof)
 {
     uint64_t most =
@@ -120,12 +120,12 @@ static uint64_t step_from(const mmb__file *file, uint64_t eof)
     return mmb__min(mmb__max(mmb__round_up(eof, MMB_GRANULE), file->first_step), most);
 }
 
-/* Up to where a growth that asks for [from, to) gets blocks.
+/* Return the end of the blocks that a growth for [from, to) allocates.
  *
- * The first granule of a small file gets none: they come one by one with its pages, and the
- * second growth gives it the rest. It is the same when small calls fill it. Where closing
- * would write out a file that was truncated, the first pages get theirs at once, which spares
- * that. */
+ * The first granule of a small file gets no blocks: they come one by one with its pages, and the
+ * second growth allocates the rest. The same holds while small calls fill the granule. On file
+ * systems where closing a truncated file writes it out, the first pages get their blocks at once,
+ * since then closing writes nothing. */
 static uint64_t blocks_end_of(const mmb__file *file, const move *planned, uint64_t from,
                               uint64_t to, uint64_t eof)
 {
@@ -141,12 +141,12 @@ static uint64_t blocks_end_of(const mmb__file *file, const move *planned, uint64
     return planned->end;
 }
 
-/* Near the end of the file a growth is a whole step; a jump far beyond it gets its own granule
- * and leaves a hole. */
+/* Plan a growth. Near the end of the file it is a whole step. A store far beyond the end gets its
+ * own granule, and leaves a hole before it. */
 static move plan(const mmb__file *file, uint64_t from, uint64_t to, uint64_t eof,
                  mmb__access access)
 {
-    /* What calls have written at the start of a file makes it no larger than an empty one. */
+    /* A file in whose first granule calls have written counts as empty here. */
     uint64_t begun = eof < MMB_GRANULE ? 0 : eof;
     uint64_t step = step_from(file, begun);
     bool near = from <= begun + step;
@@ -164,8 +164,8 @@ static move plan(const mmb__file *file, uint64_t from, uint64_t to, uint64_t eof
     return planned;
 }
 
-/* The disk cannot give a whole step: try what is needed and no more, first in
- * granules, then in pages. */
+/* Grow although the disk has no room for a whole step: try the granules that are needed and no
+ * more, then the pages that are needed and no more. */
 static int grow_on_full_disk(mmb__file *file, uint64_t from, uint64_t to, uint64_t eof,
                              move *wanted)
 {
@@ -182,7 +182,7 @@ static int grow_on_full_disk(mmb__file *file, uint64_t from, uint64_t to, uint64
     return error;
 }
 
-/* A full disk is not full for ever: after each step that it could give, try a larger one. */
+/* A full disk may get room again: after each step that succeeds, allow a larger one. */
 static void relax_step_limit(mmb__file *file)
 {
     uint64_t limit = atomic_load_explicit(&file->step_limit, memory_order_relaxed);
@@ -192,7 +192,7 @@ static void relax_step_limit(mmb__file *file)
     }
 }
 
-/* Tell the helper thread, if there is one, that EOF has moved, and where there are blocks. */
+/* Tell the helper thread, if there is one, that EOF has moved and which blocks are new. */
 static void wake_helper(mmb__file *file, const move *made)
 {
     if (file->grown == NULL) {
@@ -266,8 +266,8 @@ int mmb__ensure(mmb__file *file, uint64_t from, uint64_t to)
 
 /* ---- where EOF may stand ------------------------------------------------------ */
 
-/* Move EOF from `eof` to the next multiple of a granule. From below the first one by ftruncate,
- * which takes no blocks, under the lock that all first moves are made under. */
+/* Move EOF from `eof` to the next multiple of a granule. From below the first granule this is an
+ * ftruncate, which takes no blocks. The caller holds the lock on EOF. */
 static int round_up_eof(mmb__file *file, uint64_t eof)
 {
     uint64_t end = mmb__min(mmb__round_up(eof, MMB_GRANULE), file->limit);
@@ -277,7 +277,7 @@ static int round_up_eof(mmb__file *file, uint64_t eof)
     mmb__mark(file);
     int error = eof < MMB_GRANULE ? EOPNOTSUPP : mmb__os_raise(file->fd, end - 1, end);
     if (error == EOPNOTSUPP || no_space(error)) {
-        /* On a full disk there is no block for the last byte, but none is needed. */
+        /* A full disk has no block for the last byte, but ftruncate needs none. */
         error = mmb__os_truncate(file->fd, end);
     }
     if (error == 0) {
@@ -297,7 +297,7 @@ int mmb__prepare_for_stores(mmb__file *file)
     if (error == 0) {
         error = round_up_eof(file, eof);
     } else if (error != EBADF) {
-        error = 0; /* EOF is no more to be moved; a store will find the error, and report it */
+        error = 0; /* EOF cannot move any more; a store will find the error and report it */
     }
     if (error == 0) {
         atomic_store_explicit(&file->eof_is_exact, false, memory_order_release);

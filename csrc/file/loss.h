@@ -1,12 +1,12 @@
-/* loss.h - the loss record of a file: from which offset on stores did not reach it.
+/* loss.h - the *loss* of a file: the least offset from which on stores did not reach the file.
  *
- * A store that finds no room, or no page, completes in private memory, and is lost to the file.
- * The least such offset over all processes and all losses is kept in the shared state: below it
- * every store reached the file. The owner may have it written into the file, too, where it
- * outlives the processes.
+ * A store that finds no room or no page completes in private memory, so the file does not get it.
+ * The shared state keeps the least offset of all such stores, of all processes. Every store below
+ * it has reached the file. The owner may have the offset written into the file as well, in a
+ * *loss record*, which outlives the processes.
  *
- * No locks: the least offset is kept by compare-and-swap, and whoever has written it looks
- * again afterwards whether it still is the least. */
+ * There are no locks. The least offset is kept by compare-and-swap, and a thread that has written
+ * the record looks again whether its offset still is the least. */
 #ifndef MMB_FILE_LOSS_H
 #define MMB_FILE_LOSS_H
 
@@ -20,14 +20,14 @@ void mmb__note_loss(const mmb__file *file, uint64_t offset);
 /* The least offset noted so far, or MMB__NOTHING_LOST. Handler: yes. */
 uint64_t mmb__lost_from(const mmb__file *file);
 
-/* Have the least offset written at `place` in the file, in a record (mmb_file.h) with `kept` in
- * its lower bits, now if anything is lost and whenever more is lost. MMB__NOTHING_LOST as the
- * place: no more. Handler: yes. */
+/* Have the least offset written at `place` in the file, in a record (mmb_file.h) whose lower bits
+ * are `kept`: at once if anything is lost, and again whenever more is lost. With
+ * MMB__NOTHING_LOST as the place, no record is written any more. Handler: yes. */
 void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept);
 
-/* For the owner of a sealed file: where the record is wanted and there was no room for it, as on a
- * full btrfs, tell the loss by the length of the file instead. It then ends one byte behind the
- * least offset, which is a length that no growth gives it. Handler: no. */
+/* The owner calls this when the file is sealed. If a record is wanted and the disk had no room for
+ * it, as on a full btrfs, the length of the file tells the loss instead: the file then ends one
+ * byte behind the least offset. No growth gives it such a length. Handler: no. */
 void mmb__settle_loss(const mmb__file *file);
 
 #endif

@@ -1,17 +1,18 @@
-/* mark.h - the mark of a growing file: an extended attribute that says how far its content was
- * declared, while EOF stands somewhere beyond the content.
+/* mark.h - the *mark* of a growing file: an extended attribute that the file has while EOF stands
+ * beyond its content. It says how much of the content was declared.
  *
- * It is set before EOF first moves there, and taken away before the file is truncated in the end.
- * So a file that has one, and whose EOF is where growth leaves it, was left by a program that was
- * killed: the zeros at its end are nobody's, beyond what the mark says. An ordinary file has no
- * mark, and keeps its zeros. Where file systems have no such attributes, nothing is marked. */
+ * The mark is set before EOF first moves beyond the content, and removed before the owner
+ * truncates the file at the end. So if a file has a mark, and its EOF is at a place where growth
+ * leaves it, the program that wrote it was killed. The zeros at its end, beyond what the mark says,
+ * are no content then. An ordinary file has no mark, and keeps its zeros. On file systems without
+ * extended attributes no file has a mark. */
 #ifndef MMB_FILE_MARK_H
 #define MMB_FILE_MARK_H
 
 #include "file.h"
 
-/* EOF is about to move beyond the content: mark the file, if it wants to be marked and is not
- * yet. Handler: yes. */
+/* Set the mark, if the file is to have one and has none yet. Call this before EOF moves beyond the
+ * content. Handler: yes. */
 void mmb__mark(const mmb__file *file);
 
 /* Let the mark tell the declared size of this moment. Handler: no. */
@@ -20,8 +21,8 @@ void mmb__renew_mark(const mmb__file *file);
 /* Take the mark away. Handler: no. */
 void mmb__remove_mark(const mmb__file *file);
 
-/* Whether growth has left the file of `fd` with its EOF at `eof`; how much of it was declared then
- * in *declared. Handler: no. */
+/* Return whether a growing file, whose EOF is at `eof`, was left by a program that was killed. How
+ * much of it was declared then is in `*declared`. Handler: no. */
 bool mmb__was_left_growing(int fd, uint64_t eof, uint64_t *declared);
 
 #endif

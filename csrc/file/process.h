@@ -1,7 +1,8 @@
-/* process.h - which process this is, for those who must tell it from those forked from it.
+/* process.h - the identity of this process, which differs from that of its forked children.
  *
- * A pid does not: in a pid namespace of its own a child may have the pid of its parent. So the
- * forks that lead to a process are counted as well: parent and child never have the same count. */
+ * A pid is not enough: in a pid namespace of its own a child may have the pid of its parent. So
+ * the identity also counts the forks that led to this process. Parent and child never have the
+ * same count. */
 #ifndef MMB_FILE_PROCESS_H
 #define MMB_FILE_PROCESS_H
 
@@ -9,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* mmb_this_process, for those who know that it was called before. Handler: yes. */
+/* The same as mmb_this_process, which must have been called before. Handler: yes. */
 uint64_t mmb__this_process(void);
 
 /* True in the process for which mmb_this_process returned `process`. Handler: yes. */

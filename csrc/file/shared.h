@@ -1,8 +1,9 @@
-/* shared.h - the shared state of a file: the part that a forked child shares with its parent.
+/* shared.h - the *shared state* of a file: what a forked child shares with its parent.
  *
- * It lies in shared anonymous memory, so that a disk found full by the child reaches the
- * parent's close, and a file sealed by the parent is not grown by the child. It begins
- * zeroed. Each field says who writes it, who reads it, and under which memory order.
+ * It lies in shared anonymous memory. So when a child finds the disk full, the parent's close
+ * learns of it; and when the parent has sealed the file, a child does not grow it. The state
+ * begins as zeros. The comment of each field says who writes it, who reads it, and under which
+ * memory order.
  *
  * Lock order: the mutex of the pool (shared.c) is taken alone; a fork takes it last. */
 #ifndef MMB_FILE_SHARED_H
@@ -16,64 +17,64 @@
 #define MMB__IN_FLIGHT 32
 
 typedef struct {
-    /* EOF as moved by us. Raised (release) after the file was extended, never
-     * lowered: whoever reads it (acquire) *before* fstat must find the file at
-     * least this long, or someone else has truncated it. */
+    /* Bytes; how far we have moved EOF. Raised (release) after the file was extended, never
+     * lowered. A thread that reads it (acquire) *before* fstat must find the file at least this
+     * long; otherwise somebody else has truncated the file. */
     _Atomic uint64_t backed;
-    /* [0, allocated_end) is known to have blocks. Raised (compare-and-swap) by whoever has
-     * allocated them, lowered before some are punched out; too low is always safe, too
-     * high would make a truncation of a hole. What was below EOF when it got blocks, and
-     * what is punched out, is so under mmb__begin_blocks (turn.h). */
+    /* Bytes; [0, allocated_end) is known to have blocks. Raised (compare-and-swap) by a thread
+     * that has allocated some, lowered before blocks are given back. A value that is too low is
+     * always safe. One that is too high would make a hole look like somebody's truncation. Blocks
+     * below EOF are allocated, and given back, under mmb__begin_blocks (turn.h). */
     _Atomic uint64_t allocated_end;
-    /* Where the next append goes; taken range by range with compare-and-swap. Any value
-     * is safe: whoever takes a range looks whether it fits. seq_cst. */
+    /* Where the next append goes. Appends take ranges by compare-and-swap. Any value is safe,
+     * since each append looks whether its range fits. seq_cst. */
     _Atomic uint64_t cursor;
-    /* The least that the content holds, in bytes, at the most the capacity. Raised
-     * (compare-and-swap) by whoever has written to there and is in flight still, for whom the
-     * owner's seal waits before it reads this; lowered by the owner's truncate only. seq_cst. */
+    /* Bytes; the content has at least this size, which is at most the capacity. Raised
+     * (compare-and-swap) by a thread that has written up to there and is still in flight: the
+     * owner's seal waits for it before it reads this. Only the owner's truncate lowers it.
+     * seq_cst. */
     _Atomic uint64_t declared_size;
     /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
     _Atomic int poison;
-    /* The least offset from which on stores did not reach the file, and where in the file
-     * that is to be written; UINT64_MAX for none. With it goes what the record keeps beside
-     * it. The first is lowered by compare-and-swap, the others are set by the owner, the place
-     * last; seq_cst. See loss.h. */
+    /* The least offset from which on stores did not reach the file; the place in the file where
+     * the record of it goes; what else the record keeps (loss.h). UINT64_MAX stands for none.
+     * The first is lowered by compare-and-swap. The owner sets the others, the place last.
+     * seq_cst. */
     _Atomic uint64_t lost_from;
     _Atomic uint64_t loss_place;
     _Atomic uint64_t loss_kept;
-    /* Set by the owner's seal (seq_cst), read by growers (seq_cst) after they
-     * count themselves in below: either the grower sees the seal, or the seal
-     * sees the grower and waits. */
+    /* The owner's seal sets it (seq_cst). A grower reads it (seq_cst) after it has counted itself
+     * in below. So either the grower sees the seal, or the seal sees the grower and waits. */
     _Atomic bool sealed;
-    /* pid << 32 | threads of that process that are moving EOF; 0 when free. Those that
-     * find no entry are counted in `in_flight_overflow`. Written and read by in_flight.c,
-     * seq_cst. */
+    /* Each entry is (pid << 32 | number of threads of that process that are in flight), or 0 when
+     * it is free. Threads that find no entry are counted in `in_flight_overflow`. Only
+     * in_flight.c reads and writes them. seq_cst. */
     _Atomic uint64_t in_flight[MMB__IN_FLIGHT];
     _Atomic uint32_t in_flight_overflow;
-    /* mmb_this_process() of the one that holds the lock on EOF (turn.h); 0 when free. */
+    /* mmb_this_process() in the process that holds the lock on EOF (turn.h); 0 when free. */
     _Atomic uint64_t eof_lock_holder;
-    /* Set once the file system has said that it has no fallocate. Relaxed: being late
-     * costs one more refused call. */
+    /* The file system has said that it has no fallocate. Relaxed: a thread that reads an old value
+     * makes one more call that is refused. */
     _Atomic bool cannot_allocate;
-    /* Set (seq_cst) before blocks are allocated: there may be some beyond EOF since, whether
-     * or not the growth came off. Read by the owner when it truncates. */
+    /* Set (seq_cst) before blocks are allocated. From then on there may be blocks beyond EOF, even
+     * if the growth fails. The owner reads it when it truncates. */
     _Atomic bool may_have_blocks_beyond_eof;
-    /* The file has its mark (mark.h). Set by the growth that is first to move EOF beyond the
-     * content, cleared by the owner before it truncates. Relaxed: advice for after a crash. */
+    /* The file has its mark (mark.h). Set by the growth that first moves EOF beyond the content,
+     * cleared by the owner before it truncates. Relaxed: the mark matters only after a crash. */
     _Atomic bool marked;
-    /* Counters, relaxed: they order nothing. */
+    /* Counters. Relaxed: nobody draws conclusions from their order. */
     _Atomic uint64_t growths;
     _Atomic uint64_t faults;
     _Atomic uint64_t prefaulted;
 } mmb__shared;
 
-/* A new one, zeroed, or NULL. Handler: no. */
+/* Make a shared state of zeros; NULL if there is no memory. Handler: no. */
 mmb__shared *mmb__shared_new(void);
 
-/* Give one back. Children that have it too go on using theirs. Handler: no. */
+/* Give a shared state back. Children that share it go on using it. Handler: no. */
 void mmb__shared_free(mmb__shared *shared);
 
-/* Around a fork, from map/fork.c. Handler: no. */
+/* The handlers of a fork (map/fork.c) call these. Handler: no. */
 void mmb__shared_before_fork(void);
 void mmb__shared_after_fork_in_parent(void);
 void mmb__shared_after_fork_in_child(void);
