@@ -79,6 +79,11 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
 
 /* ---- files ---------------------------------------------------------------- */
 
+void mmb__os_shrink_pipe(int fd)
+{
+    (void)fd;
+}
+
 int mmb__os_raise(int fd, uint64_t from, uint64_t end)
 {
     (void)fd, (void)from, (void)end;

@@ -148,6 +148,11 @@ void mmb__os_event_wait(mmb__os_event *event);
 void mmb__os_event_free(mmb__os_event *event);
 void mmb__os_event_post(mmb__os_event *event); /* Handler: yes. */
 
+/* ---- pipes ---------------------------------------------------------------- */
+
+/* Let a pipe hold a page and no more, where the system can. */
+void mmb__os_shrink_pipe(int fd);
+
 /* ---- waiting for a word --------------------------------------------------- */
 
 /* Wait until `*word`, which may lie in a file that several processes map, is woken, if it is

@@ -7,6 +7,8 @@
 
 #include "segments.h"
 
+#include "os/os.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -81,6 +83,7 @@ static PyObject *used_words(PyObject *module, PyObject *args)
         return NULL;
     }
     mmbpy_segments *self = segments != Py_None ? (mmbpy_segments *)segments : NULL;
+    mmb__os_shrink_pipe(ends[1]); /* what goes into it beyond the table is copied for nothing */
     if (self != NULL) {
         atomic_store(&self->asking, ends[0]);
     }
