@@ -79,6 +79,8 @@ static int log_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((mmbpy_log_writer *)object)->name);
     Py_VISIT((PyObject *)((mmbpy_log_writer *)object)->file);
+    Py_VISIT(((mmbpy_log_writer *)object)->encoder);
+    Py_VISIT(((mmbpy_log_writer *)object)->framers);
     return 0;
 }
 
@@ -90,6 +92,8 @@ static void log_dealloc(PyObject *object)
     mmb_log_free(self->writer);
     Py_XDECREF(self->name);
     Py_XDECREF((PyObject *)self->file);
+    Py_XDECREF(self->encoder);
+    Py_XDECREF(self->framers);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
@@ -133,15 +137,14 @@ static bool check_frames(mmbpy_log_writer *self, const unsigned char *frames, ui
     return true;
 }
 
-/* Append checked frames: the number of the first. NULL with an exception. */
-static PyObject *append(mmbpy_log_writer *self, const Py_buffer *frames)
+PyObject *mmbpy_log_append(mmbpy_log_writer *self, const unsigned char *frames, uint64_t bytes)
 {
     mmb_log_writer *writer = mmbpy_log_usable(self);
     if (writer == NULL) {
         return NULL;
     }
     uint64_t number = mmb_log_count(writer);
-    int error = mmb_log_append(writer, frames->buf, (uint64_t)frames->len);
+    int error = mmb_log_append(writer, frames, bytes);
     if (error != 0) {
         return mmbpy_raise(self->state, error, self->name);
     }
@@ -164,7 +167,7 @@ static PyObject *append_buffer(PyObject *object, PyObject *data, bool single)
                      (unsigned long long)count);
     } else {
         MMBPY_LOCK(object)
-        number = append(self, &frames);
+        number = mmbpy_log_append(self, frames.buf, (uint64_t)frames.len);
         MMBPY_UNLOCK()
     }
     PyBuffer_Release(&frames);
@@ -181,15 +184,6 @@ PyDoc_STRVAR(append_bytes_doc,
 static PyObject *log_append_bytes(PyObject *object, PyObject *data)
 {
     return append_buffer(object, data, true);
-}
-
-PyDoc_STRVAR(append_frames_doc,
-             "_append_frames($self, frames, /)\n--\n\n"
-             "Append messages that lie back to back, all or none; return the number of the first.");
-
-static PyObject *log_append_frames(PyObject *object, PyObject *data)
-{
-    return append_buffer(object, data, false);
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */
@@ -294,8 +288,11 @@ static PyObject *log_stats(PyObject *object, PyObject *Py_UNUSED(unused))
 
 static PyMethodDef log_methods[] = {
     {"_open", log_open, METH_VARARGS, open_doc},
+    {"append", (PyCFunction)(void (*)(void))mmbpy_log_append_message, METH_FASTCALL | METH_KEYWORDS,
+     mmbpy_log_append_doc},
     {"append_bytes", log_append_bytes, METH_O, append_bytes_doc},
-    {"_append_frames", log_append_frames, METH_O, append_frames_doc},
+    {"_extend", mmbpy_log_extend, METH_VARARGS, mmbpy_log_extend_doc},
+    {"_extend_table", mmbpy_log_extend_table, METH_O, mmbpy_log_extend_table_doc},
     {"_cut", log_cut, METH_NOARGS, cut_doc},
     {"_finish", log_finish, METH_VARARGS, finish_doc},
     {"_stats", log_stats, METH_NOARGS, stats_doc},

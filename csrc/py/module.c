@@ -1,6 +1,7 @@
 /* module.c - the extension module `mmapbuilder._core`. */
 
 #include "column_args.h"
+#include "encoder.h"
 #include "plan_type.h"
 #include "state.h"
 
@@ -52,6 +53,9 @@ static int module_exec(PyObject *module)
     if ((state->stage_type = add_type(module, &mmbpy_stage_spec)) == NULL) {
         return -1;
     }
+    if ((state->encoder_type = add_type(module, &mmbpy_encoder_spec)) == NULL) {
+        return -1;
+    }
     if ((state->gate_type = add_type(module, &mmbpy_gate_spec)) == NULL) {
         return -1;
     }
@@ -98,6 +102,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->log_build_type);
     Py_VISIT(state->plan_type);
     Py_VISIT(state->stage_type);
+    Py_VISIT(state->encoder_type);
     Py_VISIT(state->gate_type);
     Py_VISIT(state->columns_type);
     Py_VISIT(state->usage_type);
@@ -123,6 +128,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->log_build_type);
     Py_CLEAR(state->plan_type);
     Py_CLEAR(state->stage_type);
+    Py_CLEAR(state->encoder_type);
     Py_CLEAR(state->gate_type);
     Py_CLEAR(state->columns_type);
     Py_CLEAR(state->usage_type);

@@ -408,12 +408,19 @@ static bool no_row(const mmbpy_writer *w, PyObject *value)
 static bool write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
-    mmbpy_row_class *known = &w->classes[number];
     mmbpy_union state = MMBPY_NO_UNION;
     if (PyUnicode_Check(value) || PyBytes_Check(value) || PyLong_Check(value) ||
         PyFloat_Check(value) || value == Py_None) {
         return no_row(w, value);
     }
+    if (w->classes == NULL) {
+        w->classes = PyMem_Calloc((size_t)w->plan->struct_count + 1, sizeof *w->classes);
+        if (w->classes == NULL) {
+            PyErr_NoMemory();
+            return false;
+        }
+    }
+    mmbpy_row_class *known = &w->classes[number];
     if (known->type != Py_TYPE(value) && !learn_class(w, number, Py_TYPE(value))) {
         return false;
     }

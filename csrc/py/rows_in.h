@@ -30,8 +30,8 @@ typedef struct {
     mmbpy_state *state;
     mmb_stage *stage;
     PyObject *describe;       /* class -> names of its fields, or None; borrowed */
-    mmbpy_row_class *classes; /* one for each struct of the plan */
-    uint32_t *order;          /* fields that a tuple has, if it is a row; NULL: all */
+    mmbpy_row_class *classes; /* owned: one for each struct of the plan; NULL before the first */
+    uint32_t *order;          /* owned: fields that a tuple has, if it is a row; NULL: all */
     uint32_t order_count;
     bool ignores_extra; /* what the schema has no field for is not an error */
     bool wants_all;     /* what a row has not is an error */
@@ -88,6 +88,11 @@ bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format
 /* The same for an error of the stage. */
 bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error);
 
+/* The fields that tuples have which are rows, by their names; None: all. And: give up what the
+ * writer has learnt and kept. (stage_type.c) */
+bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields);
+void mmbpy_writer_end(mmbpy_writer *w);
+
 /* rows_in.c: one struct, from a dict, a tuple or an object. */
 bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
 
@@ -103,6 +108,10 @@ bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field
                       PyObject *value);
 bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
                           mmbpy_union *state, mmbpy_put_off *later);
+
+/* All values of a call by keywords; false also if one is to be put off. */
+bool mmbpy_put_simple_keywords(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *names,
+                               PyObject *const *values);
 
 /* lists_in.c: a value that is not None for the pointer at a place. */
 bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,

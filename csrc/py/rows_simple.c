@@ -463,3 +463,21 @@ bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, P
     stop_trying(w);
     return good;
 }
+
+bool mmbpy_put_simple_keywords(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *names,
+                               PyObject *const *values)
+{
+    const mmb_plan_struct *layout = &w->plan->structs[type];
+    mmbpy_union state = MMBPY_NO_UNION;
+    uint32_t next = layout->first, end = layout->first + layout->count;
+    Py_ssize_t count = PyTuple_Size(names);
+    bool good = may_be_simple(w);
+    for (Py_ssize_t i = 0; good && i < count; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        uint32_t field =
+            next < end && name == w->self->names[next] ? next : field_of_key(w, type, name);
+        good = field != MMB_NONE && put_field(w, target, layout, field, values[i], &state);
+        next = field + 1;
+    }
+    return good && is_settled(w, layout, &state);
+}

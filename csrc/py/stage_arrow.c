@@ -1,5 +1,6 @@
 /* stage_arrow.c - columns of the Arrow PyCapsule interface into a stage. */
 
+#include "stage_arrow.h"
 #include "arrow_in.h"
 #include "plan_type.h"
 #include "stage_type.h"
@@ -278,39 +279,79 @@ static mmb_arrow_part part_of(column *c, uint64_t *left)
     return (mmb_arrow_part){array->children[c->child], (uint64_t)array->offset + c->done};
 }
 
-static bool stage_ranges(source *s, const mmb_plan *plan, const mmb_binding *binding,
-                         mmb_stage *stage, mmb_arrow_part *parts, mmb_fault *fault)
+/* What the next rows are of which each column is one array; NULL as a `sink`: take all. */
+typedef struct {
+    uint64_t most;
+    mmbpy_rows_sink *sink;
+    void *context;
+} taker;
+
+static uint64_t next_range(source *s, uint64_t most, mmb_arrow_part *parts)
 {
-    int error = mmb_stage_expect(stage, s->rows);
-    if (error != 0) {
-        *fault = (mmb_fault){.kind = error == MMB_ECAPACITY ? MMB_FAULT_CAPACITY : MMB_FAULT_MEMORY,
-                             .text = "more rows than a list can hold"};
-        return false;
+    uint64_t range = most;
+    for (uint32_t i = 0; i < s->column_count; i++) {
+        uint64_t left;
+        parts[i] = part_of(&s->columns[i], &left);
+        range = left < range ? left : range;
     }
+    return range;
+}
+
+/* Stage all rows, or let the sink have some at a time. False with the fault set, or with an
+ * exception of the sink. */
+static bool stage_ranges(source *s, const mmb_plan *plan, const mmb_binding *binding,
+                         mmb_stage *stage, mmb_arrow_part *parts, const taker *t, mmb_fault *fault)
+{
     for (uint64_t done = 0; done < s->rows;) {
-        uint64_t range = s->rows - done;
-        for (uint32_t i = 0; i < s->column_count; i++) {
-            uint64_t left;
-            parts[i] = part_of(&s->columns[i], &left);
-            range = left < range ? left : range;
-        }
-        if (!mmb_stage_arrow_rows(stage, plan, binding, parts, range, s->defaults, fault)) {
+        uint64_t left = s->rows - done;
+        uint64_t range = next_range(s, left < t->most ? left : t->most, parts);
+        bool good;
+        Py_BEGIN_ALLOW_THREADS
+        good = mmb_stage_arrow_rows(stage, plan, binding, parts, range, s->defaults, fault);
+        Py_END_ALLOW_THREADS
+        if (!good) {
+            fault->row += t->sink != NULL ? done : 0;
             return false;
         }
         for (uint32_t i = 0; i < s->column_count; i++) {
             s->columns[i].done += range;
         }
         done += range;
-    }
-    if (!mmb_stage_mask_columns(stage, plan, binding)) {
-        fault->kind = MMB_FAULT_MEMORY;
-        return false;
+        if (t->sink != NULL) {
+            if (!t->sink(t->context, stage)) {
+                return false;
+            }
+            mmb_stage_clear(stage);
+        }
     }
     return true;
 }
 
+static bool expect_rows(mmb_stage *stage, uint64_t rows, mmb_fault *fault)
+{
+    int error = mmb_stage_expect(stage, rows);
+    *fault = (mmb_fault){.kind = error == MMB_ECAPACITY ? MMB_FAULT_CAPACITY : MMB_FAULT_MEMORY,
+                         .text = "more rows than a list can hold"};
+    return error == 0;
+}
+
+static bool stage_bound(source *s, const mmb_plan *plan, uint32_t record,
+                        const mmb_arrow_schema **schemas, mmb_stage *stage, mmb_arrow_part *parts,
+                        const taker *t, mmb_fault *fault)
+{
+    mmb_binding *binding = mmb_bind_columns(plan, record, schemas, s->column_count, fault);
+    bool good = binding != NULL && (t->sink != NULL || expect_rows(stage, s->rows, fault)) &&
+                stage_ranges(s, plan, binding, stage, parts, t, fault);
+    if (good && t->sink == NULL && !mmb_stage_mask_columns(stage, plan, binding)) {
+        fault->kind = MMB_FAULT_MEMORY;
+        good = false;
+    }
+    mmb_binding_free(binding);
+    return good;
+}
+
 static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record, source *s,
-                       mmb_stage *stage)
+                       mmb_stage *stage, const taker *t)
 {
     const mmb_plan_struct *type = &plan->structs[record];
     const mmb_arrow_schema **schemas = PyMem_Calloc((size_t)s->column_count + 1, sizeof *schemas);
@@ -325,15 +366,26 @@ static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record
         schemas[i] = &s->columns[i].schema;
     }
     if (good) {
-        Py_BEGIN_ALLOW_THREADS
-        mmb_binding *binding = mmb_bind_columns(plan, record, schemas, s->column_count, &fault);
-        good = binding != NULL && stage_ranges(s, plan, binding, stage, parts, &fault);
-        mmb_binding_free(binding);
-        Py_END_ALLOW_THREADS
-        good = good || raise_fault(state, &fault);
+        good = stage_bound(s, plan, record, schemas, stage, parts, t, &fault);
+        if (!good && !PyErr_Occurred()) {
+            raise_fault(state, &fault);
+        }
     }
     PyMem_Free(schemas);
     PyMem_Free(parts);
+    return good;
+}
+
+bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, uint64_t most,
+                      mmbpy_rows_sink *sink, void *context)
+{
+    source s = {.defaults = true};
+    const taker t = {.most = most, .sink = sink, .context = context};
+    mmb_stage stage = {0};
+    bool good =
+        take_all(&s, list) && stage_rows(state, plan, plan->types[0].target, &s, &stage, &t);
+    let_go(&s);
+    mmb_stage_free(&stage);
     return good;
 }
 
@@ -387,6 +439,7 @@ PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
     const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
     source s = {0};
+    const taker all = {.most = UINT64_MAX};
     int defaults;
     if (state == NULL ||
         !PyArg_ParseTuple(args, "IO!p:stage_arrow", &type, &PyList_Type, &list, &defaults)) {
@@ -402,8 +455,9 @@ PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
     mmbpy_stage *self = mmbpy_stage_new(state, structs ? MMBPY_ROWS : MMBPY_POINTER);
     bool good = self != NULL && take_all(&s, list);
     if (good) {
-        good = structs ? stage_rows(state, plan, plan->types[element].target, &s, &self->stage)
-                       : stage_list(state, plan, element, &s, &self->stage);
+        good = structs
+                   ? stage_rows(state, plan, plan->types[element].target, &s, &self->stage, &all)
+                   : stage_list(state, plan, element, &s, &self->stage);
     }
     let_go(&s);
     if (!good) {

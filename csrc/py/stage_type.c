@@ -94,8 +94,7 @@ static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t 
     return good;
 }
 
-/* The numbers of the fields that tuples have, by their names. */
-static bool get_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
+bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
 {
     if (fields == Py_None) {
         return true;
@@ -127,6 +126,18 @@ static bool get_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
     return true;
 }
 
+void mmbpy_writer_end(mmbpy_writer *w)
+{
+    for (uint32_t i = 0; w->classes != NULL && i < w->plan->struct_count; i++) {
+        Py_XDECREF((PyObject *)w->classes[i].type);
+        PyMem_Free(w->classes[i].fields);
+    }
+    PyMem_Free(w->classes);
+    PyMem_Free(w->order);
+    w->classes = NULL;
+    w->order = NULL;
+}
+
 static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObject *value,
                     PyObject *fields, Py_ssize_t length)
 {
@@ -148,7 +159,8 @@ static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObje
         }
     }
     if (what == MMBPY_ROWS) {
-        return get_order(w, record->target, fields) && add_rows(w, record->target, value, length);
+        return mmbpy_writer_set_order(w, record->target, fields) &&
+               add_rows(w, record->target, value, length);
     }
     uint64_t place;
     int error = mmb_stage_add_row(w->stage, &place);
@@ -206,23 +218,14 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     w.refuses_none = how == 1 || how == 2;
     w.writes_parts = how == 2 || how == 3;
     w.is_simple = !w.writes_parts; /* then what is written must be noted */
-    w.classes = PyMem_Calloc((size_t)w.plan->struct_count + 1, sizeof *w.classes);
-    mmbpy_stage *self = w.classes == NULL ? NULL : mmbpy_stage_new(w.state, what);
-    if (w.classes == NULL) {
-        PyErr_NoMemory();
-    }
+    mmbpy_stage *self = mmbpy_stage_new(w.state, what);
     if (self != NULL) {
         w.stage = &self->stage;
         if (!convert(&w, what, &w.plan->types[type], value, fields, length)) {
             Py_CLEAR(self);
         }
     }
-    for (uint32_t i = 0; w.classes != NULL && i < w.plan->struct_count; i++) {
-        Py_XDECREF((PyObject *)w.classes[i].type);
-        PyMem_Free(w.classes[i].fields);
-    }
-    PyMem_Free(w.classes);
-    PyMem_Free(w.order);
+    mmbpy_writer_end(&w);
     return (PyObject *)self;
 }
 
@@ -347,45 +350,6 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
     return result;
 }
 
-PyDoc_STRVAR(frame_doc,
-             "frame($self, /)\n--\n\n"
-             "A whole message whose root is the one struct, as it lies in files: bytes.");
-
-/* Header, root pointer, the struct, and all that it leads to, in one segment. */
-static PyObject *stage_frame(PyObject *object, PyObject *Py_UNUSED(unused))
-{
-    mmb_stage *stage = &((mmbpy_stage *)object)->stage;
-    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
-    uint64_t words = 1 + stage->rows.words + stage->heap.words;
-    if (state == NULL || ((mmbpy_stage *)object)->what != MMBPY_RECORD) {
-        return state == NULL ? NULL : PyErr_Format(PyExc_ValueError, "this is not one struct");
-    }
-    if (words > MMB_MAX_SEGMENT_WORDS) {
-        return PyErr_Format(PyExc_ValueError, "the message has more words than a segment can");
-    }
-    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((1 + words) * MMB_WORD));
-    if (frame == NULL) {
-        return NULL;
-    }
-    unsigned char *bytes = (unsigned char *)PyBytes_AsString(frame);
-    const mmb_segment segment = {.base = bytes + MMB_WORD, .words = words};
-    const mmb_object target = {.kind = MMB_TO_STRUCT,
-                               .word = 1,
-                               .data_words = (uint16_t)stage->data_words,
-                               .pointer_words = (uint16_t)stage->pointer_words};
-    const mmb_block room = {.word = 1 + stage->rows.words, .words = stage->heap.words};
-    mmb_flaw flaw;
-    memset(bytes, 0, (size_t)((1 + words) * MMB_WORD));
-    mmb__store32(bytes + 4, (uint32_t)words);
-    mmb__store64(bytes + MMB_WORD,
-                 (uint64_t)stage->data_words << 32 | (uint64_t)stage->pointer_words << 48);
-    if (mmb_stage_put_rows(stage, &segment, 1, &target, &room, &flaw) != 0) {
-        Py_DECREF(frame);
-        return mmbpy_raise_invalid(state, &flaw);
-    }
-    return frame;
-}
-
 PyDoc_STRVAR(put_record_doc,
              "put_record($self, segments, record, /)\n--\n\n"
              "Put one struct that leads to nothing to where one is: record is (segment, word,\n"
@@ -458,7 +422,6 @@ static PyGetSetDef stage_getset[] = {
 static PyMethodDef stage_methods[] = {
     {"put", stage_put, METH_VARARGS, put_doc},
     {"put_record", stage_put_record, METH_VARARGS, put_record_doc},
-    {"frame", stage_frame, METH_NOARGS, frame_doc},
     {NULL, NULL, 0, NULL},
 };
 

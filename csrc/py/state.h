@@ -25,6 +25,7 @@ typedef struct {
     PyTypeObject *log_build_type;
     PyTypeObject *plan_type;
     PyTypeObject *stage_type;
+    PyTypeObject *encoder_type;
     PyTypeObject *gate_type;
     PyTypeObject *columns_type;
     PyTypeObject *usage_type;

@@ -255,8 +255,7 @@ static int copy(const mmb_stage *stage, unsigned char *to, const mmb_stage_part 
     return 0;
 }
 
-/* Let the pointers of the rows lead over `shift` words that will lie between them and the heap. */
-static void shift_pointers(mmb_stage *stage, uint64_t shift)
+void mmb_stage_shift(mmb_stage *stage, uint64_t shift)
 {
     uint64_t step = (uint64_t)stage->data_words + stage->pointer_words;
     uint64_t by = shift - stage->shift;
@@ -289,7 +288,7 @@ int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t c
         return refuse(flaw, segment, word, "the list was set meanwhile");
     }
     unsigned char *start = address(segments, room->segment, room->word);
-    shift_pointers(stage, rows);
+    mmb_stage_shift(stage, rows);
     int error = copy(stage, start + MMB_WORD, &stage->rows);
     if (error == 0) {
         error = copy(stage, start + (1 + rows) * MMB_WORD, &stage->heap);
@@ -321,7 +320,7 @@ static int put_heap(mmb_stage *stage, const mmb_segment *segments, uint32_t coun
                        room->words < words)) {
         return refuse(flaw, segment, word, "the room for the rows is out of bounds");
     }
-    shift_pointers(stage, 0);
+    mmb_stage_shift(stage, 0);
     *pad = room->word + stage->heap.words;
     return words == 0 ? 0 : copy(stage, address(segments, room->segment, room->word), &stage->heap);
 }

@@ -51,7 +51,7 @@ void mmb_stage_free(mmb_stage *stage);
 /* Forget all rows and what they lead to, and keep the memory for others. */
 static inline void mmb_stage_clear(mmb_stage *stage)
 {
-    stage->rows.words = stage->heap.words = stage->count = 0;
+    stage->rows.words = stage->heap.words = stage->count = stage->shift = 0;
 }
 
 /* Take back what was put on the heap since it had `words` words. Pointers to it must go. */
@@ -127,6 +127,9 @@ static inline void mmb_stage_store(mmb_stage *stage, uint64_t place, uint64_t of
         break;
     }
 }
+
+/* Let the pointers of the rows lead over `shift` words that will lie between row 0 and the heap. */
+void mmb_stage_shift(mmb_stage *stage, uint64_t shift);
 
 /* ---- into a message ---------------------------------------------------------------- */
 

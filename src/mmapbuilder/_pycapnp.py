@@ -130,20 +130,26 @@ def readers_of_frames(schema: "Any", frames: memoryview) -> "Iterator[Any]":
     return messages
 
 
-def framer(kind: "type[Any]") -> "Callable[[Any], bytes] | None":
-    """Return what gives the frame of a struct of that class, None if it is none of pycapnp's."""
+def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | None":
+    """Return what gives a message whose root is a struct of that class: a frame, or segments.
+
+    None if the class is none of pycapnp's.
+    """
     if not (hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")):
         return None
-    return _frame_of_reader if hasattr(kind, "as_builder") else _frame_of_builder
+    return _frame_of_reader if hasattr(kind, "as_builder") else _segments_of_builder
 
 
-def _frame_of_builder(builder: "Any") -> bytes:
-    if not builder.is_root:
+def _segments_of_builder(builder: "Any") -> "bytes | list[bytes]":
+    if builder._is_written:
+        builder.clear_write_flag()  # or it warns
+    try:
+        segments: list[bytes] = builder.to_segments()
+    except Exception:
+        if builder.is_root:
+            raise
         return _frame_of_reader(builder.as_reader())
-    builder.clear_write_flag()  # or it warns, if it was written before
-    frame: bytes = builder.to_bytes()
-    builder.clear_write_flag()
-    return frame
+    return segments
 
 
 def _frame_of_reader(reader: "Any") -> bytes:

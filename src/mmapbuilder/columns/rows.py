@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .lists import POINTER, RECORD, ROWS, put_stage, target_at
@@ -193,16 +193,6 @@ def set_root(plan: Plan, memory: GrowingMemory, value: Any, extra: str, missing:
         put_stage(memory, stage, Found(0, (), None, (0, 0)))
 
     return put
-
-
-def encoder(plan: Plan) -> Callable[[Any], bytes]:
-    """Return what makes a whole message of a root, as it lies in files."""
-    convert = plan.native.stage
-
-    def encode(value: Any) -> bytes:
-        return convert(RECORD, 0, value, None, -1, False, False, attribute_names).frame()
-
-    return encode
 
 
 def _stage(

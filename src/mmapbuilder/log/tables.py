@@ -1,46 +1,57 @@
-"""Tables of all kinds, row by row."""
+"""Tables of all kinds, as columns of Arrow or row by row."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import Any
 
+    Rows = tuple[Iterable[Any], tuple[str, ...] | None]
+    """Rows, and the names of the values that those have which are tuples."""
 
-def rows_of(table: "Any") -> "Iterable[Any]":
+
+def columns_of(table: "Any") -> "list[Any] | None":
+    """Return a table as columns of Arrow, as the native code takes them; None if it has none.
+
+    A table of pandas has not: it would need pyarrow for it, and add its index.
+    """
+    if type(table).__module__.partition(".")[0] == "pandas":
+        return None
+    for method in ("__arrow_c_stream__", "__arrow_c_array__"):
+        if hasattr(type(table), method):
+            return [(None, getattr(table, method)())]
+    if isinstance(table, dict) and table and all(map(_is_arrow, table.values())):
+        return [(name, column.__arrow_c_stream__()) for name, column in table.items()]
+    return None
+
+
+def _is_arrow(column: "Any") -> bool:
+    return hasattr(type(column), "__arrow_c_stream__")
+
+
+def rows_of(table: "Any") -> "Rows":
     """Return the rows of a table, or what is iterated over by itself.
 
-    A table is a mapping of columns, a structured array of NumPy, a data frame of pandas or
-    polars, a table or record batch of Arrow, or what else gives a stream of Arrow.
+    A table is a mapping of columns, a structured array of NumPy, or a data frame of pandas.
 
     Raises:
         ValueError: the columns of a mapping differ in length.
-        ImportError: the table needs pyarrow.
     """
-    kind = type(table)
     if isinstance(table, dict):
         return _zipped(table)
-    if getattr(getattr(table, "dtype", None), "names", None):
-        return (dict(zip(table.dtype.names, row, strict=True)) for row in table.tolist())
-    if hasattr(kind, "iter_rows"):  # polars
-        return table.iter_rows(named=True)  # type: ignore[no-any-return]
-    if hasattr(kind, "itertuples"):  # pandas
+    names = getattr(getattr(table, "dtype", None), "names", None)
+    if names:
+        return table.tolist(), tuple(names)
+    if hasattr(type(table), "itertuples"):  # pandas
         return _zipped({str(name): table[name].tolist() for name in table.columns})
-    if hasattr(kind, "to_batches"):
-        return (row for batch in table.to_batches(10_000) for row in batch.to_pylist())
-    if hasattr(kind, "__arrow_c_stream__"):
-        return rows_of(_arrow_table(table))
-    if hasattr(kind, "to_pylist"):  # a record batch
-        return table.to_pylist()  # type: ignore[no-any-return]
-    return table  # type: ignore[no-any-return]
+    return table, None
 
 
-def _zipped(columns: "dict[str, Any]") -> "Iterator[dict[str, Any]]":
-    names = list(columns)
+def _zipped(columns: "dict[str, Any]") -> "Rows":
     values = [_items(each) for each in columns.values()]
     lengths = {len(each) for each in values}
     if len(lengths) > 1:
         raise ValueError(f"the columns differ in length: {sorted(lengths)}")
-    return (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+    return zip(*values, strict=True), tuple(columns)
 
 
 def _items(column: "Any") -> "Any":
@@ -48,13 +59,3 @@ def _items(column: "Any") -> "Any":
         if hasattr(column, method):
             return getattr(column, method)()
     return list(column)
-
-
-def _arrow_table(table: "Any") -> "Any":
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ImportError(
-            "this table needs pyarrow: pip install pyarrow", name="pyarrow"
-        ) from error
-    return pyarrow.table(table)

@@ -7,7 +7,7 @@ from .. import _core, _pycapnp
 from .._output import Endings, Output
 from .build import Build
 from .index_file import hold_index, index_path, make_index
-from .tables import rows_of
+from .tables import columns_of, rows_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ else:
 
 GIB = 1 << 30
 
-# Beyond this readers stop unless they are told otherwise.
-_LARGE = 8 * _pycapnp.DEFAULT_LIMIT
-
 _KEY_BYTES = 64  # of its name in the index
-_BATCH_BYTES = 1 << 16
-_BATCH_MESSAGES = 1024
 
 # Logs of this process that are open. A forked child must not append to them as well.
 _open_logs: "dict[int, t.Callable[[], MessageLog | None]]" = {}
@@ -117,8 +112,6 @@ class MessageLog(_core.LogWriter, Endings):
         if key is not None and not 0 < len(os.fsencode(key)) < _KEY_BYTES:
             raise ValueError(f"a key has up to {_KEY_BYTES - 1} bytes")
         self._schema = schema
-        self._encoder: t.Callable[[t.Any], bytes] | None = None
-        self._framers: dict[type, t.Callable[[t.Any], bytes] | None] = {}
         self._capacity = capacity
         self._warned = False
         self._mode = mode
@@ -142,25 +135,6 @@ class MessageLog(_core.LogWriter, Endings):
 
     # ---- appending ----
 
-    def append(self, message: "t.Any" = None, /, **fields: "t.Any") -> int:
-        """Append one message; return its number.
-
-        Args:
-            message: a builder or reader of pycapnp, whose struct becomes the root; or a
-                dict, a tuple or an object with the fields of the root, nested likewise.
-            **fields: the fields of the root, in place of a message.
-
-        Raises:
-            OSError: there is no room (or, as CapacityError, no capacity). Nothing was
-                appended; the log can go on when there is room.
-            TypeError, ValueError, OverflowError: a value does not fit its field, or there
-                is no such field, or the log was opened without a schema, or is closed.
-        """
-        frame = self._frame(message, fields)
-        if len(frame) > _LARGE:
-            self._warn_of_size()
-        return self.append_bytes(frame)
-
     def extend(self, messages: "t.Any") -> range:
         """Append messages, each as `append` takes it; return their numbers.
 
@@ -178,16 +152,11 @@ class MessageLog(_core.LogWriter, Endings):
         Raises: as `append`; the batches before are in the log.
         """
         first = len(self)
-        batch: list[bytes] = []
-        size = 0
-        for message in rows_of(messages):
-            frame = self._frame(message, {})
-            batch.append(frame)
-            size += len(frame)
-            if size >= _BATCH_BYTES or len(batch) == _BATCH_MESSAGES:
-                self._append_frames(b"".join(batch))
-                batch, size = [], 0
-        self._append_frames(b"".join(batch))
+        columns = columns_of(messages)
+        if columns is not None:
+            self._extend_table(columns)
+        else:
+            self._extend(*rows_of(messages))
         return range(first, len(self))
 
     def build(self, schema: "t.Any" = None) -> Build:
@@ -209,25 +178,14 @@ class MessageLog(_core.LogWriter, Endings):
         """
         return Build(self, self._struct(schema))
 
-    def _frame(self, message: "t.Any", fields: "dict[str, t.Any]") -> bytes:
-        if message is None:
-            return self._encode(fields)
-        if fields:
-            raise TypeError("append takes a message or fields, not both")
-        kind = type(message)
-        if kind not in self._framers:
-            self._framers[kind] = _pycapnp.framer(kind)
-        framer = self._framers[kind] or self._encode
-        return framer(message)
+    def _make_encoder(self) -> _core.Encoder:
+        from ..columns.rows import attribute_names
+        from ..columns.schema import plan_of
 
-    def _encode(self, value: "t.Any") -> bytes:
-        """Make a message of a dict, a tuple or an object."""
-        if self._encoder is None:
-            from ..columns.rows import encoder
-            from ..columns.schema import plan_of
+        return _core.Encoder(plan_of(self._struct(None)).native, attribute_names)
 
-            self._encoder = encoder(plan_of(self._struct(None)))
-        return self._encoder(value)
+    def _find_framer(self, kind: type) -> "t.Callable[[t.Any], bytes | list[bytes]] | None":
+        return _pycapnp.framer(kind)
 
     def _struct(self, schema: "t.Any") -> "t.Any":
         found = self._schema if schema is None else schema
@@ -235,14 +193,14 @@ class MessageLog(_core.LogWriter, Endings):
             raise TypeError("the log was opened without a schema: MessageLog(file, schema=...)")
         return found
 
-    def _warn_of_size(self) -> None:
+    def _warn_of_size(self, level: int = 3) -> None:
         if not self._warned:
             self._warned = True
             warnings.warn(
                 f"{self.name!r}: a message of more than 64 MiB can only be read by programs that "
                 "raise their traversal limit, as open_log does",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=level,
             )
 
     # ---- the file ----

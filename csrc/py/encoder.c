@@ -1,0 +1,179 @@
+/* encoder.c - Python's values as whole messages. See encoder.h. */
+
+#include "encoder.h"
+
+/* More memory than this is not kept. */
+enum { MOST_KEPT_WORDS = 1 << 17 };
+
+void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)
+{
+    bool own = atomic_exchange(&encoder->in_use, true);
+    const mmb_plan *plan = encoder->plan->plan;
+    const mmb_plan_struct *root = &plan->structs[plan->types[0].target];
+    e->encoder = encoder;
+    e->is_second = own;
+    e->own_stage = (mmb_stage){0};
+    e->own_frames = (mmb_frames){0};
+    e->frames = own ? &e->own_frames : &encoder->frames;
+    e->frames->words = 0;
+    e->writer = (mmbpy_writer){
+        .self = encoder->plan,
+        .plan = plan,
+        .state = mmbpy_state_of_type(Py_TYPE(encoder)),
+        .stage = own ? &e->own_stage : &encoder->stage,
+        .describe = encoder->describe,
+        .is_simple = true,
+    };
+    mmb_stage_clear(e->writer.stage);
+    e->writer.stage->data_words = root->data_words;
+    e->writer.stage->pointer_words = root->pointer_words;
+}
+
+void mmbpy_encoding_end(mmbpy_encoding *e)
+{
+    mmbpy_encoder *encoder = e->encoder;
+    mmbpy_writer_end(&e->writer);
+    if (e->is_second) {
+        mmb_stage_free(&e->own_stage);
+        mmb_frames_free(&e->own_frames);
+        return;
+    }
+    if (encoder->stage.rows.room + encoder->stage.heap.room > MOST_KEPT_WORDS) {
+        mmb_stage_free(&encoder->stage);
+    }
+    if (encoder->frames.room > MOST_KEPT_WORDS) {
+        mmb_frames_free(&encoder->frames);
+    }
+    atomic_store(&encoder->in_use, false);
+}
+
+/* ---- one message ---------------------------------------------------------------------------- */
+
+static bool start_root(mmbpy_encoding *e, mmbpy_target *target)
+{
+    mmb_stage *stage = e->writer.stage;
+    mmb_stage_clear(stage);
+    int error = mmb_stage_add_row(stage, &target->place);
+    target->data_words = stage->data_words;
+    return error == 0 || mmbpy_writer_fail_stage(&e->writer, error);
+}
+
+static bool end_root(mmbpy_encoding *e)
+{
+    int error = mmb_frames_add(e->frames, e->writer.stage);
+    return error == 0 || mmbpy_writer_fail_stage(&e->writer, error);
+}
+
+bool mmbpy_encode(mmbpy_encoding *e, PyObject *value)
+{
+    mmbpy_target target;
+    return start_root(e, &target) &&
+           mmbpy_write_record(&e->writer, target, e->writer.plan->types[0].target, value) &&
+           end_root(e);
+}
+
+static PyObject *as_dict(PyObject *names, PyObject *const *values)
+{
+    PyObject *dict = PyDict_New();
+    for (Py_ssize_t i = 0; dict != NULL && i < PyTuple_Size(names); i++) {
+        if (PyDict_SetItem(dict, PyTuple_GetItem(names, i), values[i]) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+bool mmbpy_encode_keywords(mmbpy_encoding *e, PyObject *names, PyObject *const *values)
+{
+    mmbpy_target target;
+    if (!start_root(e, &target)) {
+        return false;
+    }
+    if (mmbpy_put_simple_keywords(&e->writer, target, e->writer.plan->types[0].target, names,
+                                  values)) {
+        return end_root(e);
+    }
+    PyObject *dict = as_dict(names, values);
+    bool good = dict != NULL && mmbpy_encode(e, dict);
+    Py_XDECREF(dict);
+    return good;
+}
+
+/* ---- the type ------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(encode_doc, "encode($self, value, /)\n--\n\n"
+                         "A message, as it lies in files, with a root of that value.");
+
+static PyObject *encoder_encode(PyObject *object, PyObject *value)
+{
+    mmbpy_encoding e;
+    PyObject *frame = NULL;
+    mmbpy_encoding_start(&e, (mmbpy_encoder *)object);
+    if (mmbpy_encode(&e, value)) {
+        frame = PyBytes_FromStringAndSize((const char *)e.frames->bytes,
+                                          (Py_ssize_t)(e.frames->words * MMB_WORD));
+    }
+    mmbpy_encoding_end(&e);
+    return frame;
+}
+
+static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *plan, *describe;
+    mmbpy_state *state = mmbpy_state_of_type(type);
+    if (state == NULL ||
+        !PyArg_ParseTuple(args, "O!O:Encoder", state->plan_type, &plan, &describe)) {
+        return NULL;
+    }
+    if (kwargs != NULL && PyDict_Size(kwargs) != 0) {
+        PyErr_SetString(PyExc_TypeError, "Encoder() takes no keyword arguments");
+        return NULL;
+    }
+    if (((mmbpy_plan *)plan)->plan->types[0].kind != MMB_STRUCT) {
+        PyErr_SetString(PyExc_ValueError, "the root of a message is a struct");
+        return NULL;
+    }
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    mmbpy_encoder *self = (mmbpy_encoder *)alloc(type, 0);
+    if (self != NULL) {
+        self->plan = (mmbpy_plan *)Py_NewRef(plan);
+        self->describe = Py_NewRef(describe);
+    }
+    return (PyObject *)self;
+}
+
+static void encoder_dealloc(PyObject *object)
+{
+    mmbpy_encoder *self = (mmbpy_encoder *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    mmb_stage_free(&self->stage);
+    mmb_frames_free(&self->frames);
+    Py_XDECREF((PyObject *)self->plan);
+    Py_XDECREF(self->describe);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef encoder_methods[] = {
+    {"encode", encoder_encode, METH_O, encode_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(encoder_doc, "Encoder(plan, describe, /)\n--\n\n"
+                          "Makes messages of values for the struct of a plan.");
+
+static PyType_Slot encoder_slots[] = {
+    {Py_tp_doc, (void *)encoder_doc},
+    {Py_tp_new, encoder_new},
+    {Py_tp_dealloc, encoder_dealloc},
+    {Py_tp_methods, encoder_methods},
+    {0, NULL},
+};
+
+PyType_Spec mmbpy_encoder_spec = {
+    .name = "mmapbuilder._core.Encoder",
+    .basicsize = sizeof(mmbpy_encoder),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = encoder_slots,
+};

@@ -1,0 +1,361 @@
+/* log_append.c - `_core.LogWriter`: messages that are made of values while they are appended.
+ *
+ * What a message is made of tells its class. Dicts, tuples and objects are for the encoder, which
+ * the log asks for the schema when it first needs it; for what is pycapnp's there is a function
+ * each that gives the frame. Values may run code, also such that appends to the same log, so that
+ * nothing is locked and no room is taken until a message is ready. */
+
+#include "encoder.h"
+#include "log_type.h"
+#include "stage_arrow.h"
+
+/* Of a batch of `extend` readers find all or none. */
+enum { BATCH_WORDS = 1 << 13, BATCH_MESSAGES = 1024 };
+
+/* Readers of other packages stop at larger messages. */
+#define LARGE ((uint64_t)64 << 20)
+
+/* ---- what the log knows -----------------------------------------------------------------------
+ */
+
+/* The encoder, borrowed: the log keeps it. NULL with an exception. */
+static mmbpy_encoder *encoder_of(mmbpy_log_writer *self)
+{
+    if (self->encoder == NULL) {
+        PyObject *made = PyObject_CallMethod((PyObject *)self, "_make_encoder", NULL);
+        if (made != NULL && Py_TYPE(made) != self->state->encoder_type) {
+            PyErr_SetString(PyExc_TypeError, "an Encoder is required");
+            Py_CLEAR(made);
+        }
+        if (made == NULL) {
+            return NULL;
+        }
+        MMBPY_LOCK((PyObject *)self)
+        if (self->encoder == NULL) {
+            self->encoder = Py_NewRef(made);
+        }
+        MMBPY_UNLOCK()
+        Py_DECREF(made);
+    }
+    return (mmbpy_encoder *)self->encoder;
+}
+
+/* What gives frames of objects of that class, or None: a new reference. */
+static PyObject *framer_of(mmbpy_log_writer *self, PyObject *class)
+{
+    PyObject *found = NULL;
+    if (self->framers != NULL && MMBPY_DICT_GET(self->framers, class, &found) != 0) {
+        return found;
+    }
+    found = PyObject_CallMethod((PyObject *)self, "_find_framer", "O", class);
+    MMBPY_LOCK((PyObject *)self)
+    if (self->framers == NULL && found != NULL) {
+        self->framers = PyDict_New();
+    }
+    MMBPY_UNLOCK()
+    if (found != NULL &&
+        (self->framers == NULL || PyDict_SetItem(self->framers, class, found) < 0)) {
+        Py_CLEAR(found);
+    }
+    return found;
+}
+
+static bool is_row(PyObject *message)
+{
+    return PyDict_CheckExact(message) || PyTuple_CheckExact(message);
+}
+
+/* The framer of a message that is pycapnp's: 1 with a new reference; 0 it is to be encoded. */
+static int find_framer(mmbpy_log_writer *self, PyObject *message, PyObject **framer)
+{
+    if (is_row(message)) {
+        return 0;
+    }
+    *framer = framer_of(self, (PyObject *)Py_TYPE(message));
+    if (*framer == NULL) {
+        return -1;
+    }
+    if (*framer == Py_None) {
+        Py_CLEAR(*framer);
+        return 0;
+    }
+    return 1;
+}
+
+/* ---- one message -------------------------------------------------------------------------------
+ */
+
+static PyObject *append_frames(mmbpy_log_writer *self, const unsigned char *bytes, uint64_t length)
+{
+    PyObject *number = NULL;
+    if (length > LARGE) {
+        PyObject *done = PyObject_CallMethod((PyObject *)self, "_warn_of_size", "i", 2);
+        if (done == NULL) {
+            return NULL;
+        }
+        Py_DECREF(done);
+    }
+    MMBPY_LOCK((PyObject *)self)
+    number = mmbpy_log_append(self, bytes, length);
+    MMBPY_UNLOCK()
+    return number;
+}
+
+/* The table of a message, and the segments of it that a list has, as bytes. */
+static bool take_segments(mmbpy_log_writer *self, PyObject *list, mmb_frames *frames)
+{
+    uint32_t words[MMB_MAX_SEGMENTS];
+    Py_ssize_t count = PyList_Size(list);
+    if (count < 1 || count > MMB_MAX_SEGMENTS) {
+        PyErr_SetString(PyExc_ValueError, "the message has more segments than readers accept");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_ssize_t length = PyBytes_Size(PyList_GetItem(list, i));
+        if (length < 0) {
+            return false;
+        }
+        words[i] = (uint32_t)((uint64_t)length / MMB_WORD);
+    }
+    int error = mmb_frames_add_table(frames, words, (uint32_t)count);
+    for (Py_ssize_t i = 0; error == 0 && i < count; i++) {
+        PyObject *segment = PyList_GetItem(list, i);
+        error =
+            mmb_frames_add_bytes(frames, PyBytes_AsString(segment), (uint64_t)words[i] * MMB_WORD);
+    }
+    if (error != 0) {
+        mmbpy_raise(self->state, error, self->name);
+    }
+    return error == 0;
+}
+
+static bool take_bytes(mmbpy_log_writer *self, PyObject *frame, mmb_frames *frames)
+{
+    char *bytes;
+    Py_ssize_t length;
+    if (PyBytes_AsStringAndSize(frame, &bytes, &length) < 0) {
+        return false;
+    }
+    int error = mmb_frames_add_bytes(frames, bytes, (uint64_t)length);
+    if (error != 0) {
+        mmbpy_raise(self->state, error, self->name);
+    }
+    return error == 0;
+}
+
+/* Take what the framer gives: the segments of a message in a list, or a whole frame. */
+static bool take_frame(mmbpy_log_writer *self, PyObject *framer, PyObject *message,
+                       mmb_frames *frames)
+{
+    uint64_t before = frames->words;
+    PyObject *frame = PyObject_CallFunctionObjArgs(framer, message, NULL);
+    bool good = frame != NULL && (PyList_Check(frame) ? take_segments(self, frame, frames)
+                                                      : take_bytes(self, frame, frames));
+    frames->words = good ? frames->words : before;
+    Py_XDECREF(frame);
+    return good;
+}
+
+/* A message that pycapnp has. */
+static PyObject *append_framed(mmbpy_log_writer *self, PyObject *framer, PyObject *message)
+{
+    mmb_frames frames = {0};
+    PyObject *number = NULL;
+    if (take_frame(self, framer, message, &frames)) {
+        number = append_frames(self, frames.bytes, frames.words * MMB_WORD);
+    }
+    mmb_frames_free(&frames);
+    return number;
+}
+
+const char mmbpy_log_append_doc[] =
+    "append($self, message=None, /, **fields)\n--\n\n"
+    "Append one message; return its number.\n\n"
+    "Args:\n"
+    "    message: a builder or reader of pycapnp, whose struct becomes the root; or a\n"
+    "        dict, a tuple or an object with the fields of the root, nested likewise.\n"
+    "    **fields: the fields of the root, in place of a message.\n\n"
+    "Raises:\n"
+    "    OSError: there is no room (or, as CapacityError, no capacity). Nothing was\n"
+    "        appended; the log can go on when there is room.\n"
+    "    TypeError, ValueError, OverflowError: a value does not fit its field, or there\n"
+    "        is no such field, or the log was opened without a schema, or is closed.";
+
+PyObject *mmbpy_log_append_message(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                                   PyObject *names)
+{
+    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
+    Py_ssize_t fields = names != NULL ? PyTuple_Size(names) : 0;
+    PyObject *message = count > 0 && args[0] != Py_None ? args[0] : NULL, *framer = NULL;
+    if (count > 1 || (message != NULL && fields > 0)) {
+        PyErr_SetString(PyExc_TypeError, count > 1 ? "append takes one message"
+                                                   : "append takes a message or fields, not both");
+        return NULL;
+    }
+    int found = message == NULL ? 0 : find_framer(self, message, &framer);
+    if (found != 0) {
+        PyObject *number = found < 0 ? NULL : append_framed(self, framer, message);
+        Py_XDECREF(framer);
+        return number;
+    }
+    mmbpy_encoder *encoder = encoder_of(self);
+    PyObject *number = NULL;
+    mmbpy_encoding e;
+    if (encoder == NULL) {
+        return NULL;
+    }
+    PyObject *nothing = message == NULL && fields == 0 ? PyTuple_New(0) : NULL;
+    mmbpy_encoding_start(&e, encoder);
+    bool good = message != NULL
+                    ? mmbpy_encode(&e, message)
+                    : mmbpy_encode_keywords(&e, fields > 0 ? names : nothing, args + count);
+    if (good) {
+        number = append_frames(self, e.frames->bytes, e.frames->words * MMB_WORD);
+    }
+    mmbpy_encoding_end(&e);
+    Py_XDECREF(nothing);
+    return number;
+}
+
+/* ---- many
+ * ------------------------------------------------------------------------------------------
+ */
+
+static bool flush(mmbpy_log_writer *self, mmb_frames *frames)
+{
+    if (frames->words == 0) {
+        return true;
+    }
+    PyObject *number = append_frames(self, frames->bytes, frames->words * MMB_WORD);
+    frames->words = 0;
+    Py_XDECREF(number);
+    return number != NULL;
+}
+
+/* What extend works with. The encoder is asked for when it is needed: pycapnp's messages need no
+ * schema. */
+typedef struct {
+    mmbpy_log_writer *log;
+    PyObject *fields;
+    mmb_frames frames;
+    bool encodes; /* `encoding` was started */
+    mmbpy_encoding encoding;
+} extender;
+
+static bool start_encoding(extender *x)
+{
+    mmbpy_encoder *encoder = x->encodes ? NULL : encoder_of(x->log);
+    if (encoder != NULL) {
+        mmbpy_encoding_start(&x->encoding, encoder);
+        x->encoding.frames = &x->frames;
+        x->encodes = mmbpy_writer_set_order(&x->encoding.writer,
+                                            encoder->plan->plan->types[0].target, x->fields);
+        if (!x->encodes) {
+            mmbpy_encoding_end(&x->encoding);
+        }
+    }
+    return x->encodes;
+}
+
+static bool extend_by_one(extender *x, PyObject *message, Py_ssize_t number)
+{
+    PyObject *framer = NULL;
+    int found = find_framer(x->log, message, &framer);
+    bool good = found >= 0 && (found == 1 || start_encoding(x));
+    if (good && found == 1) {
+        good = take_frame(x->log, framer, message, &x->frames);
+    } else if (good) {
+        mmbpy_step step = {.up = NULL, .index = number};
+        x->encoding.writer.step = &step;
+        good = mmbpy_encode(&x->encoding, message);
+        x->encoding.writer.step = NULL;
+    }
+    Py_XDECREF(framer);
+    return good;
+}
+
+static bool extend_from(extender *x, PyObject *iterator)
+{
+    for (Py_ssize_t number = 0;;) {
+        PyObject *message = PyIter_Next(iterator);
+        if (message == NULL) {
+            return !PyErr_Occurred() && flush(x->log, &x->frames);
+        }
+        bool good = extend_by_one(x, message, number++);
+        Py_DECREF(message);
+        if (!good || ((x->frames.words >= BATCH_WORDS || number % BATCH_MESSAGES == 0) &&
+                      !flush(x->log, &x->frames))) {
+            return false;
+        }
+    }
+}
+
+const char mmbpy_log_extend_doc[] =
+    "_extend($self, messages, fields, /)\n--\n\n"
+    "Append messages, each as append takes it. fields: names of the values that tuples have,\n"
+    "or None.";
+
+PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
+{
+    extender x = {.log = (mmbpy_log_writer *)object};
+    PyObject *messages;
+    if (!PyArg_ParseTuple(args, "OO:_extend", &messages, &x.fields)) {
+        return NULL;
+    }
+    PyObject *iterator = PyObject_GetIter(messages);
+    bool good = iterator != NULL && extend_from(&x, iterator);
+    if (x.encodes) {
+        mmbpy_encoding_end(&x.encoding);
+    }
+    mmb_frames_free(&x.frames);
+    Py_XDECREF(iterator);
+    return good ? Py_NewRef(Py_None) : NULL;
+}
+
+/* ---- tables
+ * ---------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    mmbpy_log_writer *log;
+    mmb_frames frames;
+} table_sink;
+
+/* Rows of a table that were converted: append a message for each. */
+static bool append_rows(void *context, const mmb_stage *stage)
+{
+    table_sink *sink = context;
+    for (uint64_t row = 0; row < stage->count; row++) {
+        int error = mmb_frames_add_row(&sink->frames, stage, row);
+        if (error != 0) {
+            mmbpy_raise(sink->log->state, error, sink->log->name);
+            return false;
+        }
+        if (sink->frames.words >= BATCH_WORDS && !flush(sink->log, &sink->frames)) {
+            return false;
+        }
+    }
+    return flush(sink->log, &sink->frames);
+}
+
+const char mmbpy_log_extend_table_doc[] =
+    "_extend_table($self, columns, /)\n--\n\n"
+    "Append a message for each row of columns of Arrow, given as Plan.stage_arrow takes them.";
+
+PyObject *mmbpy_log_extend_table(PyObject *object, PyObject *list)
+{
+    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
+    mmbpy_encoder *encoder = encoder_of(self);
+    table_sink sink = {.log = self};
+    if (encoder == NULL) {
+        return NULL;
+    }
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "a list of columns is required");
+        return NULL;
+    }
+    bool good = mmbpy_arrow_each(self->state, encoder->plan->plan, list, BATCH_MESSAGES,
+                                 append_rows, &sink);
+    mmb_frames_free(&sink.frames);
+    return good ? Py_NewRef(Py_None) : NULL;
+}
