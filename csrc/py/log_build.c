@@ -8,6 +8,7 @@
  * It refers to the log and to the map, and to nothing of pycapnp: see segments_type.c. */
 
 #include "log_type.h"
+#include "segment_window.h"
 
 #include <string.h>
 
@@ -20,9 +21,6 @@ enum { SEGMENTS = 7, TABLE_BYTES = 32 };
 #define FIRST_REACH ((uint64_t)64 << 20)
 #define SLACK ((uint64_t)3 << 20)
 #define FIRST_WORDS ((FIRST_REACH - SLACK - ((uint64_t)1 << 20)) / MMB_WORD)
-
-/* What is handed out where the file has no room. */
-#define SPARE_WORDS ((uint64_t)1 << 17)
 
 /* Noted as what went wrong where there is no errno for it. */
 enum { CLOSED = -1 };
@@ -156,75 +154,40 @@ static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window
     return error;
 }
 
-/* A new window or the spare one; NULL, without an exception, if there is no memory for either. */
-static PyObject *some_window(mmbpy_log_build *self)
+static PyObject *next_window(mmbpy_log_build *self, uint64_t words)
 {
-    PyObject *window = mmbpy_window_new(self->log->state);
-    if (window == NULL) {
-        window = self->spare;
-        self->spare = NULL;
-    }
-    if (self->spare == NULL) {
-        self->spare = mmbpy_window_new(self->log->state);
-    }
-    PyErr_Clear();
-    return window;
-}
-
-static PyObject *next_window(mmbpy_log_build *self, uint64_t min_words)
-{
-    PyObject *window = some_window(self);
+    PyObject *window = mmbpy_segment_window(self->log->state, &self->spare);
     if (window == NULL) {
         return NULL;
     }
-    int problem = self->problem != 0 ? self->problem : show_next(self, min_words, window);
+    int problem = self->problem != 0 ? self->problem : show_next(self, words, window);
     if (problem == 0) {
         return window;
     }
     self->problem = problem;
-    uint64_t words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
-    if (!mmbpy_window_show_memory(window, (Py_ssize_t)(words * MMB_WORD)) &&
-        !mmbpy_window_show_memory(window, (Py_ssize_t)(min_words * MMB_WORD))) {
-        Py_CLEAR(window);
-    }
-    return window;
+    return mmbpy_segment_in_no_file(window, words);
 }
 
 PyDoc_STRVAR(allocate_doc,
              "allocate($self, min_words, /)\n--\n\n"
              "The next segment, zeroed: a memoryview of min_words * 8 bytes or more.");
 
-static PyObject *build_allocate(PyObject *object, PyObject *min_words_object)
+static PyObject *build_allocate(PyObject *object, PyObject *min_words)
 {
     mmbpy_log_build *self = (mmbpy_log_build *)object;
-    uint64_t min_words;
-    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words)) {
+    uint64_t words;
+    if (!mmbpy_segment_words(min_words, &words)) {
         return NULL;
     }
-    if (min_words > MMB_MAX_SEGMENT_WORDS) {
-        PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
-                     (int)MMB_MAX_SEGMENT_WORDS);
-        return NULL;
-    }
-    PyObject *window = NULL, *view = NULL;
+    PyObject *view = NULL;
     MMBPY_PAUSE_GC();
     MMBPY_LOCK((PyObject *)self->log)
     if (self->map != NULL) {
-        window = next_window(self, min_words > 0 ? min_words : 1);
+        view = next_window(self, words);
     }
     MMBPY_UNLOCK()
-    if (window != NULL) {
-        view = PyMemoryView_FromObject(window);
-    }
+    view = mmbpy_segment_view(view);
     MMBPY_RESUME_GC();
-    if (window == NULL) {
-        return PyErr_NoMemory();
-    }
-    if (view == NULL) { /* pycapnp can do without */
-        PyErr_Clear();
-        return window;
-    }
-    Py_DECREF(window);
     return view;
 }
 

@@ -5,14 +5,11 @@
  * reference to its allocator that the cycle collector cannot see, so a way back
  * from here to the message would keep both alive for ever. */
 
+#include "segment_window.h"
 #include "segments.h"
 
 #include <poll.h>
 #include <stdlib.h>
-
-/* What is handed out when the file has no room: enough that a program which goes
- * on building for a while does not come back for every object. */
-#define SPARE_WORDS ((uint64_t)1 << 17)
 
 static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
@@ -85,68 +82,33 @@ static void wait_for_table(mmbpy_segments *self)
     }
 }
 
-/* A new window or the spare one. NULL, without an exception, if there is no memory for either. */
-static PyObject *some_window(mmbpy_segments *self)
-{
-    PyObject *window = mmbpy_window_new(self->map->state);
-    if (window == NULL) {
-        window = self->spare;
-        self->spare = NULL;
-    }
-    if (self->spare == NULL) {
-        self->spare = mmbpy_window_new(self->map->state);
-    }
-    PyErr_Clear();
-    return window;
-}
-
 /* Under the lock: a window over the next segment, or over other memory, as it has to be. */
-static PyObject *next_window(mmbpy_segments *self, uint64_t min_words, bool by_hand)
+static PyObject *next_window(mmbpy_segments *self, uint64_t words, bool by_hand)
 {
     bool foreign = by_hand && self->has_message;
     self->is_mixed = self->is_mixed || foreign;
-    PyObject *window = some_window(self);
-    if (window == NULL || (!foreign && show_next(self, min_words, window))) {
+    PyObject *window = mmbpy_segment_window(self->map->state, &self->spare);
+    if (window == NULL || (!foreign && show_next(self, words, window))) {
         return window;
     }
-    uint64_t words = min_words > SPARE_WORDS ? min_words : SPARE_WORDS;
-    if (!mmbpy_window_show_memory(window, (Py_ssize_t)(words * MMB_WORD)) &&
-        !mmbpy_window_show_memory(window, (Py_ssize_t)(min_words * MMB_WORD))) {
-        Py_CLEAR(window);
-    }
-    return window;
+    return mmbpy_segment_in_no_file(window, words);
 }
 
-static PyObject *hand_out(PyObject *object, PyObject *min_words_object, bool by_hand)
+static PyObject *hand_out(PyObject *object, PyObject *min_words, bool by_hand)
 {
     mmbpy_segments *self = (mmbpy_segments *)object;
-    uint64_t min_words;
-    if (!mmbpy_as_uint64(min_words_object, "min_words", &min_words)) {
+    uint64_t words;
+    if (!mmbpy_segment_words(min_words, &words)) {
         return NULL;
     }
-    if (min_words > MMB_MAX_SEGMENT_WORDS) {
-        PyErr_Format(PyExc_ValueError, "a segment has %d words at most",
-                     (int)MMB_MAX_SEGMENT_WORDS);
-        return NULL;
-    }
-    PyObject *window, *view = NULL;
+    PyObject *view;
     MMBPY_PAUSE_GC();
     wait_for_table(self);
     MMBPY_LOCK(object);
-    window = next_window(self, min_words > 0 ? min_words : 1, by_hand);
+    view = next_window(self, words, by_hand);
     MMBPY_UNLOCK();
-    if (window != NULL) {
-        view = PyMemoryView_FromObject(window);
-    }
+    view = mmbpy_segment_view(view);
     MMBPY_RESUME_GC();
-    if (window == NULL) {
-        return PyErr_NoMemory();
-    }
-    if (view == NULL) { /* pycapnp can do without */
-        PyErr_Clear();
-        return window;
-    }
-    Py_DECREF(window);
     return view;
 }
 

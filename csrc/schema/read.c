@@ -36,22 +36,35 @@ int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, ui
     return 0;
 }
 
+/* Follow a pointer to what is wanted there; `object->kind` is MMB_TO_NOTHING if it is null. */
+static int follow(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_kind wanted,
+                  const char *reason, mmb_object *object)
+{
+    if (mmb_resolve(reading->segments, reading->count, segment, word, object, &reading->flaw) !=
+        0) {
+        return MMB_EMESSAGE;
+    }
+    bool good = object->kind == wanted || object->kind == MMB_TO_NOTHING;
+    return good ? 0 : mmb_reading_fail(reading, segment, word, reason);
+}
+
+/* Bits of data in each element of a list. */
+static uint32_t data_bits_of(const mmb_object *list)
+{
+    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
+    return list->element_size == MMB__COMPOSITE ? 64u * list->data_words : bits[list->element_size];
+}
+
 int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_record *out,
                     bool *is_null)
 {
     mmb_object object;
     *out = (mmb_record){0};
     *is_null = true;
-    if (mmb_resolve(reading->segments, reading->count, segment, word, &object, &reading->flaw) !=
-        0) {
-        return MMB_EMESSAGE;
-    }
-    if (object.kind == MMB_TO_NOTHING) {
-        return 0;
-    }
-    if (object.kind != MMB_TO_STRUCT) {
-        return mmb_reading_fail(reading, segment, word,
-                                "a pointer leads to something else than a struct");
+    int error = follow(reading, segment, word, MMB_TO_STRUCT,
+                       "a pointer leads to something else than a struct", &object);
+    if (error != 0 || object.kind == MMB_TO_NOTHING) {
+        return error;
     }
     const unsigned char *base = reading->segments[object.segment].base;
     *out = (mmb_record){
@@ -85,37 +98,27 @@ static const char *mismatch(const mmb_object *list, mmb_type_kind element)
     if (mmb_kind_is_pointer(element)) {
         return list->pointer_words != 0 ? NULL : "a list without pointers stands for one of them";
     }
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
-    uint32_t stored =
-        list->element_size == MMB__COMPOSITE ? 64u * list->data_words : bits[list->element_size];
-    return stored >= mmb_kind_bits(element) ? NULL
-                                            : "the elements of a list are smaller than their type";
+    return data_bits_of(list) >= mmb_kind_bits(element)
+               ? NULL
+               : "the elements of a list are smaller than their type";
 }
 
 int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_type_kind element,
                   mmb_span *out)
 {
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
     mmb_object object;
     *out = (mmb_span){.is_null = true};
-    if (mmb_resolve(reading->segments, reading->count, segment, word, &object, &reading->flaw) !=
-        0) {
-        return MMB_EMESSAGE;
-    }
-    if (object.kind == MMB_TO_NOTHING) {
-        return 0;
-    }
-    if (object.kind != MMB_TO_LIST) {
-        return mmb_reading_fail(reading, segment, word,
-                                "a pointer leads to something else than a list");
+    int error = follow(reading, segment, word, MMB_TO_LIST,
+                       "a pointer leads to something else than a list", &object);
+    if (error != 0 || object.kind == MMB_TO_NOTHING) {
+        return error;
     }
     const char *reason = mismatch(&object, element);
     if (reason != NULL) {
         return mmb_reading_fail(reading, segment, word, reason);
     }
     const unsigned char *base = reading->segments[object.segment].base;
-    bool composite = object.element_size == MMB__COMPOSITE;
-    uint32_t data_bits = composite ? 64u * object.data_words : bits[object.element_size];
+    uint32_t data_bits = data_bits_of(&object);
     *out = (mmb_span){
         .start = base + (uint64_t)object.word * MMB_WORD,
         .word = object.word,
@@ -138,16 +141,13 @@ int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool t
     mmb_object object;
     *start = NULL;
     *length = 0;
-    if (mmb_resolve(reading->segments, reading->count, segment, word, &object, &reading->flaw) !=
-        0) {
-        return MMB_EMESSAGE;
+    const char *reason = "the pointer leads to something else than Text or Data";
+    int error = follow(reading, segment, word, MMB_TO_LIST, reason, &object);
+    if (error != 0 || object.kind == MMB_TO_NOTHING) {
+        return error;
     }
-    if (object.kind == MMB_TO_NOTHING) {
-        return 0;
-    }
-    if (object.kind != MMB_TO_LIST || object.element_size != MMB__BYTES) {
-        return mmb_reading_fail(reading, segment, word,
-                                "the pointer leads to something else than Text or Data");
+    if (object.element_size != MMB__BYTES) {
+        return mmb_reading_fail(reading, segment, word, reason);
     }
     const unsigned char *base = reading->segments[object.segment].base;
     *start = base + (uint64_t)object.word * MMB_WORD;
