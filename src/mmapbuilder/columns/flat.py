@@ -119,9 +119,9 @@ def fill_structs(target: TargetList, given: dict[str, Any]) -> None:
     segments = target.memory.segments
     if target.span is not None:
         _clear_changed(plan, segments, rows, plain)
-    for each, block in texts:
+    for each, room in texts:
         pointers = (rows.segment, rows.word + each.field.offset, rows.stride // 8, count)
-        write(target.memory, pointers, each.parts, each.mask, each.field.kind == "text", block)
+        write(target.memory, pointers, each.parts, each.mask, each.field.kind == "text", room)
     segments = target.memory.segments
     plain = _store_natively(segments, rows, plain)
     for start in range(0, count, _BATCH):
@@ -349,5 +349,5 @@ def fill_elements(target: TargetList, data: Any) -> None:
     else:
         rows = span.strings()
         pointers = (rows.segment, rows.word, rows.stride // 8, count)
-        block = reserve(target.memory, rows.segment, need)
-        write(target.memory, pointers, parts, None, kind == "text", block)
+        room = reserve(target.memory, rows.segment, need)
+        write(target.memory, pointers, parts, None, kind == "text", room)

@@ -1,8 +1,7 @@
 """Text and Data from anywhere, in the two forms that the native code takes, and into a message.
 
-All strings of a column are checked and measured first. Then they are laid into a *block*:
-room in the message that is taken for all of them at once, near their pointers if it can be
-had there.
+All strings of a column are checked and measured first. Then they are laid into room that is
+taken for all of them at once, near their pointers if it can be had there.
 """
 
 import sys
@@ -16,7 +15,7 @@ from .numbers import is_inside, is_masked, length_of
 
 Segments = tuple[memoryview, ...]
 Laid = tuple[int, int, int]
-"""The number of the first string that was not laid; what is left of a block."""
+"""The number of the first string that was not laid; what is left of the room."""
 
 
 class Part(NamedTuple):
@@ -57,10 +56,10 @@ class Part(NamedTuple):
         return self._replace(offsets=offsets, data=data, valid=valid)
 
     def lay(
-        self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, block: Any
+        self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, room: Any
     ) -> Laid:
         """Lay the strings from `number` on; see `_core.lay_strings`."""
-        return _core.lay_strings(segments, pointers, self, mask, text, number, block)
+        return _core.lay_strings(segments, pointers, self, mask, text, number, room)
 
 
 class Listed(NamedTuple):
@@ -98,12 +97,10 @@ class Listed(NamedTuple):
         return _from_sequence([_apart(segments, value) for value in self._rows()])
 
     def lay(
-        self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, block: Any
+        self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, room: Any
     ) -> Laid:
         """Lay the strings from `number` on; see `_core.lay_list`."""
-        return _core.lay_list(
-            segments, pointers, self.values, self.first, mask, text, number, block
-        )
+        return _core.lay_list(segments, pointers, self.values, self.first, mask, text, number, room)
 
 
 Strings = Part | Listed
@@ -237,7 +234,7 @@ def _from_arrow(values: Any, label: str) -> list[Strings]:
 
 # ---- into a message ------------------------------------------------------------------------
 
-# Less room than this in the segment of the pointers is not worth a block of its own.
+# Less room than this in the segment of the pointers is not worth being taken.
 _WORTHWHILE = 1 << 20
 
 
@@ -272,9 +269,9 @@ def measure(parts: list[Strings], mask: Any, text: bool, label: str) -> Need:
 
 
 def reserve(memory: GrowingMemory, segment: int, need: Need) -> Room:
-    """Take a block for strings whose pointers are in `segment`, before any is written.
+    """Take room for strings whose pointers are in `segment`, before any is written.
 
-    Where one block cannot hold all, it is left to `write`.
+    Where it cannot be had at once, it is left to `write`.
     """
     nothing = Room(segment, 0, 0)
     if not need.words:
@@ -294,12 +291,12 @@ def write(
     parts: list[Strings],
     mask: Any,
     text: bool,
-    block: Room,
+    room: Room,
 ) -> None:
     """Lay strings, which were measured, into the message and set their pointers.
 
     `pointers` is the segment and word of the first, the words from one to the next, and
-    their number; `block` is what `reserve` gave.
+    their number; `room` is what `reserve` gave.
     """
     segment, word, stride, _ = pointers
     segments = memory.segments
@@ -309,22 +306,22 @@ def write(
         rows = (segment, word + row * stride, stride, part.rows)
         done = 0
         while True:
-            done, at, left = part.lay(segments, rows, own, text, done, block)
-            block = block._replace(word=at, words=left)
+            done, at, left = part.lay(segments, rows, own, text, done, room)
+            room = room._replace(word=at, words=left)
             if done == part.rows:
                 break
             rest = [part.after(done), *parts[number + 1 :]]
-            block = _next_block(
+            room = _next_room(
                 memory, segment, rest, None if mask is None else mask[row + done :], text
             )
             segments = memory.segments
         row += part.rows
 
 
-def _next_block(
+def _next_room(
     memory: GrowingMemory, segment: int, parts: list[Strings], mask: Any, text: bool
 ) -> Room:
-    """Take a block for strings, near their pointers if it can be had there."""
+    """Take room for strings, near their pointers if it can be had there."""
     need = measure(parts, mask, text, "")
     words = need.words
     first = measure([parts[0].head(1)], None, text, "").words

@@ -44,8 +44,9 @@ class Writing(Reading):
 
         Numbers are checked: one that does not fit raises. Enums take names or numbers;
         Text and Data take str, bytes, and None for a null pointer. All columns are
-        checked before the first is written. Members of a union become active in all
-        rows, unless a column ``@which`` tells which member each row has.
+        checked before the first is written. A member of a union becomes active in all
+        rows; of several that are given the one that has a value, or that a column
+        ``@which`` names.
 
         Text and Data that are written anew leave the room of the old ones unused.
 

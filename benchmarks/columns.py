@@ -1,6 +1,6 @@
 """Columns of a message: NumPy arrays in place and fill() against pycapnp's own loops.
 
-    python benchmarks/arrays.py [--dir DIR] [--rounds 7] [--scale 1.0] [--json FILE]
+    python benchmarks/columns.py [--dir DIR] [--rounds 7] [--scale 1.0] [--json FILE]
 
 Each way writes the same values into a message of its own. Ways take turns in every
 round, and the medians are compared, so that a busy machine slows all of them down. Given
