@@ -7,7 +7,7 @@ The blocks of a page are run in their order, in one directory and one namespace:
 - ``capnp`` whose first line is a comment with a file's name becomes that file.
 
 ``...`` in an output stands for anything, as in doctest. A comment ``<!-- needs: pandas -->``
-right before a block names the packages without which it is left out.
+right before a block names the packages without which it is left out; ``linux`` is a system.
 
     python tests/support/pages.py PAGE     # in a fresh directory
 
@@ -63,7 +63,11 @@ def blocks(text: str) -> Iterator[Block]:
 
 def lacking(block: Block) -> list[str]:
     """The packages that a block needs and that are not here."""
-    return [name for name in block.needs if importlib.util.find_spec(name) is None]
+    return [
+        name
+        for name in block.needs
+        if (sys.platform != name if name == "linux" else importlib.util.find_spec(name) is None)
+    ]
 
 
 def compare(where: str, shown: str, printed: str) -> None:
