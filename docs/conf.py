@@ -7,8 +7,10 @@ import re
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 import mmapbuilder
+from mmapbuilder import _types
 
 project = "mmapbuilder"
 author = "The mmapbuilder authors"
@@ -67,6 +69,10 @@ copybutton_prompt_is_regexp = True
 # Outputs are not for copying.
 copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
 
+# Long names of NumPy's types, which say no more than their short ones.
+for _name in ("ArrayLike", "DTypeLike"):
+    setattr(_types, _name, type(_name, (), {"__module__": "numpy.typing"}))
+
 # The types of signatures stand in a module of their own that is called `t`.
 _PRIVATE = re.compile(r"\b(?:t|mmapbuilder\._types|_types)\.(?=\w)")
 
@@ -98,8 +104,16 @@ def _skip_what_says_nothing(
     return True if (getattr(member, "__doc__", "") or "").startswith("Alias for field") else None
 
 
+def _whole_text(self: GoogleDocstring) -> tuple[str, list[str]]:
+    """Take what stands before a colon in a property's docstring for words, not for a type."""
+    return "", type(self)(self._consume_to_end(), self._config).lines()
+
+
+GoogleDocstring._consume_inline_attribute = _whole_text
+
+
 def setup(app: object) -> None:
-    """Connect the three above to Sphinx."""
+    """Connect the three hooks above to Sphinx."""
     app.connect("autodoc-skip-member", _skip_what_says_nothing)
     app.connect("autodoc-process-signature", _without_private_names)
     app.connect("doctree-read", _leave_builtins_alone)
