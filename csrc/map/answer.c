@@ -1,4 +1,4 @@
-/* answer.c - a fault judged: growth, a page that cannot be had, or a file that is lost. */
+/* answer.c - judging a fault: the file must grow, a page cannot be had, or the file is lost. */
 #include "answer.h"
 
 #include "file/loss.h"
@@ -7,16 +7,16 @@
 
 #include <errno.h>
 
-/* Why a page below EOF cannot be had; 0 if it can. */
+/* Return why a page below EOF cannot be had; 0 if it can. */
 static int page_error(mmb_map *map, uint64_t start, mmb__access access)
 {
     uint64_t page = mmb__os_page();
     int error = mmb__os_populate(mmb__base(map) + start, page, access == MMB__WRITE);
     if (error != EFAULT && !mmb__tried_too_often(map, start)) {
-        return 0; /* there by now, or for the kernel to say at the next try */
+        return 0; /* the page is there by now, or the kernel will say more at the next try */
     }
-    /* No page. Asking for its block by hand tells a full disk from a failing
-     * one; should that help, it was full only for a moment. */
+    /* There is no page. We ask for its block, since the answer tells a full disk from a failing
+     * one. If we get the block, the disk was full only for a moment. */
     error = mmb__allocate(&map->file, start, page);
     if (error != 0 && error != EOPNOTSUPP) {
         return error;
@@ -27,14 +27,14 @@ static int page_error(mmb_map *map, uint64_t start, mmb__access access)
     uint64_t eof = 0;
     error = mmb__check(&map->file, &eof);
     if (error != 0) {
-        return error; /* truncated since we looked */
+        return error; /* somebody has truncated the file since we looked */
     }
     /* A file system with large folios wants blocks for all of a granule at once. */
     return mmb__os_is_full(map->file.fd, MMB_GRANULE) ? ENOSPC : EIO;
 }
 
-/* From where on stores do not reach the file: the present one, and what someone else has cut
- * off before it. */
+/* Return the offset from which on stores do not reach the file: that of this access, or a lower one
+ * if somebody has truncated the file. */
 static uint64_t loss_from(const mmb_map *map, uint64_t start, int error)
 {
     uint64_t eof = start;
@@ -42,14 +42,14 @@ static uint64_t loss_from(const mmb_map *map, uint64_t start, int error)
     return truncated ? mmb__min(start, eof) : start;
 }
 
-/* The file is lost for this access, and for all beyond it: say so where it is to be said. */
+/* Note that this store and all beyond it are lost to the file, so that the next call tells. */
 static void report(mmb_map *map, uint64_t start, int error)
 {
     if (error != ESTALE) {
         mmb__note_loss(&map->file, loss_from(map, start, error));
         mmb__poison(&map->file, error);
     } else if (!mmb__is_owner(&map->file)) {
-        /* The owner's own close is on its way; here a store is lost. */
+        /* The owner is closing the map; the store that is lost is this process's. */
         atomic_store_explicit(&map->stored_late, true, memory_order_relaxed);
     }
 }

@@ -1,4 +1,4 @@
-/* close.c - the end of a map: sealed, truncated, turned into a snapshot, unmapped, freed. */
+/* close.c - the end of a map: sealing, truncating, making a snapshot, unmapping, freeing. */
 #include "file/in_flight.h"
 #include "file/loss.h"
 #include "file/mark.h"
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What is truncated after this look is so by us. It is the only one at blocks. */
+/* Look a last time whether somebody else has truncated the file; later we truncate it ourselves.
+ * Only this look counts blocks. */
 static void look_last(const mmb__file *file)
 {
     uint64_t size = 0;
@@ -51,7 +52,8 @@ void mmb_map_seal(mmb_map *map)
 int mmb_map_cut(mmb_map *map, uint64_t size)
 {
     if (mmb__is_owner(&map->file)) {
-        /* First: who is killed in between leaves an ordinary file, whose zeros count. */
+        /* The mark goes first: if the process is killed in between, it leaves an ordinary file,
+         * whose zeros count. */
         mmb__remove_mark(&map->file);
     }
     return mmb__truncate(&map->file, size);
@@ -63,8 +65,8 @@ int mmb_map_snapshot(mmb_map *map)
         mmb_map_poison(map) != 0) {
         return 0;
     }
-    /* The file is going to be truncated: what lies beyond its content must be memory of its
-     * own, or stores there would go when the file does. */
+    /* The file is going to be truncated. Memory beyond its content must not depend on the file, or
+     * what is stored there would go when the file is cut. */
     uint64_t content = map->file.limit;
     (void)mmb_map_find_used(map, 0, &content);
     return mmb__make_all_private(map, content);

@@ -1,4 +1,4 @@
-/* content.c - what calls append to the content of a map, and what they get out of it. */
+/* content.c - the calls that append to the content of a map, and those that read it. */
 #include "file/content.h"
 #include "file/in_flight.h"
 #include "map.h"
@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* As much is read by one call. */
+/* Bytes; one call of the system reads no more. */
 #define READ_PIECE ((uint64_t)1 << 30)
 
 /* ---- the cursor and the size ------------------------------------------------- */
@@ -101,7 +101,7 @@ int mmb_map_assign_byte(mmb_map *map, uint64_t offset, unsigned char byte)
     return mmb_map_poison(map);
 }
 
-/* Make what of [start, end) lies below `size` zeros. The rest is so already. */
+/* Make [start, end) zeros. Only bytes below `size` need that; the others are zeros already. */
 static int zero_content(mmb_map *map, uint64_t start, uint64_t end, uint64_t size)
 {
     unsigned char *base = NULL;
@@ -116,7 +116,8 @@ static int zero_content(mmb_map *map, uint64_t start, uint64_t end, uint64_t siz
     return error;
 }
 
-/* `size`: of the content so far, if it is to become zeros. */
+/* Take the next `length` bytes at the cursor. `size` is that of the content so far if the bytes are
+ * to become zeros, and 0 if not. */
 static int allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t size, uint64_t *start)
 {
     mmb__range taken;
@@ -124,7 +125,7 @@ static int allocate(mmb_map *map, uint64_t length, uint64_t align, uint64_t size
     if (error != 0) {
         return error;
     }
-    /* In flight until it is declared, so that the owner's close waits for both. */
+    /* The thread is in flight until the range is declared, so the owner's close waits for it. */
     uint32_t entry = mmb__in_flight_enter(map->file.shared);
     error = mmb_map_reserve(map, taken.start, taken.end);
     if (error == 0) {
@@ -154,8 +155,8 @@ int mmb_map_allocate_zeros(mmb_map *map, uint64_t length, uint64_t align, uint64
 
 /* ---- getting bytes out -------------------------------------------------------- */
 
-/* A page's worth, by way of memory of our own, for a target to which the kernel cannot copy
- * since it lies beyond EOF of a map: a store of ours makes that grow. */
+/* Read a page by way of a buffer. The target lies beyond the EOF of a map, so the kernel cannot
+ * copy to it; but a store of ours makes that map grow. */
 static int read_by_way_of_buffer(const mmb_map *map, uint64_t offset, unsigned char *to,
                                  size_t length, size_t *got)
 {
@@ -172,7 +173,8 @@ int mmb_map_ahead(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length
 {
     *start = mmb_map_cursor(map);
     uint64_t size = mmb_map_declared_size(map);
-    /* Only stores can have made the content larger, and looking for them takes time. */
+    /* The declared size may not be all: stores may have made the content larger. We look for them
+     * only if the range needs it, since looking takes time. */
     if (*start >= size || most > size - *start) {
         int error = mmb_map_size(map, &size);
         if (error != 0) {
@@ -203,7 +205,7 @@ int mmb_map_read(mmb_map *map, uint64_t offset, void *out, uint64_t length)
             error = read_by_way_of_buffer(map, offset, to, piece, &got);
         }
         if (error == 0 && got == 0) {
-            memset(to, 0, (size_t)length); /* EOF has not been moved to there */
+            memset(to, 0, (size_t)length); /* EOF does not reach to there yet */
             got = (size_t)length;
         }
         to += got;

@@ -1,7 +1,7 @@
-/* fork.c - the handlers around a fork.
+/* fork.c - the handlers that run before and after a fork.
  *
- * Before it the locks are taken in their order (map.h), so that the child finds what they guard
- * in order; after it both sides give them back. */
+ * Before the fork we take the locks in their order (map.h), so that the child finds everything
+ * that they guard in a good state. After the fork both sides give them back. */
 #include "fork.h"
 
 #include "file/growth.h"

@@ -1,20 +1,19 @@
-/* handler.c - the SIGBUS handler, and how it lives with the handlers of others.
+/* handler.c - the SIGBUS handler, and how it gets along with the handlers of others.
  *
- * The handler calls nothing that allocates or prints: fstat, fallocate, ftruncate,
- * madvise, mmap, sigaction, getpid, gettid, sched_yield and the like, and atomics. It
- * takes no lock but those on EOF (file/turn.h), whose holder has all signals blocked, so it
- * never waits for the thread it runs in. It runs with all signals blocked, on whatever stack
- * the thread has for signals.
+ * The handler calls nothing that allocates or prints. It uses atomics and system calls such as
+ * fstat, fallocate, ftruncate, madvise, mmap, sigaction, getpid, gettid and sched_yield. It takes
+ * no lock but those on EOF (file/turn.h). A thread that holds one of these has all signals
+ * blocked, so the handler never waits for the thread that it runs in. The handler runs with all
+ * signals blocked, on the stack that the thread has for signals.
  *
- * Living with others. Whoever installs a handler after us keeps our address as
- * its "previous" and may call it, or put it back, at any time; we keep theirs.
- * To be on top again we must not simply install ourselves over them, or the two
- * would call each other for ever. So there are several entry points, alike but
- * for a number: the level. Each level has a "previous" of its own that never
- * changes while the level may be called. Getting on top again takes a level that
- * is not in use yet, or one whose previous is just the handler found there. Who
- * calls, or puts back, the entry point of a lower level reaches what was below
- * that level, not itself. */
+ * A program that installs a handler after us keeps the address of our handler as its "previous",
+ * and may call it or put it back at any time. We keep the address of theirs. If we simply
+ * installed our handler over theirs again, the two would call each other for ever. So we have
+ * several entry points, which differ only in a number, the *level*. Each level has a "previous" of
+ * its own, which never changes while the level may be called. To get on top again we take a level
+ * that is not in use yet, or one whose previous is the very handler that we found on top. A
+ * program that calls or puts back the entry point of a lower level reaches the handler below that
+ * level, and never itself. */
 #include "handler.h"
 
 #include "answer.h"
@@ -31,8 +30,8 @@
 typedef struct {
     struct sigaction previous; /* written before the level is installed for the first time */
     bool used;                 /* guarded by the mutex */
-    /* The previous handler wanted to be called once (SA_RESETHAND) and has been: what
-     * comes now is for the default action. Set by the handler; relaxed, a flag alone. */
+    /* The previous handler was to be called only once (SA_RESETHAND), and was called. The next
+     * signal is for the default action. The handler sets it. Relaxed: it is a flag alone. */
     _Atomic bool spent;
 } level;
 
@@ -42,21 +41,21 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 void mmb__handler_after_fork(void)
 {
-    /* The child's only thread did not hold it: nothing forks under the mutex,
-     * but another thread may have held it at that moment. */
+    /* Another thread of the parent may have held the mutex at the fork. The child's only thread did
+     * not, since nothing forks while it holds the mutex. */
     pthread_mutex_init(&mutex, NULL);
 }
 
-/* True if the fault is answered and the access can be tried again. */
+/* Answer the fault of a signal. True if the access can be tried again. */
 static bool answer(const mmb__signal *signal)
 {
     if (signal->cause == MMB__OTHER_FAULT || signal->cause == MMB__SENT) {
         return false;
     }
-    /* A handler above us, like faulthandler's, may take a growth fault for a
-     * crash, put us back and raise SIGBUS again. The fault itself is then still
-     * to come: answer it now and ignore the raise. But a raise after a fault
-     * that we have answered is the program's own wish to die. */
+    /* A handler above us, like faulthandler's, may take a growth fault for a crash, put our handler
+     * back, and raise SIGBUS again. We have not answered that fault yet: we answer it now, and
+     * ignore the raise. But if we have answered the thread's last fault, then the program raised
+     * SIGBUS by itself and wants to die. */
     if (signal->cause == MMB__SENT_BY_US && mmb__was_served(signal->address)) {
         return false;
     }
@@ -98,7 +97,7 @@ static void call_previous(const struct sigaction *previous, int number, siginfo_
     }
 }
 
-/* Whom the signal would have reached without this level. */
+/* Return the action that the signal would have met without this level. */
 static const struct sigaction *below(level *at)
 {
     const struct sigaction *previous = &at->previous;
@@ -109,7 +108,7 @@ static const struct sigaction *below(level *at)
     return previous;
 }
 
-/* Give the signal to whoever had it before this level. */
+/* Pass the signal on to the handler below this level. */
 static void pass_on(level *from, int number, siginfo_t *info, void *context,
                     const mmb__signal *signal)
 {
@@ -123,8 +122,8 @@ static void pass_on(level *from, int number, siginfo_t *info, void *context,
     if (previous->sa_handler == SIG_IGN && !signal->again) {
         return;
     }
-    /* Restored, the kernel finds it when the fault comes again. A signal that
-     * will not come again by itself is sent again, to be met on return. */
+    /* The kernel finds the restored action when the fault comes again. A signal that does not come
+     * again by itself is sent once more; it arrives when we return. */
     sigaction(number, previous, NULL);
     if (!signal->again) {
         mmb__os_resend(number, info);
@@ -190,9 +189,9 @@ static bool same_handler(const struct sigaction *a, const struct sigaction *b)
     return info_a ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler;
 }
 
-/* A level whose previous is `found`, or NULL with all of them taken. None is ever
- * given another previous: whoever took SIGBUS from it may still call it, and with its
- * own caller below it the two would call each other for ever. */
+/* Return a level whose previous is `found`; NULL if all levels are in use. A level never gets
+ * another previous: a handler that was installed over it may still call it, and if that handler
+ * were its previous, the two would call each other for ever. */
 static level *level_above(const struct sigaction *found)
 {
     for (int i = 0; i < LEVELS; i++) {

@@ -1,10 +1,10 @@
-/* handler.h - the SIGBUS handler: what is ours is answered, all else is given back. */
+/* handler.h - the SIGBUS handler: it answers the faults of our maps, and passes on all others. */
 #ifndef MMB_MAP_HANDLER_H
 #define MMB_MAP_HANDLER_H
 
 #include "mmb_map.h"
 
-/* In a forked child. Handler: no. */
+/* A forked child calls this. Handler: no. */
 void mmb__handler_after_fork(void);
 
 #endif

@@ -8,9 +8,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define CHUNK ((uint64_t)4 << 20)          /* populated at once */
-#define BEHIND ((uint64_t)64 << 20)        /* kept out of write-back: still being written */
-#define WRITEBACK_STEP ((uint64_t)8 << 20) /* started at once */
+#define CHUNK ((uint64_t)4 << 20)          /* bytes that one call brings in */
+#define BEHIND ((uint64_t)64 << 20)        /* bytes at the end that the writer may still change */
+#define WRITEBACK_STEP ((uint64_t)8 << 20) /* bytes whose write-back one call starts */
 
 struct mmb__helper {
     pthread_t thread;
@@ -28,8 +28,8 @@ static bool stopped(const mmb__helper *self)
     return atomic_load_explicit(&self->stop, memory_order_acquire);
 }
 
-/* Bring in [at, end). The page cache may refuse; then the rest is left to ordinary
- * faults, which report what is wrong. */
+/* Bring in [at, end). If the kernel refuses a page, ordinary faults get the rest, and report what
+ * is wrong. */
 static bool bring_in(mmb_map *map, uint64_t at, uint64_t end)
 {
     while (at < end && !stopped(map->helper) &&
@@ -44,10 +44,10 @@ static bool bring_in(mmb_map *map, uint64_t at, uint64_t end)
     return at >= end;
 }
 
-/* Bring in what growth has put blocks to. The writer is at its start at this moment
- * and does best to go on alone: a thread that started there as well would only get in
- * its way. So leave it a quarter for a head start of ours; by the time it is through,
- * the rest is there, or nearly so. What a slow writer has left is done last. */
+/* Bring in the range to which growth has given blocks. At this moment the writer is at its start,
+ * and this thread would only get in its way there. So it leaves the first quarter to the writer
+ * and begins behind it: when the writer gets there, most of the pages are in. The first quarter
+ * comes last, for a writer that is slow. */
 static void populate(mmb_map *map)
 {
     uint64_t fresh = atomic_exchange_explicit(&map->file.fresh, 0, memory_order_relaxed);
@@ -156,7 +156,7 @@ void mmb_map_resume_helper(mmb_map *map)
     bool paused = atomic_exchange_explicit(&map->helper_paused, false, memory_order_acq_rel);
     mmb__helper *self = map->helper;
     if (paused && self != NULL && !self->runs && self->process == mmb_this_process()) {
-        (void)begin(map); /* it is advice: without a thread all works, only slower */
+        (void)begin(map); /* without the thread everything works, only slower */
     }
     mmb__registry_unlock();
 }

@@ -30,8 +30,8 @@ int mmb__make_memory(mmb_map *map)
     if (error != 0) {
         return error;
     }
-    /* Asked again, since the program may have closed our fd, and the number been another
-     * file's when it was mapped. */
+    /* We ask again: the program may have closed our fd, so that the number was another file's when
+     * it was mapped. */
     error = mmb__our_file(file, &size);
     if (error != 0 || !mmb__registry_publish(map, base)) {
         munmap(base, (size_t)file->limit);
@@ -78,7 +78,7 @@ void mmb__unmap(mmb_map *map)
 void mmb__welcome_huge_page(mmb_map *map, uint64_t offset)
 {
     const mmb__file *file = &map->file;
-    /* Pages after the first granule are huge as it is. */
+    /* Pages behind the first granule are huge anyway. */
     if (file->small == 0 && file->traits.has_huge_pages && offset < MMB_GRANULE &&
         atomic_load_explicit(&file->shared->allocated_end, memory_order_relaxed) >= MMB_GRANULE) {
         mmb__os_use_huge_pages(mmb__base(map), first_granule(map), true);

@@ -1,25 +1,25 @@
-/* memory.h - the memory of a map: the file mapped over the whole range of addresses.
+/* memory.h - the *memory* of a map: the file, mapped over the whole range of addresses.
  *
- * It is made when somebody first asks for it, or at opening, where addresses may be short. What
- * it is at a moment is one of mmb__memory (map.h). */
+ * It is made when somebody first asks for it, or when the map is opened if addresses may be short.
+ * Its state is one of mmb__memory (map.h). */
 #ifndef MMB_MAP_MEMORY_H
 #define MMB_MAP_MEMORY_H
 
 #include "map.h"
 
-/* Map the file, if that is not done; nobody has the address thereby. EBADF, an errno of mmap,
- * or ESTALE when the memory was given up or taken away. Handler: no. */
+/* Map the file, unless that is done. The caller does not learn the address, so EOF may stay where
+ * it is. Returns 0, EBADF, an errno of mmap, or ESTALE if the memory was given up. Handler: no. */
 int mmb__make_memory(mmb_map *map);
 
-/* To be called before the file is read by its descriptor: let it hold what was stored. EBADF, or
- * an errno of msync. Handler: no. */
+/* Let reads by the descriptor see what was stored in the memory. Returns 0, EBADF, or an errno of
+ * msync. Handler: no. */
 int mmb__publish_stores(const mmb_map *map);
 
 /* Take the memory away. Handler: no. */
 void mmb__unmap(mmb_map *map);
 
-/* A growth has moved EOF because of an access at `offset`: let its page be a huge one, if the
- * file is to become large and has got blocks for all of it. Handler: yes. */
+/* Let the page of an access at `offset`, for which EOF has just moved, be a huge one: if the file
+ * is to become large, and the whole page has blocks. Handler: yes. */
 void mmb__welcome_huge_page(mmb_map *map, uint64_t offset);
 
 #endif

@@ -1,4 +1,4 @@
-/* open.c - opening a map. */
+/* open.c - opening a map: the file is checked, the map is built, and the file is touched last. */
 #include "fork.h"
 #include "handler.h"
 #include "helper.h"
@@ -16,14 +16,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-/* More than any address space has; keeps sums of offsets far from overflow. */
+/* Bytes; more than any address space has. Sums of offsets below it cannot overflow. */
 #define MOST_CAPACITY ((uint64_t)1 << 60)
 
-/* Of this there is enough. */
+/* Bytes; every process has so many addresses to spare. */
 #define MODEST_CAPACITY ((uint64_t)64 << 30)
 
-/* The first step with prefault: in large steps the thread, which is a quarter of a step ahead of
- * the writer, gets further ahead. */
+/* Bytes; the first step of growth with prefault. The helper thread works a quarter of a step ahead
+ * of the writer, so larger steps let it get further ahead. */
 #define PREFAULT_STEP ((uint64_t)32 << 20)
 
 static int check_file(int fd, struct stat *file, mmb__traits *traits)
@@ -50,8 +50,8 @@ static int check_file(int fd, struct stat *file, mmb__traits *traits)
     return mmb__os_look_at(fd, traits);
 }
 
-/* What is no capacity at all, and limits that would only be met later, as a signal or in the
- * middle of a fault. */
+/* Refuse what is no capacity, and one that exceeds the limits of this process. Otherwise the
+ * program would meet these limits later, as a signal or in the middle of a fault. */
 static int check_capacity(uint64_t capacity, mmb_limit *limit)
 {
     if (capacity == 0) {
@@ -80,7 +80,8 @@ static mmb_limit blame_for_no_memory(void)
     return mmb__os_address_limit() != UINT64_MAX ? MMB_LIMIT_AS : MMB_LIMIT_SPACE;
 }
 
-/* Everything of mmb_map_open that `mmb_map_free` undoes. `size`: of what is kept. */
+/* Do everything of mmb_map_open that mmb_map_free undoes. `size` is how many bytes of the file are
+ * kept. */
 static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb_limit *limit)
 {
     mmb__watch_forks();
@@ -113,18 +114,18 @@ static int build(mmb_map *map, int fd, uint64_t size, bool needs_memory_now, mmb
     return error;
 }
 
-/* From this size on a huge page for the first granule pays: it is zeroed whole, which takes as
- * long as thirty to eighty pages that come in one by one. */
+/* Bytes; from this size hint on the first granule gets a huge page. The kernel zeroes such a page
+ * as a whole, which takes as long as thirty to eighty small pages that come in one by one. */
 #define LARGE ((uint64_t)512 << 10)
 
-/* The first step of a file that grows from nothing, in whole granules. */
+/* Return the first step of a file that grows from nothing: bytes, a multiple of a granule. */
 static uint64_t first_step(const mmb_options *options, uint64_t max_growth)
 {
     uint64_t hint = mmb__round_up(mmb__min(options->size_hint, max_growth), MMB_GRANULE);
     return mmb__max(hint, options->prefault ? PREFAULT_STEP : MMB_GRANULE);
 }
 
-/* A map of nothing yet; NULL without memory. */
+/* Make a map that has no file and no memory yet; NULL if there is no memory for it. */
 static mmb_map *new_map(const mmb_options *options, uint64_t length, const struct stat *now,
                         const mmb__traits *traits)
 {
@@ -140,7 +141,8 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     file->max_growth =
         mmb__round_up(mmb__min(mmb__max(options->max_growth, 1), MOST_CAPACITY), MMB_GRANULE);
     file->first_step = first_step(options, file->max_growth);
-    /* Whoever wants pages ahead is going to write much: no care is taken of a small file. */
+    /* A program that asks for pages ahead, or tells a large size, is going to write much: then the
+     * file gets its blocks at once, as if it were large. */
     file->small = options->prefault || options->size_hint >= LARGE ? 0 : MMB__SMALL;
     file->traits = *traits;
     file->marks = options->is_content;
@@ -153,9 +155,9 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     return map;
 }
 
-/* While nobody has the address of the memory it can be spared, which for a small file is a
- * sixth of all. But want of address space is an error of opening: where there may be any, or
- * content would be given up for nothing, the memory is made at once. */
+/* As long as nobody asks for the address of the memory, there is no need to make it; that saves a
+ * sixth of the time of a small file. But a lack of address space should be an error of opening.
+ * So the memory is made at once if addresses may be short, or if opening gives up content. */
 static bool needs_memory_now(const mmb_map *map, const mmb_options *options, bool gives_up)
 {
     return options->prefault || options->writeback || gives_up ||
@@ -179,7 +181,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     }
     uint64_t limit_of_eof = mmb__round_up(options->capacity, mmb__os_page());
     uint64_t kept = options->replace ? 0 : (uint64_t)file.st_size, declared = kept;
-    /* Where growth has left EOF, it may stand beyond the capacity, as it did before. */
+    /* If growth has left EOF where it is, EOF may stand beyond the capacity, as it did then. */
     bool is_left = options->is_content && kept > 0 && mmb__was_left_growing(fd, kept, &declared);
     if (kept > (is_left ? limit_of_eof : options->capacity)) {
         return MMB_ECAPACITY;
@@ -198,9 +200,9 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
         atomic_store(&map->file.shared->declared_size, declared);
         atomic_store(&map->file.shared->marked, is_left);
     }
-    /* The file is touched last, by one call that leaves it as it was if it fails. */
+    /* We touch the file last, by one call. If the call fails, the file is as it was. */
     if (kept < (uint64_t)file.st_size) {
-        mmb__os_remove_attribute(fd); /* whoever left it: its content is given up */
+        mmb__os_remove_attribute(fd); /* a killed program may have left it; its content goes */
         error = mmb__truncate(&map->file, 0);
     } else if (kept > 0) {
         error = mmb__prepare_for_stores(&map->file);
@@ -210,7 +212,7 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
         return error;
     }
     if (options->prefault || options->writeback) {
-        /* Advice: without the thread all is as right, if slower. */
+        /* The thread is no need: without it everything works, only slower. */
         (void)mmb__helper_start(map, options->prefault, options->writeback);
     }
     *out = map;

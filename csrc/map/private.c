@@ -1,4 +1,4 @@
-/* private.c - replacing the memory of a map, in the handler and in the end. */
+/* private.c - replacing the memory of a map, in the handler and when the map is closed. */
 #include "private.h"
 
 #include <errno.h>
@@ -6,8 +6,8 @@
 #include <sched.h>
 #include <signal.h>
 
-/* Faults come again after an answer that did not help: the limit on believing in it.
- * Systems that cannot say whether a page can be had are asked so often. */
+/* A fault comes back if our answer did not help. Some systems cannot say whether a page can be had,
+ * so there we answer this often before we give up. */
 bool mmb__tried_too_often(mmb_map *map, uint64_t offset)
 {
     enum { ENOUGH = 10000 };
@@ -18,8 +18,8 @@ bool mmb__tried_too_often(mmb_map *map, uint64_t offset)
     return atomic_fetch_add_explicit(&map->retries, 1, memory_order_relaxed) > ENOUGH;
 }
 
-/* Replace [from, to) by a private mapping of the file, or by zeros, in one piece, or in smaller
- * ones where addresses are short: new memory wants some of its own before it is moved. */
+/* Replace [from, to) by a private mapping of the file or by zeros. The new memory needs addresses
+ * of its own before it is moved; if these are short, we replace the range in smaller pieces. */
 static int replace(const mmb_map *map, uint64_t from, uint64_t to, bool by_zeros)
 {
     uint64_t piece = to - from;
@@ -39,7 +39,7 @@ static int replace(const mmb_map *map, uint64_t from, uint64_t to, bool by_zeros
     return error;
 }
 
-/* Replace [from, to) by what the file holds there, and zeros beyond its end, or beyond `end`. */
+/* Replace [from, to) by what the file holds there, with zeros beyond its EOF and beyond `end`. */
 static int show_file(const mmb_map *map, uint64_t from, uint64_t to, uint64_t end)
 {
     uint64_t eof = 0;
@@ -51,17 +51,16 @@ static int show_file(const mmb_map *map, uint64_t from, uint64_t to, uint64_t en
     uint64_t there = mmb__max(from, mmb__min(end, to));
     error = replace(map, from, there, false);
     if (error == 0) {
-        /* A kernel that counts private memory strictly may have none for so large a
-         * range. Then the shared mapping stays, and each access to it faults and is
-         * covered by a page of its own. */
+        /* A kernel that counts private memory strictly may refuse so large a range. Then the
+         * shared mapping stays: each access to it faults, and gets a page of its own. */
         (void)replace(map, there, to, true);
     }
     return error;
 }
 
-/* Cover a page that cannot be had, though its memory counts as private: where the shared mapping
- * stayed, beyond the end of a file that someone has truncated, on a full disk, or where a block
- * cannot be read. */
+/* Give memory of its own to a page that counts as private but cannot be had. That happens where the
+ * shared mapping stayed, beyond the EOF of a file that somebody has truncated, on a full disk, and
+ * where a block cannot be read. */
 static bool cover_page(mmb_map *map, uint64_t start)
 {
     uint64_t page = mmb__os_page();
@@ -80,7 +79,7 @@ bool mmb__make_private(mmb_map *map, uint64_t offset)
 {
     if (atomic_exchange(&map->remapping, true)) {
         sched_yield();
-        return true; /* and fault again until the other thread is done */
+        return true; /* the access faults again, until the other thread is done */
     }
     bool done = true;
     uint64_t start = mmb__round_down(offset, mmb__os_page());
@@ -106,8 +105,7 @@ int mmb__make_all_private(mmb_map *map, uint64_t end)
     }
     int error = 0;
     if (mmb__base(map) != NULL) {
-        /* A store that came after the seal may have made some of it private, but before the
-         * file was truncated. */
+        /* A store after the seal, but before this, may have made some of the memory private. */
         bool poisoned = atomic_load(&map->file.shared->poison) != 0;
         uint64_t to = poisoned ? atomic_load(&map->private_from) : map->file.limit;
         error = show_file(map, 0, to, end);

@@ -1,14 +1,14 @@
-/* registry.c - the slots that hold ranges and maps.
+/* registry.c - the slots of the registry, which hold ranges and maps.
  *
- * A slot in use holds the range and the map; a reader that
- * finds its address in a range counts itself in, then looks again: either it
- * still sees the range, and whoever retires the slot sees its count and waits,
- * or it sees the range gone and leaves. Both sides use seq_cst for that pair.
+ * A slot in use holds a range and its map. A reader that finds its address in the range counts
+ * itself in and looks again. Either it still sees the range; then the thread that retires the
+ * slot sees the count, and waits. Or the range is gone; then the reader leaves. Both sides use
+ * seq_cst for this pair of steps.
  *
- * Slots come in groups, each with bounds around the ranges of its maps, so that a fault
- * with ten thousand maps open looks at a hundred bounds and one group, not at them all.
- * Bounds only widen while any slot of the group has a range, and that of a map was widened
- * before its address was known: whoever knows an address of a live map finds it inside. */
+ * Slots come in groups. Each group has bounds around the ranges of its maps. So with ten thousand
+ * maps open, a fault looks at a hundred bounds and one group, and not at all slots. While a slot
+ * of the group has a range, the bounds only widen. They are widened for a map before anybody
+ * knows its address; so a thread that knows an address of a live map finds it inside them. */
 #include "registry.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     _Atomic uintptr_t low; /* with `high`: around every range of the group; 0, 0 if none */
     _Atomic uintptr_t high;
-    uint32_t taken; /* slots with a range; guarded by the mutex, as is every store to the bounds */
+    uint32_t taken; /* slots with a range; the mutex guards it, and every store to the bounds */
 } slot_group;
 
 static slot slots[MMB_MAX_MAPS];
@@ -66,11 +66,11 @@ void mmb__registry_visit(void (*visit)(mmb_map *map))
     }
 }
 
-/* Under the mutex. */
+/* Widen the bounds of a group. The caller has the mutex. */
 static void enter_group(slot_group *of, uintptr_t start, uintptr_t end)
 {
     bool first = of->taken++ == 0;
-    /* Raised first: a reader in between sees bounds that are too wide, or still none. */
+    /* `high` comes first: a reader in between sees bounds that are too wide, or none yet. */
     if (first || end > atomic_load(&of->high)) {
         atomic_store(&of->high, end);
     }
@@ -136,8 +136,8 @@ static void wait_for_users(slot *at)
 void mmb__registry_remove(mmb_map *map)
 {
     slot *at = &slots[map->slot];
-    /* Before the look at `users`, by all means: processors order an exchange and a load,
-     * emulated ones not always a store and a load. */
+    /* This must come before the look at `users`. An exchange keeps that order on every processor;
+     * some emulators do not keep the order of a plain store and a load. */
     bool published = atomic_exchange(&at->start, 0) != 0;
     wait_for_users(at);
     pthread_mutex_lock(&mutex);
@@ -163,7 +163,7 @@ void mmb__registry_drain(const mmb_map *map)
     wait_for_users(&slots[map->slot]);
 }
 
-/* The map of this slot, pinned, if it holds `address`. */
+/* Return the map of this slot, counted in, if its range holds `address`. */
 static mmb_map *enter_slot(slot *at, uintptr_t address)
 {
     uintptr_t start = atomic_load_explicit(&at->start, memory_order_acquire);
@@ -172,9 +172,9 @@ static mmb_map *enter_slot(slot *at, uintptr_t address)
         return NULL;
     }
     atomic_fetch_add(&at->users, 1);
-    /* The slot may have been retired, or given to another map, in between. Whose start
-     * is there now stays until we leave, with its end. The start is loaded once: it can
-     * become 0, which is below every address. */
+    /* In between the slot may have been retired, or given to another map. The map whose start is
+     * there now stays until we leave, and so does its end. We load the start only once, since it
+     * can become 0, which is below every address. */
     start = atomic_load(&at->start);
     if (start != 0 && address >= start && address < atomic_load(&at->end)) {
         return atomic_load_explicit(&at->map, memory_order_relaxed);

@@ -1,7 +1,7 @@
-/* registry.h - the table address -> map that the signal handler reads.
+/* registry.h - the *registry*: the table from addresses to maps, which the signal handler reads.
  *
- * Readers take no lock; writers (open, memory, close, fork) take a mutex, which is never held
- * where a handler of the same thread could run into it: the handler does not touch it. */
+ * Readers take no lock. Writers (open, memory, close, fork) take a mutex, which the handler never
+ * touches; so it does not matter if a signal interrupts the thread that holds it. */
 #ifndef MMB_MAP_REGISTRY_H
 #define MMB_MAP_REGISTRY_H
 
@@ -12,8 +12,8 @@
 /* Give `map` a slot. EMFILE when full. Handler: no. */
 int mmb__registry_add(mmb_map *map);
 
-/* Make `base` the memory of `map` and let handlers find it; a fork finds all of that or
- * nothing. False if another thread has been faster, with another base. Handler: no. */
+/* Make `base` the memory of `map`, and let handlers find it. A fork sees either both or neither.
+ * False if another thread was faster and has set another base. Handler: no. */
 bool mmb__registry_publish(mmb_map *map, unsigned char *base);
 
 /* Take the map out and wait until no handler is inside. Handler: no. */
@@ -22,16 +22,17 @@ void mmb__registry_remove(mmb_map *map);
 /* Wait until no handler that found `map` before this call is still inside. Handler: no. */
 void mmb__registry_drain(const mmb_map *map);
 
-/* The map whose range holds `address`, pinned until mmb__registry_leave, or
- * NULL. Handler: yes. */
+/* Return the map whose range holds `address`, or NULL. The map is not freed before
+ * mmb__registry_leave is called for it. Handler: yes. */
 mmb_map *mmb__registry_enter(uintptr_t address);
 void mmb__registry_leave(mmb_map *map);
 
-/* Between these no map leaves its slot, so none is freed: for forks. Handler: no. */
+/* Between these two no map leaves its slot, so no map is freed. Handler: no. */
 void mmb__registry_lock(void);
 void mmb__registry_unlock(void);
 
-/* In a forked child: the threads that were inside a handler are not here. Handler: no. */
+/* A forked child calls this: threads that were inside a handler do not exist there.
+ * Handler: no. */
 void mmb__registry_forget_users(void);
 
 /* Call `visit` with each map, between lock and unlock. Handler: no. */

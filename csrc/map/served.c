@@ -1,12 +1,12 @@
-/* served.c - two tables of hints: by address, and by thread. */
+/* served.c - the two tables of answered faults: by address, and by thread. */
 #include "served.h"
 
 #include "os/os.h"
 
 #include <stdatomic.h>
 
-/* An address is in one of the places of its set, where the newest takes the place of the
- * oldest. Growth faults come at multiples of large powers of two: so all bits are mixed. */
+/* An address is in one of the entries of its set; a new address overwrites the oldest entry. Growth
+ * faults come at multiples of large powers of two, so the set is chosen by a mix of all bits. */
 enum { SET_BITS = 10, SETS = 1 << SET_BITS, WAYS = 4 };
 
 typedef struct {

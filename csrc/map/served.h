@@ -1,10 +1,12 @@
-/* served.h - addresses of faults that were answered.
+/* served.h - the addresses of faults that were answered lately.
  *
- * They tell a SIGBUS that the program raised from one that a handler above ours, like
- * faulthandler's, raises again for a fault which we have not seen: of a raised signal the
- * system says only which fault the thread had last. A new thread and a forked child inherit
- * that from their creator, so it is kept by address; that may be overwritten by others, so
- * each thread's last is kept as well. Hints, without any order. */
+ * A handler above ours, like faulthandler's, may raise SIGBUS again for a fault that we have not
+ * seen. The program may also raise SIGBUS by itself. These addresses tell the two apart: of a
+ * raised signal the system says only which fault the thread had last, and if we have answered
+ * that one, the program raised the signal. A new thread and a forked child inherit the last fault
+ * of their creator, so the addresses are kept in a table by address. Other faults may overwrite an
+ * entry there, so the last address of each thread is kept as well. All of this is hints, without
+ * any order. */
 #ifndef MMB_MAP_SERVED_H
 #define MMB_MAP_SERVED_H
 

@@ -1,5 +1,5 @@
-/* use.c - what is done to a map by calls, which can return an error: reserving, writing,
- * looking for the end of the content, flushing. What stores do stands in answer.c. */
+/* use.c - the calls that work on a map and can return an error: reserving, writing, finding the end
+ * of the content, flushing. answer.c has what stores need. */
 #include "file/content.h"
 #include "file/growth.h"
 #include "file/in_flight.h"
@@ -29,8 +29,8 @@ static int bring_in(mmb_map *map, uint64_t start, uint64_t stop)
     return error == EFAULT ? ENOSPC : error == ENOSYS ? 0 : error;
 }
 
-/* Where blocks cannot be promised, the pages themselves are the next best. The owner's close
- * waits for them, lest they come after it has truncated the file. */
+/* Bring in the pages of a range, for file systems that cannot promise blocks. The owner's close
+ * waits for this: the pages must not come after it has truncated the file. */
 static int reserve_pages(mmb_map *map, uint64_t start, uint64_t stop)
 {
     uint32_t entry = mmb__in_flight_enter(map->file.shared);
@@ -43,9 +43,9 @@ static int reserve_pages(mmb_map *map, uint64_t start, uint64_t stop)
     return error;
 }
 
-/* Blocks are not all that a store may need: a file system with large folios wants them
- * for the whole folio, of which the ends of a range have only a part. On a disk that
- * is almost full bring those in, to see whether they can be had. */
+/* Bring in the pages at both ends of a range. A file system with large folios needs blocks for the
+ * whole folio of a page, and the range may hold only a part of that folio. On a disk that is
+ * almost full such a page may not be had although the range has its blocks. */
 static int try_ends(mmb_map *map, uint64_t start, uint64_t stop)
 {
     if (!mmb__os_is_full(map->file.fd, 4 * MMB_GRANULE)) {
@@ -94,7 +94,7 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     if (!overlaps(map, offset, data, length)) {
         return mmb__write(&map->file, offset, data, length);
     }
-    /* The kernel copies forward, and would read what it has just written. */
+    /* The kernel copies forward: it would read bytes that it has just written. */
     uint32_t entry = mmb__in_flight_enter(map->file.shared);
     int error = mmb_map_reserve(map, offset, offset + length);
     if (error == 0) {
@@ -115,7 +115,8 @@ int mmb_map_make_hole(mmb_map *map, uint64_t offset, uint64_t length)
     return mmb__make_hole(&map->file, offset, length);
 }
 
-/* Let others see a file as long as its content was declared to be: over a hole, at no cost. */
+/* Move EOF to the declared size, so that others see a file of that length. The new bytes are a
+ * hole, and cost nothing. */
 static int reach_declared_size(mmb_map *map, uint64_t *eof)
 {
     uint64_t declared = atomic_load(&map->file.shared->declared_size);
@@ -146,7 +147,7 @@ int mmb_map_flush(mmb_map *map, bool durable)
 {
     int error = push(map, durable);
     if (error != 0 && error != EBADF) {
-        /* The kernel tells of a failed write once, and forgets it. */
+        /* The kernel reports a failed write only once. */
         mmb__poison(&map->file, error);
     }
     return error;

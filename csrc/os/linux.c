@@ -1,4 +1,4 @@
-/* linux.c - Linux: memory, processes, threads and signals. Its files are in linux_files.c. */
+/* linux.c - Linux: memory, processes, threads and signals. linux_files.c has its files. */
 #if defined(__linux__)
 #define _GNU_SOURCE
 
@@ -20,11 +20,11 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* Set to the same values by whoever comes first; atomic only for form. */
-static _Atomic bool populates;    /* an answer to MADV_POPULATE_* can be believed */
+/* Every thread that initialises sets these to the same values. */
+static _Atomic bool populates;    /* the answer to MADV_POPULATE_* is reliable */
 static _Atomic bool large_folios; /* the first touch brings in a huge page of a file */
 
-/* That is so since Linux 5.18. */
+/* True since Linux 5.18. */
 static bool has_large_folios(void)
 {
     struct utsname system;
@@ -38,7 +38,7 @@ static bool has_large_folios(void)
 }
 void mmb__os_init_system(void)
 {
-    /* Emulators accept any advice, and do nothing. */
+    /* An emulator accepts any advice and does nothing: one that accepts this is an emulator. */
     enum { NO_ADVICE = 9999 };
     bool refused = madvise(NULL, 0, NO_ADVICE) != 0;
     atomic_store_explicit(&populates, refused, memory_order_relaxed);
@@ -47,13 +47,12 @@ void mmb__os_init_system(void)
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* Wishes, not needs: what the kernel refuses stays as it was. */
+/* This is advice only: if the kernel refuses some of it, nothing is wrong. */
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
 {
-    /* Random: without it, the first touch would make a small file read ahead. For huge
-     * pages it means: one at a time. Otherwise the kernel would zero the next one as
-     * well before the writer has filled this one, and both would have left the
-     * processor's cache by then. */
+    /* MADV_RANDOM, since otherwise the first touch would make a small file read ahead. For huge
+     * pages it means that they come one at a time. Otherwise the kernel would zero the next page
+     * before the writer has filled this one, and both would have left the processor's cache. */
     bool all = atomic_load_explicit(&large_folios, memory_order_relaxed);
     madvise(base, (size_t)(all ? length : small), MADV_RANDOM);
     if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) != 0 &&
@@ -67,8 +66,8 @@ void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
     madvise(base, (size_t)length, yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-/* Everything by system calls past all that may have been put over mmap, which is not made for
- * handlers. */
+/* Map memory by the bare system call: a library may have replaced mmap() by a function that must
+ * not be called in a handler. */
 static void *map_elsewhere(uint64_t length, int flags, int fd, uint64_t offset)
 {
     flags |= MAP_PRIVATE | MAP_NORESERVE;
@@ -81,8 +80,8 @@ static void *map_elsewhere(uint64_t length, int flags, int fd, uint64_t offset)
 #endif
 }
 
-/* New private memory, not accessible at first: after mlockall(MCL_FUTURE) the kernel would bring
- * in, and lock, all of what is. */
+/* Make new private memory. It is not accessible at first: after mlockall(MCL_FUTURE) the kernel
+ * would bring in and lock all memory that is accessible. */
 static int make_elsewhere(uint64_t length, int flags, int fd, uint64_t offset, void **out)
 {
     *out = map_elsewhere(length, flags, fd, offset);
@@ -98,7 +97,7 @@ static int make_elsewhere(uint64_t length, int flags, int fd, uint64_t offset, v
     return 0;
 }
 
-/* In one step, as other threads see it: at no moment is there nothing at `base`. */
+/* Move new memory over `base`. Other threads see one step: at no moment is `base` unmapped. */
 static int move_over(unsigned char *base, uint64_t length, void *made)
 {
     if (syscall(SYS_mremap, made, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, base) != -1) {
@@ -126,8 +125,8 @@ int mmb__os_map_zeros(unsigned char *base, uint64_t length)
     return replace(base, length, MAP_ANONYMOUS, -1, 0);
 }
 
-/* The kernel copies, since it gives up where a load of ours would be a fault. What it cannot
- * read, or may not, stays zeros. */
+/* The kernel does the copying: where a load of ours would be a fault, the kernel just gives up.
+ * Bytes that it cannot read stay zeros. */
 int mmb__os_map_copy(unsigned char *base, uint64_t length)
 {
     void *made = NULL;
@@ -161,8 +160,8 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
 
 /* ---- processes and threads ------------------------------------------------- */
 
-/* A pid's descriptor can be read from once the process is dead (Linux 5.3). Before
- * that a parent at least can tell of its own children. */
+/* Since Linux 5.3 the descriptor of a process becomes readable when the process is dead. On older
+ * kernels we can tell that only of our own children. */
 static bool has_ended(int pid)
 {
     enum { PIDFD_OPEN = 434 };
@@ -205,8 +204,8 @@ static bool fault_was_store(const ucontext_t *context)
     return (context->uc_mcontext.gregs[REG_ERR] & 2) != 0;
 }
 
-/* The kernel writes the thread's last fault address into every signal frame,
- * that of a signal sent by raise() included. */
+/* The kernel writes the address of the thread's last fault into every signal frame, even into that
+ * of a signal which raise() has sent. */
 static uintptr_t last_fault_address(const ucontext_t *context)
 {
     return (uintptr_t)context->uc_mcontext.gregs[REG_CR2];
@@ -214,8 +213,8 @@ static uintptr_t last_fault_address(const ucontext_t *context)
 
 #elif defined(__aarch64__)
 
-/* The frame's extra records are chained by (magic, size); the one with the
- * syndrome register has this magic. */
+/* A signal frame ends with a chain of records (magic, size, ...). The record with this magic has
+ * the syndrome register, which tells loads from stores. */
 static bool fault_was_store(const ucontext_t *context)
 {
     enum { SYNDROME_MAGIC = 0x45535201, SYNDROME_WRITE = 1 << 6 };
@@ -245,7 +244,7 @@ static uintptr_t last_fault_address(const ucontext_t *context)
 static bool fault_was_store(const ucontext_t *context)
 {
     (void)context;
-    return true; /* not known: what serves a store serves a load */
+    return true; /* we do not know: an answer that is good for a store is good for a load */
 }
 
 static uintptr_t last_fault_address(const ucontext_t *context)
@@ -269,7 +268,7 @@ mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context)
         signal.cause = MMB__OTHER_FAULT;
         signal.again = info->si_code == BUS_MCEERR_AR;
     } else if (info->si_code == BUS_ADRALN) {
-        signal.cause = MMB__OTHER_FAULT; /* misaligned: no page will cure that */
+        signal.cause = MMB__OTHER_FAULT; /* misaligned: no page helps against that */
     }
     signal.write = fault_was_store(context);
     return signal;

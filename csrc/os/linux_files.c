@@ -1,4 +1,4 @@
-/* linux_files.c - Linux: blocks, holes and what can be relied on where a file lies. */
+/* linux_files.c - Linux: blocks, holes, and the traits of file systems. */
 #if defined(__linux__)
 #define _GNU_SOURCE
 
@@ -91,7 +91,7 @@ int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
     return linux_fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length);
 }
 
-/* Files that ext4 keeps in the way of its predecessors. */
+/* False for files that ext4 stores as ext2 and ext3 did, without extents. */
 static bool has_extents(int fd)
 {
     enum { EXTENTS = 0x80000 };
@@ -129,7 +129,7 @@ int mmb__os_look_at(int fd, mmb__traits *out)
     case EXT4_TYPE:
         *out = (mmb__traits){
             .block_count_is_exact = true,
-            .seek_data_is_reliable = has_extents(fd), /* without, it does not tell of late stores */
+            .seek_data_is_reliable = has_extents(fd), /* otherwise it misses late stores */
             .has_huge_pages = true,
             .extends_without_io = true,
         };
@@ -149,13 +149,13 @@ int mmb__os_look_at(int fd, mmb__traits *out)
                              .extends_without_io = true};
         return check_seals(fd);
     case BTRFS_TYPE:
-        /* Counts late, and compressed blocks. */
+        /* btrfs counts blocks late, and counts compressed ones. */
         *out = (mmb__traits){.seek_data_is_reliable = true};
         return 0;
     default:
-        /* Others may answer from their metadata and miss pages that were dirtied through
-         * a mapping and not written back yet; an overlay passes the question on to who
-         * knows whom. */
+        /* Other file systems may answer from their metadata, and miss pages that were stored to
+         * through a mapping and are not written back yet. An overlay passes the question on to a
+         * file system that we do not know. */
         *out = (mmb__traits){.seek_data_is_reliable = false};
         return check_seals(fd);
     }
@@ -163,7 +163,7 @@ int mmb__os_look_at(int fd, mmb__traits *out)
 
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
 {
-    /* Advice: what cannot be written now is reported by the sync that follows. */
+    /* Advice only: if something cannot be written, the sync that follows reports it. */
     sync_file_range(fd, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE);
 }
 

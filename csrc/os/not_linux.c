@@ -1,5 +1,5 @@
-/* not_linux.c - how the other systems do without what only Linux has: the answer is mostly
- * EOPNOTSUPP or ENOSYS, and the callers go another way then. */
+/* not_linux.c - the other systems, in place of what only Linux has. The answer mostly is EOPNOTSUPP
+ * or ENOSYS; then the callers go another way. */
 #if !defined(__linux__)
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
@@ -41,8 +41,8 @@ void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
     (void)base, (void)length, (void)yes;
 }
 
-/* There is no way to move memory. So try first whether such a mapping is granted at all: what
- * was granted once is granted again. */
+/* These systems cannot move memory. So we first try whether the system grants such a mapping
+ * elsewhere: if it does so once, it will do so again. */
 static int replace(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
 {
     const int access = PROT_READ | PROT_WRITE;
@@ -68,7 +68,7 @@ int mmb__os_map_zeros(unsigned char *base, uint64_t length)
 
 int mmb__os_map_copy(unsigned char *base, uint64_t length)
 {
-    return mmb__os_map_zeros(base, length); /* nobody says in safety what can be read */
+    return mmb__os_map_zeros(base, length); /* no call tells safely what can be read */
 }
 
 int mmb__os_populate(unsigned char *base, uint64_t length, bool write)

@@ -1,14 +1,15 @@
-/* os.h - all that is asked of the operating system beyond plain POSIX.
+/* os.h - the operating system: everything that we ask of it beyond plain POSIX.
  *
- * This is the lowest floor: it knows files by their descriptor and memory by its address,
- * and nothing of what they are for. Every #ifdef for a system stands in this folder:
- * posix.c has what all systems do alike, linux.c and linux_files.c, darwin.c and bsd.c what
- * each does in its own way, not_linux.c how the others do without what only Linux has.
+ * This is the lowest floor. It knows files by their descriptor and memory by its address, and
+ * it does not know what they are for. Every #ifdef for a system stands in this folder. posix.c
+ * has what all systems do alike; linux.c and linux_files.c, darwin.c and bsd.c have what each
+ * system does in its own way; not_linux.c has what the other systems do in place of the calls
+ * that only Linux has.
  *
- * Errors are returned as errno values. The functions marked "Handler: yes" are system calls
- * without locks, allocation or cancellation points of libc's own: a signal handler may call
- * them. Nothing here has state but the page size and what the running kernel can do, which
- * mmb__os_init finds out. */
+ * Errors are returned as errno values. A signal handler may call the functions that are marked
+ * "Handler: yes": they are system calls that bring no locks, allocation or cancellation points of
+ * libc. This floor has no state but the page size and what the running kernel can do;
+ * mmb__os_init finds both out. */
 #ifndef MMB_OS_H
 #define MMB_OS_H
 
@@ -20,35 +21,35 @@
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* To be called before anything else here: finds out what the handler must not ask for. */
+/* Find out what the handler must not ask for. Call this before anything else here. */
 void mmb__os_init(void);
-void mmb__os_init_system(void); /* its part for one system; for mmb__os_init only */
+void mmb__os_init_system(void); /* the part for one system; only mmb__os_init calls it */
 uint64_t mmb__os_page(void);    /* bytes. Handler: yes. */
 
-/* The address space that this process may have, in bytes; UINT64_MAX without a limit. */
+/* Return how many bytes of address space this process may have; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
 
-/* An aligned range of `length` bytes with `fd` mapped shared over it. The first `small`
- * bytes come in page by page, the rest in huge pages where the system has them. */
+/* Map `fd` shared over an aligned range of `length` bytes of addresses. The first `small` bytes
+ * come in page by page, the others in huge pages where the system has them. */
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
                      unsigned char **base);
 
-/* What mmb__os_map_file wishes for the pages of a new mapping. */
+/* Give the kernel the advice that mmb__os_map_file gives for a new mapping. */
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
 
-/* Whether pages that come in from now on are to be huge. A wish. Handler: yes. */
+/* Advise the kernel whether pages that come in from now on are to be huge. Handler: yes. */
 void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes);
 
-/* Replace the memory at `base`: by private copy-on-write pages of `fd` at `offset`; by private
- * zeros; or by a private copy of what can still be read there, zeros where nothing can. None
- * of the first two reserves memory, and none locks it, whatever mlockall() has asked for. Either
- * all of the range is replaced or, after an error, it is what it was: where the system can, the
- * new memory is made elsewhere and moved over the old. Handler: yes. */
+/* Replace the memory at `base`: by private copy-on-write pages of `fd` from `offset` on; by private
+ * zeros; or by a private copy of the bytes that can still be read there, with zeros in place of
+ * the others. The first two reserve no memory. None of the three locks memory, whatever mlockall()
+ * has asked for. Either the whole range is replaced or, after an error, it is as it was: where
+ * the system can, the new memory is made elsewhere and moved over the old. Handler: yes. */
 int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset);
 int mmb__os_map_zeros(unsigned char *base, uint64_t length);
 int mmb__os_map_copy(unsigned char *base, uint64_t length);
 
-/* Zeroed memory that a forked child shares. */
+/* Allocate memory of zeros that a forked child shares; give it back. */
 void *mmb__os_shared_alloc(size_t size);
 void mmb__os_shared_free(void *memory, size_t size);
 
@@ -58,45 +59,46 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write);
 
 /* ---- files ---------------------------------------------------------------- */
 
-/* The next three may be called with signals held back only: tmpfs gives up at any that is
- * pending and starts from scratch, so that under a fast timer it would never end. */
+/* Call the next three only while signals are blocked. On tmpfs a pending signal makes the call
+ * give up, and the next try starts from scratch: under a fast timer it would never end. */
 
-/* Allocate blocks for a range, beyond EOF as well; EOF stays. EOPNOTSUPP where the
- * system cannot promise that. Handler: yes. */
+/* Allocate blocks for a range, which may be beyond EOF; EOF stays. EOPNOTSUPP if the system cannot
+ * promise blocks. Handler: yes. */
 int mmb__os_allocate(int fd, uint64_t offset, uint64_t length);
 
-/* Raise EOF to `end`, with blocks for [from, end); can never lower it, and moves it in
- * one step where `from` is in the last block. EOPNOTSUPP likewise. Handler: yes. */
+/* Raise EOF to `end`, and allocate blocks for [from, end). EOF is never lowered, and it moves in
+ * one step if `from` is in the last block. EOPNOTSUPP as above. Handler: yes. */
 int mmb__os_raise(int fd, uint64_t from, uint64_t end);
 
-/* Deallocate; EOF stays. EOPNOTSUPP where holes cannot be made. */
+/* Give back the blocks of a range; EOF stays. EOPNOTSUPP if the file system makes no holes. */
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
 
 /* True if the file system has less than `room` bytes left, as far as it says.
  * Handler: yes. */
 bool mmb__os_is_full(int fd, uint64_t room);
 
-/* First byte of data at or after `offset`: 0 and *found, or ENXIO when only holes
- * follow. Moves the file offset. */
+/* Find the first byte of data at or after `offset`. Returns 0, or ENXIO if only holes follow.
+ * Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 
-/* Make what was stored through the mapping visible to reads of the file, on the systems where
- * the two have caches of their own. */
+/* Let reads of the file see what was stored through the mapping. This does something only on
+ * systems where reads and mappings have caches of their own. */
 int mmb__os_publish_stores(const unsigned char *base, uint64_t length);
 
-/* Read up to `length` bytes at `offset`; the number, less only at the end of the file or after
- * an error, in *got. */
+/* Read `length` bytes at `offset`. `*got` is their number: it is smaller only at the end of the
+ * file or after an error. */
 int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *got);
 
-/* Write all of it at `offset`; the number of bytes written, also after an error, in *written
- * (may be NULL). */
+/* Write `length` bytes at `offset`. `*written` (may be NULL) is how many were written, after an
+ * error as well. */
 int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written);
 
-/* Write a few bytes within a page by one call; EIO if not all were taken. Handler: yes. */
+/* Write a few bytes of one page by one call; EIO if the call took only a part. Handler: yes. */
 int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset);
 
-/* The one extended attribute that files get from us (mark.h). Nothing happens where there are
- * none; getting it is false if it is not there, or not `length` bytes long. */
+/* Set, remove and get the one extended attribute that we give to files (mark.h). On file systems
+ * without attributes nothing happens. Getting returns false if the attribute is not there, or not
+ * `length` bytes long. */
 void mmb__os_set_attribute(int fd, const void *value, size_t length); /* Handler: yes. */
 void mmb__os_remove_attribute(int fd);
 bool mmb__os_get_attribute(int fd, void *value, size_t length);
@@ -104,43 +106,44 @@ bool mmb__os_get_attribute(int fd, void *value, size_t length);
 /* Set EOF, up or down. Handler: yes. */
 int mmb__os_truncate(int fd, uint64_t size);
 
-/* What can be relied on where a file lies. */
+/* What is true of the file system that a file lies on. */
 typedef struct {
     bool block_count_is_exact;   /* fstat counts every block that was allocated, at once */
     bool seek_data_is_reliable;  /* mmb__os_next_data sees what was stored through a mapping */
     bool holes_take_blocks;      /* even a load through a mapping, from a hole, needs a block */
-    bool has_huge_pages;         /* present kernels give them to those who ask */
+    bool has_huge_pages;         /* present kernels give huge pages if one asks for them */
     bool extends_without_io;     /* a move of EOF never waits for the device */
     bool flushes_after_truncate; /* closing a file that was made shorter writes out its data,
-                                  * unless blocks were allocated for them before */
+                                  * unless the data had blocks before */
 } mmb__traits;
 
-/* 0, and what can be relied on, if a file of this kind can be mapped and grown; else
- * why it cannot. */
+/* Tell the traits of the file system of `fd`. Returns 0 if a file there can be mapped and grown, or
+ * an errno that says why it cannot. */
 int mmb__os_look_at(int fd, mmb__traits *out);
 
-/* Start writing dirty pages of the range; waits for nothing. */
+/* Start writing the dirty pages of a range to the device; wait for nothing. */
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length);
 
-/* Wait until the device has the data, and the size needed to read it. */
+/* Wait until the device has the data, and the size that is needed to read it. */
 int mmb__os_datasync(int fd);
 
 /* When the content was changed last, in nanoseconds. */
 uint64_t mmb__os_changed_at(const struct stat *file);
 
-/* Close-on-exec, and never one of the standard streams' numbers: what a library
- * prints to a stream that the program has closed must not land in the file. */
+/* Duplicate a descriptor. The copy is close-on-exec, and never gets the number of a standard
+ * stream: if the program has closed that stream, what a library prints to it must not land in
+ * the file. */
 int mmb__os_duplicate(int fd, int *copy);
 
 /* ---- processes ------------------------------------------------------------ */
 
-/* False once the process is dead, whether its parent has waited for it or not (where
- * the system can say, else only after that). Handler: yes. */
+/* Return whether a process is alive. A dead one whose parent has not waited for it yet counts as
+ * dead where the system can tell that. Handler: yes. */
 bool mmb__os_is_alive(int pid);
 
 /* ---- waking a thread ------------------------------------------------------ */
 
-/* Counts posts until they are waited for. */
+/* An event counts its posts; each wait takes one, or waits for one. */
 typedef struct mmb__os_event mmb__os_event;
 
 int mmb__os_event_new(mmb__os_event **event);
@@ -155,43 +158,44 @@ void mmb__os_shrink_pipe(int fd);
 
 /* ---- waiting for a word --------------------------------------------------- */
 
-/* Wait until `*word`, which may lie in a file that several processes map, is woken, if it is
- * `value` still; for `most` ns at the most, and perhaps for less. Where the system has nothing
- * for that, this is a short sleep, and waking does nothing. */
+/* If `*word` still is `value`, wait until somebody wakes it: for at most `most` ns, and perhaps for
+ * less. The word may lie in a file that several processes map. On systems that have nothing for
+ * this, waiting is a short sleep, and waking does nothing. */
 void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most);
 void mmb__os_wake_word(const uint32_t *word);
 
 /* ---- signals -------------------------------------------------------------- */
 
 typedef enum {
-    MMB__FAULT,       /* an access the kernel refused; returning tries it again */
-    MMB__SENT_BY_US,  /* raised by a thread of this process */
-    MMB__SENT,        /* by another process */
-    MMB__OTHER_FAULT, /* failed hardware, misaligned access: never for us to answer */
+    MMB__FAULT,      /* the kernel refused an access; when the handler returns, it is tried again */
+    MMB__SENT_BY_US, /* a thread of this process raised the signal */
+    MMB__SENT,       /* another process sent it */
+    MMB__OTHER_FAULT, /* failed hardware or a misaligned access: we never answer it */
 } mmb__cause;
 
 typedef struct {
     mmb__cause cause;
     bool again;        /* returning from the handler leads to the same fault again */
-    bool write;        /* the refused access was a store, or it is not known */
-    uintptr_t address; /* MMB__SENT_BY_US: of this thread's last fault, 0 if not known */
+    bool write;        /* the refused access was a store, or we do not know what it was */
+    uintptr_t address; /* of the access; for MMB__SENT_BY_US that of this thread's last fault, or 0
+                        * if we do not know it */
 } mmb__signal;
 
-/* What a SIGBUS is about. Handler: yes. */
+/* Tell what a SIGBUS is about. Handler: yes. */
 mmb__signal mmb__os_read_signal(const siginfo_t *info, const void *context);
 
 /* Send the same signal to this thread again. Handler: yes. */
 void mmb__os_resend(int number, siginfo_t *info);
 
-/* A number for this thread, unique while it lives. Handler: yes. */
+/* Return a number for this thread that no other living thread has. Handler: yes. */
 unsigned long mmb__os_thread(void);
 
-/* Return when a thread of this process that was joined is none of the system's any more:
- * pthread_join returns a little before that, and who counts threads would still find it. Where
- * that cannot be told: at once. Handler: no. */
+/* Wait until the system has forgotten a thread that was joined. pthread_join returns a little
+ * earlier, when the thread can still be counted. Where the system cannot tell, this returns at
+ * once. Handler: no. */
 void mmb__os_await_end_of_thread(unsigned long thread);
 
-/* The mask that the interrupted code had. Handler: yes. */
+/* Return the signal mask of the code that the signal has interrupted. Handler: yes. */
 const sigset_t *mmb__os_interrupted_mask(const void *context);
 
 #endif
