@@ -1,5 +1,5 @@
-/* content.c - where the content of a file ends, where the next append goes, and making what
- * follows zeros. */
+/* content.c - finding the end of the content, taking ranges for appends, and clearing what follows
+ * the content. */
 #include "content.h"
 
 #include "turn.h"
@@ -9,7 +9,7 @@
 
 /* ---- the last byte that is not zero ------------------------------------------------ */
 
-/* Is there data at or after `offset` and below `end`? */
+/* Tell whether there is data at or after `offset` and below `end`. */
 static int has_data(const mmb__file *file, uint64_t offset, uint64_t end, bool *answer)
 {
     uint64_t found = 0;
@@ -18,9 +18,9 @@ static int has_data(const mmb__file *file, uint64_t offset, uint64_t end, bool *
     return error == ENXIO ? 0 : error;
 }
 
-/* One past the page of the last data below `end`, by halving: "is there data from x
- * on" is true up to that data and false beyond it. `floor` if none. The first page is
- * tried on its own, since many files have no other. */
+/* Find the end of the page of the last data below `end`; `floor` if there is none. This is done by
+ * halving: "is there data from x on" is true up to that page and false beyond it. The first page
+ * is tried by itself, since many files have no other. */
 static int last_data(const mmb__file *file, uint64_t floor, uint64_t end, uint64_t *last)
 {
     bool some = false;
@@ -51,7 +51,7 @@ static int last_data(const mmb__file *file, uint64_t floor, uint64_t end, uint64
     return error;
 }
 
-/* One past the last non-zero byte of `bytes`, or 0. */
+/* Return the end of the last byte of `bytes` that is not zero, or 0. */
 static size_t last_nonzero(const unsigned char *bytes, size_t length)
 {
     uint64_t word = 0;
@@ -73,7 +73,7 @@ static size_t last_nonzero(const unsigned char *bytes, size_t length)
     return length;
 }
 
-/* The same for [from, to) of the file; `from` if there is none. */
+/* Find the same in [from, to) of the file; `from` if all bytes are zero. */
 static int last_used(const mmb__file *file, uint64_t from, uint64_t to, uint64_t *last)
 {
     unsigned char bytes[1 << 14];
@@ -95,7 +95,7 @@ static int last_used(const mmb__file *file, uint64_t from, uint64_t to, uint64_t
     return 0;
 }
 
-/* The work of mmb__find_used; moves the file offset. */
+/* Do the work of mmb__find_used. This moves the file offset. */
 static int find_used_below(const mmb__file *file, uint64_t floor, uint64_t end, uint64_t *used)
 {
     while (end > floor) {
@@ -103,14 +103,14 @@ static int find_used_below(const mmb__file *file, uint64_t floor, uint64_t end, 
         int error =
             file->traits.seek_data_is_reliable ? last_data(file, floor, end, &last) : EOPNOTSUPP;
         if (error == EOPNOTSUPP) {
-            last = end; /* all of it must be read */
+            last = end; /* the file system does not tell, so we read everything */
         } else if (error != 0) {
             return error;
         }
         if (last <= floor) {
             break;
         }
-        /* Read one granule; on to the one before if it holds nothing but zeros. */
+        /* Read one granule; if it has nothing but zeros, go on with the one before it. */
         uint64_t start = mmb__max(floor, mmb__round_down(last - 1, MMB_GRANULE));
         uint64_t found = start;
         error = last_used(file, start, last, &found);
@@ -147,7 +147,7 @@ int mmb__find_used(mmb__file *file, uint64_t floor, uint64_t *used)
 
 /* ---- the size and the cursor ----------------------------------------------------- */
 
-/* No scalar of NumPy is longer but clongdouble, which has two parts of this length. */
+/* Bytes. Only clongdouble is a longer scalar of NumPy, and it has two parts of this length. */
 #define LONGEST_SCALAR 16
 
 int mmb__find_size(mmb__file *file, uint64_t *size)
@@ -173,7 +173,7 @@ int mmb__take_range(mmb__file *file, uint64_t align, uint64_t length, mmb__range
 {
     uint64_t cursor = atomic_load(&file->shared->cursor), start = 0;
     do {
-        /* Far beyond the capacity the sums would wrap. */
+        /* For a cursor far beyond the capacity the sum would overflow. */
         start = cursor > file->capacity ? cursor : mmb__round_up(cursor, align);
         if (start > file->capacity || length > file->capacity - start) {
             return MMB_ECAPACITY;
@@ -191,7 +191,7 @@ void mmb__give_back(mmb__file *file, const mmb__range *taken)
 
 /* ---- zeros ----------------------------------------------------------------------- */
 
-/* Where no hole can be made. */
+/* Write zeros, for file systems that make no holes. */
 static int write_zeros(const mmb__file *file, uint64_t from, uint64_t to)
 {
     static const unsigned char zeros[1 << 16];
@@ -203,8 +203,8 @@ static int write_zeros(const mmb__file *file, uint64_t from, uint64_t to)
     return error;
 }
 
-/* Nobody believes any more that there are blocks from `end` on. Between mmb__begin_blocks and
- * its end. */
+/* Note that from `end` on there may be no blocks. Call this between mmb__begin_blocks and
+ * mmb__end_blocks. */
 static void forget_blocks_from(mmb__file *file, uint64_t end)
 {
     _Atomic uint64_t *allocated_end = &file->shared->allocated_end;
@@ -233,9 +233,9 @@ int mmb__zero_from(mmb__file *file, uint64_t from)
     if (error != 0 || from >= eof) {
         return error;
     }
-    /* A huge page must find blocks for all of it when it comes in again, or the disk could be
-     * full by then. Only the first granule of a file that is to become large has one while
-     * the file is so small. */
+    /* A huge page needs blocks for all of it when it comes in again, and by then the disk may be
+     * full. So the blocks of such a page stay. Of a file so small only the first granule has a
+     * huge page, and only if the file is to become large. */
     bool huge = file->small == 0 && from < MMB_GRANULE;
     uint64_t punched = huge ? MMB_GRANULE : mmb__round_up(from, mmb__os_page());
     punched = mmb__min(punched, eof);

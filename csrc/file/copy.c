@@ -1,4 +1,4 @@
-/* copy.c - copying what one file holds into another, with holes where there is nothing. */
+/* copy.c - copying one file into another, with holes where the source has holes or zeros. */
 #include "mmb_file.h"
 
 #include "os/os.h"
@@ -14,7 +14,7 @@ static bool is_zero(const unsigned char *bytes, size_t length)
     return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
-/* One chunk at `*at`, which moves on. */
+/* Copy one chunk at `*at`, and move `*at` behind it. */
 static int copy_chunk(int from, int to, uint64_t *at, uint64_t end, unsigned char *buffer)
 {
     size_t got = 0, length = end - *at < CHUNK ? (size_t)(end - *at) : CHUNK;
@@ -26,7 +26,7 @@ static int copy_chunk(int from, int to, uint64_t *at, uint64_t end, unsigned cha
     return error;
 }
 
-/* Where data may be at or after `offset`; `end` at the most. */
+/* Find the first place at or after `offset` where data may be; `end` if there is none before. */
 static int skip_hole(int from, uint64_t offset, uint64_t end, uint64_t *data)
 {
     uint64_t found = offset;

@@ -1,4 +1,4 @@
-/* errors.c - words and errnos for error values. */
+/* errors.c - the texts and errnos of error values. */
 #include "mmb_file.h"
 
 #include <errno.h>

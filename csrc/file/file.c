@@ -1,4 +1,5 @@
-/* file.c - what a file is found to be: ours, long enough, poisoned, without its blocks. */
+/* file.c - checks of a file (is it ours, long enough, poisoned, without its blocks), and notes
+ * about it in the shared state. */
 #include "file.h"
 
 #include "process.h"
@@ -47,8 +48,8 @@ int mmb__check(const mmb__file *file, uint64_t *size)
 
 bool mmb__lacks_blocks(const mmb__file *file)
 {
-    /* Believed if it stays so: blocks are looked at before the number that should be there,
-     * and both may be changing. */
+    /* We read the number of blocks, then the number that should be there. Both may be changing, so
+     * blocks count as missing only if they are missing at every look. */
     enum { LOOKS = 100 };
     if (!file->traits.block_count_is_exact || atomic_load(&file->shared->allocated_end) == 0) {
         return false;
@@ -105,7 +106,7 @@ int mmb__truncate(const mmb__file *file, uint64_t size)
     }
     uint64_t eof = 0;
     int error = mmb__our_file(file, &eof);
-    /* Making a file longer gives back no blocks that a growth has left beyond its end. */
+    /* If ftruncate makes the file longer, blocks that a growth has left beyond EOF would stay. */
     if (error == 0 && eof <= size && atomic_load(&file->shared->may_have_blocks_beyond_eof)) {
         error = mmb__os_truncate(file->fd, eof);
     }

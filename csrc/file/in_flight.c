@@ -1,4 +1,4 @@
-/* in_flight.c - the entries of those who are moving EOF. */
+/* in_flight.c - counting threads in and out, and waiting for them. */
 #include "in_flight.h"
 
 #include "os/os.h"
@@ -17,7 +17,7 @@ static pid_t pid_of(uint64_t entry)
     return (pid_t)(entry >> 32);
 }
 
-/* Count one more in entry `at` if it is `pid`'s. */
+/* Count one more thread in entry `at`, if the entry belongs to `pid`. */
 static bool join(_Atomic uint64_t *at, pid_t pid)
 {
     uint64_t seen = atomic_load(at);
@@ -59,7 +59,7 @@ void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry)
     }
 }
 
-/* A little longer each time; false when patience is at an end. */
+/* Wait a little longer each time; false after `most` rounds. */
 static bool wait_a_moment(uint32_t *round, uint32_t most)
 {
     const struct timespec millisecond = {.tv_nsec = 1000000};
@@ -73,9 +73,9 @@ static bool wait_a_moment(uint32_t *round, uint32_t most)
 
 void mmb__in_flight_wait(mmb__shared *shared)
 {
-    /* Of those without an entry nothing is known but their number; a living process
-     * may be stopped; and a dead one, in a pid namespace of its own, may have had our pid. None
-     * of them holds up a close for ever. */
+    /* Three cases could make a close wait for ever, so each wait has an end: of threads without an
+     * entry we know only the number; a living process may be stopped; and a dead process of
+     * another pid namespace may have had our pid. */
     enum { OVERFLOW_ROUNDS = 1000, ROUNDS = 60000 };
     pid_t self = getpid();
     uint32_t round = 0;

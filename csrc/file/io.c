@@ -1,4 +1,4 @@
-/* io.c - writing to a file and reserving room in it, by calls. */
+/* io.c - the calls that write to a file and reserve room in it. */
 #include "io.h"
 
 #include "content.h"
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* As much as is allocated, with all signals blocked, or written at once. */
+/* Bytes; one call allocates or writes no more. Signals are blocked while blocks are allocated. */
 #define PIECE ((uint64_t)256 << 20)
 
 /* ---- room ------------------------------------------------------------------- */
@@ -30,8 +30,8 @@ int mmb__extend_to(mmb__file *file, uint64_t end)
     return error;
 }
 
-/* A file that is small has got no blocks yet. Who reserves in it is likely to go on: give
- * it blocks from where they end, and some ahead, so that the next calls find them. */
+/* A small file has no blocks yet. A program that reserves room in it is likely to go on, so we
+ * allocate blocks from the end of the present ones on, and some ahead for the next calls. */
 static bool reserve_ahead(mmb__file *file, uint64_t allocated_end, uint64_t stop)
 {
     uint64_t ahead = mmb__min(mmb__round_up(stop, MMB__SMALL), file->limit);
@@ -42,7 +42,7 @@ static bool reserve_ahead(mmb__file *file, uint64_t allocated_end, uint64_t stop
     return true;
 }
 
-/* Blocks for [start, stop), which is below EOF and may have holes from `allocated_end` on. */
+/* Give blocks to [start, stop), which is below EOF and may have holes from `allocated_end` on. */
 static int fill_holes(mmb__file *file, uint64_t allocated_end, uint64_t start, uint64_t stop)
 {
     sigset_t before;
@@ -94,10 +94,10 @@ int mmb__reserve(mmb__file *file, uint64_t start, uint64_t stop)
 
 /* ---- writing, in the usual way ------------------------------------------------- */
 
-/* Back [offset, offset + length) if a write there could find the disk full half way: the growth
- * of one piece gives it blocks, but holes below EOF have none, and of several pieces a later
- * one may have no room. What is short is not worth the calls, and where there is no fallocate
- * to give blocks, bringing in the pages would take longer than the write. */
+/* Give blocks to [offset, offset + length) if a write there could find the disk full half way. The
+ * growth for one piece allocates blocks. But holes below EOF have none, and of several pieces a
+ * later one may find no room. A short write is not worth the calls. Without fallocate we could
+ * only bring in the pages, which takes longer than the write. */
 static int make_room(mmb__file *file, uint64_t offset, uint64_t length)
 {
     uint64_t end = offset + length;
@@ -111,8 +111,8 @@ static int make_room(mmb__file *file, uint64_t offset, uint64_t length)
     return error == EOPNOTSUPP ? 0 : error;
 }
 
-/* Write a page's worth of `data` that the kernel could not read, since it lies beyond EOF of a
- * mapping: only a load of our own can make that file grow. */
+/* Write up to a page of `data` that the kernel could not read, since it lies beyond the EOF of a
+ * mapping: only a load of ours makes that other file grow. */
 static int write_by_way_of_buffer(mmb__file *file, uint64_t offset, const unsigned char *data,
                                   uint64_t length, size_t *written)
 {
@@ -122,8 +122,8 @@ static int write_by_way_of_buffer(mmb__file *file, uint64_t offset, const unsign
     return mmb__os_write_all(file->fd, buffer, some, offset, written);
 }
 
-/* Write a piece, for which the file grows first; how much of it in *written, also after an
- * error. The last piece declares them all: of a write that fails nothing counts. */
+/* Grow the file for a piece and write it. `*written` is how much was written, after an error as
+ * well. Only the last piece declares the range, so a write that fails declares nothing. */
 static int write_piece(mmb__file *file, uint64_t offset, const unsigned char *data, uint64_t length,
                        bool last, size_t *written)
 {
@@ -161,20 +161,20 @@ static int write_in_pieces(mmb__file *file, uint64_t offset, const unsigned char
 
 /* ---- writing where EOF is exact ------------------------------------------------- */
 
-/* EOF must stand at a granule because of stores: one beyond it, in a page that is mapped, is
- * neither a fault nor in the file. While nobody can store, it may stand where the content ends,
- * as after write(2). That spares a file which is made by one call two moves of EOF, which take
- * longer than all the rest: each is a transaction of the file system. Only one thread at a time
- * does this, so that no write leaves EOF in mid-page behind the back of somebody who is to
- * store. Beyond MMB__SMALL nothing is gained any more, and writes are to run side by side:
- * there the file grows in the usual way. */
+/* EOF must stand at a granule because of stores: a store beyond EOF, but in a page that is mapped,
+ * raises no fault and is not in the file. While nobody can store, EOF may stand where the content
+ * ends, as after write(2). That saves two moves of EOF for a file that one call makes. Each move is
+ * a transaction of the file system, and takes longer than everything else. Only one thread at a
+ * time writes like this: otherwise a write could leave EOF inside a page while another thread
+ * begins to store. Beyond MMB__SMALL nothing is gained any more, and writes should run side by
+ * side, so there the file grows in the usual way. */
 static bool is_left_to_writes(const mmb__file *file)
 {
     return file->traits.extends_without_io &&
            atomic_load_explicit(&file->eof_is_exact, memory_order_acquire);
 }
 
-/* The write itself, for who has the turn on EOF. False if it is to be done in the usual way. */
+/* Do the write. The caller has the turn on EOF. False if it must be done in the usual way. */
 static bool write_and_move_eof(mmb__file *file, uint64_t offset, const void *data, uint64_t length,
                                int *error)
 {
@@ -197,13 +197,13 @@ static bool write_and_move_eof(mmb__file *file, uint64_t offset, const void *dat
             atomic_fetch_add_explicit(&file->shared->growths, 1, memory_order_relaxed);
         }
     }
-    /* The source lies beyond EOF of another map: the load that makes that grow is for
-     * those who do not hold up signals. */
+    /* EFAULT: the source lies beyond the EOF of another map. The load that makes that map grow must
+     * not be made while signals are blocked. */
     return *error != EFAULT;
 }
 
-/* True if the write was done so, with 0 or what stopped it in *error; part of the bytes may be
- * written then. */
+/* Try the write with EOF at the end of the content. True if it was tried; then `*error` is 0 or
+ * what stopped it, and a part of the bytes may be written. */
 static bool write_with_exact_eof(mmb__file *file, uint64_t offset, const void *data,
                                  uint64_t length, int *error)
 {

@@ -1,7 +1,7 @@
-/* loss.c - the loss record, in shared memory and in the file. */
+/* loss.c - keeping the least lost offset, and writing it into the file. */
 #include "loss.h"
 
-/* A record tells an offset by the number of its page, plus 1, as m << e. */
+/* A record tells an offset by the number of its page plus 1, which it has in the form m << e. */
 enum { LOSS_PAGE = 4096, M_BITS = 18, RECORD_BYTES = 8 };
 
 static uint64_t encode(uint64_t offset)
@@ -28,9 +28,9 @@ static void store_little_endian(unsigned char out[8], uint64_t value)
     }
 }
 
-/* Whoever lowers the offset while this runs writes it, too: of two writers the one that wrote
- * the higher offset last finds the lower one when it looks again. Returns 0 or an errno; a file
- * that is none of ours, or too short for the record, needs none. */
+/* Write the record. Another thread may lower the offset at the same time, and writes it, too. If
+ * this thread then writes the higher offset last, it finds the lower one when it looks again.
+ * Returns 0 or an errno. A file that is not ours, or too short for the record, needs none. */
 static int write_record(const mmb__file *file)
 {
     uint64_t place = atomic_load(&file->shared->loss_place);
@@ -38,7 +38,7 @@ static int write_record(const mmb__file *file)
     while (place != MMB__NOTHING_LOST) {
         uint64_t least = atomic_load(&file->shared->lost_from);
         if (least == written || mmb__our_file(file, &eof) != 0 || place + RECORD_BYTES > eof) {
-            return 0; /* nothing new, or the place is gone: it is not for us to bring it back */
+            return 0; /* nothing is new, or the place was cut off: we must not make it again */
         }
         unsigned char record[RECORD_BYTES];
         store_little_endian(record, atomic_load(&file->shared->loss_kept) |

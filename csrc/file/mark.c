@@ -1,13 +1,13 @@
-/* mark.c - marking files whose EOF stands beyond their content. */
+/* mark.c - setting, reading and removing the mark. */
 #include "mark.h"
 
 #include <string.h>
 
-/* What is in the attribute, in the byte order of the machine: nobody moves a file that is being
- * built to another one. */
+/* The value of the attribute, in the byte order of the machine: nobody moves a file that is being
+ * built to another machine. */
 typedef struct {
     uint64_t declared_size;
-    uint64_t limit; /* where EOF may stand besides at multiples of MMB_GRANULE */
+    uint64_t limit; /* EOF may stand here, too, and not only at multiples of MMB_GRANULE */
 } mark;
 
 static void set(const mmb__file *file)
@@ -43,7 +43,7 @@ bool mmb__was_left_growing(int fd, uint64_t eof, uint64_t *declared)
     mark value;
     if (!mmb__os_get_attribute(fd, &value, sizeof value) ||
         (eof % MMB_GRANULE != 0 && eof != value.limit)) {
-        return false; /* never marked, or changed by others since */
+        return false; /* the file had no mark, or others have changed the file since */
     }
     *declared = mmb__min(value.declared_size, eof);
     return true;

@@ -1,11 +1,11 @@
-/* process.c - the pid, and the forks that lead to this process. */
+/* process.c - the pid of this process, and the count of forks that led to it. */
 #include "process.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* Written by forked children only, before they have threads. */
+/* Only a forked child writes it, before it has other threads. */
 static _Atomic uint32_t forks;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 

@@ -1,9 +1,8 @@
-/* shared.c - where shared states come from: a pool of shared pages, some states in each.
+/* shared.c - the pool of shared states: shared pages with several states in each.
  *
- * A page of its own for each map would cost more than all else about a small file. What
- * has been given out is not given out again, though: a forked child may still have the
- * map that it was for. A page goes away as a whole, once all of it was given out and
- * has come back. */
+ * A page for each map would cost more than everything else about a small file. A state that was
+ * given out is never given out again, since a forked child may still have the map that it
+ * belongs to. A page is freed as a whole, when all of its states were given out and came back. */
 #include "shared.h"
 
 #include "os/os.h"
@@ -11,14 +10,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* Of this process; a forked child has a copy. */
+/* What this process knows of a page; a forked child has a copy. */
 typedef struct {
     unsigned char *memory;
-    uint32_t given; /* from its start */
-    uint32_t held;  /* of these, not come back yet */
+    uint32_t given; /* states that were given out, from the start of the page */
+    uint32_t held;  /* those of them that have not come back */
 } page;
 
-/* At the start of each page. A child finds its own copy at the same address. */
+/* The start of each page. A child finds its own copy at the same address. */
 typedef struct {
     page *of;
 } head;
@@ -26,7 +25,7 @@ typedef struct {
 enum { LINE = 64, SIZE = (sizeof(mmb__shared) + LINE - 1) / LINE * LINE };
 _Static_assert(sizeof(head) <= LINE, "the head is the first line");
 
-static page *current; /* where the next comes from, or NULL; guarded by the mutex */
+static page *current; /* the next state comes from this page, or NULL; guarded by the mutex */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void remove_page(page *of)
@@ -45,7 +44,7 @@ void mmb__shared_after_fork_in_parent(void)
     pthread_mutex_unlock(&mutex);
 }
 
-/* The parent goes on giving out what is left of the page. */
+/* The child takes no more states from the page, since the parent goes on taking them. */
 void mmb__shared_after_fork_in_child(void)
 {
     page *parents = current;
@@ -88,7 +87,7 @@ mmb__shared *mmb__shared_new(void)
         current->given++;
         current->held++;
         if (current->given == room()) {
-            current = NULL; /* it goes when all of it has come back */
+            current = NULL; /* the page is freed when all of its states have come back */
         }
     }
     pthread_mutex_unlock(&mutex);

@@ -1,5 +1,5 @@
-/* turn.c - turns and locks, by compare-and-swap and by giving up the processor. (sched_yield
- * is not on the list of async-signal-safe functions, but one system call without state.) */
+/* turn.c - turns and locks, made of compare-and-swap and sched_yield. POSIX does not list
+ * sched_yield as async-signal-safe, but it is one system call without state. */
 #include "turn.h"
 
 #include "process.h"
@@ -24,8 +24,9 @@ void mmb__end_turn(mmb__file *file, const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* True if whoever holds the lock will not give it back. In a pid namespace of its own a process
- * may have our pid, so that asking for it is asking for ourselves: then patience has an end. */
+/* True if the holder of the lock will never give it back. A holder in another pid namespace may
+ * have our pid. If we asked whether that pid is alive, we would ask about ourselves, so then we
+ * only wait for a limited time. */
 static bool is_gone(uint64_t holder, uint64_t self, uint32_t round)
 {
     enum { PATIENCE = 1000000 };
@@ -35,8 +36,8 @@ static bool is_gone(uint64_t holder, uint64_t self, uint32_t round)
     return !mmb__os_is_alive((int)(uint32_t)holder);
 }
 
-/* The threads of this process take turns as it is: if it seems to hold the lock, one that is
- * gone had its number. */
+/* The threads of this process take turns already. So if this process seems to hold the lock, the
+ * holder is a dead process that had the same number. */
 void mmb__lock_eof(const mmb__file *file)
 {
     _Atomic uint64_t *lock = &file->shared->eof_lock_holder;
