@@ -98,7 +98,7 @@ test: $(VENV)/.test
 .PHONY: docs
 docs: $(VENV)/.docs
 	rm -rf build/docs/html
-	$(VENV)/bin/sphinx-build -q -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+	$(VENV)/bin/sphinx-build -q -E -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
 	$(PY) tools/check_site.py build/docs/html
 
 # ---- readers of other languages -------------------------------------------------
