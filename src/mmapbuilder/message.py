@@ -4,10 +4,11 @@ import errno
 
 from . import _core, _pycapnp
 from ._gate import gated
+from ._mapped import Mapped
 from ._output import Endings, Output
 from ._stats import Stats
 from .builder import GIB, MIB
-from .columns.writing import Writing
+from .lanes.dividing import Dividing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from . import _types as t
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
+    from .lanes.owner import OwnerFile
     from .usage import Outside
 
     T = TypeVar("T")
@@ -25,7 +27,7 @@ else:
     t = LazyModule("mmapbuilder._types")
 
 
-class MessageBuilder(Writing, Endings):
+class MessageBuilder(Dividing, Mapped, Endings):
     """A Cap'n Proto message that lives in its file from the first byte.
 
     pycapnp builds in memory that is the mapped file, which grows as objects are
@@ -65,13 +67,9 @@ class MessageBuilder(Writing, Endings):
     """
 
     # Also where __init__ was never reached, or failed.
-    _map: _core.Map | None = None
     _segments: _core.Segments | None = None
-    _final: Stats | None = None
     _failure: Exception | None = None  # that the content cannot be finished, found before that
     _schema: "t.Any" = None
-    _name: "t.Name | None" = None
-    _mode: "t.NewFileMode | None" = None
     _memory_file: "t.MemoryFile | None" = None  # of a message in no file, until it is sealed
     _lanes: "tuple[t.Lanes, ...]" = ()  # of lists that other processes fill
 
@@ -300,130 +298,16 @@ class MessageBuilder(Writing, Endings):
         segments = zip(memory.segments, used, strict=False)
         return tuple(view[:size] for view, size in segments), Outside(table, 0)
 
-    # ---- several processes ----
+    def _owned(self) -> "OwnerFile":
+        from .lanes.owner import OwnerFile
 
-    @gated
-    def lanes(
-        self, *path: "str | t.SupportsIndex", n: int = 4, room: int | None = None
-    ) -> "list[t.Lane]":
-        """Divide the list at `path` into `n` lanes, which other processes can fill.
+        core, segments = self._open_map(), self._segments
+        assert segments is not None
+        return OwnerFile(self._name, core.descriptor, self._capacity, segments, self._schema)
 
-        The list, of structs or of numbers, is made with its length before. Each `Lane` has
-        a `fill` of its own and can be sent to other processes, forked or spawned, by pickle;
-        they write straight into the file. This builder may be used meanwhile, but not for
-        the list itself, and only here the message can be closed. `close` looks whether each
-        lane was filled.
-
-        Args:
-            path: field names and list indexes from the root.
-            n: how many lanes; together they are the list, in order. No two share a word of
-                eight bytes, so a list of small numbers may have fewer that are not empty.
-            room: bytes for all texts and lists that are put into the lanes, less than
-                4 GiB. By default what is left in the segment, or a new segment. What is
-                not needed is cut off on close, unless more is built after it: then it
-                stays, as a hole in the file.
-
-        >>> with MessageBuilder("people.bin") as b:
-        ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 4)
-        ...     one, two = b.lanes("people", n=2)
-        ...     print(one.fill(name=["Ada", "Charles"]), two.fill(name=["Grace", "Alan"]))
-        ...     print(people[3].name)
-        2 2
-        Alan
-
-        Raises:
-            PathError: the list is not set.
-            TypeError: it has other elements, or the schema was not loaded from a file.
-            ValueError: `n` or `room` is out of range.
-            NotImplementedError: the system is not Linux, or has not 64 bits.
-            CapacityError, OSError: the file has not so much room.
-        """
-        from .lanes.owner import OwnerFile, make_lanes
-
-        plan, memory, core = self._plan(), self._memory(), self._open_map()
-        assert self._segments is not None
-        file = OwnerFile(self._name, core.descriptor, self._capacity, self._segments, self._schema)
-        made = make_lanes(file, plan, memory, path, n, room)
-        core.tell()  # raises if the file has not so much room
-        self._lanes += (made,)
-        return made.lanes
-
-    def flush(self, durable: bool = False) -> None:
-        """Push what was built to the file; with `durable` wait for the device.
-
-        The message stays unfinished. Raises OSError for what a store met.
-        """
-        self._open_map().flush(durable)
-
-    def reserve(self, end: int) -> None:
-        """Back the first `end` bytes of the file with disk blocks now.
-
-        Raises OSError (ENOSPC) or CapacityError; nothing is lost then.
-        """
-        self._open_map().reserve(end)
-
-    # ---- properties ----
-
-    @property
-    def capacity(self) -> int:
-        """Bytes that the file can get, its table included."""
-        return self._capacity
-
-    @property
-    def name(self) -> "t.Name | None":
-        """The file as it was given."""
-        return self._name
-
-    @property
-    def mode(self) -> "t.NewFileMode | None":
-        """The mode that the builder was opened with."""
-        return self._mode
-
-    @property
-    def closed(self) -> bool:
-        """Whether close or discard was called."""
-        core = self._map
-        return core is None or core.closed
-
-    @property
-    def size(self) -> int:
-        """Bytes from the start of the file to the last word that is not zero.
-
-        After close, those of the finished message.
-        """
-        core = self._map
-        used = core.size if core is not None and not self.closed else self.stats.used
-        return -(-used // 8) * 8
-
-    @property
-    def stats(self) -> Stats:
-        """Counters of this builder; after close, as they were then."""
-        core = self._map
-        if core is None:
-            if self._final is None:
-                raise ValueError("I/O operation on closed builder")
-            return self._final
-        return Stats(*core._stats())
-
-    @property
-    def descriptor(self) -> int:
-        """The builder's own file descriptor: for locks and `os.fstat`, not for writing."""
-        return self._open_map().descriptor
-
-    def fileno(self) -> "t.NoReturn":
-        """Raise io.UnsupportedOperation: a message is not written to by descriptor."""
-        from io import UnsupportedOperation
-
-        self._open_map()  # raises if the builder is closed
-        raise UnsupportedOperation(
-            "fileno: nobody can write into a message; `descriptor` is its file's"
-        )
-
-    def _open_map(self) -> _core.Map:
-        core = self._map
-        if core is None:
-            raise ValueError("I/O operation on closed builder")
-        return core
+    def _divided(self, lanes: "t.Lanes") -> None:
+        self._open_map().tell()  # raises if the file has not so much room
+        self._lanes += (lanes,)
 
     # ---- the end ----
 
@@ -546,36 +430,3 @@ class MessageBuilder(Writing, Endings):
     def __enter__(self) -> "t.Self":
         self._open_map().tell()  # raises if the builder is poisoned
         return self
-
-    def __reduce__(self) -> "str | tuple[t.Any, ...]":
-        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
-
-    def __repr__(self) -> str:
-        size, capacity = self._size_if_known(), getattr(self, "_capacity", None)
-        return (
-            f"<{type(self).__name__} {self._name!r} mode={self._mode!r} "
-            f"size={size} capacity={capacity} {self._state()}>"
-        )
-
-    def _repr_html_(self) -> str:
-        from ._html import describe, in_bytes
-
-        size = self._size_if_known()
-        schema = None if self._schema is None else self._schema.node.displayName
-        rows = [
-            ("file", self._name),
-            ("state", self._state()),
-            ("size", None if size is None else in_bytes(size)),
-            ("capacity", in_bytes(self._capacity)),
-            ("root", schema),
-        ]
-        return describe(type(self).__name__, rows)
-
-    def _state(self) -> str:
-        return "closed" if self.closed else "unfinished"
-
-    def _size_if_known(self) -> int | None:
-        try:
-            return self.size
-        except (OSError, ValueError):
-            return None

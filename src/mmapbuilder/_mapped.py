@@ -1,0 +1,137 @@
+"""What a builder of a message tells of the map that it builds in, and of its file."""
+
+from . import _core
+from ._stats import Stats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import _types as t
+else:
+    from ._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
+
+
+class Mapped:
+    """A builder whose content lies in a map.
+
+    `_map` is that map until the end, and `_final` what there is to count from then on.
+    """
+
+    __slots__ = ()
+
+    # Also where __init__ was never reached, or failed.
+    _map: _core.Map | None = None
+    _final: Stats | None = None
+    _name: "t.Name | None" = None
+    _mode: "t.NewFileMode | None" = None
+    _capacity: int  # not before __init__
+    _schema: "t.Any" = None
+
+    def flush(self, durable: bool = False) -> None:
+        """Push what was built to the file; with `durable` wait for the device.
+
+        The message stays unfinished. Raises OSError for what a store met.
+        """
+        self._open_map().flush(durable)
+
+    def reserve(self, end: int) -> None:
+        """Back the first `end` bytes of the file with disk blocks now.
+
+        Raises OSError (ENOSPC) or CapacityError; nothing is lost then.
+        """
+        self._open_map().reserve(end)
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that the file can get, its table included."""
+        return self._capacity
+
+    @property
+    def name(self) -> "t.Name | None":
+        """The file as it was given."""
+        return self._name
+
+    @property
+    def mode(self) -> "t.NewFileMode | None":
+        """The mode that the builder was opened with."""
+        return self._mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether close or discard was called."""
+        core = self._map
+        return core is None or core.closed
+
+    @property
+    def size(self) -> int:
+        """Bytes from the start of the file to the last word that is not zero.
+
+        After close, those of the finished message.
+        """
+        core = self._map
+        used = core.size if core is not None and not self.closed else self.stats.used
+        return -(-used // 8) * 8
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of this builder; after close, as they were then."""
+        core = self._map
+        if core is None:
+            if self._final is None:
+                raise ValueError("I/O operation on closed builder")
+            return self._final
+        return Stats(*core._stats())
+
+    @property
+    def descriptor(self) -> int:
+        """The builder's own file descriptor: for locks and `os.fstat`, not for writing."""
+        return self._open_map().descriptor
+
+    def fileno(self) -> "t.NoReturn":
+        """Raise io.UnsupportedOperation: a message is not written to by descriptor."""
+        from io import UnsupportedOperation
+
+        self._open_map()  # raises if the builder is closed
+        raise UnsupportedOperation(
+            "fileno: nobody can write into a message; `descriptor` is its file's"
+        )
+
+    def _open_map(self) -> _core.Map:
+        core = self._map
+        if core is None:
+            raise ValueError("I/O operation on closed builder")
+        return core
+
+    def __reduce__(self) -> "str | tuple[t.Any, ...]":
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    def __repr__(self) -> str:
+        size, capacity = self._size_if_known(), getattr(self, "_capacity", None)
+        return (
+            f"<{type(self).__name__} {self._name!r} mode={self._mode!r} "
+            f"size={size} capacity={capacity} {self._state()}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from ._html import describe, in_bytes
+
+        size = self._size_if_known()
+        schema = None if self._schema is None else self._schema.node.displayName
+        rows = [
+            ("file", self._name),
+            ("state", self._state()),
+            ("size", None if size is None else in_bytes(size)),
+            ("capacity", in_bytes(self._capacity)),
+            ("root", schema),
+        ]
+        return describe(type(self).__name__, rows)
+
+    def _state(self) -> str:
+        return "closed" if self.closed else "unfinished"
+
+    def _size_if_known(self) -> int | None:
+        try:
+            return self.size
+        except (OSError, ValueError):
+            return None

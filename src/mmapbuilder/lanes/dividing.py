@@ -1,0 +1,81 @@
+"""The method of a builder that divides a list of its message into lanes."""
+
+from ..columns.writing import Writing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .. import _types as t
+    from ..columns.room import BuilderMemory
+    from ..columns.schema import Plan
+    from .owner import OwnerFile
+else:
+    from .._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
+
+
+class Dividing(Writing):
+    """The method that lets other processes fill a message as well."""
+
+    __slots__ = ()
+
+    def _owned(self) -> "OwnerFile":
+        """Return what lanes need to know of the file."""
+        raise NotImplementedError
+
+    def _divided(self, lanes: "t.Lanes") -> None:
+        """Keep lanes, which are to be filled before the message is closed."""
+        raise NotImplementedError
+
+    def lanes(
+        self, *path: "str | t.SupportsIndex", n: int = 4, room: int | None = None
+    ) -> "list[t.Lane]":
+        """Divide the list at `path` into `n` lanes, which other processes can fill.
+
+        The list, of structs or of numbers, is made with its length before. Each `Lane` has
+        a `fill` of its own and can be sent to other processes, forked or spawned, by pickle;
+        they write straight into the file. This builder may be used meanwhile, but not for
+        the list itself, and only here the message can be closed. `close` looks whether each
+        lane was filled.
+
+        Args:
+            path: field names and list indexes from the root.
+            n: how many lanes; together they are the list, in order. No two share a word of
+                eight bytes, so a list of small numbers may have fewer that are not empty.
+            room: bytes for all texts and lists that are put into the lanes, less than
+                4 GiB. By default what is left in the segment, or a new segment. What is
+                not needed is cut off on close, unless more is built after it: then it
+                stays, as a hole in the file.
+
+        >>> with MessageBuilder("people.bin") as b:
+        ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 4)
+        ...     one, two = b.lanes("people", n=2)
+        ...     print(one.fill(name=["Ada", "Charles"]), two.fill(name=["Grace", "Alan"]))
+        ...     print(people[3].name)
+        2 2
+        Alan
+
+        Raises:
+            PathError: the list is not set.
+            TypeError: it has other elements, or the schema was not loaded from a file.
+            ValueError: `n` or `room` is out of range.
+            NotImplementedError: the system is not Linux, or has not 64 bits.
+            CapacityError, OSError: the file has not so much room.
+        """
+        return self._look(lanes, self, path, n, room)
+
+
+def lanes(
+    plan: "Plan",
+    memory: "BuilderMemory",
+    builder: Dividing,
+    path: "tuple[t.Any, ...]",
+    n: int,
+    room: int | None,
+) -> "list[t.Lane]":
+    """Divide a list, and note in the builder that it is divided."""
+    from .owner import make_lanes
+
+    made = make_lanes(builder._owned(), plan, memory, path, n, room)
+    builder._divided(made)
+    return made.lanes
