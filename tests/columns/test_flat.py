@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import math
 import os
 import resource
 from pathlib import Path
@@ -17,7 +16,7 @@ np = pytest.importorskip("numpy")
 
 from array_schemas import NUMBERS, arrays_capnp, new_capnp, old_capnp  # noqa: E402
 
-from mmapbuilder import CapacityError, MessageBuilder, open_message  # noqa: E402
+from mmapbuilder import CapacityError, MessageBuilder  # noqa: E402
 
 Root = arrays_capnp.Root
 
@@ -140,123 +139,6 @@ def test_more_rows_than_a_batch(b: Any) -> None:
     assert b.column("rows", "name").tolist() == [str(i) for i in range(n)]
 
 
-# ---- numbers that do not fit --------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [name for name in NUMBERS if not name.startswith("f")])
-def test_integers_that_do_not_fit(b: Any, name: str) -> None:
-    b.init_root(Root).init("numbers").init(name, 3)
-    info = np.iinfo(NUMBERS[name])
-    for bad in (int(info.max) + 1, int(info.min) - 1):
-        with pytest.raises(OverflowError, match=rf"numbers.{name}, row 1: {bad} does not fit"):
-            b.fill("numbers", name, [0, bad, 2])
-        if -(2**63) <= bad < 2**63:
-            with pytest.raises(OverflowError, match=f"row 2: {bad} does not fit"):
-                b.fill("numbers", name, np.array([0, 1, bad]))
-    assert b.array("numbers", name).tolist() == [0, 0, 0]
-    b.fill("numbers", name, [int(info.max), int(info.min), 0])
-    assert b.array("numbers", name).tolist() == [info.max, info.min, 0]
-
-
-def test_unsigned_into_signed_and_back(b: Any) -> None:
-    b.init_root(Root).init("numbers")
-    with pytest.raises(OverflowError):
-        b.fill("numbers", "i64", np.array([2**63], np.uint64))
-    with pytest.raises(OverflowError):
-        b.fill("numbers", "u64", np.array([-1]))
-    b.fill("numbers", "u64", [2**64 - 1, 0])
-    assert b.array("numbers", "u64").tolist() == [2**64 - 1, 0]
-
-
-def test_floats(b: Any) -> None:
-    b.init_root(Root).init("numbers")
-    most = float(np.finfo(np.float32).max)
-    values = [math.nan, math.inf, -math.inf, -0.0, 1e-300, 0.1, most]
-    b.fill("numbers", "f32", values)
-    array = b.array("numbers", "f32")
-    assert math.isnan(array[0])
-    assert array[1:].tolist() == [math.inf, -math.inf, 0, 0, np.float32(0.1), most]
-    with pytest.raises(OverflowError, match=r"row 1: .*1e\+39"):
-        b.fill("numbers", "f32", np.array([0, 1e39] + [0] * 5))
-    with pytest.raises(OverflowError):
-        b.fill("numbers", "f64", [10**400])
-    b.fill("numbers", "f64", [10**300, 1, True, np.float32(0.5)])
-    assert b.array("numbers", "f64").tolist() == [1e300, 1, 1, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "text"),
-    [
-        ("i32", [1.5], "1.5 cannot be stored as Int32"),
-        ("i32", [1.0], "1.0 cannot be stored"),
-        ("i32", np.array([1.0]), "float64 values cannot be stored as Int32.*round or truncate"),
-        ("i32", [math.nan], "nan"),
-        ("i32", [1, None], "row 1: None cannot be stored as Int32: no value may be missing"),
-        ("i32", ["1"], "'1' cannot be stored"),
-        ("f64", ["1.5"], "'1.5' cannot be stored as Float64"),
-        ("f64", np.array(["1.5"]), "cannot be stored as Float64"),
-        ("f64", [None], "None cannot"),
-        ("f64", [1j], "cannot be stored"),
-        ("i64", np.array(["2024-01-01"], "M8[s]"), "count in a unit that you choose"),
-        ("i32", b"123", "a column of values is required, not bytes"),
-        ("bools", ["x"], "cannot be stored as Bool"),
-        ("bools", [0.5], "cannot be stored as Bool"),
-        ("colors", [1.5], "takes names or numbers, not 1.5"),
-        ("colors", [None], "takes names or numbers, not None"),
-        ("texts", [1], "row 0: str, bytes or None is required, not int"),
-        ("texts", ["a", 1.5], "row 1: str, bytes or None is required, not float"),
-        ("datas", [np.int64(1)], "row 0: str, bytes or None is required, not int64"),
-        ("datas", [b"a", np.float64(1.5)], "row 1: str, bytes or None is required, not float64"),
-        ("texts", np.arange(3), "str or bytes are required, not int64"),
-    ],
-)
-def test_values_of_the_wrong_kind(b: Any, name: str, values: Any, text: str) -> None:
-    b.init_root(Root).init("numbers")
-    with pytest.raises(TypeError, match=text):
-        b.fill("numbers", name, values)
-    assert not b.message.get_root(Root).numbers._has(name)
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "text"),
-    [
-        ("colors", ["red", "pink"], "row 1: Color has no 'pink'; it has red, green, blue"),
-        ("colors", np.array(["red", "pink"]), "row 1: Color has no 'pink'"),
-        ("colors", [3], "has no 3"),
-        ("colors", np.array([0, 9]), "row 1: Color has no number 9"),
-        ("i32", np.zeros((2, 2), int), "one dimension is required, not 2"),
-        ("texts", ["\ud800"], "surrogates"),
-        ("texts", np.array([["a"]]), "one dimension"),
-        ("texts", ["a", b"\xff"], "row 1: the string is not UTF-8"),
-    ],
-)
-def test_values_that_cannot_be(b: Any, name: str, values: Any, text: str) -> None:
-    b.init_root(Root).init("numbers")
-    with pytest.raises(ValueError, match=text):
-        b.fill("numbers", name, values)
-    assert not b.message.get_root(Root).numbers._has(name)
-
-
-def test_bools_of_numbers(b: Any) -> None:
-    b.init_root(Root).init("numbers")
-    b.fill("numbers", "bools", np.array([0, 1, 1]))
-    assert b.column("numbers", "bools").tolist() == [False, True, True]
-    with pytest.raises(OverflowError, match="row 2: 2 does not fit Bool"):
-        b.fill("numbers", "bools", [0, 1, 2])
-
-
-def test_byte_order_and_strides_do_not_matter(b: Any) -> None:
-    b.init_root(Root).init("numbers")
-    b.fill("numbers", "i32", np.arange(10, dtype=">i8")[::2])
-    assert b.array("numbers", "i32").tolist() == [0, 2, 4, 6, 8]
-    b.fill("numbers", "texts", np.array(["aä", "b", "日本"], ">U5")[::-1])
-    assert b.column("numbers", "texts").tolist() == ["日本", "b", "aä"]
-    b.fill("numbers", "datas", np.array([b"a", b"bb\0c"]))
-    assert b.column("numbers", "datas").tolist() == [b"a", b"bb\0c"]
-    b.fill("numbers", "f32", memoryview(np.arange(3.0)))
-    assert b.array("numbers", "f32").tolist() == [0, 1, 2]
-
-
 # ---- all or nothing ----------------------------------------------------------------------
 
 
@@ -309,27 +191,6 @@ def test_wrong_arguments(
     b.message.get_root(Root).init("numbers")
     with pytest.raises(error, match=text):
         b.fill(*arguments, **columns)
-
-
-# ---- older layouts -----------------------------------------------------------------------
-
-
-def test_a_list_of_an_older_schema_is_brought_up_to_date(target: Path) -> None:
-    old = old_capnp.Root.new_message()
-    for row, number in zip(old.init("rows", 4), range(4), strict=True):
-        row.id = number
-    with MessageBuilder(target) as b:
-        b.message.set_root(old)
-        b.schema = new_capnp.Root
-        assert b.array("rows").dtype.names == ("id",)
-        b.fill("rows", score=[0.5, 1.5, 2.5, 3.5], name=list("abcd"), flag=[True] * 4)
-        assert b.array("rows").dtype.names == ("id", "score")
-        b.fill("extra", [1.5])
-    with open_message(target, new_capnp.Root) as m:
-        assert [row.id for row in m.root.rows] == [0, 1, 2, 3]
-        assert [row.score for row in m.root.rows] == [0.5, 1.5, 2.5, 3.5]
-        assert [row.name for row in m.root.rows] == list("abcd")
-        assert list(m.root.extra) == [1.5]
 
 
 # ---- memory -------------------------------------------------------------------------------
@@ -406,3 +267,59 @@ def test_data_that_do_not_lie_side_by_side(b: Any, make: Any) -> None:
     apart = make(np.arange(10, dtype=np.uint8))[::2]
     with pytest.raises(ValueError, match="'blob', row 1: .*np.ascontiguousarray"):
         b.fill("rows", blob=[b"", apart])
+
+
+# ---- values that lie in the message itself -------------------------------------------------
+
+
+def test_columns_change_places(b: Any) -> None:
+    b.init_root(Root)
+    b.fill("rows", {"position.x": range(5), "position.y": range(10, 15)})
+    position = b.array("rows")["position"]
+    b.fill("rows", {"position.x": position["y"], "position.y": position["x"]})
+    assert b.column("rows", "position", "x").tolist() == list(range(10, 15))
+    assert b.column("rows", "position", "y").tolist() == list(range(5))
+
+
+def test_a_column_is_reversed(b: Any) -> None:
+    b.init_root(Root)
+    n = 50_000
+    b.fill("rows", id=range(n))
+    b.fill("rows", id=b.array("rows")["id"][::-1])
+    assert b.column("rows", "id").tolist() == list(range(n))[::-1]
+
+
+def test_a_list_is_reversed(b: Any) -> None:
+    b.init_root(Root).init("numbers")
+    b.fill("numbers", "i32", range(1000))
+    b.fill("numbers", "i32", b.array("numbers", "i32")[::-1])
+    assert b.column("numbers", "i32").tolist() == list(range(1000))[::-1]
+
+
+@pytest.mark.parametrize("make", [lambda a: a, memoryview, np.asarray])
+def test_data_change_places(b: Any, make: Any) -> None:
+    b.init_root(Root).init("numbers")
+    b.fill("numbers", "datas", [b"one", b"two", None])
+    swapped = [make(b.array("numbers", "datas", i)) for i in (1, 0)]
+    b.fill("numbers", "datas", [*swapped, np.float64("nan")])
+    assert b.column("numbers", "datas").tolist() == [b"two", b"one", b""]
+
+
+def test_buffers_of_arrow_that_are_the_message(b: Any) -> None:
+    pa = pytest.importorskip("pyarrow")
+    numbers = b.init_root(Root).init("numbers")
+    numbers.data = b"onetwo"
+    b.fill("numbers", "datas", [b"-", b"onetwo"])
+    offsets = pa.py_buffer(np.array([0, 3, 6], np.int32))
+    data = pa.py_buffer(b.array("numbers", "datas", 1))
+    b.fill("numbers", "datas", pa.Array.from_buffers(pa.binary(), 2, [None, offsets, data]))
+    assert b.column("numbers", "datas").tolist() == [b"one", b"two"]
+
+
+def test_a_view_of_the_list_that_is_brought_to_a_newer_layout(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(old_capnp.Root)
+        b.fill("rows", id=[1, 2, 3])
+        b.schema = new_capnp.Root.schema
+        b.fill("rows", score=b.array("rows")["id"])
+        assert b.column("rows", "score").tolist() == [1, 2, 3]
