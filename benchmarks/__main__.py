@@ -43,12 +43,16 @@ def _arguments() -> argparse.Namespace:
 
 
 def _build_limits(directory: Path) -> None:
-    """Compile the C programs; those that use the core are given it."""
-    core = sorted(str(path) for path in (ROOT / "csrc" / "core").glob("*.c"))
+    """Compile the C programs; those that use maps are given the floors that maps stand on."""
+    csrc = ROOT / "csrc"
+    maps = sorted(
+        str(path) for floor in ("os", "file", "map") for path in (csrc / floor).glob("*.c")
+    )
+    folders = [f"-I{csrc}", f"-I{csrc / 'file'}", f"-I{csrc / 'map'}"]
     for source in sorted((ROOT / "benchmarks" / "limits").glob("*.c")):
-        sources = [str(source), *(core if "mmb_core.h" in source.read_text() else [])]
+        sources = [str(source), *(maps if "mmb_map.h" in source.read_text() else [])]
         command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-pthread"]
-        command += [f"-I{ROOT / 'csrc' / 'core'}", *sources, "-o", str(directory / source.stem)]
+        command += [*folders, *sources, "-o", str(directory / source.stem)]
         subprocess.run(command, check=True)
 
 

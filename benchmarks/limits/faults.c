@@ -2,14 +2,14 @@
  *
  *     faults FILE COUNT [ROUNDS]
  *
- * Loads from FILE, COUNT times 2 MiB beyond its end: the core answers by moving the end
+ * Loads from FILE, COUNT times 2 MiB beyond its end: the handler answers by moving the end
  * up, which allocates next to nothing. Then a program that knows beforehand does the
  * same with the same system call and the same load. The difference is the handler: the
- * signal, the table of maps, the checks. Best done on tmpfs, where the rest is least.
+ * signal, the registry of maps, the checks. Best done on tmpfs, where the rest is least.
  * Prints nanoseconds for each growth, of either way and of the difference, as medians
  * of ROUNDS (9). */
 #define _GNU_SOURCE
-#include "mmb_core.h"
+#include "map/mmb_map.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -49,7 +49,11 @@ static double by_faults(const char *name, uint64_t count)
         fprintf(stderr, "%s\n", mmb_strerror(error));
         exit(1);
     }
-    volatile unsigned char *base = mmb_map_base(map);
+    unsigned char *memory = NULL;
+    if (mmb_map_memory(map, &memory) != 0) {
+        exit(1);
+    }
+    volatile unsigned char *base = memory;
     unsigned sum = base[0];
     double start = now();
     for (uint64_t i = 1; i <= count; i++) {
