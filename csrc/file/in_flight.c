@@ -1,27 +1,34 @@
-/* in_flight.c - counting threads in and out, and waiting for them. */
+/* in_flight.c - the entries of those who are moving EOF. */
 #include "in_flight.h"
 
-#include "os/os.h"
+#include "process.h"
 
-#include <sched.h>
-#include <time.h>
-#include <unistd.h>
+/* An entry: pid, namespace, and how many threads. */
+enum { COUNT_BITS = 64 - MMB__PID_BITS - MMB__NAMESPACE_BITS };
 
-static uint64_t entry_of(pid_t pid, uint32_t count)
+static uint64_t entry_of(mmb__identity who, uint32_t count)
 {
-    return (uint64_t)(uint32_t)pid << 32 | count;
+    return (uint64_t)who.pid << (64 - MMB__PID_BITS) | (uint64_t)who.namespace << COUNT_BITS |
+           count;
 }
 
-static pid_t pid_of(uint64_t entry)
+static mmb__identity who_is(uint64_t entry)
 {
-    return (pid_t)(entry >> 32);
+    return (mmb__identity){.pid = (uint32_t)(entry >> (64 - MMB__PID_BITS)),
+                           .namespace =
+                               (uint32_t)(entry >> COUNT_BITS) & ((1u << MMB__NAMESPACE_BITS) - 1)};
 }
 
-/* Count one more thread in entry `at`, if the entry belongs to `pid`. */
-static bool join(_Atomic uint64_t *at, pid_t pid)
+static uint64_t count_of(uint64_t entry)
+{
+    return entry & (((uint64_t)1 << COUNT_BITS) - 1);
+}
+
+/* Count one more in entry `at` if it is that of `none`, who has a count of 0. */
+static bool join(_Atomic uint64_t *at, uint64_t none)
 {
     uint64_t seen = atomic_load(at);
-    while (pid_of(seen) == pid) {
+    while (seen - count_of(seen) == none) {
         if (atomic_compare_exchange_weak(at, &seen, seen + 1)) {
             return true;
         }
@@ -31,7 +38,7 @@ static bool join(_Atomic uint64_t *at, pid_t pid)
 
 uint32_t mmb__in_flight_enter(mmb__shared *shared)
 {
-    pid_t self = getpid();
+    uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
     for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         if (join(&shared->in_flight[i], self)) {
             return i;
@@ -39,7 +46,7 @@ uint32_t mmb__in_flight_enter(mmb__shared *shared)
     }
     for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         uint64_t none = 0;
-        if (atomic_compare_exchange_strong(&shared->in_flight[i], &none, entry_of(self, 1))) {
+        if (atomic_compare_exchange_strong(&shared->in_flight[i], &none, self + 1)) {
             return i;
         }
     }
@@ -55,41 +62,34 @@ void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry)
     }
     _Atomic uint64_t *at = &shared->in_flight[entry];
     uint64_t seen = atomic_load(at);
-    while (!atomic_compare_exchange_weak(at, &seen, (uint32_t)seen == 1 ? 0 : seen - 1)) {
+    while (!atomic_compare_exchange_weak(at, &seen, count_of(seen) == 1 ? 0 : seen - 1)) {
     }
 }
 
-/* Wait a little longer each time; false after `most` rounds. */
-static bool wait_a_moment(uint32_t *round, uint32_t most)
+/* Whoever has our own entry, as a thread of ours does, is waited for. */
+static bool is_dead(uint64_t entry, uint64_t self)
 {
-    const struct timespec millisecond = {.tv_nsec = 1000000};
-    if (*round < 100) {
-        sched_yield();
-    } else {
-        nanosleep(&millisecond, NULL);
-    }
-    return ++*round < most;
+    return entry - count_of(entry) != self && mmb__life_of(who_is(entry)) == MMB__DEAD;
 }
 
 void mmb__in_flight_wait(mmb__shared *shared)
 {
-    /* Three cases could make a close wait for ever, so each wait has an end: of threads without an
-     * entry we know only the number; a living process may be stopped; and a dead process of
-     * another pid namespace may have had our pid. */
-    enum { OVERFLOW_ROUNDS = 1000, ROUNDS = 60000 };
-    pid_t self = getpid();
+    /* Of those without an entry nothing is known but their number; a living process may be
+     * stopped; and of some nothing is known. None of them holds up a close for ever. */
+    enum { OVERFLOW_ROUNDS = 1000 };
+    uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
     uint32_t round = 0;
     for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         uint64_t seen;
         while ((seen = atomic_load(&shared->in_flight[i])) != 0) {
-            if (!wait_a_moment(&round, ROUNDS) ||
-                (round > 100 && pid_of(seen) != self && !mmb__os_is_alive((int)pid_of(seen)))) {
+            mmb__wait_a_moment(round);
+            if (++round >= MMB__PATIENCE || (round > 100 && is_dead(seen, self))) {
                 break;
             }
         }
     }
-    round = 0;
-    while (atomic_load(&shared->in_flight_overflow) != 0 &&
-           wait_a_moment(&round, OVERFLOW_ROUNDS)) {
+    for (round = 0; atomic_load(&shared->in_flight_overflow) != 0 && round < OVERFLOW_ROUNDS;
+         round++) {
+        mmb__wait_a_moment(round);
     }
 }

@@ -3,8 +3,8 @@
  * A thread is *in flight* while it may move EOF or writes below EOF. The owner's close must not
  * truncate the file while a thread is in flight, but it must not wait for a thread whose process
  * was killed. One count cannot tell these two cases apart. So each process counts its threads in
- * an entry of its own, which has its pid. There are no locks, only compare-and-swap on the shared
- * state. */
+ * an entry of its own, which has its pid and its pid namespace. There are no locks, only
+ * compare-and-swap on the shared state. */
 #ifndef MMB_FILE_IN_FLIGHT_H
 #define MMB_FILE_IN_FLIGHT_H
 

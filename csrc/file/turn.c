@@ -24,16 +24,12 @@ void mmb__end_turn(mmb__file *file, const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* True if the holder of the lock will never give it back. A holder in another pid namespace may
- * have our pid. If we asked whether that pid is alive, we would ask about ourselves, so then we
- * only wait for a limited time. */
-static bool is_gone(uint64_t holder, uint64_t self, uint32_t round)
+/* True if the holder of the lock will never give it back. Of a holder in another pid namespace
+ * nobody can say that, so for it we only wait for a limited time. */
+static bool is_gone(uint64_t holder, uint32_t round)
 {
-    enum { PATIENCE = 1000000 };
-    if ((uint32_t)holder == (uint32_t)self) {
-        return round > PATIENCE;
-    }
-    return !mmb__os_is_alive((int)(uint32_t)holder);
+    mmb__life life = mmb__life_of(mmb__identity_of(holder));
+    return life == MMB__DEAD || (life == MMB__UNKNOWN && round > MMB__PATIENCE);
 }
 
 /* The threads of this process take turns already. So if this process seems to hold the lock, the
@@ -47,11 +43,11 @@ void mmb__lock_eof(const mmb__file *file)
         if (atomic_compare_exchange_strong(lock, &holder, self) || holder == self) {
             return;
         }
-        if (is_gone(holder, self, round)) {
+        if (is_gone(holder, round)) {
             atomic_compare_exchange_strong(lock, &holder, 0);
             continue;
         }
-        sched_yield();
+        mmb__wait_a_moment(round);
     }
 }
 

@@ -3,6 +3,8 @@
 #include "tempfile.h"
 
 #include "file/in_flight.h"
+#include "file/process.h"
+#include "file/turn.h"
 #include "map/map.h"
 
 #include <pthread.h>
@@ -528,6 +530,53 @@ static void a_pid_namespace_makes_no_owner(void)
     }
 }
 
+/* In another pid namespace nobody can say whether the holder of a lock lives: it is waited for. */
+static int a_child_in_a_namespace(void *unused)
+{
+    (void)unused;
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    _Atomic uint64_t *seen = mmb__os_shared_alloc(4096);
+    atomic_store(&map->file.shared->eof_lock_holder, mmb_this_process());
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_EQ(getpid(), 1);
+        atomic_store(&seen[1], mmb_this_process());
+        mmb__lock_eof(&map->file);
+        CHECK_EQ(atomic_load(&seen[0]), 1); /* it was given back */
+        mmb__unlock_eof(&map->file);
+        _exit(0);
+    }
+    sleep_ms(300);
+    atomic_store(&seen[0], 1);
+    mmb__unlock_eof(&map->file);
+    CHECK_EXITED(wait_for(pid, SECONDS));
+    uint64_t child = atomic_load(&seen[1]);
+    CHECK(child >> 32 != mmb_this_process() >> 32);
+    CHECK_EQ(mmb__life_of(mmb__identity_of(child)), MMB__UNKNOWN);
+    CHECK_EQ(mmb__life_of(mmb__identity_of(mmb_this_process())), MMB__DEAD); /* one before us */
+    mmb_map_free(map);
+    close(fd);
+    return 0;
+}
+
+static int try_namespaces(void *unused)
+{
+    if (unshare(CLONE_NEWPID) != 0) {
+        skip("pid namespaces need root");
+        return 0;
+    }
+    return a_child_in_a_namespace(unused);
+}
+
+static void a_holder_in_another_pid_namespace_is_waited_for(void)
+{
+    if (!is_emulated()) {
+        CHECK_EXITED(run_child(try_namespaces, NULL, SECONDS));
+    }
+}
+
 /* ---- forked while threads are at it -------------------------------------------------- */
 
 static _Atomic bool stop;
@@ -590,6 +639,7 @@ int main(void)
     RUN(what_a_dead_process_held_is_taken_back);
     RUN(what_threads_held_is_free_in_the_child);
     RUN(a_pid_namespace_makes_no_owner);
+    RUN(a_holder_in_another_pid_namespace_is_waited_for);
     RUN(a_fork_while_threads_grow_leaves_no_lock);
     return 0;
 }
