@@ -163,6 +163,22 @@ def test_what_it_can_do(target: Path) -> None:
         assert isinstance(b, io.BufferedIOBase)
 
 
+def test_flush_of_a_range_says_what_is_wrong_with_it(target: Path) -> None:
+    with Builder(target, capacity=1 << 20) as b:
+        b.write(b"abc")
+        assert b.flush(0, 3) is None
+        assert b.flush(0, 1 << 20) is None
+        assert b.flush(4096, size=4096) is None
+        for offset, size in ((0, (1 << 20) + 1), (1 << 20, 1), (1 << 62, 1 << 62)):
+            with pytest.raises(ValueError, match="beyond the capacity"):
+                b.flush(offset, size)
+        for offset, size in ((-1, 5), (0, -5)):
+            with pytest.raises(ValueError, match="negative"):
+                b.flush(offset, size)
+        with pytest.raises(TypeError):
+            b.flush(0.5, 3)  # type: ignore[arg-type]
+
+
 def test_flush_pushes_to_the_file(target: Path) -> None:
     with Builder(target) as b:
         b[0:5] = b"hello"

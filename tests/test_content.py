@@ -86,10 +86,21 @@ def test_descriptors_and_files(book: Path) -> None:
         assert not file.closed
 
 
-def test_bytes_are_a_path_unless_they_cannot_be_one(book: Path) -> None:
-    assert verify(os.fsencode(book)) == verify(book) == verify(book.read_bytes())
-    with pytest.raises(FileNotFoundError):
-        verify(b"no such file")
+@pytest.mark.parametrize("how", ALL)
+def test_bytes_are_content_and_never_a_path(
+    book: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert verify(book.read_bytes()) == verify(book)
+    monkeypatch.chdir(book.parent)
+    for path in (os.fsencode(book), os.fsencode(book.name), b"/no/such/file"):
+        with pytest.raises(InvalidMessage, match=r"never a path.*os\.fsdecode"):
+            look(how, path)
+    for content in (b"", b"abc", b"two\nlines", b"\0"):
+        with pytest.raises(InvalidMessage) as caught:
+            look(how, content)
+        assert "never a path" not in str(caught.value)
+    with pytest.raises(InvalidMessage):  # a message without a zero byte, which could be a path
+        look(how, b"\x01\x01\x01\x01" * 30)
 
 
 @pytest.mark.parametrize("how", ALL)

@@ -15,7 +15,7 @@ from support.missing import missing, tool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strace is for Linux")
 
-CALLS = "fsync,fdatasync,rename,renameat,renameat2,pwrite64,ftruncate,link,linkat"
+CALLS = "fsync,fdatasync,rename,renameat,renameat2,pwrite64,ftruncate,link,linkat,msync"
 
 BUILDER = """
 import sys
@@ -138,3 +138,32 @@ def test_without_durable_nothing_waits(target: Path, calls: Callable[..., list[s
     lines = calls(BUILDER.replace("durable=True", "durable=False"), "w", "atomic")
     assert place(lines, r"\brename") >= 0
     assert not [line for line in lines if "sync(" in line]
+
+
+RANGES = """
+import sys
+from mmapbuilder import Builder
+with Builder(sys.argv[1]) as b:
+    view = memoryview(b)
+    view[0:100_000] = b"x" * 100_000
+    b.flush(4096, 5000)
+    b.flush(offset := 0, 1)
+    b.flush(90_000, 1 << 30)          # as much of it as there is
+    b.flush(0, 0)
+    view.release()
+with Builder(sys.argv[1] + "-written") as b:
+    b.write(b"y" * 10)                # not mapped yet
+    b.flush(0, 10)
+"""
+
+
+def test_flush_of_a_range_waits_for_the_device_as_that_of_an_mmap(
+    target: Path, calls: Callable[..., list[str]]
+) -> None:
+    lines = calls(RANGES)
+    log = target.with_name("log").read_text()
+    ranges = re.findall(r"msync\(0x([0-9a-f]+), (\d+), MS_SYNC\) *= 0", log)
+    assert [int(length) for _, length in ranges] == [5000, 1, 2 * 1024 * 1024 - 86016]
+    first, second, third = (int(address, 16) for address, _ in ranges)
+    assert (first - second, third - second) == (4096, 86016)
+    assert sum("fdatasync" in line for line in lines) == 1

@@ -51,7 +51,7 @@ static int put_mark(const mmb_region *region, const unsigned char *mark)
     if (region->offset != 0 || !empty) {
         return mmb_map_write(region->map, region->offset, mark, MMB__HEAD);
     }
-    return mmb__os_write_all(mmb_map_fd(region->map), mark, MMB__HEAD, 0, NULL);
+    return mmb_map_put(region->map, 0, mark, MMB__HEAD);
 }
 
 int mmb_message_begin(mmb_building *out, const mmb_region *region, uint32_t entries, bool durable)

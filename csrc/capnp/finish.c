@@ -82,7 +82,10 @@ static int wait_for_device(const mmb__target *target)
 static int put(const mmb__target *target, const unsigned char *bytes, uint64_t length,
                uint64_t from)
 {
-    return mmb__os_write_all(target->fd, bytes, (size_t)length, target->offset + from, NULL);
+    uint64_t place = target->offset + from;
+    return target->map != NULL
+               ? mmb_map_put(target->map, place, bytes, length)
+               : mmb__os_write_all(target->fd, false, bytes, (size_t)length, place, NULL);
 }
 
 /* Put the first 16 bytes. A head in two sectors could be torn: its second word goes first. */
@@ -195,11 +198,22 @@ static int finish_planned(const mmb_building *b, const mmb__plan *plan, const ui
 {
     mmb_map *map = b->region.map;
     mmb__target target = {map, mmb_map_fd(map), b->region.offset, durable};
+    unsigned char before[MMB__HEAD];
+    size_t got = 0;
     int error = mmb_map_poison(map);
     if (error == 0) {
         mmb_map_note_loss_at(map, UINT64_MAX, 0); /* the head is no record from now on */
+        error = mmb__os_read_all(target.fd, before, sizeof before, target.offset, &got);
+    }
+    if (error == 0) {
         give_tails_back(b, plan, used_words);
         error = mmb__finish(&target, plan);
+    }
+    /* In a map that is open others store meanwhile, and what they met may have been lost here. */
+    if (error == 0 && mmb_map_lost_from(map) < target.offset + mmb__plan_bytes(plan)) {
+        (void)put(&target, before, got, 0);
+        mmb_map_note_loss_at(map, target.offset, mmb__load64(before));
+        error = mmb_map_poison(map) != 0 ? mmb_map_poison(map) : EIO;
     }
     if (error == 0 && bytes != NULL) {
         *bytes = mmb__plan_bytes(plan);

@@ -43,7 +43,9 @@
  * the root pointer there. No pointer ends in 7.
  *
  * The first lost byte. When the disk is full, stores may not reach the file. Slots 0 and 1
- * are a loss record (mmb_file.h) that tells from where on.
+ * are a loss record (mmb_file.h) that tells from where on. Where there was no room for that
+ * either, and the builder was killed, the extended attribute user.mmapbuilder.lost has the
+ * offset as a u64 in the byte order of the machine.
  *
  * Codes of sizes. 20 bits hold m (16 bits) and e (4 bits): the size is m << e, but never
  * more than 2^29 - 1. So a segment that others follow has a size with 16 significant bits.

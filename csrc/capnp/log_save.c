@@ -24,7 +24,7 @@ static int write_blocks(int fd, const mmb_places *places, const unsigned char *d
         if (count < MMB__INDEX_BLOCK) {
             mmb__index_put(block, count, places->end);
         }
-        error = error != 0 ? error : mmb__os_write_all(fd, block, sizeof *block, at, NULL);
+        error = error != 0 ? error : mmb__os_write_all(fd, false, block, sizeof *block, at, NULL);
         at += sizeof *block;
     }
     free(block);
@@ -38,6 +38,6 @@ int mmb_index_write(int fd, const mmb_places *places, const unsigned char *data,
     mmb__index_header header;
     mmb__index_head(&header, identity, places->count, places->end);
     memcpy(page, &header, sizeof header);
-    int error = mmb__os_write_all(fd, page, sizeof page, 0, NULL);
+    int error = mmb__os_write_all(fd, false, page, sizeof page, 0, NULL);
     return error != 0 ? error : write_blocks(fd, places, data);
 }

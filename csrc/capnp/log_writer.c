@@ -18,6 +18,8 @@
 
 #include "layout.h"
 
+#include "os/os.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -62,8 +64,7 @@ static int write_fence(int fd, uint64_t end)
 {
     unsigned char fence[MMB_WORD];
     mmb__store64(fence, mmb_fence_of(MMB_FENCE_BYTES));
-    ssize_t n = pwrite(fd, fence, sizeof fence, (off_t)end);
-    return n == (ssize_t)sizeof fence ? 0 : n < 0 ? errno : ENOSPC;
+    return mmb__os_write_all(fd, true, fence, sizeof fence, end, NULL);
 }
 
 /* Let the file end with a fence; what was behind it is dropped. */

@@ -8,7 +8,7 @@ static int put_word(const mmb__source *source, uint32_t segment, uint32_t word, 
     unsigned char bytes[MMB_WORD];
     uint64_t place = source->offset + source->framing->start[segment] + (uint64_t)word * MMB_WORD;
     mmb__store64(bytes, value);
-    return mmb__os_write_all(source->fd, bytes, sizeof bytes, place, NULL);
+    return mmb__os_write_all(source->fd, false, bytes, sizeof bytes, place, NULL);
 }
 
 /* Move the place of a far pointer on to the word that has the size of its object. */

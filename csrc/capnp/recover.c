@@ -236,6 +236,15 @@ static int finish_unfinished(const found *m, mmb__unfinished *message, const uin
     return error != 0 ? error : mmb__finish(&target, plan);
 }
 
+/* What an attribute tells of the loss counts as if it stood in the head. */
+static void take_told_loss(found *m)
+{
+    uint64_t told, head = mmb__load64(m->head);
+    if (mmb_loss_told(m->fd, &told) && told < mmb_loss_offset(head)) {
+        mmb__store64(m->head, mmb_loss_record(head, told));
+    }
+}
+
 int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
                 const mmb_interrupt *interrupt, mmb_report *report)
 {
@@ -253,6 +262,7 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
         return check_finished(&m, interrupt, report);
     }
     report->unfinished = true;
+    take_told_loss(&m);
     error = mmb__unfinished_parse(m.head, offset, m.file_bytes, capacity, &message, &report->flaw);
     if (error == 0) {
         const mmb__way way = {interrupt, .mends = true, .lost_from = message.lost_from};
@@ -261,7 +271,11 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
     if (error == 0) {
         error = set_end(&m, capacity, offset + report->file_bytes);
     }
-    return error != 0 ? error : finish_unfinished(&m, &message, used, durable, &plan, report);
+    error = error != 0 ? error : finish_unfinished(&m, &message, used, durable, &plan, report);
+    if (error == 0) {
+        mmb_loss_forget(fd);
+    }
+    return error;
 }
 
 /* ---- the message of a map ---------------------------------------------------------------- */

@@ -198,7 +198,7 @@ static int write_zeros(const mmb__file *file, uint64_t from, uint64_t to)
     int error = 0;
     for (uint64_t at = from; error == 0 && at < to; at += sizeof zeros) {
         size_t length = (size_t)mmb__min(to - at, sizeof zeros);
-        error = mmb__os_write_all(file->fd, zeros, length, at, NULL);
+        error = mmb__os_write_all(file->fd, file->is_shared, zeros, length, at, NULL);
     }
     return error;
 }

@@ -20,7 +20,7 @@ static int copy_chunk(int from, int to, uint64_t *at, uint64_t end, unsigned cha
     size_t got = 0, length = end - *at < CHUNK ? (size_t)(end - *at) : CHUNK;
     int error = mmb__os_read_all(from, buffer, length, *at, &got);
     if (error == 0 && !is_zero(buffer, got)) {
-        error = mmb__os_write_all(to, buffer, got, *at, NULL);
+        error = mmb__os_write_all(to, false, buffer, got, *at, NULL);
     }
     *at = got < length ? end : *at + got; /* the file may have become shorter */
     return error;

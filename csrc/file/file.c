@@ -24,6 +24,9 @@ int mmb__our_file(const mmb__file *file, uint64_t *size)
 
 bool mmb__appends(const mmb__file *file)
 {
+    if (file->is_shared && mmb__os_ignores_append()) {
+        return false;
+    }
     int flags = fcntl(file->fd, F_GETFL);
     return flags >= 0 && (flags & O_APPEND) != 0;
 }

@@ -42,6 +42,7 @@ typedef struct {
     uint64_t max_growth;
     uint64_t first_step; /* bytes; the least step of a growth near the end, if there is room */
     uint64_t small;      /* bytes; a first growth up to this end gets no blocks */
+    bool is_shared;      /* the program shares the open file, and can set it to append */
     bool marks;          /* the file has a mark while EOF stands beyond the content (mark.h) */
     dev_t dev;
     ino_t ino;
@@ -89,7 +90,8 @@ typedef struct {
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
 /* True if the descriptor has O_APPEND by now, so that every write goes to the end of the file.
- * The program that gave us its descriptor shares it, and can set the flag. Handler: no. */
+ * The program that gave us its descriptor shares it, and can set the flag. Always false where the
+ * system lets us write where we are told in spite of it. Handler: no. */
 bool mmb__appends(const mmb__file *file);
 
 /* Return 0 if the file may grow, and EOF in `*size`. Otherwise: EBADF, as mmb__our_file; what

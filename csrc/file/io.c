@@ -119,7 +119,7 @@ static int write_by_way_of_buffer(mmb__file *file, uint64_t offset, const unsign
     unsigned char buffer[4096];
     size_t some = (size_t)mmb__min(length, sizeof buffer);
     memcpy(buffer, data, some);
-    return mmb__os_write_all(file->fd, buffer, some, offset, written);
+    return mmb__os_write_all(file->fd, file->is_shared, buffer, some, offset, written);
 }
 
 /* Grow the file for a piece and write it. `*written` is how much was written, after an error as
@@ -130,7 +130,7 @@ static int write_piece(mmb__file *file, uint64_t offset, const unsigned char *da
     uint32_t entry = mmb__in_flight_enter(file->shared);
     int error = mmb__ensure(file, offset, offset + length);
     if (error == 0) {
-        error = mmb__os_write_all(file->fd, data, (size_t)length, offset, written);
+        error = mmb__os_write_all(file->fd, file->is_shared, data, (size_t)length, offset, written);
     }
     if (error == EFAULT) {
         size_t before = *written;
@@ -187,7 +187,7 @@ static bool write_and_move_eof(mmb__file *file, uint64_t offset, const void *dat
     if (!is_left_to_writes(file) || eof > file->small) {
         return false;
     }
-    *error = mmb__os_write_all(file->fd, data, (size_t)length, offset, &written);
+    *error = mmb__os_write_all(file->fd, file->is_shared, data, (size_t)length, offset, &written);
     if (*error == 0) {
         mmb__declare(file, offset + length);
     }
@@ -224,6 +224,11 @@ int mmb__write(mmb__file *file, uint64_t offset, const void *data, uint64_t leng
     int error = 0;
     if (!write_with_exact_eof(file, offset, data, length, &error)) {
         error = write_in_pieces(file, offset, data, length);
+    }
+    /* Where the system does not help: whoever has set it may take it back before the end. */
+    if (error == 0 && file->is_shared && mmb__appends(file)) {
+        mmb__poison(file, MMB_EAPPENDS);
+        error = MMB_EAPPENDS;
     }
     return error;
 }

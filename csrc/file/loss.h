@@ -3,7 +3,8 @@
  * A store that finds no room or no page completes in private memory, so the file does not get it.
  * The shared state keeps the least offset of all such stores, of all processes. Every store below
  * it has reached the file. The owner may have the offset written into the file as well, in a
- * *loss record*, which outlives the processes.
+ * *loss record*, which outlives the processes. On a full btrfs, which wants a new block for every
+ * write, there may be no room for the record. Then an extended attribute tells the offset.
  *
  * There are no locks. The least offset is kept by compare-and-swap, and a thread that has written
  * the record looks again whether its offset still is the least. */
@@ -22,7 +23,8 @@ uint64_t mmb__lost_from(const mmb__file *file);
 
 /* Have the least offset written at `place` in the file, in a record (mmb_file.h) whose lower bits
  * are `kept`: at once if anything is lost, and again whenever more is lost. With
- * MMB__NOTHING_LOST as the place, no record is written any more. Handler: yes. */
+ * MMB__NOTHING_LOST as the place, no record is written any more, and nobody is still writing one
+ * when this returns. Handler: no. */
 void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept);
 
 /* The owner calls this when the file is sealed. If a record is wanted and the disk had no room for

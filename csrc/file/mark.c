@@ -13,7 +13,7 @@ typedef struct {
 static void set(const mmb__file *file)
 {
     mark value = {.declared_size = atomic_load(&file->shared->declared_size), .limit = file->limit};
-    mmb__os_set_attribute(file->fd, &value, sizeof value);
+    mmb__os_set_attribute(file->fd, MMB__MARK, &value, sizeof value);
 }
 
 void mmb__mark(const mmb__file *file)
@@ -34,14 +34,14 @@ void mmb__renew_mark(const mmb__file *file)
 void mmb__remove_mark(const mmb__file *file)
 {
     if (atomic_exchange_explicit(&file->shared->marked, false, memory_order_relaxed)) {
-        mmb__os_remove_attribute(file->fd);
+        mmb__os_remove_attribute(file->fd, MMB__MARK);
     }
 }
 
 bool mmb__was_left_growing(int fd, uint64_t eof, uint64_t *declared)
 {
     mark value;
-    if (!mmb__os_get_attribute(fd, &value, sizeof value) ||
+    if (!mmb__os_get_attribute(fd, MMB__MARK, &value, sizeof value) ||
         (eof % MMB_GRANULE != 0 && eof != value.limit)) {
         return false; /* the file had no mark, or others have changed the file since */
     }

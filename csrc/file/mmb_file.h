@@ -2,6 +2,7 @@
 #ifndef MMB_FILE_H
 #define MMB_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -25,6 +26,14 @@ extern "C" {
 
 /* The offset that a record tells of; UINT64_MAX if nothing was lost. Handler: yes. */
 uint64_t mmb_loss_offset(uint64_t record);
+
+/* Return the record that tells of `offset` and keeps the lower bits of `kept`. Handler: yes. */
+uint64_t mmb_loss_record(uint64_t kept, uint64_t offset);
+
+/* The attribute that tells of a loss where there was no room for the record: read it, which is
+ * false if there is none, and remove it. Handler: no. */
+bool mmb_loss_told(int fd, uint64_t *offset);
+void mmb_loss_forget(int fd);
 
 /* Copy [offset, end) of the file `from` to the same place in `to`, which must read as zeros there.
  * Zeros and holes are left out. The file system is asked where data lies only if its answer is

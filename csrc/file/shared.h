@@ -43,12 +43,15 @@ typedef struct {
     _Atomic uint64_t lost_from;
     _Atomic uint64_t loss_place;
     _Atomic uint64_t loss_kept;
+    /* Threads, of all processes, that are writing the record at this moment. They count themselves
+     * in (seq_cst) before they read the place. Whoever takes the place away waits for them. */
+    _Atomic uint32_t loss_writers;
     /* The owner's seal sets it (seq_cst). A grower reads it (seq_cst) after it has counted itself
      * in below. So either the grower sees the seal, or the seal sees the grower and waits. */
     _Atomic bool sealed;
-    /* Each entry is (pid << 32 | number of threads of that process that are in flight), or 0 when
-     * it is free. Threads that find no entry are counted in `in_flight_overflow`. Only
-     * in_flight.c reads and writes them. seq_cst. */
+    /* Each entry has a pid, its namespace, and the number of threads of that process that are in
+     * flight, or is 0 when it is free. Threads that find no entry are counted in
+     * `in_flight_overflow`. Only in_flight.c reads and writes them. seq_cst. */
     _Atomic uint64_t in_flight[MMB__IN_FLIGHT];
     _Atomic uint32_t in_flight_overflow;
     /* mmb_this_process() in the process that holds the lock on EOF (turn.h); 0 when free. */

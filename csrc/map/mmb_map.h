@@ -38,6 +38,8 @@ typedef struct {
     bool is_content; /* the file is plain content, all of which is declared when it is opened, but
                       * for what growth has left behind in a process that was killed; it is
                       * marked while it grows, so that this can be told */
+    bool is_shared;  /* somebody else can set the open file to append (O_APPEND): it is that of a
+                      * descriptor that was given to us */
     bool replace;    /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
 
@@ -150,7 +152,8 @@ uint64_t mmb_map_lost_from(const mmb_map *map);
 /* Have that offset written into the file at `file_offset` as well, as a record (mmb_file.h)
  * with `kept` in its lower bits, once there is one, and whenever it becomes less: so a file whose
  * processes are killed afterwards still tells of it. The place must have a block, or the disk may
- * have none for it. UINT64_MAX as the place: no more. Handler: yes. */
+ * have none for it. UINT64_MAX as the place: no more, and nobody is writing there any more when
+ * this returns. Handler: no. */
 void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset, uint64_t kept);
 
 void mmb_map_get_stats(const mmb_map *map, mmb_stats *out); /* Handler: yes. */
@@ -174,6 +177,10 @@ int mmb_map_ensure(mmb_map *map, uint64_t end);
  * overlap the target. Handler: no. */
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
+/* Write `length` bytes at `offset`, below the end of the file, at once and whole: the file does
+ * not grow, and nothing is declared. An errno of pwrite. Handler: no. */
+int mmb_map_put(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
+
 /* Make [from, backed) read as zeros again, giving blocks back where the file
  * system can; EOF stays. Only the process that opened the map may: EPERM in a child.
  * Handler: no. */
@@ -191,6 +198,10 @@ int mmb_map_find_used(mmb_map *map, uint64_t floor, uint64_t *used);
 /* Push stores to the file (msync); `durable` waits until the device has them
  * (fdatasync). Handler: no. */
 int mmb_map_flush(mmb_map *map, bool durable);
+
+/* Wait until the device has what is in [offset, offset + length), and perhaps more.
+ * Handler: no. */
+int mmb_map_flush_range(mmb_map *map, uint64_t offset, uint64_t length);
 
 /* Start the helper thread again that a fork has stopped, if there is one. Costs a load where
  * there is none. Nobody may be closing the map. Handler: no. */

@@ -146,6 +146,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     file->small = options->prefault || options->size_hint >= LARGE ? 0 : MMB__SMALL;
     file->traits = *traits;
     file->marks = options->is_content;
+    file->is_shared = options->is_shared;
     file->dev = now->st_dev;
     file->ino = now->st_ino;
     file->owner = mmb_this_process();
@@ -201,8 +202,11 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
         atomic_store(&map->file.shared->marked, is_left);
     }
     /* We touch the file last, by one call. If the call fails, the file is as it was. */
+    if (options->replace) { /* a killed program may have left them; its content goes */
+        mmb__os_remove_attribute(fd, MMB__MARK);
+        mmb__os_remove_attribute(fd, MMB__LOSS);
+    }
     if (kept < (uint64_t)file.st_size) {
-        mmb__os_remove_attribute(fd); /* a killed program may have left it; its content goes */
         error = mmb__truncate(&map->file, 0);
     } else if (kept > 0) {
         error = mmb__prepare_for_stores(&map->file);

@@ -105,6 +105,12 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
     return error;
 }
 
+int mmb_map_put(mmb_map *map, uint64_t offset, const void *data, uint64_t length)
+{
+    const mmb__file *file = &map->file;
+    return mmb__os_write_all(file->fd, file->is_shared, data, (size_t)length, offset, NULL);
+}
+
 int mmb_map_zero_from(mmb_map *map, uint64_t from)
 {
     return mmb__zero_from(&map->file, from);
@@ -143,14 +149,41 @@ static int push(mmb_map *map, bool durable)
     return error == 0 && durable ? mmb__os_datasync(map->file.fd) : error;
 }
 
-int mmb_map_flush(mmb_map *map, bool durable)
+/* The kernel reports a failed write only once. */
+static int remember(mmb_map *map, int error)
 {
-    int error = push(map, durable);
     if (error != 0 && error != EBADF) {
-        /* The kernel reports a failed write only once. */
         mmb__poison(&map->file, error);
     }
     return error;
+}
+
+int mmb_map_flush(mmb_map *map, bool durable)
+{
+    return remember(map, push(map, durable));
+}
+
+/* What was written by calls lies in the same pages as what was stored. */
+static int push_range(mmb_map *map, uint64_t offset, uint64_t length)
+{
+    uint64_t eof = 0;
+    int error = reach_declared_size(map, &eof);
+    unsigned char *base = mmb__base(map);
+    if (error != 0 || base == NULL) {
+        return error != 0 ? error : mmb__os_datasync(map->file.fd);
+    }
+    uint64_t limit = mmb__min(eof, map->file.limit);
+    uint64_t start = mmb__round_down(offset, mmb__os_page());
+    uint64_t stop = length < limit - mmb__min(offset, limit) ? offset + length : limit;
+    if (start < stop && msync(base + start, (size_t)(stop - start), MS_SYNC) != 0) {
+        error = errno;
+    }
+    return error;
+}
+
+int mmb_map_flush_range(mmb_map *map, uint64_t offset, uint64_t length)
+{
+    return remember(map, push_range(map, offset, length));
 }
 
 /* ---- looking ----------------------------------------------------------------- */

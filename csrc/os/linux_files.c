@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -62,21 +64,24 @@ int mmb__os_raise(int fd, uint64_t from, uint64_t end)
     return linux_fallocate(fd, 0, from, end - from);
 }
 
-#define ATTRIBUTE "user.mmapbuilder"
+static const char *const attributes[] = {
+    [MMB__MARK] = "user.mmapbuilder",
+    [MMB__LOSS] = "user.mmapbuilder.lost",
+};
 
-void mmb__os_set_attribute(int fd, const void *value, size_t length)
+void mmb__os_set_attribute(int fd, mmb__attribute which, const void *value, size_t length)
 {
-    (void)fsetxattr(fd, ATTRIBUTE, value, length, 0);
+    (void)fsetxattr(fd, attributes[which], value, length, 0);
 }
 
-void mmb__os_remove_attribute(int fd)
+void mmb__os_remove_attribute(int fd, mmb__attribute which)
 {
-    (void)fremovexattr(fd, ATTRIBUTE);
+    (void)fremovexattr(fd, attributes[which]);
 }
 
-bool mmb__os_get_attribute(int fd, void *value, size_t length)
+bool mmb__os_get_attribute(int fd, mmb__attribute which, void *value, size_t length)
 {
-    return fgetxattr(fd, ATTRIBUTE, value, length) == (ssize_t)length;
+    return fgetxattr(fd, attributes[which], value, length) == (ssize_t)length;
 }
 
 bool mmb__os_is_full(int fd, uint64_t room)
@@ -177,16 +182,55 @@ int mmb__os_datasync(int fd)
     return 0;
 }
 
-int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
+/* Since Linux 6.9. */
+#define NO_APPEND 0x20L
+
+static _Atomic bool ignores_append; /* set by mmb__os_init */
+
+/* Raw calls: libc's wrappers are cancellation points, which a handler must not meet. */
+static ssize_t write_where_told(int fd, const void *from, size_t length, uint64_t offset)
+{
+#if __SIZEOF_LONG__ == 8 && defined(SYS_pwritev2)
+    const struct iovec piece = {.iov_base = (void *)(uintptr_t)from, .iov_len = length};
+    return syscall(SYS_pwritev2, fd, &piece, 1L, (long)offset, 0L, NO_APPEND);
+#else
+    (void)fd, (void)from, (void)length, (void)offset;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+void mmb__os_init_files(void)
+{
+    int fd = (int)syscall(SYS_memfd_create, "", 1U /* close-on-exec */);
+    if (fd >= 0) {
+        atomic_store(&ignores_append, write_where_told(fd, "", 1, 0) == 1);
+        close(fd);
+    }
+}
+
+bool mmb__os_ignores_append(void)
+{
+    return atomic_load_explicit(&ignores_append, memory_order_relaxed);
+}
+
+ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint64_t offset)
+{
+    if (shared && mmb__os_ignores_append()) {
+        return write_where_told(fd, from, length, offset);
+    }
+#if __SIZEOF_LONG__ == 8
+    return syscall(SYS_pwrite64, fd, from, length, offset);
+#else
+    return pwrite(fd, from, length, (off_t)offset);
+#endif
+}
+
+int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset)
 {
     ssize_t done;
     do {
-#if __SIZEOF_LONG__ == 8
-        /* libc's wrapper is a cancellation point, which a handler must not meet. */
-        done = syscall(SYS_pwrite64, fd, from, length, offset);
-#else
-        done = pwrite(fd, from, length, (off_t)offset);
-#endif
+        done = mmb__os_write(fd, shared, from, length, offset);
     } while (done < 0 && errno == EINTR);
     return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
 }

@@ -29,6 +29,10 @@ void mmb__os_init_system(void)
 {
 }
 
+void mmb__os_init_files(void)
+{
+}
+
 /* ---- memory --------------------------------------------------------------- */
 
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
@@ -96,19 +100,19 @@ int mmb__os_allocate(int fd, uint64_t offset, uint64_t length)
     return EOPNOTSUPP;
 }
 
-void mmb__os_set_attribute(int fd, const void *value, size_t length)
+void mmb__os_set_attribute(int fd, mmb__attribute which, const void *value, size_t length)
 {
-    (void)fd, (void)value, (void)length;
+    (void)fd, (void)which, (void)value, (void)length;
 }
 
-void mmb__os_remove_attribute(int fd)
+void mmb__os_remove_attribute(int fd, mmb__attribute which)
 {
-    (void)fd;
+    (void)fd, (void)which;
 }
 
-bool mmb__os_get_attribute(int fd, void *value, size_t length)
+bool mmb__os_get_attribute(int fd, mmb__attribute which, void *value, size_t length)
 {
-    (void)fd, (void)value, (void)length;
+    (void)fd, (void)which, (void)value, (void)length;
     return false;
 }
 
@@ -138,11 +142,22 @@ int mmb__os_look_at(int fd, mmb__traits *out)
     return 0;
 }
 
-int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset)
+bool mmb__os_ignores_append(void)
+{
+    return false;
+}
+
+ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint64_t offset)
+{
+    (void)shared;
+    return pwrite(fd, from, length, (off_t)offset);
+}
+
+int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset)
 {
     ssize_t done;
     do {
-        done = pwrite(fd, from, length, (off_t)offset);
+        done = mmb__os_write(fd, shared, from, length, offset);
     } while (done < 0 && errno == EINTR);
     return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
 }
@@ -179,6 +194,11 @@ bool mmb__os_is_alive(int pid)
         return false;
     }
     return !has_ended(pid);
+}
+
+uint64_t mmb__os_pid_namespace(void)
+{
+    return 0;
 }
 
 unsigned long mmb__os_thread(void)

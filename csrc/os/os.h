@@ -18,12 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 /* ---- memory --------------------------------------------------------------- */
 
 /* Find out what the handler must not ask for. Call this before anything else here. */
 void mmb__os_init(void);
 void mmb__os_init_system(void); /* the part for one system; only mmb__os_init calls it */
+void mmb__os_init_files(void);  /* likewise, what concerns files */
 uint64_t mmb__os_page(void);    /* bytes. Handler: yes. */
 
 /* Return how many bytes of address space this process may have; UINT64_MAX without a limit. */
@@ -89,19 +91,31 @@ int mmb__os_publish_stores(const unsigned char *base, uint64_t length);
  * file or after an error. */
 int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *got);
 
+/* A caller of the three writes below says whether the program shares the open file, and so can set
+ * it to append (O_APPEND). If this returns true, such writes go to `offset` all the same.
+ * Handler: yes. */
+bool mmb__os_ignores_append(void);
+
+/* Write up to `length` bytes at `offset`. Returns how many were written, or -1 with errno set.
+ * Handler: yes. */
+ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint64_t offset);
+
 /* Write `length` bytes at `offset`. `*written` (may be NULL) is how many were written, after an
  * error as well. */
-int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written);
+int mmb__os_write_all(int fd, bool shared, const void *from, size_t length, uint64_t offset,
+                      size_t *written);
 
 /* Write a few bytes of one page by one call; EIO if the call took only a part. Handler: yes. */
-int mmb__os_put(int fd, const void *from, size_t length, uint64_t offset);
+int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset);
 
-/* Set, remove and get the one extended attribute that we give to files (mark.h). On file systems
- * without attributes nothing happens. Getting returns false if the attribute is not there, or not
- * `length` bytes long. */
-void mmb__os_set_attribute(int fd, const void *value, size_t length); /* Handler: yes. */
-void mmb__os_remove_attribute(int fd);
-bool mmb__os_get_attribute(int fd, void *value, size_t length);
+/* Set, remove and get the extended attributes that we give to files (mark.h, loss.h). On file
+ * systems without attributes nothing happens. Getting returns false if the attribute is not there,
+ * or not `length` bytes long. */
+typedef enum { MMB__MARK, MMB__LOSS } mmb__attribute;
+void mmb__os_set_attribute(int fd, mmb__attribute which, const void *value,
+                           size_t length);                   /* Handler: yes. */
+void mmb__os_remove_attribute(int fd, mmb__attribute which); /* Handler: yes. */
+bool mmb__os_get_attribute(int fd, mmb__attribute which, void *value, size_t length);
 
 /* Set EOF, up or down. Handler: yes. */
 int mmb__os_truncate(int fd, uint64_t size);
@@ -140,6 +154,10 @@ int mmb__os_duplicate(int fd, int *copy);
 /* Return whether a process is alive. A dead one whose parent has not waited for it yet counts as
  * dead where the system can tell that. Handler: yes. */
 bool mmb__os_is_alive(int pid);
+
+/* Return a number for the pid namespace of this process; 0 if it is not known, or if the system
+ * has none. What mmb__os_is_alive says of a pid is true only within the namespace. */
+uint64_t mmb__os_pid_namespace(void);
 
 /* ---- waking a thread ------------------------------------------------------ */
 

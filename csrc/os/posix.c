@@ -43,6 +43,7 @@ void mmb__os_init(void)
         atomic_store_explicit(&page_size, (uint64_t)size, memory_order_relaxed);
     }
     mmb__os_init_system();
+    mmb__os_init_files();
     atomic_store_explicit(&initialised, true, memory_order_release);
 }
 
@@ -162,12 +163,14 @@ int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *g
     return error;
 }
 
-int mmb__os_write_all(int fd, const void *from, size_t length, uint64_t offset, size_t *written)
+int mmb__os_write_all(int fd, bool shared, const void *from, size_t length, uint64_t offset,
+                      size_t *written)
 {
     size_t done = 0;
     int error = 0;
     while (done < length) {
-        ssize_t n = pwrite(fd, (const char *)from + done, length - done, (off_t)(offset + done));
+        ssize_t n =
+            mmb__os_write(fd, shared, (const char *)from + done, length - done, offset + done);
         if (n > 0) {
             done += (size_t)n;
         } else if (n == 0 || errno != EINTR) {

@@ -273,13 +273,20 @@ PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"durable", "size", NULL};
     mmbpy_map *self = (mmbpy_map *)object;
-    int durable = 0;
-    PyObject *size = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:flush", names, &durable, &size)) {
+    PyObject *durable = Py_False, *size = Py_None;
+    uint64_t offset = 0, length = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:flush", names, &durable, &size)) {
         return NULL;
     }
-    if (size != Py_None) {
-        durable = 1; /* called as that of an mmap, with offset and size: it waits for the device */
+    bool is_range = size != Py_None;
+    int waits = PyObject_IsTrue(durable);
+    if (waits < 0 || (is_range && (!mmbpy_as_uint64(durable, "offset", &offset) ||
+                                   !mmbpy_as_uint64(size, "size", &length)))) {
+        return NULL;
+    }
+    if (is_range && (offset > self->capacity || length > self->capacity - offset)) {
+        PyErr_SetString(PyExc_ValueError, "offset and size reach beyond the capacity");
+        return NULL;
     }
     mmb_map *map = mmbpy_map_enter(self);
     if (map == NULL) {
@@ -287,7 +294,7 @@ PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
     }
     int error;
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_map_flush(map, durable != 0);
+    error = is_range ? mmb_map_flush_range(map, offset, length) : mmb_map_flush(map, waits != 0);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
     if (error != 0) {

@@ -199,7 +199,8 @@ int mmbpy_map_init(PyObject *object, PyObject *args, PyObject *kwargs)
     mmb_options options = {.max_growth = DEFAULT_MAX_GROWTH,
                            .prefault = prefault != 0,
                            .writeback = writeback != 0,
-                           .is_content = content != 0};
+                           .is_content = content != 0,
+                           .is_shared = ((mmbpy_file *)file)->path == NULL};
     uint64_t declared_size = 0;
     if (take_numbers(capacity, max_growth, size_hint, declared, &options, &declared_size) &&
         take_file(self, file)) {

@@ -225,7 +225,8 @@ PyDoc_STRVAR(flush_doc,
              "flush($self, /, durable=False, size=None)\n--\n\n"
              "Push what was stored to the file; with durable wait for the device.\n\n"
              "Others see a file of size bytes at least afterwards. Raises the OSError that a\n"
-             "store could not. flush(offset, size), as of an mmap, is a durable flush of all.");
+             "store could not. flush(offset, size), as of an mmap, waits until the device has\n"
+             "what is in these bytes; ValueError if they reach beyond the capacity.");
 PyDoc_STRVAR(read_doc,
              "read($self, size=-1, /)\n--\n\n"
              "Read up to size bytes of the content at the cursor (-1 or None: all that follow).");

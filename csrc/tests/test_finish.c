@@ -2,8 +2,12 @@
 #define _GNU_SOURCE
 
 #include "build.h"
+#include "file/loss.h"
+#include "map/map.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 static const char *const directories[] = {"/tmp", "/dev/shm"};
@@ -299,6 +303,73 @@ static void only_the_owner(void)
     put_away(&b);
 }
 
+/* ---- in a map that others store in ---------------------------------------------------- */
+
+typedef struct {
+    const mmb_map *map;
+    uint64_t least; /* of the losses */
+    _Atomic bool begun, enough;
+} losing;
+
+/* Lose more and more, as a handler does on a full disk: each time the record is written. */
+static void *lose(void *argument)
+{
+    losing *l = argument;
+    for (uint64_t at = l->least + 4096 * 4000; at > l->least && !atomic_load(&l->enough);
+         at -= 4096) {
+        mmb__note_loss(&l->map->file, at);
+        atomic_store(&l->begun, true);
+    }
+    return NULL;
+}
+
+/* The record of a loss elsewhere in the map does not come over the finished head. */
+static void losses_elsewhere_leave_a_finished_head_alone(void)
+{
+    for (int round = 0; round < 300; round++) {
+        int fd = temporary_file("/tmp");
+        mmb_map *map;
+        mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
+        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+        built b;
+        build_at(&b, map, 0, 1, 1, 5, 3, false);
+        losing l = {.map = map, .least = (uint64_t)16 << 20};
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, NULL, lose, &l), 0);
+        while (!atomic_load(&l.begun)) {
+        }
+        CHECK_EQ(mmb_message_finish(&b.building, b.used, false, false, NULL), 0);
+        unsigned char head[16];
+        CHECK(pread(fd, head, sizeof head, 0) == sizeof head);
+        atomic_store(&l.enough, true);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        check_table(head, &b);
+        CHECK(pread(fd, head, sizeof head, 0) == sizeof head);
+        check_table(head, &b);
+        mmb_map_free(map);
+        close(fd);
+    }
+}
+
+/* What was lost in the message itself is no message. */
+static void a_loss_in_the_message_leaves_it_unfinished(void)
+{
+    int fd = temporary_file("/tmp");
+    mmb_map *map;
+    mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
+    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    built b;
+    unsigned char head[8];
+    build_at(&b, map, 0, 1, 1, 2000, 3, false);
+    mmb__note_loss(&map->file, 8192);
+    CHECK_EQ(mmb_message_finish(&b.building, b.used, false, false, NULL), EIO);
+    CHECK(pread(fd, head, sizeof head, 0) == sizeof head);
+    CHECK_EQ(get32(head), MMB_UNFINISHED);
+    CHECK_EQ(mmb_loss_offset(get64(head)), 8192);
+    mmb_map_free(map);
+    close(fd);
+}
+
 int main(void)
 {
     RUN(every_shape);
@@ -312,5 +383,7 @@ int main(void)
     RUN(cut_by_others);
     RUN(poisoned);
     RUN(only_the_owner);
+    RUN(losses_elsewhere_leave_a_finished_head_alone);
+    RUN(a_loss_in_the_message_leaves_it_unfinished);
     return 0;
 }

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
         def fileno(self) -> int:
             """Return the file descriptor."""
 
-    Content: TypeAlias = (
-        "str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno | Buffer"
-    )
+    Content: TypeAlias = "str | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno | Buffer"
     Name: TypeAlias = "str | bytes | int | None"
     Result = TypeVar("Result")
 
@@ -49,7 +47,16 @@ def look_into(
     """
     memory = _buffer_of(content)
     if memory is not None:
-        return _explained(memory[: _core.HEAD_BYTES], len(memory), in_memory, memory, None)
+        try:
+            return _explained(memory[: _core.HEAD_BYTES], len(memory), in_memory, memory, None)
+        except _core.InvalidMessage:
+            if isinstance(content, bytes) and _looks_like_a_path(content):
+                raise invalid(
+                    f"bytes are content here, never a path, and {content!r} is no message: "
+                    "give the path as str, as os.fsdecode() makes it",
+                    None,
+                ) from None
+            raise
     fd, name, ours = _descriptor_of(content)
     try:
         length = os.fstat(fd).st_size
@@ -61,10 +68,9 @@ def look_into(
 
 
 def _buffer_of(content: "Content") -> "memoryview | None":
-    """Return the bytes of what is a buffer. bytes are, unless they can be a path."""
+    """Return the bytes of what is a buffer."""
     if isinstance(content, bytes):
-        is_path = b"\0" not in content and len(content) <= _PATH_MAX
-        return None if is_path else memoryview(content)
+        return memoryview(content)
     if isinstance(content, (str, int, os.PathLike)):
         return None
     if isinstance(content, io.BytesIO):
@@ -85,13 +91,19 @@ def _buffer_of(content: "Content") -> "memoryview | None":
     return memory.toreadonly().cast("B")
 
 
+def _looks_like_a_path(content: bytes) -> bool:
+    if not content or len(content) > _PATH_MAX or any(byte < 32 for byte in content):
+        return False
+    return b"/" in content or os.path.lexists(content)
+
+
 def _descriptor_of(content: "Content") -> "tuple[int, Name, bool]":
     """Return a descriptor, the name for errors, and whether the descriptor is to be closed."""
     if isinstance(content, int) and not isinstance(content, bool):
         if content < 0:
             raise ValueError("negative file descriptor")
         return content, content, False
-    if isinstance(content, (str, bytes, os.PathLike)):
+    if isinstance(content, (str, os.PathLike)):
         path = os.fspath(content)
         return open_regular(path, os.O_RDONLY), path, True
     fileno = getattr(content, "fileno", None)

@@ -63,7 +63,7 @@ class HasFileno(Protocol):
 FileLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
 Name: TypeAlias = str | bytes | int
 Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Content: TypeAlias = Path | int | HasFileno | Buffer
+Content: TypeAlias = str | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno | Buffer
 ContentName: TypeAlias = Name | None
 Mode: TypeAlias = Literal["w", "x", "r+"]
 NewFileMode: TypeAlias = Literal["w", "x"]

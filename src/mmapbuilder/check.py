@@ -77,7 +77,7 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
     Args:
         content: a path, a file descriptor, an object with fileno() (wherever it stands, the
             file is looked at from its start), or a buffer: bytes, a memoryview, an mmap.
-            bytes without a zero byte are taken for a path.
+            bytes are content, never a path.
         progress: called now and then with the bytes that were checked. What it raises ends
             the check.
 

@@ -165,7 +165,7 @@ def open_message(
     Args:
         content: a path, a file descriptor, an object with fileno() (wherever it stands, the
             file is read from its start), or a buffer: bytes, a memoryview, an mmap.
-            bytes without a zero byte are taken for a path.
+            bytes are content, never a path.
         schema: a struct of a schema that pycapnp has loaded.
         nesting_limit: how deep structs and lists may nest. Printing a message, or turning it
             into a dict, takes a few hundred bytes of stack for each level.

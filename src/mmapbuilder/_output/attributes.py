@@ -6,6 +6,7 @@ import stat
 
 _ACL = "system.posix_acl_access"
 _MARK = "user.mmapbuilder"  # of a file that is growing
+_OURS = (_MARK, "user.mmapbuilder.lost")
 _GAINS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 
 
@@ -58,7 +59,7 @@ def _keep_extended(old: int, new: int, with_acl: bool) -> bool:
     for name in names:
         if name == _ACL and not with_acl:
             complete = False
-        elif name == _ACL or (name.startswith("user.") and name != _MARK):
+        elif name == _ACL or (name.startswith("user.") and name not in _OURS):
             try:
                 os.setxattr(new, name, os.getxattr(old, name))
             except OSError:
