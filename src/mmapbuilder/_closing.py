@@ -18,10 +18,17 @@ class Closing:
         """Let go of what is open."""
         raise NotImplementedError
 
+    def _leave(self, error: BaseException | None) -> None:
+        """Close because of an error in the block."""
+        self.close()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            self._leave(error)

@@ -1,5 +1,6 @@
 """Arrays of a length that is not known beforehand, as files of NumPy's own format."""
 
+from ._closing import Closing
 from .builder import GIB, MIB, Builder
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ class NpyFile(Builder):
         super().__init__(file, mode, **how)
 
 
-class NpyBuilder:
+class NpyBuilder(Closing):
     """A ``.npy`` file that grows row by row, in place, and may be larger than memory.
 
     `append` takes any number of rows, `extend` an iterable of rows; `array` is what there is
@@ -245,16 +246,8 @@ class NpyBuilder:
         self._builder.writable()  # raises if it is closed
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._builder.__exit__(kind, error, traceback)
+    def _leave(self, error: BaseException | None) -> None:
+        self._builder._leave(error)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{len(self)} rows"

@@ -2,6 +2,8 @@
 
 import warnings
 
+from .._closing import Closing
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .. import _types as t
@@ -11,7 +13,7 @@ else:
     t = LazyModule("mmapbuilder._types")
 
 
-class Endings:
+class Endings(Closing):
     """The endings of a builder.
 
     A subclass opens an `Output`, sets `_output` when it is ready, and says by `_end_content`
@@ -113,17 +115,6 @@ class Endings:
 
     def __enter__(self) -> "t.Self":
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "t.TracebackType | None",  # noqa: PYI036  # it is that of types
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._leave(error)
 
     # As a default, `warn` is there even when the interpreter is clearing modules.
     def __del__(self, warn: "t.Callable[..., None]" = warnings.warn) -> None:
