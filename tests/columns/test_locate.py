@@ -33,6 +33,14 @@ def test_what_is_not_set_and_has_a_default_is_not_read_as_empty(
         getattr(message, read)(*path)
 
 
+@pytest.mark.parametrize("read", ["rows", "table", "iter_rows"])
+def test_nothing_is_read_through_a_struct_whose_default_is_in_the_schema(
+    message: Message, read: str
+) -> None:
+    with pytest.raises(TypeError, match="point is not set, and its default is in the schema"):
+        getattr(message, read)("point", "tags")
+
+
 def test_what_is_not_set_and_has_none_reads_as_empty(message: Message) -> None:
     assert message.column("plain", "tags").tolist() == []
     assert message.rows("plain", "tags") == []
