@@ -49,18 +49,22 @@ static bool get_conditions(PyObject *list, mmb_column *column)
     return true;
 }
 
-static mmb_column_layout layout_of(mmb_type_kind kind)
+/* Views are asked for by the format. */
+static mmb_column_layout layout_of(const mmb_plan_type *type, const char *format)
 {
-    switch (kind) {
+    if (type->meaning.what == MMB_DECIMAL) {
+        return MMB_LAY_DECIMAL;
+    }
+    switch (type->kind) {
     case MMB_VOID:
         return MMB_LAY_NULL;
     case MMB_BOOL:
         return MMB_LAY_BITS;
     case MMB_TEXT:
     case MMB_DATA:
-        return MMB_LAY_BYTES;
+        return format[0] == 'v' ? MMB_LAY_VIEWS : MMB_LAY_BYTES;
     case MMB_LIST:
-        return MMB_LAY_LIST;
+        return strcmp(format, "+vL") == 0 ? MMB_LAY_LIST_VIEW : MMB_LAY_LIST;
     case MMB_ENUM:
         return MMB_LAY_NAMES;
     case MMB_STRUCT:
@@ -116,12 +120,24 @@ static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *co
         type.kind = MMB_ENUM;
         column->tag_offset = good ? plan->structs[number].tag_offset : 0;
         break;
+    case MMB_FROM_UNION:
+        good = number < plan->struct_count && plan->structs[number].members != 0;
+        column->tag_offset = good ? plan->structs[number].tag_offset : 0;
+        break;
+    case MMB_FROM_NOTHING:
+        good = true;
+        type.kind = MMB_VOID;
+        break;
     default:
         good = column->source == MMB_FROM_GROUP && number < plan->struct_count;
         break;
     }
     column->kind = type.kind;
-    column->layout = layout_of(type.kind);
+    column->layout = layout_of(&type, column->format);
+    column->width = type.meaning.precision > 38 ? 32 : 16;
+    if (column->source == MMB_FROM_UNION) {
+        column->layout = MMB_LAY_UNION;
+    }
     if (!good || type.kind == MMB_ANY_POINTER || type.kind == MMB_INTERFACE ||
         (type.kind == MMB_GROUP && column->source == MMB_FROM_FIELD)) {
         PyErr_SetString(PyExc_ValueError, "the column has no such source");
@@ -133,31 +149,53 @@ static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *co
 static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent,
                         unsigned int depth);
 
-/* One column as (name, format, source, number, nullable, conditions, children). */
+/* Whether the columns within are what the layout of a column wants. */
+static bool check_children(const mmb_column *column)
+{
+    const mmb_column *inner = column->children;
+    mmb_column_layout layout = column->layout;
+    bool good = true;
+    if (layout == MMB_LAY_LIST || layout == MMB_LAY_LIST_VIEW) {
+        good = column->child_count == 1;
+    }
+    if (good && layout == MMB_LAY_LIST_VIEW) {
+        good = inner->source == MMB_FROM_ELEMENT &&
+               (inner->layout == MMB_LAY_NUMBERS || inner->layout == MMB_LAY_BITS);
+    }
+    if (layout == MMB_LAY_UNION) {
+        good = column->child_count > 0 && column->child_count <= 128;
+        for (uint32_t i = 0; good && i < column->child_count; i++) {
+            good = inner[i].code < 128;
+        }
+    }
+    if (!good) {
+        PyErr_SetString(PyExc_ValueError, "the column has other columns than it can have");
+    }
+    return good;
+}
+
+/* One column as (name, format, source, number, nullable, code, conditions, children). */
 static bool get_column(const mmb_plan *plan, PyObject *tuple, mmb_column *column,
                        unsigned int depth)
 {
     const char *name, *format;
-    unsigned int source, number;
+    unsigned int source, number, code;
     int nullable;
     PyObject *conditions, *children;
-    if (!PyArg_ParseTuple(tuple, "ssIIpO!O!:column", &name, &format, &source, &number, &nullable,
-                          &PyList_Type, &conditions, &PyList_Type, &children)) {
+    if (!PyArg_ParseTuple(tuple, "ssIIpIO!O!:column", &name, &format, &source, &number, &nullable,
+                          &code, &PyList_Type, &conditions, &PyList_Type, &children)) {
         return false;
     }
     column->name = copy_string(name);
     column->format = copy_string(format);
     column->source = (mmb_column_source)source;
     column->nullable = nullable != 0;
+    column->code = code;
     if (column->name == NULL || column->format == NULL || !set_source(plan, number, column) ||
         !get_conditions(conditions, column) || !get_columns(plan, children, column, depth + 1)) {
         return false;
     }
-    if (column->layout == MMB_LAY_LIST && column->child_count != 1) {
-        PyErr_SetString(PyExc_ValueError, "a list has one column");
-        return false;
-    }
-    return true;
+    return check_children(column);
 }
 
 static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent,
@@ -210,7 +248,8 @@ static PyObject *new_columns(mmbpy_state *state, mmb_columns *columns)
 /* Read the list; takes over the reference. */
 static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_columns *columns,
                               PyObject *segments, const mmb_plan_type *type, unsigned int segment,
-                              unsigned long long word, bool there, bool trusted, bool borrow)
+                              unsigned long long word, bool there, bool trusted, bool borrow,
+                              bool views)
 {
     mmbpy_memory memory = {0};
     mmb_reading reading;
@@ -224,14 +263,17 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
     }
     Py_BEGIN_ALLOW_THREADS
     mmb_reading_start(&reading, memory.segments, memory.count, trusted);
-    if (there) {
+    if (views) {
+        error = mmb_columns_set_windows(columns, memory.segments, memory.count);
+    }
+    if (error == 0 && there) {
         error = mmb_read_span(&reading, segment, word, plan->types[type->target].kind, &span);
     }
     if (error == 0) {
         error = mmb_columns_read(&reading, plan, columns, &span, borrow, &borrowed);
     }
     Py_END_ALLOW_THREADS
-    if (borrowed) {
+    if (borrowed || views) {
         columns->keeper = Py_NewRef(segments);
         columns->let_go = let_go;
     }
@@ -244,22 +286,22 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
 }
 
 const char mmbpy_plan_columns_doc[] =
-    "columns($self, segments, type, pointer, columns, trusted, borrow, /)\n--\n\n"
+    "columns($self, segments, type, pointer, columns, trusted, borrow, views, /)\n--\n\n"
     "Read the list that the pointer (segment, word) leads to, or an empty one for None,\n"
-    "into columns: a list of (name, format, source, number, nullable, conditions,\n"
-    "children).";
+    "into columns: a list of (name, format, source, number, nullable, code, conditions,\n"
+    "children). views: some columns are views, by their format.";
 
 PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
 {
     PyObject *segments, *pointer, *list;
     unsigned int type, segment = 0;
     unsigned long long word = 0;
-    int trusted, borrow;
+    int trusted, borrow, views;
     const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
     if (state == NULL ||
-        !PyArg_ParseTuple(args, "O!IOO!pp:columns", &PyTuple_Type, &segments, &type, &pointer,
-                          &PyList_Type, &list, &trusted, &borrow)) {
+        !PyArg_ParseTuple(args, "O!IOO!ppp:columns", &PyTuple_Type, &segments, &type, &pointer,
+                          &PyList_Type, &list, &trusted, &borrow, &views)) {
         return NULL;
     }
     if (pointer != Py_None && !PyArg_ParseTuple(pointer, "IK:pointer", &segment, &word)) {
@@ -278,7 +320,7 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
         return NULL;
     }
     return read_columns(state, plan, columns, segments, &plan->types[type], segment, word,
-                        pointer != Py_None, trusted != 0, borrow != 0);
+                        pointer != Py_None, trusted != 0, borrow != 0, views != 0);
 }
 
 /* ---- capsules ----------------------------------------------------------------------------------

@@ -65,7 +65,8 @@ static bool write_elements(mmbpy_writer *w, uint64_t pointer, const mmb_plan_typ
 static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *element,
                        PyObject *value)
 {
-    int done = mmbpy_write_buffer(w, pointer, element->kind, value);
+    bool counts = element->meaning.what != MMB_DECIMAL;
+    int done = counts ? mmbpy_write_buffer(w, pointer, element->kind, value) : 0;
     if (done != 0) {
         return done > 0;
     }
@@ -104,6 +105,12 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
 bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
                          PyObject *value)
 {
+    if (type->meaning.what != MMB_MEANS_NUMBER) {
+        PyObject *stored = mmbpy_stored_of(w, type, value);
+        bool good = stored != NULL && mmbpy_write_bytes(w, pointer, false, stored);
+        Py_XDECREF(stored);
+        return good;
+    }
     if (type->kind == MMB_TEXT || type->kind == MMB_DATA) {
         return mmbpy_write_bytes(w, pointer, type->kind == MMB_TEXT, value);
     }

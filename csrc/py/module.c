@@ -1,5 +1,6 @@
 /* module.c - the extension module `mmapbuilder._core`. */
 
+#include "arrow_take.h"
 #include "column_args.h"
 #include "encoder.h"
 #include "plan_type.h"
@@ -72,6 +73,7 @@ static int module_exec(PyObject *module)
         PyModule_AddFunctions(module, mmbpy_segments_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_arrow_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_roots_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
         return -1;

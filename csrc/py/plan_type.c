@@ -25,7 +25,8 @@ static bool add_text(PyObject *object, mmb_plan *sizes)
 }
 
 /* One struct as (name, data words, pointer words, tag offset or -1, members, is group,
- * fields), and one field as (name, type, offset, tag or -1, default). */
+ * fields), and one field as (name, type, offset, tag or -1, default, name of its columns or None).
+ */
 typedef struct {
     PyObject *name, *fields;
     unsigned int data_words, pointer_words, members;
@@ -34,7 +35,7 @@ typedef struct {
 } struct_args;
 
 typedef struct {
-    PyObject *name, *default_value;
+    PyObject *name, *column, *default_value;
     unsigned int type, offset;
     long tag;
 } field_args;
@@ -48,8 +49,9 @@ static bool parse_struct(PyObject *tuple, struct_args *out)
 
 static bool parse_field(PyObject *tuple, field_args *out)
 {
-    return PyArg_ParseTuple(tuple, "UIIlO:field", &out->name, &out->type, &out->offset, &out->tag,
-                            &out->default_value);
+    out->column = Py_None;
+    return PyArg_ParseTuple(tuple, "UIIlO|O:field", &out->name, &out->type, &out->offset, &out->tag,
+                            &out->default_value, &out->column);
 }
 
 static bool measure(PyObject *types, PyObject *structs, PyObject *enums, mmb_plan *sizes)
@@ -68,7 +70,8 @@ static bool measure(PyObject *types, PyObject *structs, PyObject *enums, mmb_pla
         for (Py_ssize_t k = 0; k < count; k++) {
             field_args field;
             if (!parse_field(PyList_GetItem(args.fields, k), &field) ||
-                !add_text(field.name, sizes) || !add_text(field.default_value, sizes)) {
+                !add_text(field.name, sizes) || !add_text(field.default_value, sizes) ||
+                !add_text(field.column, sizes)) {
                 return false;
             }
         }
@@ -149,6 +152,12 @@ static bool fill_field(filler *f, PyObject *tuple, uint32_t number, const mmb_pl
     if (field->name == NULL || !fill_default(f, args.default_value, field)) {
         return false;
     }
+    if (args.column != Py_None) {
+        field->column = copy_text(f, args.column, &length);
+        if (field->column == NULL) {
+            return false;
+        }
+    }
     if (field->tag != MMB_NONE && field->tag < record->members) {
         f->plan->members[record->first_member + field->tag] = number;
     }
@@ -228,17 +237,36 @@ static bool fill_enum(filler *f, PyObject *names, uint32_t number)
     return true;
 }
 
+/* (kind, target), or as well (what it means, unit, precision, scale, zoned, into, out of): two
+ * functions that make the stored int or bytes of a Python value, and the other way round. */
+static bool fill_type(filler *f, PyObject *tuple, uint32_t number)
+{
+    unsigned int kind, target, what = 0;
+    unsigned char unit = 0, precision = 0;
+    int scale = 0, zoned = 0;
+    PyObject *into = NULL, *out_of = NULL;
+    if (tuple == NULL || !PyArg_ParseTuple(tuple, "II|IbbipOO:type", &kind, &target, &what, &unit,
+                                           &precision, &scale, &zoned, &into, &out_of)) {
+        return false;
+    }
+    f->plan->types[number] = (mmb_plan_type){
+        .kind = (mmb_type_kind)kind,
+        .target = target,
+        .meaning = {(mmb_meaning_kind)what, unit, precision, (int8_t)scale, zoned != 0},
+    };
+    f->self->into[number] = Py_XNewRef(into);
+    f->self->out_of[number] = Py_XNewRef(out_of);
+    return what == MMB_MEANS_NUMBER || (into != NULL && out_of != NULL);
+}
+
 static bool fill(mmbpy_plan *self, PyObject *types, PyObject *structs, PyObject *enums)
 {
     mmb_plan *plan = self->plan;
     filler f = {.self = self, .plan = plan};
     for (uint32_t i = 0; i < plan->type_count; i++) {
-        unsigned int kind, target;
-        PyObject *item = PyList_GetItem(types, (Py_ssize_t)i);
-        if (item == NULL || !PyArg_ParseTuple(item, "II:type", &kind, &target)) {
+        if (!fill_type(&f, PyList_GetItem(types, (Py_ssize_t)i), i)) {
             return false;
         }
-        plan->types[i] = (mmb_plan_type){.kind = (mmb_type_kind)kind, .target = target};
     }
     for (uint32_t i = 0; i < plan->struct_count; i++) {
         PyObject *item = PyList_GetItem(structs, (Py_ssize_t)i);
@@ -290,11 +318,13 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->plan = mmb_plan_new(&sizes);
     self->names = object_array(sizes.field_count);
+    self->into = object_array(sizes.type_count);
+    self->out_of = object_array(sizes.type_count);
     self->fields_by_name = object_array(sizes.struct_count);
     self->enumerants = object_array(sizes.enumerant_count);
     self->numbers_by_name = object_array(sizes.enum_count);
-    if (self->plan == NULL || self->names == NULL || self->fields_by_name == NULL ||
-        self->enumerants == NULL || self->numbers_by_name == NULL) {
+    if (self->plan == NULL || self->names == NULL || self->into == NULL || self->out_of == NULL ||
+        self->fields_by_name == NULL || self->enumerants == NULL || self->numbers_by_name == NULL) {
         PyErr_NoMemory();
     } else if (!fill(self, types, structs, enums) || !mmb_plan_check(self->plan)) {
         if (!PyErr_Occurred()) {
@@ -313,6 +343,8 @@ static void plan_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     if (self->plan != NULL) {
         free_objects(self->names, self->plan->field_count);
+        free_objects(self->into, self->plan->type_count);
+        free_objects(self->out_of, self->plan->type_count);
         free_objects(self->fields_by_name, self->plan->struct_count);
         free_objects(self->enumerants, self->plan->enumerant_count);
         free_objects(self->numbers_by_name, self->plan->enum_count);

@@ -10,9 +10,11 @@
 typedef struct {
     PyObject_HEAD mmb_plan *plan; /* owned */
     PyObject **names;             /* of fields, interned */
-    PyObject **fields_by_name;    /* a dict for each struct: name -> number of the field */
-    PyObject **enumerants;        /* names by number, as the plan has them; NULL: no such number */
-    PyObject **numbers_by_name;   /* a dict for each enum: name -> number */
+    PyObject **into;            /* by type: what makes the stored value of a Python one; or NULL */
+    PyObject **out_of;          /* likewise: what makes a Python value of a stored one */
+    PyObject **fields_by_name;  /* a dict for each struct: name -> number of the field */
+    PyObject **enumerants;      /* names by number, as the plan has them; NULL: no such number */
+    PyObject **numbers_by_name; /* a dict for each enum: name -> number */
 } mmbpy_plan;
 
 /* What other files add to the type. */
@@ -27,6 +29,10 @@ extern const char mmbpy_plan_columns_doc[];
 
 PyObject *mmbpy_plan_stage_arrow(PyObject *self, PyObject *args); /* stage_arrow.c */
 extern const char mmbpy_plan_stage_arrow_doc[];
+
+/* meanings.c: what a stored int or bytes mean, whose type has a meaning. Takes the reference
+ * over, which may be NULL with an exception. */
+PyObject *mmbpy_meant_by(const mmbpy_plan *self, const mmb_plan_type *type, PyObject *stored);
 
 extern PyType_Spec mmbpy_plan_spec;
 extern PyType_Spec mmbpy_stage_spec;

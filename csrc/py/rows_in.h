@@ -96,6 +96,10 @@ void mmbpy_writer_end(mmbpy_writer *w);
 /* rows_in.c: one struct, from a dict, a tuple or an object. */
 bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
 
+/* meanings.c: the int or bytes that are stored for a value whose type has a meaning; a new
+ * reference. */
+PyObject *mmbpy_stored_of(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value);
+
 /* mappings_in.c: a mapping, or a struct of NumPy, as a dict. A new reference; NULL without an
  * exception: it is neither. */
 PyObject *mmbpy_as_dict(PyObject *value);

@@ -1,7 +1,7 @@
 /* rows_out.c - structs of a message as Python's dicts, tuples and objects.
  *
- * No Python code runs while bytes of the message are looked at, but where a class of the
- * caller makes an object of a row, between two rows. */
+ * No Python code of others runs while bytes of the message are looked at, but where a class of
+ * the caller makes an object of a row, between two rows. */
 
 #include "column_args.h"
 #include "plan_type.h"
@@ -68,7 +68,7 @@ static PyObject *float32_of(uint64_t bits)
 }
 
 /* What `bits`, the default taken into account, mean. */
-static PyObject *number(const reader *r, const mmb_plan_type *type, uint64_t bits)
+static PyObject *stored_number(const reader *r, const mmb_plan_type *type, uint64_t bits)
 {
     switch (type->kind) {
     case MMB_BOOL:
@@ -95,6 +95,12 @@ static PyObject *number(const reader *r, const mmb_plan_type *type, uint64_t bit
     default:
         return Py_NewRef(Py_None);
     }
+}
+
+static PyObject *number(const reader *r, const mmb_plan_type *type, uint64_t bits)
+{
+    PyObject *stored = stored_number(r, type, bits);
+    return type->meaning.what == MMB_MEANS_NUMBER ? stored : mmbpy_meant_by(r->self, type, stored);
 }
 
 static PyObject *bytes_or_str(bool text, const unsigned char *start, uint64_t length)
@@ -134,7 +140,13 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
         if (error != 0) {
             return invalid(r);
         }
-        return start == NULL && absent ? NULL : bytes_or_str(type->kind == MMB_TEXT, start, length);
+        if (start == NULL && absent) {
+            return NULL;
+        }
+        if (type->meaning.what != MMB_MEANS_NUMBER && start != NULL) {
+            return mmbpy_meant_by(r->self, type, bytes_or_str(false, start, length));
+        }
+        return bytes_or_str(type->kind == MMB_TEXT, start, length);
     case MMB_LIST:
         if (there && mmb_read_span(&r->reading, segment, word, r->plan->types[type->target].kind,
                                    &span) != 0) {

@@ -66,6 +66,9 @@ static inline bool get_number(const mmbpy_writer *w, const mmb_plan_type *type, 
     double number;
     float narrow;
     uint32_t half;
+    if (type->meaning.what == MMB_DECIMAL) { /* of which an int is not what is stored */
+        return false;
+    }
     switch (type->kind) {
     case MMB_BOOL:
         *bits = value == Py_True;
@@ -224,7 +227,8 @@ static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *
                         PyObject *value)
 {
     if (type->kind == MMB_TEXT || type->kind == MMB_DATA) {
-        return put_bytes(w, pointer, type->kind == MMB_TEXT, value);
+        return type->meaning.what == MMB_MEANS_NUMBER &&
+               put_bytes(w, pointer, type->kind == MMB_TEXT, value);
     }
     if (w->depth == MMB_MOST_DEPTH) {
         return false;

@@ -2,16 +2,15 @@
 
 #include "stage_arrow.h"
 #include "arrow_in.h"
+#include "arrow_take.h"
 #include "plan_type.h"
 #include "stage_type.h"
 
 #include <string.h>
 
-/* One column, or a table of several, that was taken over from its capsules. */
+/* One column, or a table of several. */
 typedef struct {
-    mmb_arrow_schema schema;
-    mmb_arrow_array *arrays; /* owned, and so is what they hold */
-    uint32_t count;
+    mmbpy_arrow arrow;
     bool is_table; /* columns are the children */
 } input;
 
@@ -33,88 +32,16 @@ typedef struct {
     bool defaults; /* numbers can be missing */
 } source;
 
-/* ---- taking over ---------------------------------------------------------------------------- */
-
-static bool add_array(input *in, mmb_arrow_array *array)
-{
-    mmb_arrow_array *grown = PyMem_Realloc(in->arrays, (in->count + 1u) * sizeof *grown);
-    if (grown == NULL) {
-        array->release(array);
-        PyErr_NoMemory();
-        return false;
-    }
-    in->arrays = grown;
-    in->arrays[in->count++] = *array; /* moved, as the interface allows */
-    return true;
-}
-
-static bool take_stream(PyObject *capsule, input *in)
-{
-    mmb_arrow_stream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
-    if (stream == NULL) {
-        return false;
-    }
-    if (stream->release == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the stream of Arrow is used up");
-        return false;
-    }
-    int error = stream->get_schema(stream, &in->schema);
-    while (error == 0) {
-        mmb_arrow_array array = {0};
-        error = stream->get_next(stream, &array);
-        if (error != 0 || array.release == NULL) {
-            break;
-        }
-        if (!add_array(in, &array)) {
-            return false;
-        }
-    }
-    if (error != 0 && !PyErr_Occurred()) {
-        const char *text = stream->get_last_error(stream);
-        PyErr_Format(PyExc_OSError, "the stream of Arrow failed: %s", text != NULL ? text : "?");
-    }
-    return error == 0;
-}
-
-static bool take_pair(PyObject *pair, input *in)
-{
-    PyObject *first, *second;
-    if (!PyArg_ParseTuple(pair, "OO:__arrow_c_array__", &first, &second)) {
-        return false;
-    }
-    mmb_arrow_schema *schema = PyCapsule_GetPointer(first, "arrow_schema");
-    mmb_arrow_array *array = PyCapsule_GetPointer(second, "arrow_array");
-    if (schema == NULL || array == NULL) {
-        return false;
-    }
-    if (schema->release == NULL || array->release == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the array of Arrow is used up");
-        return false;
-    }
-    in->schema = *schema;
-    schema->release = NULL;
-    mmb_arrow_array moved = *array;
-    array->release = NULL;
-    return add_array(in, &moved);
-}
+/* ---- columns ------------------------------------------------------------------------------ */
 
 static void let_go(source *s)
 {
     for (Py_ssize_t i = 0; s->inputs != NULL && i < s->input_count; i++) {
-        input *in = &s->inputs[i];
-        for (uint32_t k = 0; k < in->count; k++) {
-            in->arrays[k].release(&in->arrays[k]);
-        }
-        PyMem_Free(in->arrays);
-        if (in->schema.release != NULL) {
-            in->schema.release(&in->schema);
-        }
+        mmbpy_arrow_release(&s->inputs[i].arrow);
     }
     PyMem_Free(s->inputs);
     PyMem_Free(s->columns);
 }
-
-/* ---- columns --------------------------------------------------------------------------------- */
 
 static bool damaged(const char *what)
 {
@@ -137,7 +64,7 @@ static bool row_is_null(const mmb_arrow_array *batch)
 /* Check the batches of a table, as far as its columns are to be found. */
 static bool check_table(const input *in)
 {
-    const mmb_arrow_schema *schema = &in->schema;
+    const mmb_arrow_schema *schema = &in->arrow.schema;
     if (schema->format == NULL || strcmp(schema->format, "+s") != 0) {
         PyErr_SetString(PyExc_TypeError, "a table of Arrow, or an array of structs, is required");
         return false;
@@ -147,8 +74,8 @@ static bool check_table(const input *in)
             return damaged("a column has no schema");
         }
     }
-    for (uint32_t i = 0; i < in->count; i++) {
-        const mmb_arrow_array *batch = &in->arrays[i];
+    for (uint32_t i = 0; i < in->arrow.count; i++) {
+        const mmb_arrow_array *batch = &in->arrow.arrays[i];
         if (batch->n_children != schema->n_children || batch->length < 0 || batch->offset < 0 ||
             batch->length > INT64_MAX / 2 || batch->offset > INT64_MAX / 2) {
             return damaged("a batch has other columns than its schema");
@@ -169,18 +96,18 @@ static bool check_table(const input *in)
 static bool count_rows(const input *in, uint64_t *rows)
 {
     *rows = 0;
-    for (uint32_t i = 0; i < in->count; i++) {
-        if (in->arrays[i].length < 0 || in->arrays[i].length > INT64_MAX / 2) {
+    for (uint32_t i = 0; i < in->arrow.count; i++) {
+        if (in->arrow.arrays[i].length < 0 || in->arrow.arrays[i].length > INT64_MAX / 2) {
             return damaged("a length is negative");
         }
-        *rows += (uint64_t)in->arrays[i].length;
+        *rows += (uint64_t)in->arrow.arrays[i].length;
     }
     return true;
 }
 
 static bool add_columns(source *s, const input *in, const char *name)
 {
-    int64_t count = in->is_table ? in->schema.n_children : 1;
+    int64_t count = in->is_table ? in->arrow.schema.n_children : 1;
     column *grown =
         PyMem_Realloc(s->columns, ((size_t)s->column_count + (size_t)count + 1) * sizeof *grown);
     if (grown == NULL) {
@@ -191,7 +118,7 @@ static bool add_columns(source *s, const input *in, const char *name)
     for (int64_t i = 0; i < count; i++) {
         column *c = &s->columns[s->column_count++];
         *c = (column){.from = in, .child = in->is_table ? i : -1};
-        c->schema = in->is_table ? *in->schema.children[i] : in->schema;
+        c->schema = in->is_table ? *in->arrow.schema.children[i] : in->arrow.schema;
         if (name != NULL) {
             c->schema.name = name;
         }
@@ -208,7 +135,7 @@ static bool take(source *s, PyObject *item, input *in)
     if (!PyArg_ParseTuple(item, "zO:column", &name, &given)) {
         return false;
     }
-    if (!(PyTuple_Check(given) ? take_pair(given, in) : take_stream(given, in))) {
+    if (!mmbpy_arrow_take(given, &in->arrow)) {
         return false;
     }
     in->is_table = name == NULL;
@@ -267,11 +194,11 @@ static bool raise_fault(mmbpy_state *state, const mmb_fault *fault)
 static mmb_arrow_part part_of(column *c, uint64_t *left)
 {
     const input *in = c->from;
-    while (c->part < in->count && c->done == (uint64_t)in->arrays[c->part].length) {
+    while (c->part < in->arrow.count && c->done == (uint64_t)in->arrow.arrays[c->part].length) {
         c->part++;
         c->done = 0;
     }
-    const mmb_arrow_array *array = &in->arrays[c->part];
+    const mmb_arrow_array *array = &in->arrow.arrays[c->part];
     *left = (uint64_t)array->length - c->done;
     if (c->child < 0) {
         return (mmb_arrow_part){array, c->done};
@@ -397,8 +324,8 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
         return false;
     }
     const input *in = s->columns[0].from;
-    mmb_arrow_part *parts = PyMem_Calloc((size_t)in->count + 1, sizeof *parts);
-    uint64_t *lengths = PyMem_Calloc((size_t)in->count + 1, sizeof *lengths);
+    mmb_arrow_part *parts = PyMem_Calloc((size_t)in->arrow.count + 1, sizeof *parts);
+    uint64_t *lengths = PyMem_Calloc((size_t)in->arrow.count + 1, sizeof *lengths);
     mmb_fault fault = {0};
     uint64_t place = 0;
     bool good = parts != NULL && lengths != NULL;
@@ -407,15 +334,15 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
         PyErr_NoMemory();
         good = false;
     }
-    for (uint32_t i = 0; good && i < in->count; i++) {
-        parts[i] = (mmb_arrow_part){&in->arrays[i], 0};
-        lengths[i] = (uint64_t)in->arrays[i].length;
+    for (uint32_t i = 0; good && i < in->arrow.count; i++) {
+        parts[i] = (mmb_arrow_part){&in->arrow.arrays[i], 0};
+        lengths[i] = (uint64_t)in->arrow.arrays[i].length;
     }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &fault);
         good = binding != NULL && mmb_stage_arrow_list(stage, plan, binding, place, parts, lengths,
-                                                       in->count, s->defaults, &fault);
+                                                       in->arrow.count, s->defaults, &fault);
         mmb_binding_free(binding);
         Py_END_ALLOW_THREADS
         good = good || raise_fault(state, &fault);

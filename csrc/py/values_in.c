@@ -17,11 +17,28 @@ static const char *const names[MMB_TYPE_KINDS] = {
     "List",   "an enum", "a struct", "an interface", "AnyPointer", "a group",
 };
 
+/* Times, dates and decimals of Python, NumPy and pandas, which a number alone cannot be. */
+static bool needs_meaning(PyObject *name)
+{
+    static const char *const known[] = {"datetime",  "date",      "time",
+                                        "timedelta", "Decimal",   "datetime64",
+                                        "Timestamp", "Timedelta", "timedelta64"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (PyUnicode_CompareWithASCIIString(name, known[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool wrong_type(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value)
 {
     PyObject *name = mmbpy_type_name(value);
     if (name != NULL) {
-        mmbpy_writer_fail(w, PyExc_TypeError, "%s cannot be made of %U", names[kind], name);
+        mmbpy_writer_fail(w, PyExc_TypeError, "%s cannot be made of %U%s", names[kind], name,
+                          needs_meaning(name) ? ": an annotation of /mmapbuilder/arrow.capnp, such "
+                                                "as $Arrow.timestamp, says what a field counts"
+                                              : "");
         Py_DECREF(name);
     }
     return false;
@@ -196,6 +213,12 @@ bool mmbpy_number_bits(const mmbpy_writer *w, const mmb_plan_type *type, PyObjec
                        uint64_t *bits)
 {
     *bits = 0;
+    if (type->meaning.what != MMB_MEANS_NUMBER) {
+        PyObject *stored = mmbpy_stored_of(w, type, value);
+        bool good = stored != NULL && integer_bits(w, type->kind, stored, bits);
+        Py_XDECREF(stored);
+        return good;
+    }
     switch (type->kind) {
     case MMB_VOID:
         return value == Py_None || wrong_type(w, MMB_VOID, value);

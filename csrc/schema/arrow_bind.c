@@ -1,5 +1,5 @@
 /* arrow_bind.c - columns of Arrow and fields of a schema, brought together by their names. */
-#include "arrow_bind.h"
+#include "arrow_types.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,72 +36,7 @@ bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *bi
     return false;
 }
 
-/* ---- types of Arrow ---------------------------------------------------------------------------
- */
-
-static bool set(mmb_binding *binding, mmb_in_layout layout, uint32_t width)
-{
-    binding->layout = layout;
-    binding->width = width;
-    return true;
-}
-
-/* The number after a prefix such as "w:"; false if there is none that fits. */
-static bool set_fixed(mmb_binding *binding, mmb_in_layout layout, const char *number)
-{
-    char *end;
-    unsigned long width = strtoul(number, &end, 10);
-    return *number >= '0' && *number <= '9' && *end == 0 && width <= MMB_MAX_SEGMENT_WORDS &&
-           set(binding, layout, (uint32_t)width);
-}
-
-static bool read_format(mmb_binding *b, const char *format)
-{
-    static const struct {
-        const char *format;
-        mmb_in_layout layout;
-        uint32_t width;
-    } known[] = {
-        {"n", MMB_IN_NULL, 0},     {"b", MMB_IN_BITS, 0},        {"c", MMB_IN_SIGNED, 1},
-        {"s", MMB_IN_SIGNED, 2},   {"i", MMB_IN_SIGNED, 4},      {"l", MMB_IN_SIGNED, 8},
-        {"C", MMB_IN_UNSIGNED, 1}, {"S", MMB_IN_UNSIGNED, 2},    {"I", MMB_IN_UNSIGNED, 4},
-        {"L", MMB_IN_UNSIGNED, 8}, {"e", MMB_IN_FLOAT, 2},       {"f", MMB_IN_FLOAT, 4},
-        {"g", MMB_IN_FLOAT, 8},    {"u", MMB_IN_BYTES, 4},       {"U", MMB_IN_BYTES, 8},
-        {"z", MMB_IN_BYTES, 4},    {"Z", MMB_IN_BYTES, 8},       {"vu", MMB_IN_VIEWS, 0},
-        {"vz", MMB_IN_VIEWS, 0},   {"+l", MMB_IN_LIST, 4},       {"+L", MMB_IN_LIST, 8},
-        {"+m", MMB_IN_LIST, 4},    {"+vl", MMB_IN_LIST_VIEW, 4}, {"+vL", MMB_IN_LIST_VIEW, 8},
-        {"+s", MMB_IN_STRUCT, 0},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(format, known[i].format) == 0) {
-            return set(b, known[i].layout, known[i].width);
-        }
-    }
-    if (strncmp(format, "w:", 2) == 0) {
-        return set_fixed(b, MMB_IN_FIXED_BYTES, format + 2);
-    }
-    if (strncmp(format, "+w:", 3) == 0) {
-        return set_fixed(b, MMB_IN_FIXED_LIST, format + 3);
-    }
-    return false;
-}
-
-static const char *hint(const char *format)
-{
-    if (format[0] == 't') {
-        return "cast times, dates and durations to integers: the schema does not say their unit";
-    }
-    if (format[0] == 'd') {
-        return "cast decimals to integers or floats: the schema does not say their scale";
-    }
-    if (strncmp(format, "+u", 2) == 0) {
-        return "unions of Arrow are not taken: give each member a column, and @which";
-    }
-    if (strcmp(format, "+r") == 0) {
-        return "decode runs first";
-    }
-    return "this type of Arrow is not taken";
-}
+/* ---- binding ------------------------------------------------------------------------------ */
 
 static bool read_dictionary(mmb_binding *b, const mmb_arrow_schema *schema, mmb_fault *fault)
 {
@@ -116,70 +51,40 @@ static bool read_dictionary(mmb_binding *b, const mmb_arrow_schema *schema, mmb_
     const char *format = schema->dictionary->format;
     bool plain = b->layout == MMB_IN_SIGNED || b->layout == MMB_IN_UNSIGNED;
     if (!plain || schema->dictionary->dictionary != NULL || format == NULL ||
-        !read_format(b->dictionary, format) || b->dictionary->layout >= MMB_IN_LIST) {
+        !mmb__read_format(b->dictionary, format) || b->dictionary->layout >= MMB_IN_LIST) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "such a dictionary is not taken");
     }
     b->has_dictionary = true;
     return true;
 }
 
-static bool is_number(mmb_in_layout layout)
-{
-    return layout == MMB_IN_SIGNED || layout == MMB_IN_UNSIGNED;
-}
-
-static bool is_bytes(mmb_in_layout layout)
-{
-    return layout == MMB_IN_BYTES || layout == MMB_IN_FIXED_BYTES || layout == MMB_IN_VIEWS;
-}
-
-/* Whether values of an array can become values of a type. */
-static bool converts(mmb_in_layout layout, mmb_type_kind kind)
-{
-    if (layout == MMB_IN_NULL) {
-        return true;
-    }
-    switch (kind) {
-    case MMB_VOID:
-        return true;
-    case MMB_BOOL:
-        return layout == MMB_IN_BITS;
-    case MMB_FLOAT32:
-    case MMB_FLOAT64:
-        return is_number(layout) || layout == MMB_IN_FLOAT;
-    case MMB_ENUM:
-        return is_number(layout) || is_bytes(layout);
-    case MMB_TEXT:
-    case MMB_DATA:
-        return is_bytes(layout);
-    case MMB_LIST:
-        return layout == MMB_IN_LIST || layout == MMB_IN_LIST_VIEW || layout == MMB_IN_FIXED_LIST;
-    case MMB_STRUCT:
-    case MMB_GROUP:
-        return layout == MMB_IN_STRUCT;
-    default:
-        return is_number(layout);
-    }
-}
-
-static const char *const kind_names[MMB_TYPE_KINDS] = {
-    "Void",   "Bool",    "Int8",     "Int16",        "Int32",      "Int64",   "UInt8",
-    "UInt16", "UInt32",  "UInt64",   "Float32",      "Float64",    "Text",    "Data",
-    "a list", "an enum", "a struct", "an interface", "AnyPointer", "a group",
-};
-
-/* ---- binding ------------------------------------------------------------------------------------
- */
-
 static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
                        unsigned depth, mmb_fault *fault);
+
+static bool is_name(const char *known, const char *name, size_t length)
+{
+    return known != NULL && strlen(known) == length && memcmp(known, name, length) == 0;
+}
 
 static uint32_t find_field(const mmb_plan *plan, uint32_t record, const char *name, size_t length)
 {
     const mmb_plan_struct *type = &plan->structs[record];
     for (uint32_t i = type->first; i < type->first + type->count; i++) {
-        if (strlen(plan->fields[i].name) == length &&
-            memcmp(plan->fields[i].name, name, length) == 0) {
+        const mmb_plan_field *field = &plan->fields[i];
+        if (is_name(field->name, name, length) || is_name(field->column, name, length)) {
+            return i;
+        }
+    }
+    return MMB_NONE;
+}
+
+/* The field whose columns have another name than itself, which may have dots. */
+static uint32_t find_column(const mmb_plan *plan, uint32_t record, const char *name)
+{
+    const mmb_plan_struct *type = &plan->structs[record];
+    for (uint32_t i = type->first; i < type->first + type->count; i++) {
+        const char *column = plan->fields[i].column;
+        if (column != NULL && strcmp(column, name) == 0) {
             return i;
         }
     }
@@ -247,9 +152,17 @@ static bool twice(const mmb_binding *parent, uint32_t field, bool is_tag)
     return false;
 }
 
-/* The tag of the union: names of the members. */
+static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
+                         const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault);
+
+static bool is_union(mmb_in_layout layout)
+{
+    return layout == MMB_IN_DENSE_UNION || layout == MMB_IN_SPARSE_UNION;
+}
+
+/* The tag of the union: names of the members, or a union of Arrow with all they have. */
 static bool bind_tag(const mmb_plan *plan, mmb_binding *parent, uint32_t record, uint32_t arrow,
-                     const mmb_arrow_schema *schema, mmb_fault *fault)
+                     const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
 {
     mmb_binding *child = add_child(parent);
     if (child == NULL) {
@@ -260,14 +173,20 @@ static bool bind_tag(const mmb_plan *plan, mmb_binding *parent, uint32_t record,
     child->arrow = arrow;
     child->name = "@which";
     parent->has_union = true;
-    (void)plan;
-    if (schema->format == NULL || !read_format(child, schema->format) ||
+    child->up = parent;
+    if (twice(parent, MMB_NONE, true)) {
+        return mmb__bind_fail(fault, MMB_FAULT_VALUE, child, "the column is given twice");
+    }
+    if (schema->format != NULL && mmb__read_format(child, schema->format) &&
+        is_union(child->layout)) {
+        return bind_members(plan, child, record, schema, depth + 1, fault);
+    }
+    if (schema->format == NULL || !mmb__read_format(child, schema->format) ||
         !read_dictionary(child, schema, fault) ||
-        !is_bytes(child->has_dictionary ? child->dictionary->layout : child->layout)) {
+        !mmb__is_bytes(child->has_dictionary ? child->dictionary->layout : child->layout)) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, child, "the names of members are required");
     }
-    return !twice(parent, MMB_NONE, true) ||
-           mmb__bind_fail(fault, MMB_FAULT_VALUE, child, "the column is given twice");
+    return true;
 }
 
 static bool no_field(const mmb_binding *parent, const char *name, mmb_fault *fault)
@@ -281,11 +200,12 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
                         unsigned depth, mmb_fault *fault)
 {
     if (strcmp(name, "@which") == 0 && plan->structs[record].members != 0) {
-        return bind_tag(plan, parent, record, arrow, schema, fault);
+        return bind_tag(plan, parent, record, arrow, schema, depth, fault);
     }
-    const char *dot = strchr(name, '.');
+    uint32_t field = find_column(plan, record, name);
+    const char *dot = field == MMB_NONE ? strchr(name, '.') : NULL;
     size_t length = dot != NULL ? (size_t)(dot - name) : strlen(name);
-    uint32_t field = find_field(plan, record, name, length);
+    field = field == MMB_NONE ? find_field(plan, record, name, length) : field;
     if (field == MMB_NONE) {
         return no_field(parent, name, fault);
     }
@@ -318,15 +238,73 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
     return bind_value(plan, child, schema, depth, fault);
 }
 
+/* The schema of a child; NULL with the fault set if it is missing. */
+static const mmb_arrow_schema *child_schema(const mmb_binding *b, const mmb_arrow_schema *schema,
+                                            int64_t index, mmb_fault *fault)
+{
+    const mmb_arrow_schema *child = schema->children != NULL ? schema->children[index] : NULL;
+    if (child == NULL) {
+        mmb__bind_fail(fault, MMB_FAULT_VALUE, b,
+                       "the Arrow schema is damaged: a child is missing");
+    }
+    return child;
+}
+
 static bool bind_struct(const mmb_plan *plan, mmb_binding *b, uint32_t record,
                         const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
 {
     for (int64_t i = 0; i < schema->n_children; i++) {
-        const mmb_arrow_schema *child = schema->children[i];
-        if (!bind_column(plan, b, record, child->name != NULL ? child->name : "", (uint32_t)i,
-                         child, depth + 1, fault)) {
+        const mmb_arrow_schema *child = child_schema(b, schema, i, fault);
+        if (child == NULL || !bind_column(plan, b, record, child->name != NULL ? child->name : "",
+                                          (uint32_t)i, child, depth + 1, fault)) {
             return false;
         }
+    }
+    return true;
+}
+
+static bool has_code(const mmb_binding *b, int code)
+{
+    for (uint32_t i = 0; i < b->child_count; i++) {
+        if (b->children[i].code == code) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The children of a union of Arrow are members of a union of the schema. */
+static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
+                         const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
+{
+    if (plan->structs[record].members == 0) {
+        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "the schema has no union here");
+    }
+    b->record = record;
+    for (int64_t i = 0; i < schema->n_children; i++) {
+        const mmb_arrow_schema *child = child_schema(b, schema, i, fault);
+        if (child == NULL) {
+            return false;
+        }
+        const char *name = child->name != NULL ? child->name : "";
+        int code = mmb__union_code(schema->format, i);
+        uint32_t before = b->child_count;
+        if (strchr(name, '.') != NULL) {
+            return no_field(b, name, fault);
+        }
+        if (code < 0 || i >= MMB_MOST_UNION_CODES || has_code(b, code)) {
+            return mmb__bind_fail(fault, MMB_FAULT_VALUE, b,
+                                  "the Arrow schema is damaged: a wrong code of a union");
+        }
+        if (!bind_column(plan, b, record, name, (uint32_t)i, child, depth + 1, fault)) {
+            return false;
+        }
+        mmb_binding *member = &b->children[before];
+        if (member->is_tag || plan->fields[member->field].tag == MMB_NONE) {
+            return mmb__bind_fail(fault, MMB_FAULT_TYPE, member,
+                                  "the field is no member of the union");
+        }
+        member->code = (int8_t)code;
     }
     return true;
 }
@@ -342,16 +320,19 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
     }
     if (type->kind == MMB_ANY_POINTER || type->kind == MMB_INTERFACE) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s can only be set with pycapnp",
-                              kind_names[type->kind]);
+                              type->kind == MMB_INTERFACE ? "an interface" : "AnyPointer");
     }
-    if (schema->format == NULL || !read_format(b, schema->format)) {
+    if (schema->format == NULL || !mmb__read_format(b, schema->format)) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s",
-                              hint(schema->format != NULL ? schema->format : ""));
+                              mmb__format_hint(schema->format != NULL ? schema->format : ""));
     }
     if (!read_dictionary(b, schema, fault)) {
         return false;
     }
     mmb_in_layout layout = b->has_dictionary ? b->dictionary->layout : b->layout;
+    if (type->kind == MMB_GROUP && is_union(layout)) {
+        return bind_members(plan, b, type->target, schema, depth, fault);
+    }
     if (type->kind == MMB_GROUP && layout != MMB_IN_STRUCT) {
         uint32_t value = mmb_plan_nullable(plan, type->target);
         if (value != MMB_NONE) {
@@ -367,12 +348,13 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
             return bind_value(plan, inner, schema, depth + 1, fault);
         }
     }
-    if (!converts(layout, type->kind)) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s cannot be made of Arrow's type \"%s\"",
-                              kind_names[type->kind], schema->format);
+    if (!mmb__check_type(b, b->has_dictionary ? b->dictionary : b, type, schema->format, fault)) {
+        return false;
     }
     if (b->has_dictionary) {
         b->dictionary->type = b->type;
+        b->dictionary->multiply = b->multiply;
+        b->dictionary->divide = b->divide;
     }
     if (b->layout == MMB_IN_STRUCT) {
         return bind_struct(plan, b, type->target, schema, depth, fault);
@@ -388,7 +370,8 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
         element->up = b;
         element->type = type->target;
         element->record = plan->types[type->target].target;
-        return bind_value(plan, element, schema->children[0], depth + 1, fault);
+        const mmb_arrow_schema *child = child_schema(b, schema, 0, fault);
+        return child != NULL && bind_value(plan, element, child, depth + 1, fault);
     }
     return true;
 }

@@ -33,6 +33,8 @@ typedef struct {
 
 typedef struct mmb_binding mmb_binding;
 
+enum { MMB_MOST_UNION_CODES = 128 }; /* they are not negative, and a byte each */
+
 /* How the values of an array lie. */
 typedef enum {
     MMB_IN_NULL,
@@ -40,6 +42,7 @@ typedef enum {
     MMB_IN_SIGNED,
     MMB_IN_UNSIGNED,
     MMB_IN_FLOAT,
+    MMB_IN_DECIMAL,     /* two's complement of `width` bytes */
     MMB_IN_BYTES,       /* offsets of `width` bytes */
     MMB_IN_FIXED_BYTES, /* of `width` bytes each */
     MMB_IN_VIEWS,       /* 16 bytes each, which hold the bytes or refer to a buffer */
@@ -47,6 +50,8 @@ typedef enum {
     MMB_IN_LIST_VIEW,   /* offsets and sizes of `width` bytes */
     MMB_IN_FIXED_LIST,  /* of `width` elements each */
     MMB_IN_STRUCT,
+    MMB_IN_DENSE_UNION,  /* a code and an offset into a child for each value */
+    MMB_IN_SPARSE_UNION, /* a code for each; all children are as long */
 } mmb_in_layout;
 
 struct mmb_binding {
@@ -55,7 +60,11 @@ struct mmb_binding {
     mmb_in_layout layout;
     uint32_t width;      /* bytes of a number or an offset, or what the layout says */
     bool has_dictionary; /* values are numbers of the values that `dictionary` reads */
-    bool is_tag;         /* the tag of the union of the struct around it */
+    mmb_meaning meaning; /* of numbers: what they count; the unit of the field may be another */
+    uint64_t multiply;   /* what is to be done to counts then */
+    uint64_t divide;     /* likewise, without a rest */
+    bool is_tag;         /* the tag of the union of the struct around it: names, or a union */
+    int8_t code;         /* of a union's member: what stands for it in an array */
     bool is_inline; /* a group or struct whose fields are columns beside it, with dotted names */
     bool is_nullable_group; /* a group of a value and a Void member, taken as the value */
     uint32_t arrow;         /* which child of the parent's array */
@@ -84,6 +93,11 @@ mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,
 mmb_binding *mmb_bind_elements(const mmb_plan *plan, uint32_t element,
                                const mmb_arrow_schema *schema, mmb_fault *fault);
 void mmb_binding_free(mmb_binding *binding);
+
+/* The bytes of a value of an array of strings, whose type `format` is. False with the fault set;
+ * `*start` is NULL if the value is null. */
+bool mmb_arrow_string_at(const char *format, const mmb_arrow_array *array, uint64_t index,
+                         const unsigned char **start, uint64_t *length, mmb_fault *fault);
 
 /* Set the fault: what is wrong with a column. Always false. */
 bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *binding,

@@ -38,6 +38,15 @@ static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
             return true;
         }
     }
+    if (w->plan->types[b->type].meaning.what == MMB_DECIMAL) {
+        unsigned char bytes[32];
+        uint32_t width;
+        if (!mmb__decimal_bytes(w, b, a, index, row, bytes, &width)) {
+            return false;
+        }
+        int error = mmb_stage_bytes(w->stage, pointer, bytes, width, false);
+        return error == 0 || mmb__fail_stage(w, row, b, error);
+    }
     if (!mmb__bytes_at(b, a, index, &start, &length, w->fault)) {
         return mmb__fail_at(w, row);
     }
@@ -175,6 +184,39 @@ static bool put_nullable(mmb__writer *w, const mmb_binding *b, mmb_arrow_part pa
     return put_values(w, value, part.array, part.start, count, where, field->default_bits, there);
 }
 
+static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns from, uint64_t count,
+                       mmb__structs to, const bool *mask);
+
+/* A union of Arrow: the tag of each row, and the value of that member. */
+static bool put_union(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
+                      mmb__structs to, const bool *mask)
+{
+    uint32_t offset = w->plan->structs[b->record].tag_offset;
+    mmb_arrow_part values[MMB_MOST_UNION_CODES];
+    for (uint64_t i = 0; i < count; i++) {
+        const mmb_binding *member;
+        mmb_arrow_part value;
+        mmb__structs row = to;
+        if (mask != NULL && !mask[i]) {
+            continue;
+        }
+        if (!mmb__member_at(b, part.array, part.start + i, &member, &value, w->fault)) {
+            return mmb__fail_at(w, i);
+        }
+        row.place += i * to.words;
+        values[member->arrow] = value;
+        mmb_stage_store(w->stage, row.place, offset, 16, w->plan->fields[member->field].tag);
+        uint64_t base = w->base;
+        w->base = base + (w->level == 0 ? i : 0);
+        bool good = put_column(w, member, (mmb__columns){.parts = values}, 1, row, NULL);
+        w->base = base;
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool put_group(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                       mmb__structs to, const bool *mask)
 {
@@ -184,6 +226,9 @@ static bool put_group(mmb__writer *w, const mmb_binding *b, mmb__columns from, u
     mmb_arrow_part part = mmb__part_of(b, from);
     if (b->is_nullable_group) {
         return put_nullable(w, b, part, count, to, mask);
+    }
+    if (b->layout >= MMB_IN_DENSE_UNION) {
+        return put_union(w, b, part, count, to, mask);
     }
     bool there[MMB__BATCH];
     for (uint64_t i = 0; i < count; i++) {
@@ -254,6 +299,10 @@ static bool put_batch(mmb__writer *w, const mmb_binding *b, mmb__columns from, u
     for (uint32_t i = 0; i < b->child_count; i++) {
         const mmb_binding *child = &b->children[i];
         if (child->is_tag) {
+            if (child->layout >= MMB_IN_DENSE_UNION &&
+                !put_union(w, child, mmb__part_of(child, from), count, to, mask)) {
+                return false;
+            }
             continue;
         }
         const bool *rows = mask;
@@ -406,7 +455,9 @@ static void mask_children(uint64_t *mask, const mmb_plan *plan, const mmb_bindin
         }
         const mmb_plan_field *field = &plan->fields[child->field];
         mmb_type_kind kind = plan->types[child->type].kind;
-        if (kind == MMB_GROUP) {
+        if (kind == MMB_GROUP && child->layout >= MMB_IN_DENSE_UNION) {
+            mask_members(mask, plan, child->record, data_words, false);
+        } else if (kind == MMB_GROUP) {
             mask_children(mask, plan, child, data_words);
         } else if (mmb_kind_is_pointer(kind)) {
             mask[data_words + field->offset] = UINT64_MAX;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arrow_write.h"
+#include "decimal.h"
 
 static const char *const kind_names[MMB_TYPE_KINDS] = {
     [MMB_INT8] = "Int8",     [MMB_INT16] = "Int16",   [MMB_INT32] = "Int32",
@@ -32,6 +33,82 @@ static bool integer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array 
     (void)w;
     *bits = mmb__unsigned_at(b, a, index);
     return is_signed ? *bits >> (width - 1) == 0 : width == 64 || *bits >> width == 0;
+}
+
+/* Counts in another unit. False with the fault set. */
+static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, int64_t value,
+                          uint64_t *bits)
+{
+    int64_t by = (int64_t)b->multiply;
+    int64_t most = INT64_MAX / by;
+    if (value > most || value < -most) {
+        return mmb__fail(w, row, MMB_FAULT_OVERFLOW, b, "the value does not fit the field's unit");
+    }
+    value *= by;
+    if (b->divide > 1 && value % (int64_t)b->divide != 0) {
+        return mmb__fail(w, row, MMB_FAULT_VALUE, b,
+                         "the value has a part that is smaller than the field's unit");
+    }
+    value /= (int64_t)b->divide;
+    *bits = (uint64_t)value;
+    return true;
+}
+
+/* An integer or a decimal, in the scale of a field that is a decimal. */
+static bool decimal_at(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                       uint64_t index, uint64_t row, mmb__decimal *out)
+{
+    const mmb_meaning *meaning = &w->plan->types[b->type].meaning;
+    int scale = meaning->scale;
+    if (b->layout == MMB_IN_DECIMAL) {
+        const unsigned char *from = a->buffers[1];
+        *out = mmb__decimal_load(from + ((uint64_t)a->offset + index) * b->width, b->width);
+        scale -= b->meaning.scale;
+    } else if (b->layout == MMB_IN_SIGNED) {
+        int64_t value = mmb__signed_at(b, a, index);
+        *out = mmb__decimal_of(value < 0 ? ~(uint64_t)value + 1 : (uint64_t)value, value < 0);
+    } else {
+        *out = mmb__decimal_of(mmb__unsigned_at(b, a, index), false);
+    }
+    if (!mmb__decimal_scale(out, scale)) {
+        return mmb__fail(w, row, MMB_FAULT_VALUE, b,
+                         "the value has more digits after the point than the field, or is too "
+                         "large");
+    }
+    return mmb__decimal_fits(out, meaning->precision) ||
+           mmb__fail(w, row, MMB_FAULT_OVERFLOW, b, "the value has more digits than the field");
+}
+
+static bool decimal_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                         uint64_t index, uint64_t row, uint64_t *bits)
+{
+    mmb_type_kind kind = w->plan->types[b->type].kind;
+    uint32_t width = mmb_kind_bits(kind);
+    mmb__decimal value;
+    int64_t number;
+    if (!decimal_at(w, b, a, index, row, &value)) {
+        return false;
+    }
+    if (kind > MMB_INT64) {
+        return (mmb__decimal_unsigned(&value, bits) && (width == 64 || *bits >> width == 0)) ||
+               too_large(w, row, b, kind);
+    }
+    bool fits = mmb__decimal_signed(&value, &number) &&
+                (width == 64 || (number >= -(1ll << (width - 1)) && number < 1ll << (width - 1)));
+    *bits = (uint64_t)number;
+    return fits || too_large(w, row, b, kind);
+}
+
+bool mmb__decimal_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                        uint64_t index, uint64_t row, unsigned char *to, uint32_t *width)
+{
+    mmb__decimal value;
+    *width = w->plan->types[b->type].meaning.precision > 38 ? 32 : 16;
+    if (!decimal_at(w, b, a, index, row, &value)) {
+        return false;
+    }
+    mmb__decimal_store(&value, to, *width);
+    return true;
 }
 
 static double any_number(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
@@ -118,6 +195,18 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
         return !isinf(narrow) || isinf(value) || too_large(w, row, b, kind);
     }
     default:
+        if (w->plan->types[b->type].meaning.what == MMB_DECIMAL) {
+            return decimal_bits(w, b, a, index, row, bits);
+        }
+        if (b->multiply > 1 || b->divide > 1) {
+            int64_t count;
+            if (!convert_count(w, b, row, mmb__signed_at(b, a, index), bits)) {
+                return false;
+            }
+            memcpy(&count, bits, sizeof count);
+            return kind == MMB_INT64 || (count >= INT32_MIN && count <= INT32_MAX) ||
+                   too_large(w, row, b, kind);
+        }
         return integer(w, b, a, index, kind, bits) || too_large(w, row, b, kind);
     }
 }
@@ -139,7 +228,9 @@ bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arr
                 : b->layout == MMB_IN_UNSIGNED ? kind >= MMB_UINT8 && kind <= MMB_UINT64
                 : b->layout == MMB_IN_FLOAT    ? kind == MMB_FLOAT32 || kind == MMB_FLOAT64
                                                : false;
-    return fits && !b->has_dictionary && b->width * 8 == mmb_kind_bits(kind) &&
+    bool as_stored =
+        b->multiply <= 1 && b->divide <= 1 && w->plan->types[b->type].meaning.what != MMB_DECIMAL;
+    return fits && as_stored && !b->has_dictionary && b->width * 8 == mmb_kind_bits(kind) &&
            a->buffers[0] == NULL && *(const unsigned char *)&probe == 1;
 }
 

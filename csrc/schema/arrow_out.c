@@ -68,7 +68,8 @@ int mmb_columns_schema(const mmb_columns *columns, mmb_arrow_schema *out)
 /* What an exported array keeps: its reference, and the pointers that it consists of. */
 typedef struct {
     mmb_columns *columns;
-    const void *buffers[3];
+    const void **buffers; /* owned */
+    int64_t *sizes;       /* owned: of the windows that views refer to */
     mmb_arrow_array *children[];
 } kept;
 
@@ -90,8 +91,28 @@ static void release_array(mmb_arrow_array *array)
         free(array->dictionary);
     }
     mmb_columns_drop(own->columns);
+    free((void *)own->buffers);
+    free(own->sizes);
     free(own);
     array->release = NULL;
+}
+
+/* Views have as many buffers more as there are windows, and then the sizes of these. */
+static int64_t most_buffers(const mmb_columns *columns, const mmb_column *column)
+{
+    return column->layout == MMB_LAY_VIEWS ? 4 + (int64_t)columns->window_count : 3;
+}
+
+static void set_windows(const mmb_columns *columns, const mmb_column *column, kept *own)
+{
+    uint32_t count = columns->window_count;
+    for (uint32_t i = 0; i < count; i++) {
+        own->buffers[2 + i] = columns->windows[i].start;
+        own->sizes[i] = (int64_t)columns->windows[i].size;
+    }
+    own->buffers[2 + count] = column->own.bytes;
+    own->sizes[count] = (int64_t)column->own.size;
+    own->buffers[3 + count] = own->sizes;
 }
 
 static void set_buffers(const mmb_column *column, mmb_arrow_array *out, kept *own)
@@ -109,6 +130,21 @@ static void set_buffers(const mmb_column *column, mmb_arrow_array *out, kept *ow
     case MMB_LAY_LIST:
         own->buffers[1] = column->offsets.bytes;
         out->n_buffers = 2;
+        break;
+    case MMB_LAY_LIST_VIEW:
+        own->buffers[1] = column->offsets.bytes;
+        own->buffers[2] = column->sizes.bytes;
+        out->n_buffers = 3;
+        break;
+    case MMB_LAY_UNION: /* no bits say what is null: values say it */
+        own->buffers[0] = values;
+        own->buffers[1] = column->offsets.bytes;
+        out->n_buffers = 2;
+        break;
+    case MMB_LAY_VIEWS:
+        own->buffers[1] = values;
+        set_windows(own->columns, column, own);
+        out->n_buffers = most_buffers(own->columns, column);
         break;
     case MMB_LAY_BYTES:
         own->buffers[1] = column->offsets.bytes;
@@ -136,6 +172,15 @@ static int export_array(mmb_columns *columns, const mmb_column *column, mmb_arro
     kept *own = calloc(1, sizeof *own + (size_t)column->child_count * sizeof(mmb_arrow_array *));
     *out = (mmb_arrow_array){0};
     if (own == NULL) {
+        return ENOMEM;
+    }
+    size_t buffers = (size_t)most_buffers(columns, column);
+    own->buffers = calloc(buffers, sizeof *own->buffers);
+    own->sizes = calloc(buffers, sizeof *own->sizes);
+    if (own->buffers == NULL || own->sizes == NULL) {
+        free((void *)own->buffers);
+        free(own->sizes);
+        free(own);
         return ENOMEM;
     }
     atomic_fetch_add(&columns->references, 1);

@@ -45,6 +45,14 @@ static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns fro
     const unsigned char *start;
     uint64_t length;
     const mmb_plan_struct *type = &w->plan->structs[child->record];
+    if (child->layout >= MMB_IN_DENSE_UNION) {
+        const mmb_binding *member;
+        if (!mmb__member_at(child, part.array, index, &member, &part, w->fault)) {
+            return mmb__fail_at(w, row);
+        }
+        *tag = w->plan->fields[member->field].tag;
+        return true;
+    }
     if (!mmb__is_valid(names, part.array, index)) {
         return mmb__fail(w, row, MMB_FAULT_TYPE, child, "the value is missing");
     }

@@ -1,6 +1,8 @@
 /* arrow_values.c - checks of arrays, and single values out of them. See arrow_values.h. */
 #include "arrow_values.h"
 
+#include "arrow_types.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ static int64_t buffers_of(mmb_in_layout layout)
         return 0;
     case MMB_IN_STRUCT:
     case MMB_IN_FIXED_LIST:
+    case MMB_IN_SPARSE_UNION:
         return 1;
     case MMB_IN_BYTES:
     case MMB_IN_VIEWS:
@@ -43,6 +46,10 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
     if (count != 0 && wanted > 1 && a->buffers[1] == NULL && b->width != 0) {
         return damaged(fault, b, "a buffer is missing");
     }
+    if (count != 0 && b->layout >= MMB_IN_DENSE_UNION &&
+        (a->buffers[0] == NULL || (wanted > 1 && a->buffers[1] == NULL))) {
+        return damaged(fault, b, "a buffer is missing");
+    }
     return count == 0 || b->layout != MMB_IN_LIST_VIEW || a->buffers[2] != NULL ||
            damaged(fault, b, "a buffer is missing");
 }
@@ -56,7 +63,8 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_f
     }
     for (uint32_t i = 0; i < b->child_count; i++) {
         const mmb_binding *child = &b->children[i];
-        bool is_list = b->layout != MMB_IN_STRUCT;
+        bool is_union = b->layout >= MMB_IN_DENSE_UNION;
+        bool is_list = b->layout != MMB_IN_STRUCT && !is_union;
         uint64_t needed = (uint64_t)a->offset + (uint64_t)a->length;
         if (child->is_inline) { /* its columns are beside it */
             mmb_binding group = *child;
@@ -74,7 +82,7 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_f
         if (b->layout == MMB_IN_FIXED_LIST) {
             needed =
                 b->width != 0 && needed > UINT64_MAX / b->width ? UINT64_MAX : needed * b->width;
-        } else if (is_list) {
+        } else if (is_list || b->layout == MMB_IN_DENSE_UNION) {
             needed = inner->length < 0 ? 0 : (uint64_t)inner->length;
         }
         if (!mmb__check_array(child, inner, 0, needed, fault)) {
@@ -264,6 +272,30 @@ bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t inde
     return true;
 }
 
+bool mmb__member_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
+                    const mmb_binding **member, mmb_arrow_part *part, mmb_fault *fault)
+{
+    uint64_t at = (uint64_t)a->offset + index;
+    int8_t code = ((const int8_t *)a->buffers[0])[at];
+    for (uint32_t i = 0; i < b->child_count; i++) {
+        if (b->children[i].code == code) {
+            *member = &b->children[i];
+            *part = (mmb_arrow_part){a->children[b->children[i].arrow], at};
+            if (b->layout == MMB_IN_DENSE_UNION) {
+                int32_t offset;
+                memcpy(&offset, (const unsigned char *)a->buffers[1] + at * 4, 4);
+                if (offset < 0 || offset >= part->array->length) {
+                    return damaged(fault, b, "an offset of the union is out of bounds");
+                }
+                part->start = (uint64_t)offset;
+            }
+            return true;
+        }
+    }
+    return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "the union has no member with the code %d",
+                          (int)code);
+}
+
 bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index, uint64_t *from,
                   uint64_t *count, mmb_fault *fault)
 {
@@ -285,4 +317,18 @@ bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index
     *from = (uint64_t)start;
     *count = (uint64_t)size;
     return true;
+}
+
+bool mmb_arrow_string_at(const char *format, const mmb_arrow_array *array, uint64_t index,
+                         const unsigned char **start, uint64_t *length, mmb_fault *fault)
+{
+    mmb_binding strings = {.name = NULL};
+    *fault = (mmb_fault){0};
+    *start = NULL;
+    if (!mmb__read_format(&strings, format) || !mmb__is_bytes(strings.layout)) {
+        return mmb__bind_fail(fault, MMB_FAULT_TYPE, &strings, "these are no strings");
+    }
+    return mmb__check_array(&strings, array, index, 1, fault) &&
+           (!mmb__is_valid(&strings, array, index) ||
+            mmb__bytes_at(&strings, array, index, start, length, fault));
 }

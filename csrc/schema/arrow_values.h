@@ -29,9 +29,13 @@ static inline bool mmb__bit(const void *bits, uint64_t index)
 
 static inline bool mmb__is_valid(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
 {
-    return b->layout != MMB_IN_NULL &&
-           (a->buffers[0] == NULL || mmb__bit(a->buffers[0], (uint64_t)a->offset + index));
+    return b->layout != MMB_IN_NULL && (b->layout >= MMB_IN_DENSE_UNION || a->buffers[0] == NULL ||
+                                        mmb__bit(a->buffers[0], (uint64_t)a->offset + index));
 }
+
+/* The member of a union that a value is, and where it is in that member's array. */
+bool mmb__member_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
+                    const mmb_binding **member, mmb_arrow_part *part, mmb_fault *fault);
 
 /* Numbers by their layout and width. */
 int64_t mmb__signed_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index);

@@ -59,6 +59,10 @@ mmb_arrow_part mmb__part_of(const mmb_binding *child, mmb__columns from);
 bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
                       const bool *mask);
+
+/* A decimal, as Data has it: `to` has room for 32 bytes. */
+bool mmb__decimal_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+                        uint64_t index, uint64_t row, unsigned char *to, uint32_t *width);
 bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length);
 
 /* Whether the numbers of an array are in the format of a message already. */

@@ -33,6 +33,8 @@ static void clear(mmb_column *column)
     free((void *)column->names);
     free(column->valid.bytes);
     free(column->offsets.bytes);
+    free(column->sizes.bytes);
+    free(column->own.bytes);
     free(column->values.bytes);
     free(column->dictionary);
 }
@@ -43,6 +45,7 @@ void mmb_columns_drop(mmb_columns *columns)
         return;
     }
     clear(&columns->table);
+    free(columns->windows);
     if (columns->let_go != NULL) {
         columns->let_go(columns->keeper);
     }
@@ -183,6 +186,11 @@ int mmb_column_finish(mmb_column *column)
     }
     if (error == 0 && column->borrowed == NULL) {
         error = mmb_bytes_reserve(&column->values, 1); /* so that no buffer is NULL */
+    }
+    if (error == 0 && column->layout >= MMB_LAY_UNION) {
+        error = mmb_bytes_reserve(&column->offsets, 1);
+        error = error != 0 ? error : mmb_bytes_reserve(&column->sizes, 1);
+        error = error != 0 ? error : mmb_bytes_reserve(&column->own, 1);
     }
     for (uint32_t i = 0; error == 0 && i < column->child_count; i++) {
         error = mmb_column_finish(&column->children[i]);

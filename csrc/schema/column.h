@@ -26,7 +26,11 @@ typedef enum {
     MMB_LAY_BYTES,
     MMB_LAY_LIST,
     MMB_LAY_STRUCT,
-    MMB_LAY_NAMES, /* numbers of names, which the dictionary has */
+    MMB_LAY_NAMES,     /* numbers of names, which the dictionary has */
+    MMB_LAY_DECIMAL,   /* two's complement of `width` bytes */
+    MMB_LAY_UNION,     /* codes in `values`, and 32-bit offsets into the children */
+    MMB_LAY_VIEWS,     /* 16 bytes each, which hold bytes or refer to a window of the message */
+    MMB_LAY_LIST_VIEW, /* 64-bit offsets and sizes; elements are memory of the message */
 } mmb_column_layout;
 
 /* Where they come from. */
@@ -35,6 +39,8 @@ typedef enum {
     MMB_FROM_ELEMENT, /* of a list */
     MMB_FROM_TAG,     /* of a union of the struct */
     MMB_FROM_GROUP,   /* the struct itself, of which this shows some fields */
+    MMB_FROM_UNION,   /* likewise: its union, of which the children are the members */
+    MMB_FROM_NOTHING, /* nowhere: all values are null */
 } mmb_column_source;
 
 /* A tag that must have a value for the column to have one. */
@@ -57,7 +63,9 @@ typedef struct mmb_column {
     mmb_type_kind kind;  /* of the values */
     uint32_t number;     /* FROM_FIELD: of the field */
     uint32_t record;     /* a struct's, or a group's: number in the plan */
-    uint32_t tag_offset; /* FROM_TAG: bits */
+    uint32_t tag_offset; /* FROM_TAG, FROM_UNION: bits */
+    uint32_t width;      /* LAY_DECIMAL: bytes */
+    uint32_t code;       /* of a union's member: its tag, and what stands for it in `values` */
     bool nullable;
     uint32_t condition_count;
     mmb_condition *conditions; /* owned */
@@ -70,15 +78,25 @@ typedef struct mmb_column {
     uint64_t null_count;
     mmb_bytes valid;   /* bits; nothing as long as there is no null */
     mmb_bytes offsets; /* of 8 bytes: one more than values */
+    mmb_bytes sizes;   /* of LAY_LIST_VIEW: of 8 bytes; of LAY_VIEWS, made at the end */
     mmb_bytes values;
+    mmb_bytes own;                 /* of LAY_VIEWS: bytes that the message does not have */
     const void *borrowed;          /* instead of values: memory of the message */
     struct mmb_column *dictionary; /* owned; of LAY_NAMES, made at the end */
 } mmb_column;
+
+/* A *window* is a part of a message that views refer to by its number. */
+typedef struct {
+    const unsigned char *start;
+    uint64_t size;
+} mmb_window;
 
 typedef struct {
     mmb_column table;             /* LAY_STRUCT: the columns are its children */
     void (*let_go)(void *keeper); /* called when the columns go, if something is borrowed */
     void *keeper;
+    mmb_window *windows; /* owned: all there are, if columns are views */
+    uint32_t window_count;
     _Atomic long references;
 } mmb_columns;
 

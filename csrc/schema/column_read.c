@@ -4,31 +4,15 @@
  * other, so that each loop does one thing. A field that is a struct or a list makes batches
  * of its own for what is in it. How deeply this nests is bounded by how the columns nest,
  * which whoever made them has bounded. */
-#include "column_read.h"
+#include "column_add.h"
 
 #include <errno.h>
 
-enum { BATCH = 128 };
+enum { BATCH = MMB__COLUMN_BATCH };
 
-/* Structs of which some may not be there. */
-typedef struct {
-    mmb_record records[BATCH];
-    bool there[BATCH];
-    uint32_t count;
-} batch;
-
-/* Pointers, likewise. */
-typedef struct {
-    uint64_t word[BATCH];
-    uint32_t segment[BATCH];
-    bool there[BATCH];
-    uint32_t count;
-} pointers;
-
-typedef struct {
-    mmb_reading *reading;
-    const mmb_plan *plan;
-} source;
+typedef mmb__batch batch;
+typedef mmb__pointers pointers;
+typedef mmb__source source;
 
 static int add_fields(const source *s, mmb_column *columns, uint32_t count, const batch *rows);
 static int add_span(const source *s, mmb_column *column, const mmb_span *span);
@@ -75,12 +59,28 @@ static int push_bit(mmb_column *column, uint64_t index, bool bit)
     return 0;
 }
 
-/* Append one value of a plain column: its bits, or null. */
-static int add_plain(mmb_column *column, uint64_t bits, bool valid)
+/* The two's complement of a number that is a decimal, in the machine's order of bytes. */
+static int push_decimal(mmb_column *column, uint64_t bits)
+{
+    uint32_t width = mmb_kind_bits(column->kind);
+    bool negative = column->kind <= MMB_INT64 && width != 0 && (bits >> (width - 1) & 1) != 0;
+    unsigned char bytes[32];
+    uint64_t wide = negative && width < 64 ? bits | UINT64_MAX << width : bits;
+    bool little = mmb__is_little_endian();
+    for (uint32_t i = 0; i < column->width; i++) {
+        unsigned char byte = i < 8 ? (unsigned char)(wide >> (8 * i)) : (negative ? 0xFF : 0);
+        bytes[little ? i : column->width - 1 - i] = byte;
+    }
+    return mmb_bytes_add(&column->values, bytes, column->width);
+}
+
+int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid)
 {
     int error = 0;
     if (column->layout == MMB_LAY_BITS) {
         error = push_bit(column, column->length, bits != 0);
+    } else if (column->layout == MMB_LAY_DECIMAL) {
+        error = push_decimal(column, bits);
     } else if (column->layout != MMB_LAY_NULL) {
         uint32_t size = column->layout == MMB_LAY_NAMES ? 4 : bytes_of(column->kind);
         error = mmb_bytes_reserve(&column->values, size);
@@ -120,7 +120,7 @@ static int add_numbers(mmb_column *column, const mmb_plan_field *field, const ba
     for (uint32_t i = 0; error == 0 && i < rows->count; i++) {
         uint64_t bits = mmb_record_bits(&rows->records[i], field->offset, width);
         bool valid = there == NULL || there[i];
-        error = add_plain(column, valid ? bits ^ field->default_bits : 0, valid);
+        error = mmb__add_plain(column, valid ? bits ^ field->default_bits : 0, valid);
     }
     return error;
 }
@@ -131,7 +131,7 @@ static int add_tags(mmb_column *column, const batch *rows, const bool *there)
     for (uint32_t i = 0; error == 0 && i < rows->count; i++) {
         uint64_t tag = mmb_record_bits(&rows->records[i], column->tag_offset, 16);
         bool valid = there == NULL || there[i];
-        error = add_plain(column, valid ? tag : 0, valid);
+        error = mmb__add_plain(column, valid ? tag : 0, valid);
     }
     return error;
 }
@@ -226,12 +226,45 @@ static int add_structs(const source *s, mmb_column *column, const pointers *from
     return add_fields(s, column->children, column->child_count, &inner);
 }
 
+/* Data that are decimals. */
+static int add_decimals(const source *s, mmb_column *column, const pointers *from)
+{
+    static const unsigned char zeros[32];
+    for (uint32_t i = 0; i < from->count; i++) {
+        const unsigned char *start = NULL;
+        uint64_t length = 0;
+        int error = from->there[i] ? mmb_read_bytes(s->reading, from->segment[i], from->word[i],
+                                                    false, &start, &length)
+                                   : 0;
+        if (error == 0 && start != NULL && length != column->width) {
+            error = mmb_reading_fail(s->reading, from->segment[i], from->word[i],
+                                     "Data that are a decimal have another length");
+        }
+        if (error == 0) {
+            error = mmb_bytes_add(&column->values, start != NULL ? start : zeros, column->width);
+        }
+        if (error == 0) {
+            error = mmb_column_add_valid(column, start != NULL);
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
 static int add_pointers(const source *s, mmb_column *column, const mmb_plan_field *field,
                         const pointers *from)
 {
     switch (column->layout) {
     case MMB_LAY_BYTES:
         return add_bytes(s, column, field, from);
+    case MMB_LAY_VIEWS:
+        return mmb__add_views(s, column, field, from);
+    case MMB_LAY_LIST_VIEW:
+        return mmb__add_list_views(s, column, from);
+    case MMB_LAY_DECIMAL:
+        return add_decimals(s, column, from);
     case MMB_LAY_LIST:
         return add_lists(s, column, from);
     default:
@@ -256,6 +289,15 @@ static const bool *has_value(const mmb_column *column, const batch *rows, bool *
     return all ? NULL : there;
 }
 
+static int add_nothing(mmb_column *column, uint32_t count)
+{
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < count; i++) {
+        error = mmb__add_plain(column, 0, false);
+    }
+    return error;
+}
+
 static int add_group(const source *s, mmb_column *column, const batch *rows, const bool *there)
 {
     batch inner = *rows;
@@ -269,7 +311,7 @@ static int add_group(const source *s, mmb_column *column, const batch *rows, con
     return add_fields(s, column->children, column->child_count, &inner);
 }
 
-static int add_field(const source *s, mmb_column *column, const batch *rows)
+int mmb__add_field(const source *s, mmb_column *column, const batch *rows)
 {
     bool room[BATCH];
     const bool *there = has_value(column, rows, room);
@@ -278,6 +320,12 @@ static int add_field(const source *s, mmb_column *column, const batch *rows)
     }
     if (column->source == MMB_FROM_GROUP) {
         return add_group(s, column, rows, there);
+    }
+    if (column->source == MMB_FROM_UNION) {
+        return mmb__add_union(s, column, rows, there);
+    }
+    if (column->source == MMB_FROM_NOTHING) {
+        return add_nothing(column, rows->count);
     }
     const mmb_plan_field *field = &s->plan->fields[column->number];
     if (!mmb_kind_is_pointer(column->kind)) {
@@ -297,7 +345,7 @@ static int add_fields(const source *s, mmb_column *columns, uint32_t count, cons
 {
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < count; i++) {
-        error = add_field(s, &columns[i], rows);
+        error = mmb__add_field(s, &columns[i], rows);
     }
     return error;
 }
@@ -345,22 +393,16 @@ static int add_span_of_pointers(const source *s, mmb_column *column, const mmb_s
     return 0;
 }
 
-static bool is_little_endian(void)
-{
-    const uint16_t probe = 1;
-    return *(const unsigned char *)&probe == 1;
-}
-
 static int add_span_of_numbers(mmb_column *column, const mmb_span *span)
 {
     uint32_t width = mmb_kind_bits(column->kind);
-    if (column->layout == MMB_LAY_NUMBERS && span->step_bits == width && is_little_endian()) {
+    if (column->layout == MMB_LAY_NUMBERS && span->step_bits == width && mmb__is_little_endian()) {
         column->length += span->count;
         return mmb_bytes_add(&column->values, span->start, (uint64_t)span->count * width / 8);
     }
     int error = 0;
     for (uint64_t i = 0; error == 0 && i < span->count; i++) {
-        error = add_plain(column, mmb_span_bits(span, i, width), true);
+        error = mmb__add_plain(column, mmb_span_bits(span, i, width), true);
     }
     return error;
 }
@@ -386,7 +428,7 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
     uint32_t width = mmb_kind_bits(column->kind);
     uint64_t offset = 0;
     if (column->layout != MMB_LAY_NUMBERS || span->count == 0 || span->step_bits != width ||
-        column->condition_count != 0 || !is_little_endian()) {
+        column->condition_count != 0 || !mmb__is_little_endian()) {
         return false;
     }
     if (column->source == MMB_FROM_FIELD) {
@@ -408,7 +450,7 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed)
 {
-    source s = {reading, plan};
+    source s = {.reading = reading, .plan = plan, .columns = columns};
     mmb_column *table = &columns->table;
     int error = 0;
     *borrowed = borrow && table->child_count == 1 && can_borrow(&s, &table->children[0], span);

@@ -53,8 +53,29 @@ static bool fits(uint32_t first, uint32_t count, uint32_t all)
     return first <= all && count <= all - first;
 }
 
+static bool check_meaning(const mmb_plan_type *type)
+{
+    const mmb_meaning *m = &type->meaning;
+    bool integer = type->kind >= MMB_INT8 && type->kind <= MMB_UINT64;
+    switch (m->what) {
+    case MMB_MEANS_NUMBER:
+        return true;
+    case MMB_DECIMAL:
+        return (integer || type->kind == MMB_DATA) && m->precision <= 76;
+    case MMB_DATE32:
+        return type->kind == MMB_INT32;
+    case MMB_TIME:
+        return type->kind == (m->unit < 6 ? MMB_INT32 : MMB_INT64) && m->unit <= 9;
+    default:
+        return type->kind == MMB_INT64 && m->what < MMB_MEANINGS && m->unit <= 9;
+    }
+}
+
 static bool check_type(const mmb_plan *plan, const mmb_plan_type *type)
 {
+    if (!check_meaning(type)) {
+        return false;
+    }
     switch (type->kind) {
     case MMB_LIST:
         return type->target < plan->type_count && plan->types[type->target].kind != MMB_GROUP;

@@ -42,13 +42,35 @@ typedef enum {
 
 #define MMB_NONE UINT32_MAX /* in place of a number: there is none */
 
+/* What a number counts, or Data has, where an annotation of the schema says it. */
+typedef enum {
+    MMB_MEANS_NUMBER, /* nothing else */
+    MMB_TIMESTAMP,    /* units since 1970 began */
+    MMB_DATE32,       /* days since then */
+    MMB_DATE64,       /* milliseconds since then, of whole days */
+    MMB_TIME,         /* units since midnight */
+    MMB_DURATION,     /* units */
+    MMB_DECIMAL,      /* of Data: two's complement, 16 or 32 bytes, little-endian */
+    MMB_MEANINGS,
+} mmb_meaning_kind;
+
+typedef struct {
+    mmb_meaning_kind what;
+    uint8_t unit;      /* digits after the second: 0, 3, 6 or 9 */
+    uint8_t precision; /* of a decimal: digits in all */
+    int8_t scale;      /* of a decimal: digits after the point */
+    bool zoned;        /* of a timestamp: in UTC, and not in no time zone at all */
+} mmb_meaning;
+
 typedef struct {
     mmb_type_kind kind;
     uint32_t target; /* LIST: the type of the elements; STRUCT, GROUP: the struct; ENUM: the enum */
+    mmb_meaning meaning;
 } mmb_plan_type;
 
 typedef struct {
     const char *name;       /* ends with a zero; belongs to the plan */
+    const char *column;     /* likewise: what it is called in tables; NULL: as `name` */
     uint32_t type;          /* number of a type */
     uint32_t offset;        /* in the data section: bits; in the pointer section: pointers */
     uint32_t tag;           /* the value of the union's tag if it is a member; else MMB_NONE */

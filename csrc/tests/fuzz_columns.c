@@ -9,6 +9,7 @@
 enum { TYPES = 10, FIELDS = 7 };
 
 static mmb_plan *plan;
+static bool views, unions; /* of the present input */
 
 static void make_plan(void)
 {
@@ -55,7 +56,7 @@ static mmb_column_layout layout_of(mmb_type_kind kind)
         return MMB_LAY_STRUCT;
     case MMB_TEXT:
     case MMB_DATA:
-        return MMB_LAY_BYTES;
+        return views ? MMB_LAY_VIEWS : MMB_LAY_BYTES;
     case MMB_BOOL:
         return MMB_LAY_BITS;
     default:
@@ -77,6 +78,26 @@ static void make_column(mmb_column *column, uint32_t type, mmb_column_source sou
             abort();
         }
         make_column(&column->children[0], plan->types[type].target, MMB_FROM_ELEMENT, depth);
+        mmb_column_layout inner = column->children[0].layout;
+        if (views && (inner == MMB_LAY_NUMBERS || inner == MMB_LAY_BITS)) {
+            column->layout = MMB_LAY_LIST_VIEW;
+        }
+    }
+}
+
+/* The union as one column, of its two members. */
+static void add_union(mmb_column *column)
+{
+    column->source = MMB_FROM_UNION;
+    column->layout = MMB_LAY_UNION;
+    column->tag_offset = 32;
+    if (mmb_column_add_children(column, 2) != 0) {
+        abort();
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        column->children[i].number = 5 + i;
+        column->children[i].code = i;
+        make_column(&column->children[i], plan->fields[5 + i].type, MMB_FROM_FIELD, 1);
     }
 }
 
@@ -99,6 +120,10 @@ static void add_fields(mmb_column *parent, int depth)
         }
     }
     mmb_column *tag = &parent->children[parent->child_count - 1];
+    if (unions) {
+        add_union(tag);
+        return;
+    }
     tag->source = MMB_FROM_TAG;
     tag->kind = MMB_ENUM;
     tag->layout = MMB_LAY_NAMES;
@@ -126,12 +151,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mmb_reading reading;
     mmb_span span;
     bool borrowed;
+    views = (data[1] & 1) != 0;
+    unions = (data[1] & 2) != 0;
     mmb_reading_start(&reading, segments, 2, false);
     mmb_columns *columns = mmb_columns_new();
     if (columns == NULL) {
         abort();
     }
     add_fields(&columns->table, 3);
+    if (mmb_columns_set_windows(columns, segments, 2) != 0) {
+        abort();
+    }
     if (mmb_read_span(&reading, 0, 0, MMB_STRUCT, &span) == 0 &&
         mmb_columns_read(&reading, plan, columns, &span, true, &borrowed) == 0) {
         mmb_arrow_array array;

@@ -19,6 +19,7 @@ from .log import Log, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
 from .npy import NpyBuilder
 from .reader import Message, open_message
+from .schemas import schema_from, schema_path
 
 __all__ = [
     "Builder",
@@ -45,6 +46,8 @@ __all__ = [
     "open_log",
     "open_message",
     "recover",
+    "schema_from",
+    "schema_path",
     "verify",
     "write_shard",
 ]

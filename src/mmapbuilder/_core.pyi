@@ -269,7 +269,7 @@ _Strings: TypeAlias = tuple[Buffer, int, Buffer, Buffer | None, int, int]
 class Plan:
     def __new__(
         cls,
-        types: list[tuple[int, int]],
+        types: list[tuple[Any, ...]],
         structs: list[tuple[Any, ...]],
         enums: list[list[str | None]],
         /,
@@ -296,6 +296,7 @@ class Plan:
         columns: list[Any],
         trusted: bool,
         borrow: bool,
+        views: bool,
         /,
     ) -> Columns: ...
     def stage_arrow(
@@ -363,6 +364,7 @@ class Stage:
         self, segments: tuple[Buffer, ...], record: tuple[int, int, int, int], /
     ) -> None: ...
 
+def describe_arrow(given: Any, /) -> tuple[Any, ...]: ...
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /
 ) -> tuple[int, int, int, int, int, int, int]: ...

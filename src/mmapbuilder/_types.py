@@ -7,7 +7,7 @@ this one in annotations bind it lazily (`_lazy`), so that `typing.get_type_hints
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -76,6 +76,7 @@ __all__ = [
     "ArrayLike",
     "Buffer",
     "Callable",
+    "Collection",
     "Content",
     "ContentName",
     "DType",

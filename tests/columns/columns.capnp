@@ -123,3 +123,21 @@ struct Chain {
   value @0 :Int32;
   next @1 :Chain;
 }
+
+# A list of numbers, and what a newer schema makes of it.
+struct Plain {
+  rows @0 :List(Row);
+  struct Row {
+    numbers @0 :List(Int32);
+  }
+}
+
+struct Upgraded {
+  rows @0 :List(Row);
+  struct Row {
+    numbers @0 :List(Number);
+  }
+  struct Number {
+    value @0 :Int32;
+  }
+}

@@ -315,7 +315,7 @@ def test_wrong_members_are_errors(
         (
             {"i32": pa.array([[0]], pa.list_(pa.timestamp("ns")))},
             TypeError,
-            "cast times, dates and durations to integers",
+            "the field needs .Arrow.timestamp",
         ),
         ({"i32": [[1], ["x"]]}, TypeError, r"row 1, field i32\[0\]"),
         ({"i32": [[1], [2**40]]}, OverflowError, r"row 1, field i32\[0\]"),

@@ -7,6 +7,7 @@ check everything before they change anything.
 
 from typing import Any
 
+from .annotated import are_no_numbers, own_names
 from .arrow import is_arrow, library
 from .given import columns_of, flatten
 from .lists import target_at
@@ -42,10 +43,17 @@ def fill(
         if is_arrow(data) and not named:
             names = _names(data)
             native = defaults or names is None or library(data) not in ("polars", "pyarrow")
-            if native or is_nested(plan, target.record, dict.fromkeys(names or ())):
+            given = dict.fromkeys(names or ())
+            own = own_names(plan, target.record, given)
+            if (
+                native
+                or own.keys() != given.keys()
+                or are_no_numbers(data, {})
+                or is_nested(plan, target.record, own)
+            ):
                 fill_table(target, data, defaults)
                 return
-        columns = columns_of(data, named, target.where)
+        columns = own_names(plan, target.record, columns_of(data, named, target.where))
         if defaults or is_nested(plan, target.record, columns):
             fill_columns(target, columns, defaults)
             return
@@ -55,7 +63,7 @@ def fill(
         return
     if named or data is None:
         raise TypeError(f"{target.where} is a {name}: fill() takes its values after the path")
-    if kind in NESTED or defaults:
+    if kind in NESTED or defaults or element in plan.meanings:
         fill_list(target, data, defaults)
         return
     from .flat import fill_elements

@@ -3,6 +3,9 @@
 Groups at the top of a table have dotted names; below it they are structs. A group that is
 nothing but a union of a value and a Void member is a value that can be null. Of a struct
 that contains itself as many levels are shown as the caller wants.
+
+A union is columns of its members, of which all but one are null in a row, and a column of
+their names; or, if it is wanted, one dense union of Arrow.
 """
 
 from collections.abc import Iterator
@@ -11,7 +14,23 @@ from typing import Any, NamedTuple
 from .locate import PathError
 from .schema import POINTERS, TAG, Field, Plan, Struct
 
-_FIELD, _ELEMENT, _TAG, _GROUP = range(4)
+_FIELD, _ELEMENT, _TAG, _GROUP, _UNION, _NOTHING = range(6)
+
+_VIEWS = {"text": "vu", "data": "vz", "list": "+vL"}
+"""Types that can stay where they are, as Arrow spells them then."""
+
+_VIEWED = frozenset(
+    {
+        "bool",
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        "float32",
+        "float64",
+    }
+)
+"""Elements of lists that can."""
+
+_MOST_CODES = 128
+"""The codes of a union of Arrow are bytes that are not negative."""
 
 _FORMATS = {
     "void": "n",
@@ -46,6 +65,8 @@ class Column(NamedTuple):
     source: int
     number: int
     nullable: bool
+    code: int
+    """Of a member of a dense union: its tag."""
     conditions: list[tuple[int, int]]
     children: list["Column"]
 
@@ -61,9 +82,11 @@ class Layout(NamedTuple):
 class _Maker:
     """Goes through the fields of a struct."""
 
-    def __init__(self, plan: Plan, depth: int) -> None:
+    def __init__(self, plan: Plan, depth: int, dense: bool, views: bool) -> None:
         self._plan = plan
         self._depth = depth
+        self._dense = dense
+        self._views = views
         self._inside: list[int] = []
         # Where each field stands in the native plan: that of the first of each struct.
         self._first: list[int] = []
@@ -86,17 +109,45 @@ class _Maker:
     ) -> Iterator[Column]:
         struct = self._plan.structs[number]
         for position, field in enumerate(struct.fields.values()):
+            if self._dense and field.tag is not None:
+                continue
             inside = _inside_union(struct, field, conditions)
-            name = prefix + field.name
+            name = prefix + field.column
             kind, target = self._plan.types[field.type]
-            if kind == "group" and self._nullable(target) is None:
+            if kind == "group" and self._nullable(target) is None and not self._is_dense(target):
                 yield from self._flat(target, f"{name}.", inside, nullable)
                 continue
             column = self._field(number, position, field, name, name, inside)
             if column is not None:
                 yield column
-        if struct.tag_offset is not None:
-            yield Column(prefix + TAG, "i", _TAG, number, bool(conditions), conditions, [])
+        if struct.tag_offset is not None and self._dense:
+            yield self._union(number, prefix + TAG, prefix)
+        elif struct.tag_offset is not None:
+            yield Column(prefix + TAG, "i", _TAG, number, bool(conditions), 0, conditions, [])
+
+    def _is_dense(self, number: int) -> bool:
+        """Whether a group is nothing but a union, and is shown as one."""
+        return self._dense and all(
+            field.tag is not None for field in self._plan.structs[number].fields.values()
+        )
+
+    def _union(self, number: int, name: str, path: str) -> Column:
+        """Return the union of a struct or group as one column, of its members."""
+        members = []
+        struct = self._plan.structs[number]
+        if max(struct.members) >= _MOST_CODES:
+            raise TypeError(
+                f"{name!r} has more than {_MOST_CODES} members, which a union of Arrow cannot "
+                'have: unions="members" shows them as columns'
+            )
+        for position, field in enumerate(struct.fields.values()):
+            if field.tag is not None:
+                column = self._field(number, position, field, field.column, path + field.name, [])
+                if column is None:  # what is left out has a place all the same
+                    column = Column(field.column, "n", _NOTHING, 0, True, 0, [], [])
+                members.append(column._replace(code=field.tag, nullable=True))
+        codes = ",".join(str(member.code) for member in members)
+        return Column(name, f"+ud:{codes}", _UNION, number, False, 0, [], members)
 
     def _field(
         self,
@@ -115,8 +166,10 @@ class _Maker:
                 inner = list(group.fields.values())[value]
                 conditions = _inside_union(group, inner, conditions)
                 return self._field(target, value, inner, name, path, conditions)
+            if self._is_dense(target):
+                return self._union(target, name, f"{path}.")
             children = self._children(target, path)
-            return Column(name, "+s", _GROUP, target, bool(conditions), conditions, children)
+            return Column(name, "+s", _GROUP, target, bool(conditions), 0, conditions, children)
         source = self._first[number] + position
         return self._value(field.type, name, path, _FIELD, source, conditions, False)
 
@@ -152,21 +205,44 @@ class _Maker:
             children = [element._replace(nullable=self._plan.types[target].kind in POINTERS)]
             if self._plan.types[target].kind == "struct":
                 children = [children[0]._replace(nullable=False)]
-        return Column(name, _FORMATS[kind], source, where, nullable, conditions, children)
+        form = self._format(number, kind, target)
+        return Column(name, form, source, where, nullable, 0, conditions, children)
+
+    def _format(self, number: int, kind: str, target: int) -> str:
+        meaning = self._plan.meanings.get(number)
+        if meaning is not None:
+            return meaning.format
+        if self._views and kind in _VIEWS:
+            element = self._plan.types[target]
+            plain = element.kind in _VIEWED and not self._is_decimal(target)
+            if kind != "list" or plain:
+                return _VIEWS[kind]
+        return _FORMATS[kind]
+
+    def _is_decimal(self, number: int) -> bool:
+        meaning = self._plan.meanings.get(number)
+        return meaning is not None and meaning.what == "decimal"
 
     def _children(self, number: int, path: str) -> list[Column]:
         struct = self._plan.structs[number]
         columns = []
         for position, field in enumerate(struct.fields.values()):
+            if self._dense and field.tag is not None:
+                continue
             inside = _inside_union(struct, field, [])
             there = f"{path}.{field.name}"
-            column = self._field(number, position, field, field.name, there, inside)
+            column = self._field(number, position, field, field.column, there, inside)
             if column is not None:
                 # Where the struct is null, nothing in it is there.
                 columns.append(column)
-        if struct.tag_offset is not None:
-            columns.append(Column(TAG, "i", _TAG, number, False, [], []))
-        return [column._replace(nullable=True) for column in columns]
+        if struct.tag_offset is not None and self._dense:
+            columns.append(self._union(number, TAG, f"{path}."))
+        elif struct.tag_offset is not None:
+            columns.append(Column(TAG, "i", _TAG, number, False, 0, [], []))
+        return [
+            column if column.source == _UNION else column._replace(nullable=True)
+            for column in columns
+        ]
 
     def _nullable(self, number: int) -> int | None:
         """Return which field has the value if a group is a value that can be null."""
@@ -189,12 +265,15 @@ def _inside_union(
     return [*conditions, (struct.tag_offset, field.tag)]
 
 
-def layout_of(plan: Plan, number: int, name: str, depth: int) -> Layout:
+def layout_of(
+    plan: Plan, number: int, name: str, depth: int, dense: bool = False, views: bool = False
+) -> Layout:
     """Return the columns of a list whose elements are of the type `number`.
 
-    `name` is that of the one column if they are no structs.
+    `name` is that of the one column if they are no structs. `dense`: unions are dense unions of
+    Arrow. `views`: strings and lists of numbers stay where they are.
     """
-    maker = _Maker(plan, depth)
+    maker = _Maker(plan, depth, dense, views)
     kind, target = plan.types[number]
     if kind == "struct":
         return Layout(maker.table(target), maker.left_out)

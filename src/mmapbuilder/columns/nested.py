@@ -7,9 +7,11 @@ rows.
 from collections.abc import Mapping
 from typing import Any
 
+from .annotated import are_no_numbers, inner_struct, meaning_of
 from .arrow import capsule, is_arrow, library
 from .lists import POINTER, ROWS, TargetList, put_stage
 from .locate import PathError
+from .meanings import Meaning, counts
 from .rows import attribute_names
 from .schema import TAG, Plan, Struct
 
@@ -26,6 +28,8 @@ def is_nested(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
         return True
     if any(_only_native(values) for values in columns.values()):
         return True
+    if are_no_numbers(None, columns):
+        return True
     return _tells_members(plan, record, columns)
 
 
@@ -41,7 +45,7 @@ def _tells_members(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
         group, _, last = name.rpartition(".")
         struct: Struct | None = plan.structs[record]
         for step in filter(None, group.split(".")):
-            struct = _struct_in(plan, struct, step)
+            struct = inner_struct(plan, struct, step)
         if struct is None:
             return False  # the other way says what is wrong
         if last == TAG:
@@ -50,13 +54,6 @@ def _tells_members(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
             complete = getattr(getattr(values, "dtype", None), "kind", "O") in "biuf"
             members[group] = members.get(group, 0) + (1 if complete else 2)
     return any(count > 1 for count in members.values())
-
-
-def _struct_in(plan: Plan, struct: Struct | None, name: str) -> Struct | None:
-    if struct is None or name not in struct.fields:
-        return None
-    kind, target = plan.types[struct.fields[name].type]
-    return plan.structs[target] if kind in ("group", "struct") else None
 
 
 def _needs_native(plan: Plan, record: int, name: str, values: Any) -> bool:
@@ -68,6 +65,8 @@ def _needs_native(plan: Plan, record: int, name: str, values: Any) -> bool:
         if step not in struct.fields:
             return False  # the other way says what is wrong
         kind, target = plan.types[struct.fields[step].type]
+        if plan.meaning(struct.fields[step].type) is not None:
+            return True  # the other way knows numbers
         if kind in ("group", "struct") and number < len(steps) - 1:
             if kind == "struct":
                 return True
@@ -163,10 +162,13 @@ def _from_rows(target: TargetList, columns: dict[str, Any], defaults: bool) -> A
     plan, record, where = target.plan, target.record, target.where
     if not columns:
         raise ValueError(f"{where}: fill() needs columns")
-    lists = {name: _as_list(values, name) for name, values in columns.items()}
-    counts = {name: len(values) for name, values in lists.items()}
-    first, count = next(iter(counts.items()))
-    for name, other in counts.items():
+    lists = {
+        name: _as_list(values, name, meaning_of(plan, record, name))
+        for name, values in columns.items()
+    }
+    lengths = {name: len(values) for name, values in lists.items()}
+    first, count = next(iter(lengths.items()))
+    for name, other in lengths.items():
         if other != count:
             raise ValueError(
                 f"{where}: column {first!r} has {count} rows, column {name!r} has {other}"
@@ -195,7 +197,7 @@ def _drop_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str
     """Of a union whose tag is a column, let rows have the member that it names, and no other."""
     struct: Struct | None = plan.structs[record]
     for step in path:
-        struct = _struct_in(plan, struct, step)
+        struct = inner_struct(plan, struct, step)
     members = () if struct is None else struct.members.values()
     for row in rows:
         for step in path:
@@ -205,15 +207,19 @@ def _drop_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str
                 row.pop(name, None)
 
 
-def _as_list(values: Any, name: str) -> Any:
+def _as_list(values: Any, name: str, meaning: Meaning | None = None) -> Any:
     if isinstance(values, list | tuple):
         return values
+    letter = getattr(getattr(values, "dtype", None), "kind", "O")
+    if letter in ("M", "m") and library(values) == "numpy":
+        found = None if meaning is None else counts(meaning, values)
+        return list(values) if found is None else found  # the native code says what is wrong
     if isinstance(values, Mapping):
         inner = {key: _as_list(each, name) for key, each in values.items()}
-        counts = {len(each) for each in inner.values()}
-        if len(counts) > 1:
+        lengths = {len(each) for each in inner.values()}
+        if len(lengths) > 1:
             raise ValueError(f"column {name!r}: its columns differ in length")
-        return [{key: inner[key][i] for key in inner} for i in range(max(counts, default=0))]
+        return [{key: inner[key][i] for key in inner} for i in range(max(lengths, default=0))]
     if getattr(getattr(values, "dtype", None), "names", None):  # structs of NumPy
         names = values.dtype.names
         return [dict(zip(names, row, strict=True)) for row in values.tolist()]

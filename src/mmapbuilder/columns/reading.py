@@ -93,7 +93,8 @@ class Reading:
         The path ends with a list, or goes on from a list of structs to one field of all
         of them: ``m.column("people", "name")``. Unlike `array` it gives Bool, Text (str)
         and Data (bytes) as well, and fields with defaults. Enums and tags of unions are
-        numbers, or with `names` their names. Where a field is not there, or not the
+        numbers, or with `names` their names; annotated numbers are datetime64, timedelta64,
+        or Python's objects. Where a field is not there, or not the
         active member of its union, the default stands. Lists, structs and groups are
         Python's lists and dicts, or None where they are not there.
 
@@ -115,6 +116,8 @@ class Reading:
         *path: "str | t.SupportsIndex",
         columns: "list[str] | None" = None,
         depth: int = 1,
+        unions: str = "members",
+        views: bool = False,
         trusted: bool = False,
     ) -> "t.Table":
         """Return the list at `path` as a table of Apache Arrow.
@@ -137,7 +140,16 @@ class Reading:
         union of T and a Void   T, null where the Void member is active: for a group
                                 that has nothing else
         Void                    null
+        annotated numbers       timestamps, dates, times, durations, decimals: see
+                                ``mmapbuilder.schema_path``
         ======================  =====================================================
+
+        With ``unions="dense"`` a union is one column, a dense union of Arrow: under the name
+        of its group, or as ``@which`` where it has none.
+
+        With ``views=True`` Text and Data are views (string_view, binary_view) of the mapped
+        file, and lists of numbers large_list_view, without a copy. The table keeps the file
+        mapped. This is for messages that are finished.
 
         Pointers of any type and capabilities are left out, and a struct within itself
         below `depth` levels; a warning names what was. `columns` chooses some.
@@ -158,7 +170,7 @@ class Reading:
         """
         from .table import table
 
-        return self._look(table, path, columns, depth, trusted)
+        return self._look(table, path, columns, depth, unions, views, trusted)
 
     # ---- rows ----
 

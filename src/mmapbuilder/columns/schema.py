@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import _core
+from .meanings import Meaning, annotated, check
 
 KINDS = (
     "void",
@@ -92,6 +93,8 @@ class Field(NamedTuple):
     default: Any
     """Of numbers and Bool the bits that stored ones are XORed with, of Text and Data what
     a null pointer stands for, of other pointers whether there is a default."""
+    column: str
+    """What it is called in tables."""
 
 
 class Struct(NamedTuple):
@@ -141,12 +144,26 @@ class Plan:
         # Of structs in arrays, kept by their number and the bits of data that they have.
         self.dtypes: dict[tuple[int, int], Any] = {}
         self.nodes: dict[int, Any] = {}  # pycapnp's descriptions of the types, by their ids
+        self.meanings: dict[int, Meaning] = {}
+        """What values mean, by the numbers of types that an annotation is about."""
         _Compiler(self).compile(schema)
         self.native = _core.Plan(
-            [(KINDS.index(kind), target) for kind, target in self.types],
+            [self._native_type(number) for number in range(len(self.types))],
             [_native_struct(each) for each in self.structs],
             [_by_number(each.numbers) for each in self.enums],
         )
+
+    def _native_type(self, number: int) -> tuple[Any, ...]:
+        kind, target = self.types[number]
+        meaning = self.meanings.get(number)
+        said = () if meaning is None else meaning.native(kind)
+        return (KINDS.index(kind), target, *said)
+
+    def meaning(self, number: int) -> Meaning | None:
+        """Return what the values of a type mean, or the elements of a list in it."""
+        while self.types[number].kind == "list":
+            number = self.types[number].target
+        return self.meanings.get(number)
 
     def spell(self, number: int) -> str:
         """Write a type as a schema does: ``List(Person)``."""
@@ -162,10 +179,12 @@ class Plan:
 
 def _native_struct(each: Struct) -> tuple[Any, ...]:
     fields = []
-    for name, number, offset, tag, default in each.fields.values():
+    for name, number, offset, tag, default, column in each.fields.values():
         if isinstance(default, bool):  # a pointer whose default lies in the schema
             default = None
-        fields.append((name, number, offset, -1 if tag is None else tag, default))
+        fields.append(
+            (name, number, offset, -1 if tag is None else tag, default, _other(column, name))
+        )
     tag_offset = -1 if each.tag_offset is None else each.tag_offset
     members = 1 + max(each.members, default=-1)
     return (
@@ -177,6 +196,10 @@ def _native_struct(each: Struct) -> tuple[Any, ...]:
         each.is_group,
         fields,
     )
+
+
+def _other(name: str, than: str) -> str | None:
+    return None if name == than else name
 
 
 def _by_number(numbers: dict[str, int]) -> list[str | None]:
@@ -191,7 +214,7 @@ class _Compiler:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._type_numbers: dict[Type, int] = {}
+        self._type_numbers: dict[tuple[Type, Meaning | None], int] = {}
         self._struct_numbers: dict[Any, int] = {}
         self._enum_numbers: dict[int, int] = {}
         self._pending: list[tuple[Any, _Scopes]] = []
@@ -202,12 +225,21 @@ class _Compiler:
         while len(structs) < len(self._pending):
             structs.append(self._read(*self._pending[len(structs)]))
 
-    def _intern(self, kind: Type) -> int:
-        number = self._type_numbers.get(kind)
+    def _intern(self, kind: Type, meaning: Meaning | None = None) -> int:
+        number = self._type_numbers.get((kind, meaning))
         if number is None:
-            number = self._type_numbers[kind] = len(self._plan.types)
+            number = self._type_numbers[kind, meaning] = len(self._plan.types)
             self._plan.types.append(kind)
+            if meaning is not None:
+                self._plan.meanings[number] = meaning
         return number
+
+    def _mean(self, number: int, meaning: Meaning) -> int:
+        """Return the number of the same type whose values, or elements, mean something."""
+        kind, target = self._plan.types[number]
+        if kind == "list":
+            return self._intern(Type(kind, self._mean(target, meaning)))
+        return self._intern(Type(kind, target), check(meaning, kind))
 
     def _struct(self, schema: Any, scopes: _Scopes) -> int:
         """Return the number of a struct, which is read later."""
@@ -246,12 +278,22 @@ class _Compiler:
         in_union = None if tag == 0xFFFF else tag
         if proto.which() == "group":
             group = Type("group", self._struct(found.schema, scopes))
-            return Field(name, self._intern(group), 0, in_union, None)
+            called = annotated(proto)[1]
+            column = name if called is None else called
+            return Field(name, self._intern(group), 0, in_union, None, column)
         slot = proto.slot
         number = self._type(slot.type, scopes, lambda: found.schema)
+        column = name
+        if len(proto.annotations):
+            try:
+                meaning, called = annotated(proto)
+                number = number if meaning is None else self._mean(number, meaning)
+            except TypeError as error:
+                raise TypeError(f"an annotation of the field {name!r}: {error}") from None
+            column = name if called is None else called
         kind = self._plan.types[number].kind
         offset = int(slot.offset) * BITS.get(kind, 1)
-        return Field(name, number, offset, in_union, _default(slot, kind))
+        return Field(name, number, offset, in_union, _default(slot, kind), column)
 
     def _type(self, proto: Any, scopes: _Scopes, schema: Callable[[], Any]) -> int:
         """Return the number of the type that `proto` describes.

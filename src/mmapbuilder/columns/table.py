@@ -104,11 +104,19 @@ def table(
     path: tuple[Step, ...],
     names: list[str] | None,
     depth: int,
+    unions: str,
+    views: bool,
     trusted: bool,
 ) -> Table:
     """Return the list at `path` as a table."""
     if depth < 1:
         raise ValueError(f"depth must be at least 1, not {depth}")
+    if unions not in ("members", "dense"):
+        raise ValueError(f'unions must be "members" or "dense", not {unions!r}')
+    if views and memory.building:
+        raise ValueError(
+            "views=True is for a message that is finished: while one is built, its memory changes"
+        )
     found = find(plan, memory, path)
     kind, element = plan.types[found.type]
     if kind != "list":
@@ -116,7 +124,7 @@ def table(
     if memory.building and found.pointer is None:
         raise PathError(f"{spell(path)} is not set")
     name = next((step for step in reversed(found.path) if isinstance(step, str)), "values")
-    layout = layout_of(plan, element, name, depth)
+    layout = layout_of(plan, element, name, depth, unions == "dense", views)
     if names is None:
         columns = layout.columns
         if layout.left_out:
@@ -129,6 +137,12 @@ def table(
     else:
         columns = choose(plan, layout, names, spell(path))
     made = plan.native.columns(
-        memory.segments, found.type, found.pointer, native(columns), trusted, not memory.building
+        memory.segments,
+        found.type,
+        found.pointer,
+        native(columns),
+        trusted,
+        not memory.building,
+        views,
     )
     return Table(made, [column.name for column in columns])

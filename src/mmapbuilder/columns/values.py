@@ -6,6 +6,7 @@ from .. import _core
 from ._numpy import DTYPES, np
 from .fields import FlatField, flat_field, refuse
 from .locate import Found, PathError, Step, find_columns, require_no_default, spell
+from .meanings import dress
 from .memory import MessageMemory
 from .schema import TAG, Plan
 from .spans import BIT, ListSpan, StructRows, invalid, span_at
@@ -38,6 +39,7 @@ def column(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], names: boo
             raise PathError(f"{spell(found.path)} is not set: there is nothing to read")
     steps = [step for name in rest for step in name.split(".")]
     values = _field(source, steps) if steps else _elements(source, path)
+    values = _with_meaning(source, steps, values)
     return _with_names(source, steps, values) if names else values
 
 
@@ -205,6 +207,25 @@ def _objects(values: list[Any]) -> Any:
     array = np.empty(len(values), object)
     array[:] = values
     return array
+
+
+# ---- what numbers mean ----------------------------------------------------------------------
+
+
+def _with_meaning(source: _Source, steps: list[str], values: Any) -> Any:
+    """Return numbers that an annotation is about as what they mean; others as they are."""
+    plan = source.plan
+    number = plan.types[source.found.type].target
+    for step in steps:
+        kind, target = plan.types[number]
+        if kind not in ("struct", "group") or step not in plan.structs[target].fields:
+            return values
+        number = plan.structs[target].fields[step].type
+    meaning = plan.meanings.get(number)
+    # What came by way of rows is what it means already.
+    if meaning is None or (values.dtype == object and not isinstance(next(iter(values), 0), bytes)):
+        return values
+    return dress(meaning, values)
 
 
 # ---- names ----------------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+/* meanings.c - times, dates, durations and decimals of rows. See rows_in.h.
+ *
+ * What a stored number or Data means is known to Python code (mmapbuilder.columns.meanings),
+ * which the plan has for each such type. */
+
+#include "rows_in.h"
+
+/* The exception of a converter with the place of the writer before its text. */
+static void say_where(const mmbpy_writer *w)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    bool ours = PyErr_GivenExceptionMatches(type, PyExc_TypeError) ||
+                PyErr_GivenExceptionMatches(type, PyExc_ValueError) ||
+                PyErr_GivenExceptionMatches(type, PyExc_OverflowError);
+    if (!ours) {
+        PyErr_Restore(type, value, traceback);
+        return;
+    }
+    PyObject *kind = PyErr_GivenExceptionMatches(type, PyExc_TypeError)    ? PyExc_TypeError
+                     : PyErr_GivenExceptionMatches(type, PyExc_ValueError) ? PyExc_ValueError
+                                                                           : PyExc_OverflowError;
+    mmbpy_writer_fail(w, kind, "%S", value);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+PyObject *mmbpy_stored_of(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value)
+{
+    PyObject *into = w->self->into[type - w->plan->types];
+    PyObject *stored = PyObject_CallFunctionObjArgs(into, value, NULL);
+    if (stored == NULL) {
+        say_where(w);
+    }
+    return stored;
+}
+
+PyObject *mmbpy_meant_by(const mmbpy_plan *self, const mmb_plan_type *type, PyObject *stored)
+{
+    if (stored == NULL) {
+        return NULL;
+    }
+    PyObject *out_of = self->out_of[type - self->plan->types];
+    PyObject *value = PyObject_CallFunctionObjArgs(out_of, stored, NULL);
+    Py_DECREF(stored);
+    return value;
+}
