@@ -1,7 +1,7 @@
 /* arrow_describe.c - what columns of Arrow are like, for whoever writes a schema for them. */
 
-#include "arrow_bind.h"
 #include "arrow_take.h"
+#include "arrow_values.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef MMB_ARROW_TYPES_H
 #define MMB_ARROW_TYPES_H
 
-#include "arrow_bind.h"
+#include "arrow_binding.h"
 
 /* Set the layout, the width and the meaning of a binding by a type of Arrow. False if such
  * values are not taken. */

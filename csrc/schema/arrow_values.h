@@ -2,7 +2,7 @@
 #ifndef MMB_ARROW_VALUES_H
 #define MMB_ARROW_VALUES_H
 
-#include "arrow_bind.h"
+#include "arrow_binding.h"
 
 /* Check that an array, and all arrays in it, have the buffers and lengths that `count`
  * values from `start` on take, as far as Arrow tells. */
@@ -36,6 +36,11 @@ static inline bool mmb__is_valid(const mmb_binding *b, const mmb_arrow_array *a,
 /* The member of a union that a value is, and where it is in that member's array. */
 bool mmb__member_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
                     const mmb_binding **member, mmb_arrow_part *part, mmb_fault *fault);
+
+/* The bytes of a value of an array of strings, whose type `format` is. False with the fault set;
+ * `*start` is NULL if the value is null. */
+bool mmb_arrow_string_at(const char *format, const mmb_arrow_array *array, uint64_t index,
+                         const unsigned char **start, uint64_t *length, mmb_fault *fault);
 
 /* Numbers by their layout and width. */
 int64_t mmb__signed_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index);

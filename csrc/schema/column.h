@@ -117,6 +117,10 @@ int mmb_column_add_valid(mmb_column *column, bool valid);
 /* Make the dictionaries, and what Arrow wants even of empty columns. Errors: ENOMEM. */
 int mmb_column_finish(mmb_column *column);
 
+/* Have windows on the segments, which columns of views need before they are read; the caller
+ * keeps the memory then, as long as the columns live. Errors: ENOMEM. */
+int mmb_columns_set_windows(mmb_columns *columns, const mmb_segment *segments, uint32_t count);
+
 /* Export. The schema is a copy; an array or a stream holds a reference of the columns.
  * Errors: ENOMEM. */
 int mmb_columns_schema(const mmb_columns *columns, mmb_arrow_schema *out);

@@ -5,7 +5,8 @@
 #ifndef MMB_COLUMN_ADD_H
 #define MMB_COLUMN_ADD_H
 
-#include "column_read.h"
+#include "column.h"
+#include "read.h"
 
 enum { MMB__COLUMN_BATCH = 128 };
 
@@ -24,10 +25,12 @@ typedef struct {
     uint32_t count;
 } mmb__pointers;
 
-typedef struct {
+typedef struct mmb__source {
     mmb_reading *reading;
     const mmb_plan *plan;
     const mmb_columns *columns;
+    /* Append a field of some structs: what column_read.c does, for those below it. */
+    int (*add_field)(const struct mmb__source *, mmb_column *, const mmb__batch *);
 } mmb__source;
 
 static inline bool mmb__is_little_endian(void)
@@ -36,9 +39,37 @@ static inline bool mmb__is_little_endian(void)
     return *(const unsigned char *)&probe == 1;
 }
 
-/* column_read.c: one value of a plain column, its bits or null; a field of some structs. */
+static inline uint32_t mmb__bytes_of(mmb_type_kind kind)
+{
+    return mmb_kind_bits(kind) / 8;
+}
+
+/* Write a number at the end of the values; there is room. In the machine's byte order. */
+static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t size)
+{
+    unsigned char *at = column->values.bytes + column->values.size;
+    uint8_t bits8 = (uint8_t)bits;
+    uint16_t bits16 = (uint16_t)bits;
+    uint32_t bits32 = (uint32_t)bits;
+    switch (size) {
+    case 1:
+        memcpy(at, &bits8, 1);
+        break;
+    case 2:
+        memcpy(at, &bits16, 2);
+        break;
+    case 4:
+        memcpy(at, &bits32, 4);
+        break;
+    default:
+        memcpy(at, &bits, 8);
+        break;
+    }
+    column->values.size += size;
+}
+
+/* column_plain.c: one value of a plain column, its bits or null. */
 int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid);
-int mmb__add_field(const mmb__source *s, mmb_column *column, const mmb__batch *rows);
 
 /* column_unions.c: the active members of the structs that are `there`; NULL: all are. */
 int mmb__add_union(const mmb__source *s, mmb_column *column, const mmb__batch *rows,

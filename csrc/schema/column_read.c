@@ -4,6 +4,8 @@
  * other, so that each loop does one thing. A field that is a struct or a list makes batches
  * of its own for what is in it. How deeply this nests is bounded by how the columns nest,
  * which whoever made them has bounded. */
+#include "column_read.h"
+
 #include "column_add.h"
 
 #include <errno.h>
@@ -19,82 +21,10 @@ static int add_span(const source *s, mmb_column *column, const mmb_span *span);
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
-static uint32_t bytes_of(mmb_type_kind kind)
-{
-    return mmb_kind_bits(kind) / 8;
-}
-
-/* Write a number at the end of the values; there is room. In the machine's byte order. */
-static inline void push_number(mmb_column *column, uint64_t bits, uint32_t size)
-{
-    unsigned char *at = column->values.bytes + column->values.size;
-    uint8_t bits8 = (uint8_t)bits;
-    uint16_t bits16 = (uint16_t)bits;
-    uint32_t bits32 = (uint32_t)bits;
-    switch (size) {
-    case 1:
-        memcpy(at, &bits8, 1);
-        break;
-    case 2:
-        memcpy(at, &bits16, 2);
-        break;
-    case 4:
-        memcpy(at, &bits32, 4);
-        break;
-    default:
-        memcpy(at, &bits, 8);
-        break;
-    }
-    column->values.size += size;
-}
-
-static int push_bit(mmb_column *column, uint64_t index, bool bit)
-{
-    if (index % 8 == 0) {
-        unsigned char byte = bit;
-        return mmb_bytes_add(&column->values, &byte, 1);
-    }
-    unsigned char *at = column->values.bytes + index / 8;
-    *at = (unsigned char)(*at | (unsigned)bit << (index % 8));
-    return 0;
-}
-
-/* The two's complement of a number that is a decimal, in the machine's order of bytes. */
-static int push_decimal(mmb_column *column, uint64_t bits)
-{
-    uint32_t width = mmb_kind_bits(column->kind);
-    bool negative = column->kind <= MMB_INT64 && width != 0 && (bits >> (width - 1) & 1) != 0;
-    unsigned char bytes[32];
-    uint64_t wide = negative && width < 64 ? bits | UINT64_MAX << width : bits;
-    bool little = mmb__is_little_endian();
-    for (uint32_t i = 0; i < column->width; i++) {
-        unsigned char byte = i < 8 ? (unsigned char)(wide >> (8 * i)) : (negative ? 0xFF : 0);
-        bytes[little ? i : column->width - 1 - i] = byte;
-    }
-    return mmb_bytes_add(&column->values, bytes, column->width);
-}
-
-int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid)
-{
-    int error = 0;
-    if (column->layout == MMB_LAY_BITS) {
-        error = push_bit(column, column->length, bits != 0);
-    } else if (column->layout == MMB_LAY_DECIMAL) {
-        error = push_decimal(column, bits);
-    } else if (column->layout != MMB_LAY_NULL) {
-        uint32_t size = column->layout == MMB_LAY_NAMES ? 4 : bytes_of(column->kind);
-        error = mmb_bytes_reserve(&column->values, size);
-        if (error == 0) {
-            push_number(column, bits, size);
-        }
-    }
-    return error == 0 ? mmb_column_add_valid(column, valid) : error;
-}
-
 /* All structs are there, and have the field: the loop that matters. */
 static int add_all_numbers(mmb_column *column, const mmb_plan_field *field, const batch *rows)
 {
-    uint32_t size = bytes_of(column->kind);
+    uint32_t size = mmb__bytes_of(column->kind);
     uint32_t offset = field->offset;
     uint64_t flip = field->default_bits;
     int error = mmb_bytes_reserve(&column->values, (uint64_t)size * rows->count);
@@ -103,7 +33,7 @@ static int add_all_numbers(mmb_column *column, const mmb_plan_field *field, cons
     }
     for (uint32_t i = 0; i < rows->count; i++) {
         uint64_t bits = mmb_record_bits(&rows->records[i], offset, size * 8);
-        push_number(column, bits ^ flip, size);
+        mmb__push_number(column, bits ^ flip, size);
     }
     column->length += rows->count;
     return 0;
@@ -311,7 +241,7 @@ static int add_group(const source *s, mmb_column *column, const batch *rows, con
     return add_fields(s, column->children, column->child_count, &inner);
 }
 
-int mmb__add_field(const source *s, mmb_column *column, const batch *rows)
+static int add_field(const source *s, mmb_column *column, const batch *rows)
 {
     bool room[BATCH];
     const bool *there = has_value(column, rows, room);
@@ -345,7 +275,7 @@ static int add_fields(const source *s, mmb_column *columns, uint32_t count, cons
 {
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < count; i++) {
-        error = mmb__add_field(s, &columns[i], rows);
+        error = add_field(s, &columns[i], rows);
     }
     return error;
 }
@@ -439,7 +369,7 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
         }
     }
     const unsigned char *start = span->start + offset / 8;
-    if ((uintptr_t)start % bytes_of(column->kind) != 0) {
+    if ((uintptr_t)start % mmb__bytes_of(column->kind) != 0) {
         return false;
     }
     column->borrowed = start;
@@ -450,7 +380,7 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed)
 {
-    source s = {.reading = reading, .plan = plan, .columns = columns};
+    source s = {.reading = reading, .plan = plan, .columns = columns, .add_field = add_field};
     mmb_column *table = &columns->table;
     int error = 0;
     *borrowed = borrow && table->child_count == 1 && can_borrow(&s, &table->children[0], span);

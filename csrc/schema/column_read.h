@@ -15,8 +15,4 @@
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed);
 
-/* Have windows on the segments, which columns of views need before they are read; the caller
- * keeps the memory then, as long as the columns live. Errors: ENOMEM. */
-int mmb_columns_set_windows(mmb_columns *columns, const mmb_segment *segments, uint32_t count);
-
 #endif

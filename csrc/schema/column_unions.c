@@ -40,7 +40,7 @@ static int add_member(const mmb__source *s, mmb_column *child, const mmb__batch 
             inner.there[inner.count++] = rows->there[i] && (there == NULL || there[i]);
         }
     }
-    return inner.count == 0 ? 0 : mmb__add_field(s, child, &inner);
+    return inner.count == 0 ? 0 : s->add_field(s, child, &inner);
 }
 
 int mmb__add_union(const mmb__source *s, mmb_column *column, const mmb__batch *rows,

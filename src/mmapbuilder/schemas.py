@@ -26,7 +26,9 @@ def schema_path() -> str:
     ... '''
     >>> with open("trades.capnp", "w") as file:
     ...     _ = file.write(text)
-    >>> trades = capnp.load("trades.capnp", imports=[mmapbuilder.schema_path()])
+    >>> import capnp
+    >>> from decimal import Decimal
+    >>> trades = capnp.load(os.path.abspath("trades.capnp"), imports=[schema_path()])
     >>> with MessageBuilder("trades.bin") as b:
     ...     _ = b.init_root(trades.Trades)
     ...     _ = b.fill_rows("list", [{"price": Decimal("12.50")}])
@@ -56,8 +58,9 @@ def schema_from(table: "t.Any", name: str, *, nullable: "t.Collection[str] | Non
         nullable: the columns of numbers that can be null, nested ones with dots. By default
             those that have nulls in this table, or where there is none, all that can have.
 
+    >>> import pyarrow as pa
     >>> print(schema_from(pa.table({"id": [1, 2], "name": ["Ada", None]}), "People"))
-    @0xb0f6391a3f7ff3c3;
+    @0xffe52355e5ce241c;
     <BLANKLINE>
     struct People {
       rows @0 :List(Row);

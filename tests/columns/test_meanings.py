@@ -201,7 +201,7 @@ def test_what_does_not_fit_is_an_error_that_names_column_and_row(
     b.fill("rows", plain=[1])
     before = b.to_dict()
     with pytest.raises(error, match=text) as caught:
-        b.fill("rows", stamps=pa.nulls(1), **{name: pa.array([value], kind)})
+        b.fill("rows", **{name: pa.array([value], kind)})
     assert name in str(caught.value)
     with pytest.raises(error, match=text) as caught:
         b.fill_rows("rows", [{name: value}])

@@ -1,0 +1,32 @@
+/* arrow_binding.c - faults with the name of their column. See arrow_binding.h. */
+#include "arrow_binding.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void spell(const mmb_binding *binding, char *to, size_t size)
+{
+    size_t used = 0;
+    to[0] = 0;
+    if (binding == NULL) {
+        return;
+    }
+    spell(binding->up, to, size);
+    used = strlen(to);
+    if (binding->name != NULL && binding->name[0] != 0 && used + 2 < size) {
+        snprintf(to + used, size - used, "%s%s", used != 0 ? "." : "", binding->name);
+    }
+}
+
+bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *binding,
+                    const char *format, ...)
+{
+    va_list args;
+    fault->kind = kind;
+    spell(binding, fault->column, sizeof fault->column);
+    va_start(args, format);
+    vsnprintf(fault->text, sizeof fault->text, format, args);
+    va_end(args);
+    return false;
+}
