@@ -1,4 +1,4 @@
-"""What annotations of a schema say about columns that are given: their names, and what they mean."""
+"""What annotations of a schema say about columns that are given: names, and what they mean."""
 
 from typing import Any
 
