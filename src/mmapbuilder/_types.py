@@ -22,8 +22,14 @@ from typing import (
 
 from ._memory_file import MemoryFile
 from ._output.output import Output
+from ._pycapnp import Importable
 from .columns.table import Table
+from .dataset.dataset import Dataset
+from .dataset.manifest import Manifest
+from .dataset.shard import Shard, ShardPath
+from .dataset.store import Store
 from .lanes import Lane
+from .lanes.memory import Layout
 from .lanes.owner import Lanes
 from .usage import Usage
 
@@ -60,6 +66,7 @@ class HasFileno(Protocol):
         """Return the file descriptor."""
 
 
+Directory: TypeAlias = str | os.PathLike[str]
 FileLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
 Name: TypeAlias = str | bytes | int
 Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -81,13 +88,18 @@ __all__ = [
     "ContentName",
     "DType",
     "DTypeLike",
+    "Dataset",
+    "Directory",
     "End",
     "FileLike",
     "HasFileno",
+    "Importable",
     "Iterable",
     "Iterator",
     "Lane",
     "Lanes",
+    "Layout",
+    "Manifest",
     "MemoryFile",
     "Mode",
     "Name",
@@ -98,6 +110,9 @@ __all__ = [
     "Self",
     "Sequence",
     "Shape",
+    "Shard",
+    "ShardPath",
+    "Store",
     "SupportsIndex",
     "Table",
     "TracebackType",

@@ -2,24 +2,24 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
-    from typing import Any
-
-    from .dataset import Dataset
+    from .. import _types as t
     from .manifest import Manifest
     from .shard import Shard, ShardPath
     from .store import Store
+else:
+    from .._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
 
 
 def commit(
-    directory: "str | os.PathLike[str]",
-    shards: "Iterable[Shard]",
+    directory: "t.Directory",
+    shards: "t.Iterable[t.Shard]",
     *,
-    schema: "Any",
+    schema: "t.Any",
     mode: str = "x",
-    storage_options: "dict[str, Any] | None" = None,
-) -> "Dataset":
+    storage_options: "dict[str, t.Any] | None" = None,
+) -> "t.Dataset":
     """Make a dataset of shards: write the manifest, whole or not at all.
 
     The manifest is the last thing that is written. What is in the directory and in no
@@ -53,14 +53,14 @@ def commit(
 
 
 def commit_once(
-    directory: "str | os.PathLike[str]",
-    shards: "Iterable[Shard]",
+    directory: "t.Directory",
+    shards: "t.Iterable[t.Shard]",
     *,
-    schema: "Any",
+    schema: "t.Any",
     mode: str,
-    storage_options: "dict[str, Any] | None",
+    storage_options: "dict[str, t.Any] | None",
     job: "str | None",
-) -> "Dataset":
+) -> "t.Dataset":
     """Commit for an engine, which may run the same commit twice.
 
     A commit of the same `job` that came before is this one: it is what is returned.

@@ -2,13 +2,11 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
-    from typing import Any
+    from .. import _types as t
+else:
+    from .._lazy import LazyModule
 
-    from .manifest import Manifest
-    from .shard import Shard, ShardPath
-    from .store import Store
+    t = LazyModule("mmapbuilder._types")
 
 
 class Dataset:
@@ -20,7 +18,7 @@ class Dataset:
 
     __module__ = "mmapbuilder"
 
-    def __init__(self, store: "Store", manifest: "Manifest") -> None:
+    def __init__(self, store: "t.Store", manifest: "t.Manifest") -> None:
         self._store = store
         self._manifest = manifest
 
@@ -30,7 +28,7 @@ class Dataset:
         return self._store.name
 
     @property
-    def schema(self) -> "Any":
+    def schema(self) -> "t.Any":
         """The schema of the roots, from the manifest: no .capnp file is needed.
 
         Raises:
@@ -50,12 +48,12 @@ class Dataset:
         raise damaged(f"the manifest is damaged: {why}", self._store.place(NAME))
 
     @property
-    def path(self) -> "ShardPath":
+    def path(self) -> "t.ShardPath":
         """The names that lead to the list of rows in each message, or ``"log"``."""
         return self._manifest.path
 
     @property
-    def shards(self) -> "tuple[Shard, ...]":
+    def shards(self) -> "tuple[t.Shard, ...]":
         """The shards in order."""
         return self._manifest.shards
 
@@ -71,7 +69,7 @@ class Dataset:
 
     # ---- reading ----
 
-    def open(self, shard: "Shard | int") -> "Any":
+    def open(self, shard: "t.Shard | int") -> "t.Any":
         """Open one shard: the `Message` or the `Log` that it is.
 
         From a remote store it is downloaded, into a file that is gone when it is closed.
@@ -85,7 +83,7 @@ class Dataset:
         chosen = self.shards[shard] if isinstance(shard, int) else shard
         return open_shard(self._store, chosen, self.schema)
 
-    def batches(self, columns: "list[str] | None" = None) -> "Iterator[Any]":
+    def batches(self, columns: "list[str] | None" = None) -> "t.Iterator[t.Any]":
         """Iterate over the shards, in order, as tables of Arrow.
 
         Each is what `Message.table` or `Log.table` gives. `columns` chooses some: of the
@@ -98,7 +96,7 @@ class Dataset:
         schema = self.schema
         return (table_of_shard(self._store, shard, schema, columns) for shard in self.shards)
 
-    def table(self, columns: "list[str] | None" = None) -> "Any":
+    def table(self, columns: "list[str] | None" = None) -> "t.Any":
         """Return all rows as one ``pyarrow.Table``, in the order of the shards.
 
         Numbers that lie side by side are borrowed from the files; all else is copied, so
@@ -145,7 +143,7 @@ class Dataset:
         known = {NAME, *(shard.name for shard in self.shards)}
         return sorted(name for name in self._store.sizes() if name not in known)
 
-    def __reduce__(self) -> "tuple[Any, ...]":
+    def __reduce__(self) -> "tuple[t.Any, ...]":
         return open_dataset, (self._store.name, self._store.options)
 
     def __repr__(self) -> str:
@@ -166,7 +164,7 @@ class Dataset:
 
 
 def open_dataset(
-    directory: "str | os.PathLike[str]", storage_options: "dict[str, Any] | None" = None
+    directory: "t.Directory", storage_options: "dict[str, t.Any] | None" = None
 ) -> Dataset:
     """Open a dataset that `commit` has made.
 

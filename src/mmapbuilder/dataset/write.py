@@ -2,22 +2,22 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-    from typing import Any
+    from .. import _types as t
+else:
+    from .._lazy import LazyModule
 
-    from .shard import Shard
+    t = LazyModule("mmapbuilder._types")
 
 
 def write_shard(
-    directory: "str | os.PathLike[str]",
-    data: "Any",
-    schema: "Any",
-    path: "str | Sequence[str]",
+    directory: "t.Directory",
+    data: "t.Any",
+    schema: "t.Any",
+    path: "str | t.Sequence[str]",
     *,
     index: int,
-    storage_options: "dict[str, Any] | None" = None,
-) -> "Shard":
+    storage_options: "dict[str, t.Any] | None" = None,
+) -> "t.Shard":
     """Write one shard of a dataset, and return what `commit` has to know of it.
 
     The file gets a name of its own, so that any number of processes can write at the same

@@ -4,9 +4,8 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _pycapnp
     from .. import _types as t
-    from .memory import LaneMemory, Layout
+    from .memory import LaneMemory
 else:
     from .._lazy import LazyModule
 
@@ -37,8 +36,8 @@ class Lane:
         stop: int,
         path: "tuple[t.Any, ...]",
         name: str,
-        schema: "_pycapnp.Importable",
-        layout: "Layout",
+        schema: "t.Importable",
+        layout: "t.Layout",
         token: int,
         identity: tuple[int, int],
         candidates: tuple[str, ...],
