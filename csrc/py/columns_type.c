@@ -4,7 +4,10 @@
 
 #include "column_args.h"
 #include "column_read.h"
+#include "column_roots.h"
 #include "plan_type.h"
+
+#include <errno.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -321,6 +324,44 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
     }
     return read_columns(state, plan, columns, segments, &plan->types[type], segment, word,
                         pointer != Py_None, trusted != 0, borrow != 0, views != 0);
+}
+
+const char mmbpy_plan_columns_of_roots_doc[] =
+    "columns_of_roots($self, frames, count, first, name, columns, /)\n--\n\n"
+    "Read the roots of count messages that lie back to back into columns. first and name are\n"
+    "for errors.";
+
+PyObject *mmbpy_plan_columns_of_roots(PyObject *object, PyObject *args)
+{
+    PyObject *name, *list;
+    Py_buffer frames;
+    unsigned long long count, first;
+    const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
+    mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
+    if (state == NULL || !PyArg_ParseTuple(args, "y*KKOO!:columns_of_roots", &frames, &count,
+                                           &first, &name, &PyList_Type, &list)) {
+        return NULL;
+    }
+    mmb_roots roots = {.frames = frames.buf, .bytes = (uint64_t)frames.len, .count = count};
+    mmb_columns *columns = mmb_columns_new();
+    int error = columns == NULL ? ENOMEM : 0;
+    if (error == 0 && !get_columns(plan, list, &columns->table, 0)) {
+        mmb_columns_drop(columns);
+        PyBuffer_Release(&frames);
+        return NULL;
+    }
+    if (error == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_columns_read_roots(&roots, plan, columns);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&frames);
+    if (error == 0) {
+        return new_columns(state, columns);
+    }
+    mmb_columns_drop(columns);
+    return error == MMB_EMESSAGE ? mmbpy_raise_in_log(state, &roots.flaw, name, first + roots.bad)
+                                 : PyErr_NoMemory();
 }
 
 /* ---- capsules ----------------------------------------------------------------------------------

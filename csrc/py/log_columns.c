@@ -78,20 +78,26 @@ static bool parse(PyObject *module, PyObject *args, request *r)
     return false;
 }
 
-static PyObject *raise_flaw(request *r)
+PyObject *mmbpy_raise_in_log(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name,
+                             uint64_t number)
 {
-    PyObject *error = mmbpy_invalid_in(r->state, &r->roots.flaw, Py_None);
+    PyObject *error = mmbpy_invalid_in(state, flaw, Py_None);
     PyObject *text = error == NULL ? NULL
-                                   : PyUnicode_FromFormat("%S: message %llu: %S", r->name,
-                                                          r->first + r->roots.bad, error);
+                                   : PyUnicode_FromFormat("%S: message %llu: %S", name,
+                                                          (unsigned long long)number, error);
     PyObject *arguments = text == NULL ? NULL : PyTuple_Pack(1, text);
     if (arguments != NULL && PyObject_SetAttrString(error, "args", arguments) == 0) {
-        PyErr_SetObject(r->state->invalid_message, error);
+        PyErr_SetObject(state->invalid_message, error);
     }
     Py_XDECREF(arguments);
     Py_XDECREF(text);
     Py_XDECREF(error);
     return NULL;
+}
+
+static PyObject *raise_flaw(request *r)
+{
+    return mmbpy_raise_in_log(r->state, &r->roots.flaw, r->name, r->first + r->roots.bad);
 }
 
 static PyObject *new_bytes(uint64_t size)

@@ -360,7 +360,10 @@ PyDoc_STRVAR(plan_doc, "Plan(types, structs, enums, /)\n--\n\n"
 
 static PyMethodDef plan_methods[] = {
     {"read", mmbpy_plan_read, METH_VARARGS, mmbpy_plan_read_doc},
+    {"read_roots", mmbpy_plan_read_roots, METH_VARARGS, mmbpy_plan_read_roots_doc},
     {"columns", mmbpy_plan_columns, METH_VARARGS, mmbpy_plan_columns_doc},
+    {"columns_of_roots", mmbpy_plan_columns_of_roots, METH_VARARGS,
+     mmbpy_plan_columns_of_roots_doc},
     {"stage_arrow", mmbpy_plan_stage_arrow, METH_VARARGS, mmbpy_plan_stage_arrow_doc},
     {"stage", mmbpy_plan_stage, METH_VARARGS, mmbpy_plan_stage_doc},
     {NULL, NULL, 0, NULL},

@@ -21,6 +21,16 @@ typedef struct {
 PyObject *mmbpy_plan_read(PyObject *self, PyObject *args); /* rows_out.c */
 extern const char mmbpy_plan_read_doc[];
 
+PyObject *mmbpy_plan_read_roots(PyObject *self, PyObject *args); /* rows_out.c */
+extern const char mmbpy_plan_read_roots_doc[];
+
+PyObject *mmbpy_plan_columns_of_roots(PyObject *self, PyObject *args); /* columns_type.c */
+extern const char mmbpy_plan_columns_of_roots_doc[];
+
+/* Raise a flaw of message `number` of a log. Returns NULL. (log_columns.c) */
+PyObject *mmbpy_raise_in_log(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name,
+                             uint64_t number);
+
 PyObject *mmbpy_plan_stage(PyObject *self, PyObject *args); /* stage_type.c */
 extern const char mmbpy_plan_stage_doc[];
 

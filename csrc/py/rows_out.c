@@ -5,6 +5,7 @@
 
 #include "column_args.h"
 #include "plan_type.h"
+#include "roots.h"
 
 /* What stands for a struct. A row of the first two kinds has them nested in it as well. */
 typedef enum {
@@ -390,5 +391,67 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
         Py_XDECREF(value);
     }
     mmbpy_memory_release(&memory);
+    return result;
+}
+
+/* ---- the roots of many messages ------------------------------------------------------------ */
+
+/* Append the root of the next message to the list; false with an exception. */
+static bool read_root(reader *r, const unsigned char *frame, uint64_t left, mmb_segment *segments,
+                      uint64_t *bytes, PyObject *list)
+{
+    uint32_t count;
+    const char *reason;
+    if (mmb_frame_segments(frame, left, segments, &count, bytes, &reason) != 0) {
+        return fail(r, 0, 0, reason) != NULL;
+    }
+    mmb_reading_start(&r->reading, segments, count, false);
+    PyObject *row = read_pointer(r, &r->plan->types[0], NULL, 0, 0, true, false, r->style);
+    bool good = row != NULL && PyList_Append(list, row) == 0;
+    Py_XDECREF(row);
+    return good;
+}
+
+const char mmbpy_plan_read_roots_doc[] =
+    "read_roots($self, frames, count, first, name, style, /)\n--\n\n"
+    "Read the roots of count messages that lie back to back, as dicts (style 0) or tuples\n"
+    "(1). first and name are for errors.\n\n"
+    "Returns a list, and the name of a field that was set but has been left out, or None.";
+
+PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
+{
+    mmb_segment segments[MMB_MAX_SEGMENTS];
+    PyObject *name, *result = NULL;
+    Py_buffer frames;
+    unsigned long long count, first;
+    int style;
+    reader r = {.self = (mmbpy_plan *)object, .left_out = MMB_NONE};
+    r.plan = r.self->plan;
+    r.state = mmbpy_state_of_type(Py_TYPE(object));
+    if (r.state == NULL ||
+        !PyArg_ParseTuple(args, "y*KKOi:read_roots", &frames, &count, &first, &name, &style)) {
+        return NULL;
+    }
+    r.style = style == AS_TUPLE ? AS_TUPLE : AS_DICT;
+    const unsigned char *bytes = frames.buf;
+    uint64_t place = 0, size = 0;
+    PyObject *list = PyList_New(0);
+    bool good = list != NULL, collects = PyGC_Disable() != 0; /* as above */
+    for (uint64_t i = 0; good && i < count; i++, place += size) {
+        good = read_root(&r, bytes + place, (uint64_t)frames.len - place, segments, &size, list);
+        if (!good && PyErr_ExceptionMatches(r.state->invalid_message)) {
+            PyErr_Clear();
+            mmbpy_raise_in_log(r.state, &r.reading.flaw, name, first + i);
+        }
+    }
+    if (collects) {
+        PyGC_Enable();
+    }
+    PyBuffer_Release(&frames);
+    if (good) {
+        PyObject *left_out = r.left_out == MMB_NONE ? Py_None : r.self->names[r.left_out];
+        result = PyTuple_Pack(2, list, left_out);
+    }
+    Py_XDECREF(list);
     return result;
 }

@@ -31,6 +31,7 @@ typedef struct mmb__source {
     const mmb_columns *columns;
     /* Append a field of some structs: what column_read.c does, for those below it. */
     int (*add_field)(const struct mmb__source *, mmb_column *, const mmb__batch *);
+    int (*add_span)(const struct mmb__source *, mmb_column *, const mmb_span *); /* and a list */
 } mmb__source;
 
 static inline bool mmb__is_little_endian(void)
@@ -70,6 +71,11 @@ static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t 
 
 /* column_plain.c: one value of a plain column, its bits or null. */
 int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid);
+
+/* column_lists.c: Text and Data, and lists, that are copied. */
+int mmb__add_bytes(const mmb__source *s, mmb_column *column, const mmb_plan_field *field,
+                   const mmb__pointers *from);
+int mmb__add_lists(const mmb__source *s, mmb_column *column, const mmb__pointers *from);
 
 /* column_unions.c: the active members of the structs that are `there`; NULL: all are. */
 int mmb__add_union(const mmb__source *s, mmb_column *column, const mmb__batch *rows,

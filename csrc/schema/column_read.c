@@ -68,72 +68,6 @@ static int add_tags(mmb_column *column, const batch *rows, const bool *there)
 
 /* ---- pointers ---------------------------------------------------------------------------- */
 
-static int add_end(mmb_column *column, uint64_t end)
-{
-    uint64_t zero = 0;
-    int error = column->offsets.size == 0 ? mmb_bytes_add(&column->offsets, &zero, sizeof zero) : 0;
-    return error == 0 ? mmb_bytes_add(&column->offsets, &end, sizeof end) : error;
-}
-
-static int add_bytes(const source *s, mmb_column *column, const mmb_plan_field *field,
-                     const pointers *from)
-{
-    for (uint32_t i = 0; i < from->count; i++) {
-        const unsigned char *start = NULL;
-        uint64_t length = 0;
-        bool may_be_null = true;
-        if (from->there[i]) {
-            int error = mmb_read_bytes(s->reading, from->segment[i], from->word[i],
-                                       column->kind == MMB_TEXT, &start, &length);
-            if (error != 0) {
-                return error;
-            }
-            if (start == NULL && field != NULL && field->default_start != NULL) {
-                start = field->default_start;
-                length = field->default_bytes;
-                may_be_null = false;
-            }
-        }
-        int error = mmb_bytes_add(&column->values, start, length);
-        if (error == 0) {
-            error = add_end(column, column->values.size);
-        }
-        if (error == 0) {
-            error = mmb_column_add_valid(column, start != NULL || !may_be_null);
-        }
-        if (error != 0) {
-            return error;
-        }
-    }
-    return 0;
-}
-
-static int add_lists(const source *s, mmb_column *column, const pointers *from)
-{
-    mmb_column *element = &column->children[0];
-    for (uint32_t i = 0; i < from->count; i++) {
-        mmb_span span = {.is_null = true};
-        int error = 0;
-        if (from->there[i]) {
-            error =
-                mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind, &span);
-        }
-        if (error == 0 && span.count != 0) {
-            error = add_span(s, element, &span);
-        }
-        if (error == 0) {
-            error = add_end(column, element->length);
-        }
-        if (error == 0) {
-            error = mmb_column_add_valid(column, !span.is_null);
-        }
-        if (error != 0) {
-            return error;
-        }
-    }
-    return 0;
-}
-
 static int add_structs(const source *s, mmb_column *column, const pointers *from)
 {
     batch inner = {.count = from->count};
@@ -188,7 +122,7 @@ static int add_pointers(const source *s, mmb_column *column, const mmb_plan_fiel
 {
     switch (column->layout) {
     case MMB_LAY_BYTES:
-        return add_bytes(s, column, field, from);
+        return mmb__add_bytes(s, column, field, from);
     case MMB_LAY_VIEWS:
         return mmb__add_views(s, column, field, from);
     case MMB_LAY_LIST_VIEW:
@@ -196,7 +130,7 @@ static int add_pointers(const source *s, mmb_column *column, const mmb_plan_fiel
     case MMB_LAY_DECIMAL:
         return add_decimals(s, column, from);
     case MMB_LAY_LIST:
-        return add_lists(s, column, from);
+        return mmb__add_lists(s, column, from);
     default:
         return add_structs(s, column, from);
     }
@@ -380,7 +314,11 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed)
 {
-    source s = {.reading = reading, .plan = plan, .columns = columns, .add_field = add_field};
+    source s = {.reading = reading,
+                .plan = plan,
+                .columns = columns,
+                .add_field = add_field,
+                .add_span = add_span};
     mmb_column *table = &columns->table;
     int error = 0;
     *borrowed = borrow && table->child_count == 1 && can_borrow(&s, &table->children[0], span);
@@ -393,4 +331,26 @@ int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *co
         error = add_span_of_structs(&s, table, span);
     }
     return error == 0 ? mmb_column_finish(table) : error;
+}
+
+int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
+                    const mmb_record *records, uint32_t count)
+{
+    source s = {.reading = reading,
+                .plan = plan,
+                .columns = columns,
+                .add_field = add_field,
+                .add_span = add_span};
+    mmb_column *table = &columns->table;
+    int error = 0;
+    for (uint32_t done = 0; error == 0 && done < count; done += BATCH) {
+        batch rows = {.count = count - done < BATCH ? count - done : BATCH};
+        for (uint32_t i = 0; i < rows.count; i++) {
+            rows.records[i] = records[done + i];
+            rows.there[i] = true;
+        }
+        error = add_fields(&s, table->children, table->child_count, &rows);
+        table->length += rows.count;
+    }
+    return error;
 }

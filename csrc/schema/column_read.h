@@ -15,4 +15,9 @@
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed);
 
+/* Append some structs to the columns of their fields. Errors as above. When all were appended, the
+ * columns are to be finished. */
+int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
+                    const mmb_record *records, uint32_t count);
+
 #endif

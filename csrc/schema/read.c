@@ -36,12 +36,65 @@ int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, ui
     return 0;
 }
 
+/* Follow a pointer to an object of its own segment, as nearly all are. False if this one is not
+ * that, or not as it should be. */
+static inline bool resolve_near(const mmb_segment *segment, uint64_t word, mmb_object *out)
+{
+    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
+    uint64_t limit = segment->words;
+    if (word >= limit) {
+        return false;
+    }
+    const unsigned char *base = segment->base;
+    uint64_t pointer = mmb__load64(base + word * MMB_WORD);
+    uint64_t start = word + 1 + (uint64_t)mmb__offset(pointer); /* huge if it lies in front */
+    if (pointer == 0) {
+        *out = (mmb_object){.kind = MMB_TO_NOTHING};
+        return true;
+    }
+    if (mmb__kind(pointer) == MMB__STRUCT) {
+        uint64_t words = (uint64_t)mmb__data_words(pointer) + mmb__pointer_words(pointer);
+        *out = (mmb_object){.kind = MMB_TO_STRUCT,
+                            .word = (uint32_t)start,
+                            .elements = 1,
+                            .data_words = mmb__data_words(pointer),
+                            .pointer_words = mmb__pointer_words(pointer)};
+        return start <= limit && words <= limit - start;
+    }
+    uint8_t size = (uint8_t)mmb__element_size(pointer);
+    if (mmb__kind(pointer) != MMB__LIST || size == MMB__COMPOSITE) {
+        return false;
+    }
+    uint32_t count = mmb__list_count(pointer);
+    *out = (mmb_object){.kind = MMB_TO_LIST,
+                        .word = (uint32_t)start,
+                        .elements = count,
+                        .pointer_words = size == MMB__POINTERS ? 1 : 0,
+                        .element_size = size};
+    return start <= limit && ((uint64_t)count * bits[size] + 63) / 64 <= limit - start;
+}
+
+static int resolve(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out)
+{
+    if (segment < reading->count && resolve_near(&reading->segments[segment], word, out)) {
+        out->segment = segment;
+        return 0;
+    }
+    if (!reading->separate) {
+        return mmb_resolve(reading->segments, reading->count, segment, word, out, &reading->flaw);
+    }
+    int error = mmb_resolve(&reading->segments[segment], segment < reading->count ? 1 : 0, 0, word,
+                            out, &reading->flaw);
+    out->segment += segment;
+    reading->flaw.segment = segment;
+    return error;
+}
+
 /* Follow a pointer to what is wanted there; `object->kind` is MMB_TO_NOTHING if it is null. */
 static int follow(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_kind wanted,
                   const char *reason, mmb_object *object)
 {
-    if (mmb_resolve(reading->segments, reading->count, segment, word, object, &reading->flaw) !=
-        0) {
+    if (resolve(reading, segment, word, object) != 0) {
         return MMB_EMESSAGE;
     }
     bool good = object->kind == wanted || object->kind == MMB_TO_NOTHING;

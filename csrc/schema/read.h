@@ -24,8 +24,9 @@
 typedef struct {
     const mmb_segment *segments;
     uint32_t count;
+    bool separate;   /* each segment is a message of its own, of one segment */
     uint64_t budget; /* words that may still be visited */
-    mmb_flaw flaw;
+    mmb_flaw flaw;   /* of separate messages, `segment` says in which it is */
 } mmb_reading;
 
 typedef struct {

@@ -15,21 +15,32 @@ static int fail(visitor *v, const char *reason)
     return mmb_reading_fail(&v->reading, 0, 0, reason);
 }
 
+int mmb_frame_segments(const unsigned char *frames, uint64_t left, mmb_segment *segments,
+                       uint32_t *count, uint64_t *bytes, const char **reason)
+{
+    *reason = "the messages end too early";
+    if (left == 0 || mmb_frame_measure(frames, left, bytes, reason) != 0 || *bytes > left) {
+        return MMB_EMESSAGE;
+    }
+    *count = mmb__load32(frames) + 1;
+    const unsigned char *start = frames + mmb_table_bytes(*count);
+    for (uint32_t i = 0; i < *count; i++) {
+        uint32_t words = mmb__load32(frames + 4 + (size_t)i * 4);
+        segments[i] = (mmb_segment){.base = start, .words = words};
+        start += (uint64_t)words * MMB_WORD;
+    }
+    return 0;
+}
+
 /* The segments of the frame at v->place. */
 static int next_segments(visitor *v)
 {
-    const unsigned char *table = v->roots->frames + v->place;
-    uint64_t left = v->roots->bytes - v->place, size;
-    const char *reason = "the messages end too early";
-    if (left == 0 || mmb_frame_measure(table, left, &size, &reason) != 0 || size > left) {
+    uint64_t size;
+    uint32_t count;
+    const char *reason;
+    if (mmb_frame_segments(v->roots->frames + v->place, v->roots->bytes - v->place, v->segments,
+                           &count, &size, &reason) != 0) {
         return fail(v, reason);
-    }
-    uint32_t count = mmb__load32(table) + 1;
-    const unsigned char *start = table + mmb_table_bytes(count);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t words = mmb__load32(table + 4 + (size_t)i * 4);
-        v->segments[i] = (mmb_segment){.base = start, .words = words};
-        start += (uint64_t)words * MMB_WORD;
     }
     v->place += size;
     mmb_reading_start(&v->reading, v->segments, count, false);

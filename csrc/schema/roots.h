@@ -14,6 +14,11 @@
 #include "mmb_log.h"
 #include "read.h"
 
+/* The segments of the first of some frames, of which `left` bytes are there: up to
+ * MMB_MAX_SEGMENTS, and the bytes of the frame. MMB_EMESSAGE with `*reason` if it is none. */
+int mmb_frame_segments(const unsigned char *frames, uint64_t left, mmb_segment *segments,
+                       uint32_t *count, uint64_t *bytes, const char **reason);
+
 typedef struct {
     const mmb_plan *plan;
     const uint32_t *fields; /* numbers in the plan */

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .lists import POINTER, RECORD, ROWS, put_stage, target_at
@@ -26,17 +26,16 @@ def to_dict(plan: Plan, memory: MessageMemory, trusted: bool) -> dict[str, Any]:
     return result
 
 
-def roots(plan: Plan, messages: Iterable[tuple[memoryview, ...]], as_: Any) -> list[Any]:
-    """Return the root of each message, of which the segments are given, as dict or tuple."""
+def roots(plan: Plan, frames: Any, number: int, first: int, name: str, as_: Any) -> list[Any]:
+    """Return the roots of `number` messages that lie back to back, as dicts or tuples.
+
+    `first` is the number of the first one in the log that is called `name`, for errors.
+    """
     if as_ not in (dict, tuple):
         raise TypeError(f"as_ must be dict or tuple, not {as_!r}")
     style = _DICTS if as_ is dict else _TUPLES
-    found = []
-    for segments in messages:
-        row, left_out = plan.native.read(segments, 0, 0, 0, 0, _ALL, style, None, None, False)
-        found.append(row)
-        if left_out is not None:
-            _warn(left_out)
+    found, left_out = plan.native.read_roots(frames, number, first, name, style)
+    _warn(left_out)
     return found
 
 

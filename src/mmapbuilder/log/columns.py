@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
-from ..columns.schema import TAG, Plan, Struct
+from ..columns.layout import Column, layout_of, native
+from ..columns.schema import TAG, Plan
+from ..columns.table import Table
 
 _DTYPES = {
     "bool": "?",
@@ -137,24 +139,20 @@ def table(plan: Plan, names: "list[str] | None", frames: Frames) -> Any:
         import pyarrow
     except ImportError as error:
         raise ImportError("table() needs pyarrow: pip install pyarrow", name="pyarrow") from error
-    chosen = _all_names(plan, plan.structs[plan.types[0].target], "") if names is None else names
-    columns = [_arrow_column(pyarrow, plan, find(plan, (name,)), frames) for name in chosen]
-    return pyarrow.table(columns, chosen)
+    known = {each.name: each for each in layout_of(plan, 0, "", 1).columns if _is_flat(each)}
+    chosen = list(known) if names is None else names
+    if all(name in known for name in chosen):
+        columns = plan.native.columns_of_roots(
+            frames.memory, frames.number, frames.first, frames.name,
+            native([known[name] for name in chosen]),
+        )  # fmt: skip
+        return Table(columns, chosen).to_pyarrow()
+    arrays = [_arrow_column(pyarrow, plan, find(plan, (name,)), frames) for name in chosen]
+    return pyarrow.table(arrays, chosen)
 
 
-def _all_names(plan: Plan, struct: Struct, prefix: str) -> list[str]:
-    names = []
-    if struct.tag_offset is not None:
-        names.append(prefix + TAG)
-    for name, field in struct.fields.items():
-        kind = plan.types[field.type].kind
-        if kind == "group":
-            names += _all_names(
-                plan, plan.structs[plan.types[field.type].target], f"{prefix}{name}."
-            )
-        elif kind in _DTYPES or kind in ("text", "data"):
-            names.append(prefix + name)
-    return names
+def _is_flat(column: Column) -> bool:
+    return not column.children and column.format != "n"
 
 
 def _arrow_column(arrow: Any, plan: Plan, way: Way, frames: Frames) -> Any:

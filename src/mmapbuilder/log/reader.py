@@ -26,7 +26,6 @@ else:
     t = LazyModule("mmapbuilder._types")
     _Base = Sequence
 
-_ONE_SEGMENT = bytes(4)
 _SHORTEST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.005
 _LONGEST_WAIT = 0.05  # then signals are looked at, and whether somebody else has appended
@@ -187,7 +186,13 @@ class Messages(_Base):
         """
         from ..columns.rows import roots
 
-        return roots(self._plan(), map(self._log._segments, self._numbers), as_)
+        numbers = self._numbers
+        if abs(numbers.step) == 1 or not numbers:
+            found = roots(self._plan(), *self._frames(), as_)
+            return found if numbers.step == 1 else found[::-1]
+        name = os.fsdecode(self._log._name)
+        frames = ((self._log._frame(number), 1, number, name) for number in numbers)
+        return [roots(self._plan(), *each, as_)[0] for each in frames]
 
     def _plan(self) -> "Plan":
         from ..columns.schema import plan_of
@@ -254,13 +259,6 @@ class Log(Messages, Closing):
     def _frame(self, number: int) -> memoryview:
         start, size = self._reader().place(number)
         return self._memory[start : start + size]
-
-    def _segments(self, number: int) -> "tuple[memoryview, ...]":
-        frame = self._frame(number)
-        if frame[:4] == _ONE_SEGMENT:
-            return (frame[8:],)
-        places, _ = _core.framing(frame, len(frame), None)
-        return tuple(frame[start : start + size] for start, size in places)
 
     def _schema_of_roots(self) -> "t.Any":
         if self._schema is None:

@@ -1,0 +1,185 @@
+/* column_lists.c - strings and lists of a batch of structs, appended together. See column_add.h.
+ *
+ * First all pointers of the batch are followed, so that it is known how much there is; then all is
+ * appended, what lies one behind the other at once. */
+#include "column_add.h"
+
+enum { BATCH = MMB__COLUMN_BATCH };
+
+/* Append the ends of lists or strings, of which the first begins at `end`. */
+static int add_ends(mmb_column *column, uint64_t end, const uint64_t *lengths, uint32_t count)
+{
+    uint64_t zero = 0;
+    int error = column->offsets.size == 0 ? mmb_bytes_add(&column->offsets, &zero, sizeof zero) : 0;
+    error = error != 0 ? error : mmb_bytes_reserve(&column->offsets, count * sizeof end);
+    if (error != 0) {
+        return error;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        end += lengths[i];
+        memcpy(column->offsets.bytes + column->offsets.size, &end, sizeof end);
+        column->offsets.size += sizeof end;
+    }
+    return 0;
+}
+
+static int add_valid(mmb_column *column, const bool *valid, uint32_t count)
+{
+    bool all = column->null_count == 0;
+    int error = 0;
+    for (uint32_t i = 0; all && i < count; i++) {
+        all = valid[i];
+    }
+    if (all) {
+        column->length += count;
+        return 0;
+    }
+    for (uint32_t i = 0; error == 0 && i < count; i++) {
+        error = mmb_column_add_valid(column, valid[i]);
+    }
+    return error;
+}
+
+/* Find the strings of a batch. */
+static int find_bytes(const mmb__source *s, const mmb_column *column, const mmb_plan_field *field,
+                      const mmb__pointers *from, const unsigned char **starts, uint64_t *lengths)
+{
+    bool has_default = field != NULL && field->default_start != NULL;
+    for (uint32_t i = 0; i < from->count; i++) {
+        starts[i] = NULL;
+        lengths[i] = 0;
+        if (from->there[i]) {
+            int error = mmb_read_bytes(s->reading, from->segment[i], from->word[i],
+                                       column->kind == MMB_TEXT, &starts[i], &lengths[i]);
+            if (error != 0) {
+                return error;
+            }
+            if (starts[i] == NULL && has_default) {
+                starts[i] = field->default_start;
+                lengths[i] = field->default_bytes;
+            }
+        }
+    }
+    return 0;
+}
+
+int mmb__add_bytes(const mmb__source *s, mmb_column *column, const mmb_plan_field *field,
+                   const mmb__pointers *from)
+{
+    const unsigned char *starts[BATCH];
+    uint64_t lengths[BATCH], total = 0, before = column->values.size;
+    bool valid[BATCH];
+    int error = find_bytes(s, column, field, from, starts, lengths);
+    for (uint32_t i = 0; error == 0 && i < from->count; i++) {
+        valid[i] = starts[i] != NULL;
+        total += lengths[i];
+    }
+    error = error != 0 ? error : mmb_bytes_reserve(&column->values, total);
+    if (error != 0) {
+        return error;
+    }
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (lengths[i] != 0) {
+            memcpy(column->values.bytes + column->values.size, starts[i], (size_t)lengths[i]);
+            column->values.size += lengths[i];
+        }
+    }
+    error = add_ends(column, before, lengths, from->count);
+    return error != 0 ? error : add_valid(column, valid, from->count);
+}
+
+/* Whether the numbers of lists lie as those of the column do. */
+static bool are_plain(const mmb_column *element, const mmb_span *spans, uint32_t count)
+{
+    uint32_t width = mmb_kind_bits(element->kind);
+    bool plain = element->layout == MMB_LAY_NUMBERS && mmb__is_little_endian();
+    for (uint32_t i = 0; plain && i < count; i++) {
+        plain = spans[i].count == 0 || spans[i].step_bits == width;
+    }
+    return plain;
+}
+
+/* Append the numbers of several lists: of lists that lie one behind the other at once. */
+static int add_plain_spans(mmb_column *element, const mmb_span *spans, uint32_t count)
+{
+    uint32_t width = mmb_kind_bits(element->kind) / 8;
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < count;) {
+        const unsigned char *start = spans[i].start;
+        uint64_t bytes = 0;
+        do {
+            bytes += (uint64_t)spans[i].count * width;
+            element->length += spans[i].count;
+            i++;
+        } while (i < count && spans[i].count != 0 && bytes != 0 && spans[i].start == start + bytes);
+        error = mmb_bytes_add(&element->values, start, bytes);
+    }
+    return error;
+}
+
+static int add_fields(const mmb__source *s, mmb_column *element, const mmb__batch *rows)
+{
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < element->child_count; i++) {
+        error = s->add_field(s, &element->children[i], rows);
+    }
+    return error;
+}
+
+/* Append the structs of several lists, a batch at a time. */
+static int add_struct_spans(const mmb__source *s, mmb_column *element, const mmb_span *spans,
+                            uint32_t count)
+{
+    mmb__batch rows = {.count = 0};
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < count; i++) {
+        for (uint64_t k = 0; error == 0 && k < spans[i].count; k++) {
+            mmb_span_record(&spans[i], k, &rows.records[rows.count]);
+            rows.there[rows.count++] = true;
+            if (rows.count == BATCH) {
+                error = add_fields(s, element, &rows);
+                element->length += rows.count;
+                rows.count = 0;
+            }
+        }
+    }
+    element->length += rows.count;
+    return error != 0 || rows.count == 0 ? error : add_fields(s, element, &rows);
+}
+
+static int add_spans(const mmb__source *s, mmb_column *element, const mmb_span *spans,
+                     uint32_t count)
+{
+    int error = 0;
+    if (element->kind == MMB_STRUCT) {
+        return add_struct_spans(s, element, spans, count);
+    }
+    if (!mmb_kind_is_pointer(element->kind) && are_plain(element, spans, count)) {
+        return add_plain_spans(element, spans, count);
+    }
+    for (uint32_t i = 0; error == 0 && i < count; i++) {
+        error = spans[i].count != 0 ? s->add_span(s, element, &spans[i]) : 0;
+    }
+    return error;
+}
+
+int mmb__add_lists(const mmb__source *s, mmb_column *column, const mmb__pointers *from)
+{
+    mmb_column *element = &column->children[0];
+    mmb_span spans[BATCH];
+    uint64_t lengths[BATCH], before = element->length;
+    bool valid[BATCH];
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < from->count; i++) {
+        spans[i] = (mmb_span){.is_null = true};
+        if (from->there[i]) {
+            error = mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind,
+                                  &spans[i]);
+        }
+        lengths[i] = spans[i].count;
+        valid[i] = !spans[i].is_null;
+    }
+    error = error != 0 ? error : add_spans(s, element, spans, from->count);
+    error = error != 0 ? error : add_ends(column, before, lengths, from->count);
+    return error != 0 ? error : add_valid(column, valid, from->count);
+}

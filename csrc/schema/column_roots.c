@@ -1,0 +1,97 @@
+/* column_roots.c - the roots of many messages into columns. See column_roots.h.
+ *
+ * Messages of one segment, as nearly all are, are taken together, and of these one column after
+ * the other. A message of several segments is taken by itself. */
+#include "column_roots.h"
+
+#include "column_read.h"
+
+#include <string.h>
+
+enum { BATCH = 128 };
+
+typedef struct {
+    mmb_columns *columns;
+    mmb_roots *roots;
+    const mmb_plan *plan;
+    mmb_reading reading;
+    mmb_segment segments[MMB_MAX_SEGMENTS]; /* of the messages in the batch */
+    uint64_t first;                         /* number of the first of them */
+    mmb_record records[BATCH];
+} gatherer;
+
+static int note(gatherer *g, uint64_t number, int error)
+{
+    g->roots->bad = number;
+    g->roots->flaw = g->reading.flaw;
+    return error;
+}
+
+/* Append the roots of what is in the batch, of which each is a message (`separate`), or one is. */
+static int add_batch(gatherer *g, uint32_t segments, bool separate)
+{
+    uint32_t messages = separate ? segments : 1;
+    bool is_null;
+    if (segments == 0) {
+        return 0;
+    }
+    mmb_reading_start(&g->reading, g->segments, segments, false);
+    g->reading.separate = separate;
+    for (uint32_t i = 0; i < messages; i++) {
+        int error = mmb_read_struct(&g->reading, i, 0, &g->records[i], &is_null);
+        if (error != 0) {
+            g->reading.flaw.segment = separate ? 0 : g->reading.flaw.segment;
+            return note(g, g->first + i, error);
+        }
+    }
+    int error = mmb_columns_add(&g->reading, g->plan, g->columns, g->records, messages);
+    if (error != 0) {
+        uint64_t number = g->first + (separate ? g->reading.flaw.segment : 0);
+        g->reading.flaw.segment = separate ? 0 : g->reading.flaw.segment;
+        return note(g, number, error);
+    }
+    g->first += messages;
+    return 0;
+}
+
+/* Put the next message into the batch: `*filled` of the segments are taken. */
+static int add_message(gatherer *g, const unsigned char *frame, uint64_t left, uint32_t *filled,
+                       uint64_t *bytes)
+{
+    mmb_segment segments[MMB_MAX_SEGMENTS];
+    uint32_t count;
+    const char *reason;
+    int error = mmb_frame_segments(frame, left, segments, &count, bytes, &reason);
+    if (error != 0 || count > 1 || *filled == BATCH) {
+        int earlier = add_batch(g, *filled, true);
+        *filled = 0;
+        if (earlier != 0) {
+            return earlier;
+        }
+    }
+    if (error != 0) {
+        mmb_reading_fail(&g->reading, 0, 0, reason);
+        return note(g, g->first, error);
+    }
+    memcpy(g->segments + *filled, segments, count * sizeof *segments);
+    if (count > 1) {
+        return add_batch(g, count, false);
+    }
+    ++*filled;
+    return 0;
+}
+
+int mmb_columns_read_roots(mmb_roots *roots, const mmb_plan *plan, mmb_columns *columns)
+{
+    gatherer g = {.columns = columns, .roots = roots, .plan = plan};
+    uint64_t place = 0;
+    uint32_t filled = 0;
+    int error = 0;
+    for (uint64_t i = 0; error == 0 && i < roots->count; i++) {
+        uint64_t bytes = 0;
+        error = add_message(&g, roots->frames + place, roots->bytes - place, &filled, &bytes);
+        place += bytes;
+    }
+    error = error != 0 ? error : add_batch(&g, filled, true);
+    return error != 0 ? error : mmb_column_finish(&columns->table);
+}
