@@ -161,7 +161,7 @@ def to_capnp(
     store = store_of(path, storage_options)
     if mode not in ("x", "w"):
         raise ValueError(f"mode must be 'x' or 'w', not {mode!r}")
-    if mode == "x" and NAME in store.sizes():
+    if mode == "x" and store.exists(NAME):
         # Better now than when everything is written; the commit looks again.
         import errno
 

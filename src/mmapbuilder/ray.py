@@ -139,7 +139,7 @@ class CapnpDatasink(Datasink[Shard]):  # type: ignore[misc]
             FileExistsError: with mode ``"x"``: there is a dataset.
         """
         store = store_of(self._source.directory, self._source.options)
-        if self._mode == "x" and NAME in store.sizes():
+        if self._mode == "x" and store.exists(NAME):
             import errno
 
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), store.place(NAME))

@@ -234,7 +234,7 @@ class _Part:
     def _converted(self, row: dict[str, Any]) -> dict[str, Any]:
         converted = {}
         for name, kind, inner in self._columns:
-            value = row.get(name)
+            value: Any = row.get(name)
             if value is None and not inner:
                 pass  # not the active member of its union
             elif kind in _DTYPES:

@@ -78,6 +78,8 @@ def commit_once(
     found = sorted(shards, key=lambda shard: shard.index)
     path = _check(found, fingerprint(module))
     store = store_of(directory, storage_options or found[0].storage_options)
+    if mode == "x" and store.exists(manifests.NAME):  # before there is any work
+        return Dataset(store, _committed(store, job))
     _check_files(store, found)
     manifest = manifests.Manifest(
         job or uuid.uuid4().hex, type_id(module), fingerprint(module), compile_schema(module),
@@ -85,30 +87,36 @@ def commit_once(
     )  # fmt: skip
     if mode == "w":
         store.replace(manifests.NAME, manifests.encode(manifest))
-    else:
-        manifest = _create(store, manifest)
+        return Dataset(store, manifest)
+    try:
+        store.create(manifests.NAME, manifests.encode(manifest))
+    except FileExistsError:
+        return Dataset(store, _committed(store, manifest.commit))
     return Dataset(store, manifest)
 
 
-def _create(store: "Store", manifest: "Manifest") -> "Manifest":
-    """Create the manifest; return it, or the one of the same commit that is there."""
+def _committed(store: "Store", commit: "str | None") -> "Manifest":
+    """Return the manifest that is there if it is that of the commit.
+
+    It may be our own: of a request that was repeated since its answer was lost, or of the same
+    job, whose task was repeated.
+
+    Raises:
+        FileExistsError: it is that of another commit.
+    """
+    import errno
+    import os
+
     from . import manifest as manifests
 
-    try:
-        store.create(manifests.NAME, manifests.encode(manifest))
-    except FileExistsError as error:
-        # It may be our own: of a request that was repeated since its answer was lost, or of
-        # the same job, whose task was repeated.
-        there = store.read(manifests.NAME)
-        if there:
-            other = manifests.decode(there, store.place(manifests.NAME))
-            if other.commit == manifest.commit:
-                return other
-        error.add_note(
-            'mmapbuilder: there is a dataset; commit(mode="w") puts another in its place'
-        )
-        raise
-    return manifest
+    place = store.place(manifests.NAME)
+    if commit is not None:
+        content = store.read(manifests.NAME)
+        if manifests.commit_of(content) == commit:
+            return manifests.decode(content, place)
+    error = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
+    error.add_note('mmapbuilder: there is a dataset; commit(mode="w") puts another in its place')
+    raise error
 
 
 def _check(shards: "list[Shard]", fingerprint: str) -> "ShardPath":

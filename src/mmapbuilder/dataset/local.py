@@ -46,6 +46,10 @@ class LocalStore:
         except FileNotFoundError:
             return {}
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return os.path.exists(self.place(name))
+
     def create(self, name: str, content: bytes) -> None:
         """Write a temporary file, and give it the name as a second one, which is atomic."""
         with self._temporary(name, content) as temporary:

@@ -57,6 +57,12 @@ def encode(manifest: Manifest) -> bytes:
     return ("{" + ",\n".join([*lines, '"shards":[\n' + ",\n".join(shards)]) + "\n]}\n").encode()
 
 
+def commit_of(content: bytes) -> str | None:
+    """Return what tells the commit of a manifest from others, without a look at its shards."""
+    found = re.search(rb'"commit":"([^"]*)"', content[:1024])
+    return None if found is None else found[1].decode(errors="replace")
+
+
 def decode(content: bytes, name: str) -> Manifest:
     """Read a manifest, which `name` is the name of.
 

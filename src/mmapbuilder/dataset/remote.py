@@ -68,6 +68,11 @@ class RemoteStore:
             if each["type"] == "file"
         }
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        self._system.invalidate_cache(self._folder)
+        return bool(self._system.exists(self._path(name)))
+
     def create(self, name: str, content: bytes) -> None:
         """Make a file on the condition that there is none, which the store itself checks."""
         system = self._system

@@ -35,6 +35,9 @@ class Store(Protocol):
     def sizes(self) -> dict[str, int]:
         """Return all files by name with their sizes; none if there is no directory."""
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+
     def create(self, name: str, content: bytes) -> None:
         """Make a file, whole or not at all; FileExistsError if there is one."""
 
