@@ -33,6 +33,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+# These are not installed where the site is built.
+autodoc_mock_imports = ["dask", "ray", "torch"]
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 80
