@@ -248,17 +248,52 @@ static PyObject *new_columns(mmbpy_state *state, mmb_columns *columns)
     return (PyObject *)self;
 }
 
+/* Elements of a list: from `start` up to the one before `stop`, as slices have them. */
+typedef struct {
+    Py_ssize_t start, stop;
+} range;
+
+/* Keep those elements of a span. Bits that begin within a byte are copied to `*bits`, which is to
+ * be freed. False if there is no memory. */
+static bool keep_range(mmb_span *span, range kept, unsigned char **bits)
+{
+    Py_ssize_t count = PySlice_AdjustIndices((Py_ssize_t)span->count, &kept.start, &kept.stop, 1);
+    uint64_t first = (uint64_t)kept.start * span->step_bits;
+    span->count = (uint32_t)count;
+    if (count == 0 || first == 0) {
+        return true;
+    }
+    span->start += first / 8;
+    span->word += first / 64;
+    if (first % 8 == 0) {
+        return true;
+    }
+    size_t bytes = ((size_t)count + 7) / 8;
+    *bits = calloc(bytes, 1);
+    if (*bits == NULL) {
+        return false;
+    }
+    for (uint64_t i = 0; i < span->count; i++) {
+        uint64_t from = first % 8 + i;
+        unsigned bit = span->start[from / 8] >> (from % 8) & 1u;
+        (*bits)[i / 8] |= (unsigned char)(bit << (i % 8));
+    }
+    span->start = *bits;
+    return true;
+}
+
 /* Read the list; takes over the reference. */
 static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_columns *columns,
                               PyObject *segments, const mmb_plan_type *type, unsigned int segment,
                               unsigned long long word, bool there, bool trusted, bool borrow,
-                              bool views)
+                              bool views, range kept)
 {
     mmbpy_memory memory = {0};
     mmb_reading reading;
     mmb_span span = {.is_null = true};
     int error = 0;
     bool borrowed = false;
+    unsigned char *bits = NULL;
     if (!mmbpy_memory_get(segments, false, &memory)) {
         mmbpy_memory_release(&memory);
         mmb_columns_drop(columns);
@@ -272,9 +307,13 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
     if (error == 0 && there) {
         error = mmb_read_span(&reading, segment, word, plan->types[type->target].kind, &span);
     }
+    if (error == 0 && !keep_range(&span, kept, &bits)) {
+        error = ENOMEM;
+    }
     if (error == 0) {
         error = mmb_columns_read(&reading, plan, columns, &span, borrow, &borrowed);
     }
+    free(bits);
     Py_END_ALLOW_THREADS
     if (borrowed || views) {
         columns->keeper = Py_NewRef(segments);
@@ -289,10 +328,12 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
 }
 
 const char mmbpy_plan_columns_doc[] =
-    "columns($self, segments, type, pointer, columns, trusted, borrow, views, /)\n--\n\n"
+    "columns($self, segments, type, pointer, columns, trusted, borrow, views, start, stop, /)\n"
+    "--\n\n"
     "Read the list that the pointer (segment, word) leads to, or an empty one for None,\n"
     "into columns: a list of (name, format, source, number, nullable, code, conditions,\n"
-    "children). views: some columns are views, by their format.";
+    "children). views: some columns are views, by their format. Of the elements those of\n"
+    "the slice start:stop are read.";
 
 PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
 {
@@ -300,11 +341,12 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
     unsigned int type, segment = 0;
     unsigned long long word = 0;
     int trusted, borrow, views;
+    range kept;
     const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
-    if (state == NULL ||
-        !PyArg_ParseTuple(args, "O!IOO!ppp:columns", &PyTuple_Type, &segments, &type, &pointer,
-                          &PyList_Type, &list, &trusted, &borrow, &views)) {
+    if (state == NULL || !PyArg_ParseTuple(args, "O!IOO!pppnn:columns", &PyTuple_Type, &segments,
+                                           &type, &pointer, &PyList_Type, &list, &trusted, &borrow,
+                                           &views, &kept.start, &kept.stop)) {
         return NULL;
     }
     if (pointer != Py_None && !PyArg_ParseTuple(pointer, "IK:pointer", &segment, &word)) {
@@ -323,7 +365,7 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
         return NULL;
     }
     return read_columns(state, plan, columns, segments, &plan->types[type], segment, word,
-                        pointer != Py_None, trusted != 0, borrow != 0, views != 0);
+                        pointer != Py_None, trusted != 0, borrow != 0, views != 0, kept);
 }
 
 const char mmbpy_plan_columns_of_roots_doc[] =

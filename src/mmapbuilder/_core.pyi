@@ -297,6 +297,8 @@ class Plan:
         trusted: bool,
         borrow: bool,
         views: bool,
+        start: int,
+        stop: int,
         /,
     ) -> Columns: ...
     def read_roots(

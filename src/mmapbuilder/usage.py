@@ -108,7 +108,7 @@ def of_segments(
     """Return the usage of a message; `native` is a plan of `_core`, or None without a schema."""
     usage = _core.Usage(native)
     usage.add(segments, progress)
-    return _finish(usage, 1, outside)
+    return finished(usage, 1, outside)
 
 
 def of_frames(
@@ -118,10 +118,11 @@ def of_frames(
     usage = _core.Usage(native)
     usage.add_frames(frames, progress)
     words, _, _ = usage.totals()
-    return _finish(usage, messages, Outside(len(frames) - 8 * words, trailing))
+    return finished(usage, messages, Outside(len(frames) - 8 * words, trailing))
 
 
-def _finish(usage: _core.Usage, messages: int, outside: Outside) -> Usage:
+def finished(usage: _core.Usage, messages: int, outside: Outside) -> Usage:
+    """Make rows of what was found."""
     _, unreachable, overlaps = usage.totals()
     rows = [
         row for row in map(UsageRow._make, _paths(usage.paths())) if row.count or row.bytes

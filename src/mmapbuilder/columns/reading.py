@@ -118,6 +118,8 @@ class Reading:
         depth: int = 1,
         unions: str = "members",
         views: bool = False,
+        start: int = 0,
+        stop: int | None = None,
         trusted: bool = False,
     ) -> "t.Table":
         """Return the list at `path` as a table of Apache Arrow.
@@ -152,7 +154,8 @@ class Reading:
         mapped. This is for messages that are finished.
 
         Pointers of any type and capabilities are left out, and a struct within itself
-        below `depth` levels; a warning names what was. `columns` chooses some.
+        below `depth` levels; a warning names what was. `columns` chooses some; `start` and
+        `stop` choose rows, as in slices.
 
         Of a message that is read, numbers that lie side by side are borrowed from the file,
         without a copy: lists of numbers, and structs that are one number. All else is
@@ -170,7 +173,7 @@ class Reading:
         """
         from .table import table
 
-        return self._look(table, path, columns, depth, unions, views, trusted)
+        return self._look(table, path, columns, depth, unions, views, start, stop, trusted)
 
     # ---- rows ----
 

@@ -1,5 +1,6 @@
 """Tables: a list of a message as columns of Apache Arrow, with no need of an Arrow library."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -7,6 +8,8 @@ from .layout import choose, layout_of, native
 from .locate import PathError, Step, find, spell
 from .memory import MessageMemory
 from .schema import Plan
+
+_END = sys.maxsize
 
 
 class Table:
@@ -106,6 +109,8 @@ def table(
     depth: int,
     unions: str,
     views: bool,
+    start: int,
+    stop: int | None,
     trusted: bool,
 ) -> Table:
     """Return the list at `path` as a table."""
@@ -144,5 +149,7 @@ def table(
         trusted,
         not memory.building,
         views,
+        start,
+        _END if stop is None else stop,
     )
     return Table(made, [column.name for column in columns])

@@ -1,0 +1,8 @@
+"""The command of the package: ``python -m mmapbuilder``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

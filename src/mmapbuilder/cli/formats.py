@@ -1,0 +1,39 @@
+"""The file formats that `convert` knows, and how it tells which one a file has.
+
+A *format* is known by the end of a file's name, or by what the user says. All that is neither a
+table nor JSON is Cap'n Proto: a message, if the path of a list is given, and else a log.
+"""
+
+from .ends import USAGE, Failure
+
+PARQUET, ARROW, JSONL, NPY, MESSAGE, LOG = "parquet", "arrow", "jsonl", "npy", "message", "log"
+ALL = (MESSAGE, LOG, PARQUET, ARROW, JSONL, NPY)
+CAPNP = (MESSAGE, LOG)
+
+_SUFFIXES = {
+    ".parquet": PARQUET,
+    ".pq": PARQUET,
+    ".arrow": ARROW,
+    ".arrows": ARROW,
+    ".feather": ARROW,
+    ".ipc": ARROW,
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
+    ".npy": NPY,
+}
+
+
+def format_of(name: str, said: "str | None", path: "str | None", option: str) -> str:
+    """Tell the format of a file.
+
+    Raises:
+        Failure: a pipe has no name to tell it by.
+    """
+    if said is not None:
+        return said
+    if name == "-":
+        raise Failure(f"say {option} FORMAT: a pipe has no name to tell the format by", USAGE)
+    for suffix, found in _SUFFIXES.items():
+        if name.lower().endswith(suffix):
+            return found
+    return LOG if path is None else MESSAGE

@@ -1,0 +1,60 @@
+"""`mmapbuilder index`: make the index beside a log."""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from . import kinds
+from .ends import NO_FILE, OK, Failure
+from .inputs import Input
+from .options import add_json
+from .runner import each_file
+from .screen import Screen
+
+NAME = "index"
+SUMMARY = "make the index beside a log, so that it opens at once"
+EXAMPLES = [
+    ("mmapbuilder index drive.log", "makes drive.log.idx"),
+    ("mmapbuilder index --force '*.log'", "makes them anew, whatever is there"),
+]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what the command takes."""
+    action = parser.add_argument(
+        "files", metavar="LOG", nargs="+", help="logs; a pattern such as '*.log'"
+    )
+    action.completes = "files"  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--force", action="store_true", help="make the index anew if there is one that fits"
+    )
+    add_json(parser)
+
+
+def run(arguments: Namespace, screen: Screen) -> int:
+    """Run the command."""
+    each_file(arguments.files, lambda file: _index(file, arguments.force, screen), screen)
+    return OK
+
+
+def _index(file: Input, force: bool, screen: Screen) -> None:
+    kind = kinds.kind_of(file)
+    kinds.require(kind, file, kinds.LOG, kinds.MESSAGE)
+    target = f"{file.path}.idx"
+    with kinds.opened_log(file, index=False) as log:
+        size = os.path.getsize(file.path)
+        if log.torn == 0 and size > log.committed:
+            raise Failure(
+                f"{file.shown}: it ends with a fence: its writer is at work, or was killed; "
+                "`mmapbuilder recover` closes it, and the writer keeps an index of its own",
+                NO_FILE,
+            )
+    if force and os.path.exists(target):
+        os.unlink(target)
+    with kinds.opened_log(file) as log:
+        messages = len(log)
+    if not os.path.exists(target):
+        raise Failure(f"{file.shown}: no index can be made beside it", NO_FILE)
+    if screen.as_json:
+        screen.json({"file": file.shown, "index": target, "messages": messages})
+    else:
+        screen.line(f"{target}: index of {messages:,} messages, {os.path.getsize(target):,} bytes")

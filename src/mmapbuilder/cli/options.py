@@ -1,0 +1,42 @@
+"""Arguments that several commands take."""
+
+from argparse import ArgumentParser
+
+
+def add_files(parser: ArgumentParser, what: str) -> None:
+    """Let a command take files."""
+    action = parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help=f"{what}; a pattern such as '*.bin', or - for stdin",
+    )
+    action.completes = "files"  # type: ignore[attr-defined]
+
+
+def add_file(parser: ArgumentParser, what: str, stdin: bool = True) -> None:
+    """Let a command take one file."""
+    action = parser.add_argument(
+        "file", metavar="FILE", help=f"{what}; - for stdin" if stdin else what
+    )
+    action.completes = "files"  # type: ignore[attr-defined]
+
+
+def add_path(parser: ArgumentParser, what: str) -> None:
+    """Let a command take the path of a list."""
+    parser.add_argument("--path", metavar="PATH", help=what)
+
+
+def add_json(parser: ArgumentParser, what: str = "print JSON, one object a line") -> None:
+    """Let a command print JSON."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def add_columns(parser: ArgumentParser) -> None:
+    """Let a command take some fields only."""
+    parser.add_argument(
+        "--columns",
+        metavar="NAMES",
+        type=lambda text: [name for name in text.split(",") if name],
+        help="the fields to take, with commas between them; by default all",
+    )

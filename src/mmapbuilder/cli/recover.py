@@ -1,0 +1,86 @@
+"""`mmapbuilder recover`: finish what a program left unfinished."""
+
+import os
+import warnings
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from .. import MessageLog, recover
+from . import kinds
+from .ends import OK
+from .inputs import Input
+from .options import add_json
+from .progress import progress
+from .runner import each_file
+from .screen import Screen
+from .verify import spell
+
+NAME = "recover"
+SUMMARY = "finish messages and logs whose writer was killed"
+EXAMPLES = [
+    ("mmapbuilder recover people.bin", "keeps all that its root leads to"),
+    ("mmapbuilder recover --durable '*.log'", "cuts each where its last whole message ends"),
+]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what the command takes."""
+    action = parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="messages and logs; a pattern such as '*.bin'"
+    )
+    action.completes = "files"  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--durable", action="store_true", help="wait until every step is on the device"
+    )
+    add_json(parser)
+
+
+def run(arguments: Namespace, screen: Screen) -> int:
+    """Run the command."""
+
+    def deal(file: Input) -> None:
+        _recover(file, arguments.durable, screen)
+
+    each_file([f"./{name}" if name == "-" else name for name in arguments.files], deal, screen)
+    return OK
+
+
+def _recover(file: Input, durable: bool, screen: Screen) -> None:
+    kind = kinds.kind_of(file)
+    before = os.path.getsize(file.path)
+    if kind == kinds.LOG:
+        found = _log(file, durable)
+    else:
+        with progress(file.shown, before) as tell:
+            found = recover(file.path, durable=durable, progress=tell)._asdict()
+    after = os.path.getsize(file.path)
+    if screen.as_json:
+        facts = {"file": file.shown, "ok": True, "kind": kind, "was": before, "is": after}
+        screen.json(facts | found)
+        return
+    if kind == kinds.LOG:
+        screen.line(
+            f"{file.shown}: log of {found['messages']:,} messages, {after:,} bytes"
+            + (f"; {found['dropped']:,} bytes behind them were dropped" if found["dropped"] else "")
+        )
+        return
+    done = "recovered" if found["unfinished"] else "was finished already"
+    screen.line(f"{file.shown}: {done}, {spell(kinds.MESSAGE, found)}")
+    if found["lost"]:
+        screen.line(
+            f"{file.shown}: {found['lost']:,} pointers could not be kept whole, "
+            f"{found['lost_values']:,} values are lost",
+            style="yellow",
+        )
+
+
+def _log(file: Input, durable: bool) -> dict[str, Any]:
+    """Open the log as its next writer would: that drops what is behind its last message."""
+    with kinds.opened_log(file, index=False) as log:
+        dropped = os.path.getsize(file.path) - log.committed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        with MessageLog(file.path, "a", index=os.path.exists(f"{file.path}.idx")) as writer:
+            if durable:
+                writer.sync()
+            return {"messages": len(writer), "dropped": dropped}

@@ -1,0 +1,167 @@
+"""The rows of a file: elements of a list in a message, or the messages of a log."""
+
+import contextlib
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from .. import Log, Message, open_message
+from ..columns.schema import Plan, plan_of
+from . import kinds
+from .ends import USAGE, Failure
+from .inputs import Input
+from .paths import parse
+
+_CHUNK = 1 << 14
+
+
+class Rows(Protocol):
+    """What has rows."""
+
+    def part(self, start: int, stop: int) -> list[Any]:
+        """Return some of them as Python's values."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+
+class MessageRows:
+    """The elements of a list in a message."""
+
+    def __init__(self, message: Message, path: tuple[str | int, ...]) -> None:
+        self.message = message
+        self.path = path
+        # The list is found, and so is its length, by asking for nothing of it.
+        self._length = _length(message, path)
+
+    def part(self, start: int, stop: int) -> list[Any]:
+        """Return some of them."""
+        found: list[Any] = self.message.rows(*self.path, start=start, stop=stop)
+        return found
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class LogRows:
+    """The messages of a log."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def part(self, start: int, stop: int) -> list[Any]:
+        """Return some of them."""
+        found: list[Any] = self.log[start:stop].rows()
+        return found
+
+    def __len__(self) -> int:
+        return len(self.log)
+
+
+def _length(message: Message, path: tuple[str | int, ...]) -> int:
+    from .. import _core
+    from ..columns.locate import find, spell
+
+    plan, memory = message._plan(), message._memory()
+    found = find(plan, memory, path)
+    if plan.types[found.type].kind != "list":
+        raise Failure(f"{spell(path)} is a {plan.spell(found.type)}, not a list of rows")
+    if found.pointer is None:
+        return 0
+    length: int = _core.resolve(memory.segments, *found.pointer)[3]
+    return length
+
+
+@contextlib.contextmanager
+def rows_of(file: Input, schema: Any, path: "str | None") -> Iterator[MessageRows | LogRows]:
+    """Open a file, and find its rows: with a path those of a list, else those of a log.
+
+    A message has the rows of the only list of structs that its root has, if no path is given.
+    """
+    kind = kinds.kind_of(file)
+    kinds.require(kind, file, kinds.MESSAGE, kinds.LOG, kinds.PACKED)
+    if kind != kinds.MESSAGE and path is None:
+        with kinds.opened_log(file, schema, index=False) as log:
+            yield LogRows(log)
+        return
+    if kind != kinds.MESSAGE:
+        raise Failure(f"{file.shown}: a log; --path is for a list in a message", USAGE)
+    with open_message(file.path, schema) as message:
+        yield MessageRows(message, parse(path) if path is not None else only_list(schema))
+
+
+def only_list(schema: Any) -> tuple[str | int, ...]:
+    """Return the path of the only list of structs in the root.
+
+    Raises:
+        Failure: there are several, or none; it names them.
+    """
+    plan = plan_of(schema)
+    found = list(_lists(plan, 0, ()))
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(".".join(map(str, path)) for path in found)
+    raise Failure(
+        f"which list has the rows? say --path PATH; lists of structs in "
+        f"{plan.spell(0)}: {names or 'none'}",
+        USAGE,
+    )
+
+
+def _lists(plan: Plan, number: int, around: tuple[str, ...]) -> Iterator[tuple[str | int, ...]]:
+    for name, field in plan.structs[plan.types[number].target].fields.items():
+        kind, target = plan.types[field.type]
+        if kind == "list" and plan.types[target].kind == "struct":
+            yield (*around, name)
+        elif kind == "group":
+            yield from _lists(plan, field.type, (*around, name))
+
+
+def parts(rows: Rows, start: int = 0, stop: "int | None" = None) -> Iterator[list[Any]]:
+    """Give rows, some at a time, so that memory is bounded."""
+    end = len(rows) if stop is None else min(stop, len(rows))
+    for at in range(start, end, _CHUNK):
+        yield rows.part(at, min(at + _CHUNK, end))
+
+
+def chosen(rows: list[Any], columns: "list[str] | None") -> list[Any]:
+    """Keep some fields of rows; dotted names lead into structs and groups."""
+    if columns is None:
+        return rows
+    return [{name: _value(row, name) for name in columns} for row in rows]
+
+
+def _value(row: Any, name: str) -> Any:
+    for step in name.split("."):
+        row = row.get(step) if isinstance(row, dict) else None
+    return row
+
+
+def check_columns(schema: Any, rows: "MessageRows | LogRows", arguments: Namespace) -> None:
+    """Refuse names that no field has.
+
+    Raises:
+        Failure: there is no such field.
+    """
+    if arguments.columns is None:
+        return
+    plan = plan_of(schema)
+    number = 0
+    if isinstance(rows, MessageRows):
+        from ..columns.locate import find
+
+        found = find(plan, rows.message._memory(), rows.path)
+        number = plan.types[found.type].target
+    for name in arguments.columns:
+        _check_column(plan, number, name)
+
+
+def _check_column(plan: Plan, number: int, name: str) -> None:
+    for step in name.split("."):
+        kind, target = plan.types[number]
+        fields = plan.structs[target].fields if kind in ("struct", "group") else {}
+        if step not in fields:
+            raise Failure(
+                f"{plan.spell(number)} has no field {step!r}; it has: {', '.join(fields) or 'none'}"
+            )
+        number = fields[step].type

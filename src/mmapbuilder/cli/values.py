@@ -1,0 +1,42 @@
+"""Values as JSON: what JSON has no form for gets one.
+
+Data is base64, numbers that are not finite are ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+Times and other values of Arrow are written as ISO 8601 and as text.
+"""
+
+import base64
+import json
+import math
+from typing import Any
+
+
+def to_json(value: Any, indent: "int | None" = None) -> str:
+    """Write a value as JSON in one line, or indented."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain, indent=indent)
+    except ValueError:
+        return json.dumps(
+            _finite(value), ensure_ascii=False, allow_nan=False, default=_plain, indent=indent
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    if isinstance(value, (set, tuple)):
+        return list(value)
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value

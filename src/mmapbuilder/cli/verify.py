@@ -1,0 +1,103 @@
+"""`mmapbuilder verify`: check every pointer of messages and logs."""
+
+import os
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import Any
+
+from .. import InvalidMessage, Log, verify
+from . import kinds
+from .ends import OK, Failure
+from .inputs import Input
+from .options import add_files, add_json
+from .progress import progress
+from .runner import each_file
+from .screen import Screen
+
+NAME = "verify"
+SUMMARY = "check that every pointer of a message or a log stays in bounds"
+EXAMPLES = [
+    ("mmapbuilder verify people.bin", "says what it holds, or what is wrong, and where"),
+    ("mmapbuilder verify '*.log' && echo all are whole", "in a script"),
+    ("cat people.bin | mmapbuilder verify -", "what comes in by a pipe"),
+]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_files(parser, "messages and logs")
+    add_json(parser)
+
+
+def run(arguments: Namespace, screen: Screen) -> int:
+    """Run the command."""
+    each_file(arguments.files, lambda file: _verify(file, screen), screen)
+    return OK
+
+
+def _verify(file: Input, screen: Screen) -> None:
+    kind = kinds.kind_of(file)
+    size = os.path.getsize(file.path)
+    start = time.monotonic()
+    with progress(file.shown, size) as tell:
+        found = _log(file, tell) if kind == kinds.LOG else _message(file, tell)
+    seconds = time.monotonic() - start
+    if screen.as_json:
+        screen.json({"file": file.shown, "ok": True, "kind": kind} | found | {"seconds": seconds})
+        return
+    screen.line(f"{file.shown}: ok, {spell(kind, found)}")
+
+
+def spell(kind: str, found: dict[str, Any]) -> str:
+    """Say in words what was found in a file."""
+    counts = [(found.get("messages"), "message"), (found.get("segments"), "segment")]
+    parts = [_plural(number, what) for number, what in counts if number is not None]
+    parts += [_plural(found["objects"], "object"), _plural(found["size"], "byte")]
+    return f"{kind} of {', '.join(parts)}"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _message(file: Input, tell: Callable[[int], object]) -> dict[str, Any]:
+    return verify(file.path, progress=tell)._asdict()
+
+
+def _log(file: Input, tell: Callable[[int], object]) -> dict[str, Any]:
+    with kinds.opened_log(file, index=False) as log:
+        found = check_log(log, tell)
+        if log.torn:
+            raise Failure(
+                f"{file.shown}: the last {log.torn:,} bytes are no message; the {len(log):,} "
+                f"before, {log.committed:,} bytes, are whole (`mmapbuilder recover` keeps them)"
+            )
+        return found
+
+
+def check_log(log: Log, tell: Callable[[int], object]) -> dict[str, Any]:
+    """Verify each message of a log."""
+    words = objects = pointers = depth = done = 0
+    for number in range(len(log)):
+        frame = log.frame(number)
+        try:
+            report = verify(frame)
+        except InvalidMessage as error:
+            raise Failure(
+                f"{log.name!s}: message {number}: {error.reason} "
+                f"(segment {error.segment}, word {error.word})"
+            ) from error
+        words, objects = words + report.words, objects + report.objects
+        pointers, depth = pointers + report.pointers, max(depth, report.depth)
+        done += len(frame)
+        if number % 1024 == 0:
+            tell(done)
+    return {
+        "size": log.committed,
+        "messages": len(log),
+        "words": words,
+        "objects": objects,
+        "pointers": pointers,
+        "depth": depth,
+    }

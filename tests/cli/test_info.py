@@ -1,0 +1,83 @@
+"""mmapbuilder info."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder
+from support.command import fails, lines, run
+from support.readers import KINDS
+
+
+def test_a_message_is_told_with_its_segments(tmp_path: Path) -> None:
+    with MessageBuilder(tmp_path / "m.bin", segment_words=512, capacity=1 << 20) as b:
+        b.init_root(KINDS.schema, inners=[{"text": "x" * 100}] * 100)
+    (facts,) = lines(run("info", "--json", "m.bin", where=tmp_path))
+    assert facts["kind"] == "message"
+    assert len(facts["segments"]) > 1
+    size = (tmp_path / "m.bin").stat().st_size
+    assert facts["size"] == size
+    assert facts["segments"][0]["start"] + sum(s["bytes"] for s in facts["segments"]) == size
+    shown = run("info", "m.bin", where=tmp_path).ok().out
+    assert "segment" in shown
+
+
+def test_holes_are_told(tmp_path: Path, message: Path) -> None:
+    with open(message, "r+b") as file:
+        file.truncate(message.stat().st_size + (64 << 20))
+    (facts,) = lines(run("info", "--json", message, where=tmp_path))
+    if facts["allocated"] >= facts["size"]:
+        pytest.skip("this file system has no holes")
+    assert facts["holes"] > 60 << 20
+    assert facts["trailing"] == 64 << 20
+
+
+def test_each_kind_is_told(tmp_path: Path, message: Path, log: Path, unfinished: Path) -> None:
+    with NpyBuilder(tmp_path / "a.npy", "f4", (-1, 3)) as array:
+        array.append([[1, 2, 3]])
+        (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes())
+    (tmp_path / "empty").touch()
+    (tmp_path / "text").write_text("this is a text and no message")
+    (tmp_path / "packed.bz2").write_bytes(b"BZh91AY&SY")
+    names = ["people.bin", "people.log", "people.log.idx", "died.bin", "a.npy", "b.npy"]
+    found = lines(run("info", "--json", *names, "empty", "text", "packed.bz2", where=tmp_path))
+    assert [facts["kind"] for facts in found] == [
+        "message",
+        "log",
+        "index of a log",
+        "unfinished message",
+        "NumPy array",
+        "unfinished NumPy array",
+        "empty file",
+        "unknown",
+        "compressed file",
+    ]
+    assert found[1]["messages"] == 100
+    assert found[1]["index"]
+    assert found[4]["shape"] == [1, 3]
+    assert run("info", *names, where=tmp_path).ok().out.count("kind") == 6
+
+
+def test_a_log_at_work_has_a_fence(tmp_path: Path) -> None:
+    with MessageLog(tmp_path / "open.log", schema=KINDS.schema) as writer:
+        (empty,) = lines(run("info", "--json", "open.log", where=tmp_path))
+        assert (empty["kind"], empty["messages"], empty["fence"]) == ("log", 0, True)
+        writer.append(text="x")
+        (facts,) = lines(run("info", "--json", "open.log", where=tmp_path))
+        assert (facts["kind"], facts["messages"], facts["fence"]) == ("log", 1, True)
+        assert facts["committed"] < facts["size"]
+    (facts,) = lines(run("info", "--json", "open.log", where=tmp_path))
+    assert not facts["fence"]
+
+
+def test_a_torn_log_is_told(tmp_path: Path, log: Path) -> None:
+    log.write_bytes(log.read_bytes()[:-8])
+    (facts,) = lines(run("info", "--json", log, where=tmp_path))
+    assert facts["messages"] == 99
+    assert facts["torn"] > 0
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    fails(run("info", "/dev/null", where=tmp_path), 3, "/dev/null")

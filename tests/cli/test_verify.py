@@ -1,0 +1,47 @@
+"""mmapbuilder verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.command import fails, lines, run
+
+
+def test_what_is_whole_is_told(tmp_path: Path, message: Path, log: Path) -> None:
+    shown = run("verify", "people.bin", "people.log", where=tmp_path).ok().out.splitlines()
+    assert shown[0].startswith("people.bin: ok, message of 1 segment, ")
+    assert shown[1].startswith("people.log: ok, log of 100 messages, 200 objects, ")
+    first, second = lines(run("verify", "--json", "people.bin", "people.log", where=tmp_path))
+    assert first["ok"]
+    assert second["ok"]
+    assert first["size"] == message.stat().st_size
+    assert second["messages"] == 100
+
+
+def test_a_bad_pointer_is_told_with_its_place(tmp_path: Path, message: Path) -> None:
+    content = bytearray(message.read_bytes())
+    content[12:16] = b"\xff\xff\xff\x7f"
+    message.write_bytes(content)
+    fails(run("verify", message, where=tmp_path), 1, "people.bin: ", "segment 0, word 0")
+
+
+def test_a_bad_message_in_a_log_is_told_with_its_number(tmp_path: Path, log: Path) -> None:
+    content = bytearray(log.read_bytes())
+    size = len(content) // 100
+    content[size * 50 + 12 : size * 50 + 16] = b"\xff\xff\xff\x7f"
+    log.write_bytes(content)
+    fails(run("verify", log, where=tmp_path), 1, "people.log: message ", "segment 0, word 0")
+
+
+def test_a_torn_log_fails(tmp_path: Path, log: Path) -> None:
+    log.write_bytes(log.read_bytes()[:-8])
+    fails(run("verify", log, where=tmp_path), 1, "are no message", "recover")
+
+
+def test_an_unfinished_message_fails(tmp_path: Path, unfinished: Path) -> None:
+    fails(run("verify", unfinished, where=tmp_path), 1, "died.bin: ", "unfinished")
+
+
+def test_what_is_no_message_fails(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("just some text in a file")
+    fails(run("verify", "a.txt", where=tmp_path), 1, "a.txt: this is text and no message")
