@@ -238,7 +238,7 @@ SCHEMA = """\
 struct Root { rows @0 :List(Row); }
 struct Row { id @0 :Int64; value @1 :Float64; name @2 :Text; }
 """
-ROWS = 900_000
+ROWS = 1_000_000
 # What a conversion may take of memory of its own; the file is larger.
 MOST_MEMORY = 120 << 20
 

@@ -107,7 +107,7 @@ class _MessageTarget:
 
     def put(self, rows: Any) -> None:
         from ..columns import rows as of_rows
-        from ..columns import writing
+        from ..columns.fill import fill
 
         memory = self._builder._memory()
         count = len(rows)
@@ -122,11 +122,11 @@ class _MessageTarget:
                     self._plan, memory, self._path, rows, None, None, "error", "default"
                 )
             else:
-                writing.fill(self._plan, memory, (*self._path, rows), {})
+                fill(self._plan, memory, (*self._path, rows), {})
         elif count:
             named = {"missing": "default"} if self._missing == "default" else {}
             data = rows if self._is_struct else rows.column(0).combine_chunks()
-            writing.fill(self._plan, memory, (*self._path, data), named)
+            fill(self._plan, memory, (*self._path, data), named)
         self._builder._open_map().tell()  # raises if a store found the disk full
         self._done += count
 
