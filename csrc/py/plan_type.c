@@ -69,8 +69,11 @@ static bool measure(PyObject *types, PyObject *structs, PyObject *enums, mmb_pla
         sizes->member_count += args.members;
         for (Py_ssize_t k = 0; k < count; k++) {
             field_args field;
-            if (!parse_field(PyList_GetItem(args.fields, k), &field) ||
-                !add_text(field.name, sizes) || !add_text(field.default_value, sizes) ||
+            if (!parse_field(PyList_GetItem(args.fields, k), &field)) {
+                return false;
+            }
+            sizes->object_count += PyTuple_Check(field.default_value) ? 1 : 0;
+            if (!add_text(field.name, sizes) || !add_text(field.default_value, sizes) ||
                 !add_text(field.column, sizes)) {
                 return false;
             }
@@ -97,8 +100,8 @@ static bool measure(PyObject *types, PyObject *structs, PyObject *enums, mmb_pla
 typedef struct {
     mmbpy_plan *self;
     mmb_plan *plan;
-    size_t text;                       /* bytes of it that are taken */
-    uint32_t field, member, enumerant; /* the next one */
+    size_t text;                               /* bytes of it that are taken */
+    uint32_t field, member, enumerant, object; /* the next one */
 } filler;
 
 /* Copy a str or bytes, with a zero at the end. There is room, unless the object changed. */
@@ -119,8 +122,38 @@ static const char *copy_text(filler *f, PyObject *object, Py_ssize_t *length)
     return to;
 }
 
+/* (segment, word): a message of one segment, and where in it the pointer to the default is. */
+static bool fill_object(filler *f, PyObject *tuple, mmb_plan_field *field)
+{
+    PyObject *bytes;
+    unsigned int word;
+    char *from;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(tuple, "O!I:default", &PyBytes_Type, &bytes, &word) ||
+        PyBytes_AsStringAndSize(bytes, &from, &length) < 0) {
+        return false;
+    }
+    unsigned char *to = malloc((size_t)length + 1);
+    if (to == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    if (f->object == f->plan->object_count || (uint64_t)word >= (uint64_t)length / MMB_WORD) {
+        free(to);
+        return false;
+    }
+    memcpy(to, from, (size_t)length);
+    f->plan->objects[f->object++] = (mmb_segment){.base = to, .words = (uint64_t)length / MMB_WORD};
+    field->default_object = f->object;
+    field->default_word = word;
+    return true;
+}
+
 static bool fill_default(filler *f, PyObject *value, mmb_plan_field *field)
 {
+    if (PyTuple_Check(value)) {
+        return fill_object(f, value, field);
+    }
     if (PyLong_Check(value)) {
         field->default_bits = PyLong_AsUnsignedLongLong(value);
         return !PyErr_Occurred();

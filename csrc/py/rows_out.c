@@ -126,6 +126,9 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
     mmb_record record = {0};
     mmb_object object;
     int error = 0;
+    if (field != NULL && (!absent || style != AS_DICT)) {
+        there = mmb_read_default(&r->reading, field, there, &segment, &word);
+    }
     switch (type->kind) {
     case MMB_TEXT:
     case MMB_DATA:
@@ -173,8 +176,7 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
         return result;
     default: /* AnyPointer, interfaces */
         if (there) {
-            if (mmb_resolve(r->reading.segments, r->reading.count, segment, word, &object,
-                            &r->reading.flaw) != 0) {
+            if (mmb_read_object(&r->reading, segment, word, &object) != 0) {
                 return invalid(r);
             }
             if (object.kind != MMB_TO_NOTHING && r->left_out == MMB_NONE && field != NULL) {
@@ -375,6 +377,7 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
     r.fields = fields == Py_None ? NULL : fields;
     if (mmbpy_memory_get(tuple, false, &memory)) {
         mmb_reading_start(&r.reading, memory.segments, memory.count, trusted != 0);
+        r.reading.plan = r.plan;
         /* What is made has no cycles, and none of it can be garbage before it is handed out:
          * a collector that looks at it again and again would take most of the time. Where
          * code of a class runs, the collector is left alone. */

@@ -198,8 +198,10 @@ static int add_field(const source *s, mmb_column *column, const batch *rows)
     pointers from = {.count = rows->count};
     for (uint32_t i = 0; i < rows->count; i++) {
         from.segment[i] = rows->records[i].segment;
-        from.there[i] = mmb_record_pointer(&rows->records[i], field->offset, &from.word[i]) &&
-                        (there == NULL || there[i]);
+        from.there[i] = mmb_record_pointer(&rows->records[i], field->offset, &from.word[i]);
+        from.there[i] =
+            (there == NULL || there[i]) &&
+            mmb_read_default(s->reading, field, from.there[i], &from.segment[i], &from.word[i]);
     }
     int error = add_pointers(s, column, field, &from);
     return error;

@@ -26,6 +26,7 @@ mmb_plan *mmb_plan_new(const mmb_plan *sizes)
     plan->members = array(sizes->member_count, sizeof *plan->members, &good);
     plan->enumerants = array(sizes->enumerant_count, sizeof *plan->enumerants, &good);
     plan->text = array(sizes->text_bytes, 1, &good);
+    plan->objects = array(sizes->object_count, sizeof *plan->objects, &good);
     if (!good) {
         mmb_plan_free(plan);
         return NULL;
@@ -45,6 +46,10 @@ void mmb_plan_free(mmb_plan *plan)
     free(plan->members);
     free((void *)plan->enumerants);
     free(plan->text);
+    for (uint32_t i = 0; plan->objects != NULL && i < plan->object_count; i++) {
+        free((void *)(uintptr_t)plan->objects[i].base);
+    }
+    free(plan->objects);
     free(plan);
 }
 
@@ -102,6 +107,10 @@ static bool check_field(const mmb_plan *plan, uint32_t holder, const mmb_plan_fi
         return false;
     }
     mmb_type_kind kind = plan->types[field->type].kind;
+    if (field->default_object > plan->object_count ||
+        (field->default_object != 0 && kind != MMB_LIST && kind != MMB_STRUCT)) {
+        return false;
+    }
     if (kind == MMB_GROUP) {
         uint32_t target = plan->types[field->type].target;
         const mmb_plan_struct *group = &plan->structs[target];

@@ -77,6 +77,8 @@ typedef struct {
     uint32_t default_bytes; /* of Text and Data: bytes of the default */
     uint64_t default_bits;  /* of numbers: what stored ones are XORed with */
     const unsigned char *default_start; /* of Text and Data; belongs to the plan; NULL: none */
+    uint32_t default_object; /* of lists and structs: which of the plan's, plus 1; 0: none */
+    uint32_t default_word;   /* likewise: the pointer to it in there */
 } mmb_plan_field;
 
 typedef struct {
@@ -103,6 +105,8 @@ typedef struct {
     uint32_t *members;       /* numbers of fields by tag, all unions one after the other */
     const char **enumerants; /* names, all enums one after the other; NULL: no such number */
     char *text;              /* what names and defaults lie in */
+    mmb_segment *objects; /* defaults of lists and structs, each a message of one segment; owned */
+    uint32_t object_count;
     uint32_t type_count, struct_count, field_count, enum_count, member_count, enumerant_count;
     size_t text_bytes;
 } mmb_plan;

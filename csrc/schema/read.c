@@ -90,11 +90,44 @@ static int resolve(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_ob
     return error;
 }
 
+int mmb_read_object(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out)
+{
+    if ((segment & MMB_DEFAULTS) == 0) {
+        return resolve(reading, segment, word, out);
+    }
+    uint32_t number = segment & ~MMB_DEFAULTS;
+    if (reading->plan == NULL || number >= reading->plan->object_count) {
+        return mmb_reading_fail(reading, segment, word, "there is no such default");
+    }
+    int error = mmb_resolve(&reading->plan->objects[number], 1, 0, word, out, &reading->flaw);
+    out->segment = segment;
+    return error;
+}
+
+static const unsigned char *base_of(const mmb_reading *reading, uint32_t segment)
+{
+    return (segment & MMB_DEFAULTS) == 0 ? reading->segments[segment].base
+                                         : reading->plan->objects[segment & ~MMB_DEFAULTS].base;
+}
+
+bool mmb_read_default(const mmb_reading *reading, const mmb_plan_field *field, bool there,
+                      uint32_t *segment, uint64_t *word)
+{
+    if (reading->plan == NULL || field->default_object == 0) {
+        return there;
+    }
+    if (!there || mmb__load64(base_of(reading, *segment) + *word * MMB_WORD) == 0) {
+        *segment = MMB_DEFAULTS | (field->default_object - 1);
+        *word = field->default_word;
+    }
+    return true;
+}
+
 /* Follow a pointer to what is wanted there; `object->kind` is MMB_TO_NOTHING if it is null. */
 static int follow(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_kind wanted,
                   const char *reason, mmb_object *object)
 {
-    if (resolve(reading, segment, word, object) != 0) {
+    if (mmb_read_object(reading, segment, word, object) != 0) {
         return MMB_EMESSAGE;
     }
     bool good = object->kind == wanted || object->kind == MMB_TO_NOTHING;
@@ -119,7 +152,7 @@ int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_r
     if (error != 0 || object.kind == MMB_TO_NOTHING) {
         return error;
     }
-    const unsigned char *base = reading->segments[object.segment].base;
+    const unsigned char *base = base_of(reading, object.segment);
     *out = (mmb_record){
         .data = base + (uint64_t)object.word * MMB_WORD,
         .word = (uint64_t)object.word + object.data_words,
@@ -170,7 +203,7 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
     if (reason != NULL) {
         return mmb_reading_fail(reading, segment, word, reason);
     }
-    const unsigned char *base = reading->segments[object.segment].base;
+    const unsigned char *base = base_of(reading, object.segment);
     uint32_t data_bits = data_bits_of(&object);
     *out = (mmb_span){
         .start = base + (uint64_t)object.word * MMB_WORD,
@@ -202,7 +235,7 @@ int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool t
     if (object.element_size != MMB__BYTES) {
         return mmb_reading_fail(reading, segment, word, reason);
     }
-    const unsigned char *base = reading->segments[object.segment].base;
+    const unsigned char *base = base_of(reading, object.segment);
     *start = base + (uint64_t)object.word * MMB_WORD;
     *length = object.elements;
     if (text) {

@@ -21,12 +21,17 @@
 
 #define MMB_MOST_DEPTH 1000u /* structs and lists within each other */
 
+/* In place of a segment's number: that of a default of the plan, which is no part of the message.
+ * Such numbers come from the plan alone; far pointers cannot have them. */
+#define MMB_DEFAULTS 0x80000000u
+
 typedef struct {
     const mmb_segment *segments;
     uint32_t count;
     bool separate;   /* each segment is a message of its own, of one segment */
     uint64_t budget; /* words that may still be visited */
     mmb_flaw flaw;   /* of separate messages, `segment` says in which it is */
+    const mmb_plan *plan; /* whose defaults stand for null pointers; NULL: those stay null */
 } mmb_reading;
 
 typedef struct {
@@ -52,6 +57,14 @@ typedef struct {
  * words that it has. */
 void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32_t count,
                        bool trusted);
+
+/* Follow any pointer, of the message or of a default: as mmb_resolve. */
+int mmb_read_object(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out);
+
+/* Let the place of a field's pointer be that of its default, if the field has one and the pointer
+ * is null, or not `there`. Returns whether there is a pointer then. */
+bool mmb_read_default(const mmb_reading *reading, const mmb_plan_field *field, bool there,
+                      uint32_t *segment, uint64_t *word);
 
 /* Note a flaw at a pointer. Returns MMB_EMESSAGE. */
 int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, const char *reason);

@@ -141,3 +141,29 @@ struct Upgraded {
     value @0 :Int32;
   }
 }
+
+# Defaults that lead to other objects.
+struct Defaults {
+  rows @0 :List(Row);
+  points @1 :List(Point) = [(x = 4)];
+  numbers @2 :List(Int32) = [5, 6];
+  struct Row {
+    numbers @0 :List(Int32) = [1, 2, 3];
+    points @1 :List(Point) = [(x = 4)];
+    words @2 :List(Text) = ["a", "a word that is longer than a view"];
+    point @3 :Point = (x = 4);
+    chain @4 :Chain = (value = 1, next = (value = 2));
+    union {
+      chosen @5 :List(Int8) = [9];
+      none @6 :Void;
+    }
+  }
+}
+
+struct NewDefaults {
+  rows @0 :List(Row);
+  struct Row {
+    id @0 :UInt16;
+    numbers @1 :List(Int32) = [1];
+  }
+}

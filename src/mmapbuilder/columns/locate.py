@@ -8,10 +8,11 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
+from .. import _core
 from .._errors import PathError
 from .memory import MessageMemory
 from .schema import POINTERS, Field, Plan, Struct
-from .spans import Record, record_at, span_at
+from .spans import NOTHING, Record, record_at, span_at
 
 __all__ = ["Found", "PathError", "Step", "find", "find_columns", "spell"]
 
@@ -103,6 +104,19 @@ def _name(step: Any, path: Sequence[Step]) -> str:
     if isinstance(step, str):
         return step
     raise PathError(f"{spell(path)}: an index cannot follow the fields of all structs in a list")
+
+
+def pointer_to(plan: Plan, memory: MessageMemory, found: Found) -> tuple[int, int] | None:
+    """Return the pointer that was found, or where it is null, that of the default.
+
+    It is for the native code: no other knows where defaults are.
+    """
+    default = None if memory.building else plan.default_pointer(found.field)
+    if default is not None and (
+        found.pointer is None or _core.resolve(memory.segments, *found.pointer)[0] == NOTHING
+    ):
+        return default
+    return found.pointer
 
 
 def require_no_default(memory: MessageMemory, found: Found) -> None:

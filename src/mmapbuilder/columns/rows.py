@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .lists import POINTER, RECORD, ROWS, put_stage, target_at
-from .locate import Found, Step, find, spell
+from .locate import Found, Step, find, pointer_to, spell
 from .memory import GrowingMemory, MessageMemory
 from .schema import Plan
 
@@ -96,12 +96,13 @@ def _read(
             f"{spell(found.path)} is a {plan.spell(found.type)}: only structs become objects "
             f"of {row_class!r}"
         )
-    if found.pointer is None:
+    pointer = pointer_to(plan, memory, found)
+    if pointer is None:
         return []
     result, left_out = plan.native.read(
         memory.segments,
         found.type,
-        *found.pointer,
+        *pointer,
         start,
         stop,
         style,

@@ -65,6 +65,7 @@ TAG = "@which"
 _DEEPEST_BINDING = 16
 
 _MOST_STRUCTS = 1 << 16
+_DEFAULTS = 0x80000000  # in place of a segment's number: see read.h
 _PACKED = {"float32": "<f", "float64": "<d"}
 _NAMES = {"uint8": "UInt8", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"} | {
     "anyPointer": "AnyPointer",
@@ -95,6 +96,8 @@ class Field(NamedTuple):
     a null pointer stands for, of other pointers whether there is a default."""
     column: str
     """What it is called in tables."""
+    content: tuple[bytes, int] | None = None
+    """Of lists and structs their default: a message, and the word of the pointer to it."""
 
 
 class Struct(NamedTuple):
@@ -153,6 +156,18 @@ class Plan:
             [_by_number(each.numbers) for each in self.enums],
         )
 
+    def default_pointer(self, field: Field | None) -> tuple[int, int] | None:
+        """Return where the native code finds the default of a list or struct, if it has one."""
+        if field is None or field.content is None:
+            return None
+        contents = [
+            each.content
+            for struct in self.structs
+            for each in struct.fields.values()
+            if each.content is not None
+        ]
+        return _DEFAULTS | contents.index(field.content), field.content[1]
+
     def _native_type(self, number: int) -> tuple[Any, ...]:
         kind, target = self.types[number]
         meaning = self.meanings.get(number)
@@ -179,9 +194,9 @@ class Plan:
 
 def _native_struct(each: Struct) -> tuple[Any, ...]:
     fields = []
-    for name, number, offset, tag, default, column in each.fields.values():
-        if isinstance(default, bool):  # a pointer whose default lies in the schema
-            default = None
+    for name, number, offset, tag, default, column, content in each.fields.values():
+        if isinstance(default, bool):  # a pointer
+            default = content
         fields.append(
             (name, number, offset, -1 if tag is None else tag, default, _other(column, name))
         )
@@ -293,7 +308,9 @@ class _Compiler:
             column = name if called is None else called
         kind = self._plan.types[number].kind
         offset = int(slot.offset) * BITS.get(kind, 1)
-        return Field(name, number, offset, in_union, _default(slot, kind), column)
+        default = _default(slot, kind)
+        content = _content(slot, kind) if default is True else None
+        return Field(name, number, offset, in_union, default, column, content)
 
     def _type(self, proto: Any, scopes: _Scopes, schema: Callable[[], Any]) -> int:
         """Return the number of the type that `proto` describes.
@@ -410,6 +427,18 @@ def _default(slot: Any, kind: str) -> Any:
     if kind == "bool":
         return int(value)
     return int(value) & ((1 << BITS[kind]) - 1)
+
+
+def _content(slot: Any, kind: str) -> tuple[bytes, int] | None:
+    """Return the default of a list or struct: a message, and the word of the pointer to it."""
+    if kind not in ("list", "struct") or slot.defaultValue.which() != kind:
+        return None
+    segments = slot.defaultValue.as_builder().to_segments()
+    if len(segments) != 1:
+        return None
+    # The root is what the schema of schemas calls a Value: its one pointer leads there.
+    root = int.from_bytes(segments[0][:8], "little")
+    return bytes(segments[0]), 1 + (root >> 2 & 0x3FFFFFFF) + (root >> 32 & 0xFFFF)
 
 
 # ---- kept plans ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import warnings
 from typing import Any
 
 from .layout import choose, layout_of, native
-from .locate import PathError, Step, find, spell
+from .locate import PathError, Step, find, pointer_to, spell
 from .memory import MessageMemory
 from .schema import Plan
 
@@ -141,13 +141,14 @@ def table(
         )
     else:
         columns = choose(plan, layout, names, spell(path))
+    pointer = pointer_to(plan, memory, found)
     made = plan.native.columns(
         memory.segments,
         found.type,
-        found.pointer,
+        pointer,
         native(columns),
         trusted,
-        not memory.building,
+        not memory.building and pointer == found.pointer,  # defaults are not lent
         views,
         start,
         _END if stop is None else stop,
