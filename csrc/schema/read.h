@@ -28,9 +28,9 @@
 typedef struct {
     const mmb_segment *segments;
     uint32_t count;
-    bool separate;   /* each segment is a message of its own, of one segment */
-    uint64_t budget; /* words that may still be visited */
-    mmb_flaw flaw;   /* of separate messages, `segment` says in which it is */
+    bool separate;        /* each segment is a message of its own, of one segment */
+    uint64_t budget;      /* words that may still be visited */
+    mmb_flaw flaw;        /* of separate messages, `segment` says in which it is */
     const mmb_plan *plan; /* whose defaults stand for null pointers; NULL: those stay null */
 } mmb_reading;
 
