@@ -83,7 +83,7 @@ def main() -> None:
     dask.config.set({"distributed.scheduler.allowed-failures": 10})
     chance = random.Random(7)
     wrong = failed = strays = 0
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         with Client(cluster):
             for number in range(runs):
                 place = directory / f"run-{number}"

@@ -233,7 +233,7 @@ def test_two_worker_processes_write_and_read(tmp_path: Path) -> None:
 
         def main():
             schema = capnp.load(sys.argv[1])
-            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
             with cluster, Client(cluster):
                 told = pd.DataFrame({"id": range(1000), "name": "x"})
                 frame = dd.from_pandas(told, npartitions=8)
