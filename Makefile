@@ -196,6 +196,32 @@ $(FT_TSAN_VENV)/.test test-free-threaded-tsan: export TSAN_OPTIONS = report_bugs
 test-free-threaded-tsan: $(FT_TSAN_VENV)/.test
 	$(FT_TSAN_VENV)/bin/python -m pytest tests/free_threading $(PYTEST_ARGS)
 
+# ---- the extension module under AddressSanitizer ----------------------------------
+
+# The interpreter is the one that is there, so what runs under it must be told of the runtime.
+# Growth faults are ours to answer. Python frees little at its end: leaks are not looked at.
+ASAN_VENV ?= .venv-asan
+
+$(ASAN_VENV)/.test: $(SOURCES)
+	$(PYTHON) -m venv $(@D)
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --only-binary :all: \
+	    'setuptools>=77' hypothesis numpy pytest pycapnp)
+	rm -rf build/lib* build/bdist* build/temp*
+	CFLAGS="-fsanitize=address -fno-omit-frame-pointer -O1 -g" LDFLAGS=-fsanitize=address \
+	    $(@D)/bin/python -m pip install -q --no-build-isolation .
+	rm -rf build/lib* build/bdist* build/temp*
+	@touch $@
+
+# Whatever closes, discards and drops builders in use: in threads, signal handlers, children.
+ASAN_TESTS ?= tests/free_threading tests/test_message_gate.py tests/test_message_whole.py \
+    tests/test_builder_forks.py tests/test_close_in_use.py
+
+.PHONY: test-asan-python
+test-asan-python: $(ASAN_VENV)/.test
+	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+	ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allocator_may_return_null=1 \
+	    $(ASAN_VENV)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
+
 # ---- another C library -----------------------------------------------------------
 
 # musl's Python is compiled as well; it has no OpenSSL, so another one downloads for it.
