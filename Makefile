@@ -198,7 +198,8 @@ test-free-threaded-tsan: $(FT_TSAN_VENV)/.test
 
 # ---- the extension module under AddressSanitizer ----------------------------------
 
-# The interpreter is the one that is there, so what runs under it must be told of the runtime.
+# The interpreter is the one that is there, so it must load the runtime, and the library whose
+# exceptions pycapnp throws, before all else.
 # Growth faults are ours to answer. Python frees little at its end: leaks are not looked at.
 ASAN_VENV ?= .venv-asan
 
@@ -218,7 +219,7 @@ ASAN_TESTS ?= tests/free_threading tests/test_message_gate.py tests/test_message
 
 .PHONY: test-asan-python
 test-asan-python: $(ASAN_VENV)/.test
-	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
 	ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allocator_may_return_null=1 \
 	    $(ASAN_VENV)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
 

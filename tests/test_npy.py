@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmapbuilder import CapacityError, NpyBuilder
+from mmapbuilder import Builder, CapacityError, NpyBuilder
 from support import apart
 
 np = pytest.importorskip("numpy")
@@ -207,3 +207,34 @@ def test_a_killed_builder_leaves_no_array(target: Path) -> None:
     assert os.path.getsize(target) >= 800_000
     with pytest.raises(ValueError, match="255"):
         np.load(target)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "G",  # clongdouble, longer than what ends of stores are rounded to
+        "g",
+        [("flag", "u1"), ("value", "i8")],  # packed: 9 bytes, nothing aligned
+        np.dtype([("flag", "u1"), ("value", "G")], align=True),
+        [("name", "S3"), ("points", "f4", (2, 3))],
+    ],
+)
+def test_elements_of_any_length_end_where_they_end(target: Path, dtype: Any) -> None:
+    """Zeros at the end of an element included: each row was appended, and counts."""
+    kind = np.dtype(dtype)
+    rows = np.zeros(7, kind)  # whose last are zeros
+    rows[0] = np.ones((), kind)
+    with NpyBuilder(target, kind) as b:
+        b.append(rows[:3])
+        b.extend(rows[3:])
+        assert b.array.dtype == kind
+        b.array[6] = rows[0]
+        b.array[6] = rows[6]
+    found = np.load(target)
+    assert found.dtype == kind
+    assert found.shape == rows.shape
+    assert (found == rows).all()  # there are bytes in a long double that are nobody's
+    with Builder(target) as b:
+        b.zeros(7, kind)[:] = rows
+    assert (np.fromfile(target, kind) == rows).all()
+    assert target.stat().st_size == rows.nbytes

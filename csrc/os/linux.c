@@ -68,16 +68,51 @@ void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
 
 /* Map memory by the bare system call: a library may have replaced mmap() by a function that must
  * not be called in a handler. */
+static void *map_inaccessible(void *at, uint64_t length, int flags, int fd, uint64_t offset)
+{
+#if __SIZEOF_LONG__ == 8
+    long made = syscall(SYS_mmap, at, length, PROT_NONE, flags, fd, offset);
+    return made == -1 ? NULL : (void *)made;
+#else
+    void *made = mmap(at, (size_t)length, PROT_NONE, flags, fd, (off_t)offset);
+    return made == MAP_FAILED ? NULL : made;
+#endif
+}
+
+/* After mlockall(MCL_FUTURE) the kernel counts every new mapping as locked, however inaccessible,
+ * and refuses what is beyond RLIMIT_MEMLOCK. It lets one grow that is unlocked. */
+static void *map_page_and_grow(void *at, uint64_t length, int flags, int fd, uint64_t offset)
+{
+    uint64_t page = mmb__os_page();
+    void *small = map_inaccessible(NULL, page, flags, fd, offset);
+    if (small == NULL) {
+        return NULL;
+    }
+    (void)syscall(SYS_munlock, small, page);
+    long how = at == NULL ? MREMAP_MAYMOVE : MREMAP_MAYMOVE | MREMAP_FIXED;
+    long grown = syscall(SYS_mremap, small, page, length, how, at);
+    if (grown == -1) {
+        int error = errno;
+        (void)syscall(SYS_munmap, small, page);
+        errno = error;
+        return NULL;
+    }
+    return (void *)grown;
+}
+
 static void *map_elsewhere(uint64_t length, int flags, int fd, uint64_t offset)
 {
     flags |= MAP_PRIVATE | MAP_NORESERVE;
-#if __SIZEOF_LONG__ == 8
-    long at = syscall(SYS_mmap, NULL, length, PROT_NONE, flags, fd, offset);
-    return at == -1 ? NULL : (void *)at;
-#else
-    void *at = mmap(NULL, (size_t)length, PROT_NONE, flags, fd, (off_t)offset);
-    return at == MAP_FAILED ? NULL : at;
-#endif
+    void *made = map_inaccessible(NULL, length, flags, fd, offset);
+    return made == NULL && errno == EAGAIN ? map_page_and_grow(NULL, length, flags, fd, offset)
+                                           : made;
+}
+
+void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd)
+{
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+    void *made = map_inaccessible(at, length, at == NULL ? flags : flags | MAP_FIXED, fd, 0);
+    return made == NULL && errno == EAGAIN ? map_page_and_grow(at, length, flags, fd, 0) : made;
 }
 
 /* Make new private memory. It is not accessible at first: after mlockall(MCL_FUTURE) the kernel

@@ -35,6 +35,13 @@ void mmb__os_init_files(void)
 
 /* ---- memory --------------------------------------------------------------- */
 
+void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd)
+{
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+    void *made = mmap(at, (size_t)length, PROT_NONE, at == NULL ? flags : flags | MAP_FIXED, fd, 0);
+    return made == MAP_FAILED ? NULL : made;
+}
+
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
 {
     (void)base, (void)length, (void)small;

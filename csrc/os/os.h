@@ -36,6 +36,11 @@ uint64_t mmb__os_address_limit(void);
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
                      unsigned char **base);
 
+/* Map memory that nobody can access yet: anonymous memory, or the file `fd` (not -1) shared, in
+ * the place of what is mapped at `at` (not NULL). After mlockall(MCL_FUTURE) it does not count as
+ * locked, and needs no RLIMIT_MEMLOCK. Returns NULL with errno set. */
+void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd);
+
 /* Give the kernel the advice that mmb__os_map_file gives for a new mapping. */
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
 

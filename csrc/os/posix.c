@@ -69,9 +69,8 @@ uint64_t mmb__os_address_limit(void)
 static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
 {
     uint64_t reserved = length + alignment;
-    unsigned char *start =
-        mmap(NULL, (size_t)reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
+    unsigned char *start = mmb__os_reserve(NULL, reserved, -1);
+    if (start == NULL) {
         return errno;
     }
     uint64_t skip = (alignment - (uintptr_t)start % alignment) % alignment;
@@ -80,7 +79,7 @@ static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned cha
         munmap(start, (size_t)skip);
     }
     munmap(aligned + length, (size_t)(alignment - skip));
-    if (mmap(aligned, (size_t)length, PROT_NONE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    if (mmb__os_reserve(aligned, length, fd) == NULL) {
         int error = errno;
         munmap(aligned, (size_t)length);
         return error;

@@ -210,13 +210,43 @@ static int locked_memory(void *unused)
     return 0;
 }
 
+/* Nor does it take of what may be locked, of which others than root have 8 MiB. */
+static int little_locked_memory(void *unused)
+{
+    (void)unused;
+    const struct rlimit little = {4 * MIB, 4 * MIB};
+    CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &little), 0);
+    mmb_map_free(open_map(temp_file(), GIB)); /* what is only allocated once */
+    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) {
+        skip("there is no other user");
+        return 0;
+    }
+    CHECK_EQ(mlockall(MCL_FUTURE), 0);
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 3 * MIB);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_map_cut(map, 3 * MIB), 0);
+    CHECK_EQ(mmb_map_detach(map), 0);
+    check_filled(map, 3 * MIB);
+    mmb_map *other = open_map(temp_file(), GIB);
+    mmb_map_set_poison(other, ENOSPC);
+    mmb_map_base(other)[5 * MIB] = 1;
+    CHECK_EQ(mmb_map_base(other)[5 * MIB], 1);
+    mmb_map_free(other);
+    mmb_map_free(map);
+    close(fd);
+    return 0;
+}
+
 static void reservations_are_not_locked_in_memory(void)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     if (!is_emulated()) {
         CHECK_EXITED(run_child(locked_memory, NULL, 100));
+        CHECK_EXITED(run_child(little_locked_memory, NULL, 100));
     }
 #else
+    (void)little_locked_memory;
     (void)locked_memory; /* their own memory is far too much to be locked */
 #endif
 }

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from support.missing import missing, tool
 from support.mounts import MIB, mounted
 
@@ -103,6 +105,51 @@ def fuse_aborted(directory: Path) -> Iterator[FailingDevice]:
         subprocess.run([tool("umount", "mount"), "-l", str(point)], check=True, timeout=60)
 
 
+@contextlib.contextmanager
+def dm_error(directory: Path) -> Iterator[FailingDevice]:
+    """An ext4 on a device of the device mapper, all of whose sectors turn into errors."""
+    dmsetup = tool("dmsetup", "dmsetup")
+    losetup = tool("losetup", "mount")
+    if not os.path.exists("/dev/mapper/control") or not _has_target(dmsetup, "error"):
+        pytest.skip("this kernel has no device mapper")
+    image, name, point = directory / "dm.image", f"mmapbuilder-{os.getpid()}", directory / "dm"
+    with image.open("wb") as file:
+        file.truncate(256 * MIB)
+    point.mkdir()
+    loop = _output_of(losetup, "--find", "--show", str(image))
+    sectors = 256 * MIB // 512
+    try:
+        _output_of(dmsetup, "create", name, "--table", f"0 {sectors} linear {loop} 0")
+        device = f"/dev/mapper/{name}"
+        _output_of(tool("mkfs.ext4", "e2fsprogs"), "-q", "-F", device)
+        _output_of(tool("mount", "mount"), device, str(point))
+
+        def fail() -> None:
+            _output_of(dmsetup, "suspend", "--noflush", "--nolockfs", name)
+            _output_of(dmsetup, "load", name, "--table", f"0 {sectors} error")
+            _output_of(dmsetup, "resume", name)
+
+        yield FailingDevice(point, fail)
+    finally:
+        for command in (
+            [tool("umount", "mount"), "-l", str(point)],
+            [dmsetup, "remove", "--deferred", name],
+            [losetup, "--detach", loop],
+        ):
+            subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+
+def _has_target(dmsetup: str, target: str) -> bool:
+    done = subprocess.run([dmsetup, "targets"], capture_output=True, text=True, timeout=30)
+    return done.returncode == 0 and target in done.stdout
+
+
+def _output_of(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, (command, done.stderr)
+    return done.stdout.strip()
+
+
 def _write(path: Path) -> None:
     path.write_text("1")
 
@@ -113,4 +160,5 @@ DEVICES: dict[str, Callable[[Path], contextlib.AbstractContextManager[FailingDev
     "xfs-shut-down": lambda directory: shut_down(directory, "xfs"),
     "thin-device-full": thin,
     "fuse-aborted": fuse_aborted,
+    "dm-error": dm_error,
 }
