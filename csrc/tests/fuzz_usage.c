@@ -13,9 +13,17 @@ static mmb_plan *plan;
 static void make_plan(void)
 {
     static const mmb_plan_type types[TYPES] = {
-        {MMB_STRUCT, 0}, {MMB_UINT32, 0}, {MMB_TEXT, 0},        {MMB_LIST, 0},
-        {MMB_LIST, 5},   {MMB_LIST, 6},   {MMB_INT16, 0},       {MMB_LIST, 8},
-        {MMB_BOOL, 0},   {MMB_DATA, 0},   {MMB_ANY_POINTER, 0},
+        {.kind = MMB_STRUCT},
+        {.kind = MMB_UINT32},
+        {.kind = MMB_TEXT},
+        {.kind = MMB_LIST},
+        {.kind = MMB_LIST, .target = 5},
+        {.kind = MMB_LIST, .target = 6},
+        {.kind = MMB_INT16},
+        {.kind = MMB_LIST, .target = 8},
+        {.kind = MMB_BOOL},
+        {.kind = MMB_DATA},
+        {.kind = MMB_ANY_POINTER},
     };
     static const mmb_plan_field fields[FIELDS] = {
         {.name = "id", .type = 1, .tag = MMB_NONE},

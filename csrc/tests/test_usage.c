@@ -11,8 +11,8 @@ enum { ID, FLAG, NAME, KIDS, NONE, NUMBER, BLOB, FIELDS };
 static mmb_plan *example(void)
 {
     static const mmb_plan_type types[] = {
-        {MMB_STRUCT, 0}, {MMB_UINT32, 0}, {MMB_BOOL, 0},  {MMB_TEXT, 0},
-        {MMB_LIST, 0},   {MMB_VOID, 0},   {MMB_INT64, 0}, {MMB_DATA, 0},
+        {.kind = MMB_STRUCT}, {.kind = MMB_UINT32}, {.kind = MMB_BOOL},  {.kind = MMB_TEXT},
+        {.kind = MMB_LIST},   {.kind = MMB_VOID},   {.kind = MMB_INT64}, {.kind = MMB_DATA},
     };
     static const mmb_plan_field fields[FIELDS] = {
         {.name = "id", .type = 1, .tag = MMB_NONE},
