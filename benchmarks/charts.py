@@ -41,6 +41,8 @@ def _name(way: str) -> str:
     if subject == "limits":
         words = rest.partition(":")[2]
         return f"C: {words.split()[0]}"
+    if subject in ("rows", "logs"):
+        return rest.removeprefix("ours_").replace("_", " ")
     name = _NAMES.get(rest, rest)
     if subject in ("message", "beyond"):
         name = name.replace("Builder", "MessageBuilder", 1) if name.startswith("Builder") else name
@@ -48,6 +50,8 @@ def _name(way: str) -> str:
 
 
 def _color(way: str) -> str:
+    if ".ours_" in way:
+        return OURS
     if way.startswith("limits."):
         return LIMIT
     return OURS if ".builder" in way else OTHERS
@@ -62,7 +66,11 @@ def _bars(axes: Any, series: Series, what: str) -> None:
         if total is None:
             values.append(0.0)
         else:
-            values.append(series.size / total / 1e9 if what == "GB/s" else total)
+            each = {"GB/s": series.size / total / 1e9, "ns": total / series.size * 1e9}
+            values.append(each.get(what, total))
+    if what == "ns":
+        what, values = "ns for one", [series.median(way, "ns") or 0.0 for way in ways]
+        axes.set_xscale("log")
     if what == "seconds" and max(values) < 0.5:
         what, values = "milliseconds", [1000 * value for value in values]
     places = range(len(ways))
@@ -72,9 +80,13 @@ def _bars(axes: Any, series: Series, what: str) -> None:
     for place, way, value in zip(places, ways, values, strict=True):
         killed = series.median(way) is None
         figure = f"{value:.1f}" if what == "milliseconds" else f"{value:.2f}"
+        figure = f"{value:,.0f}" if what == "ns for one" else figure
         label = "killed: out of memory" if killed else figure
         axes.text(value, place, f" {label}", va="center", fontsize=7)
-    axes.set_xlim(0, max([*values, 1e-9]) * 1.18)
+    if what == "ns for one":
+        axes.set_xlim(min(values) / 2, max(values) * 4)
+    else:
+        axes.set_xlim(0, max([*values, 1e-9]) * 1.18)
     axes.set_xlabel(what, fontsize=8)
     axes.tick_params(axis="x", labelsize=7)
     for side in ("top", "right"):
@@ -96,7 +108,7 @@ def _panels(
     )
     for axes, series in zip(all_axes[0], results, strict=True):
         _bars(axes, series, what)
-        axes.set_title(series.place, fontsize=9)
+        axes.set_title(series.place if what != "ns" else f"{series.size:,}", fontsize=9)
     better = "longer is better" if what == "GB/s" else "shorter is better"
     figure.suptitle(f"{title} ({better})", fontsize=10)
     figure.tight_layout()
@@ -165,3 +177,13 @@ def draw(results: list[Series], directory: Path) -> None:
     title = "1 GiB filled, and on the device"
     _panels(plot, of("durable"), title, "seconds", directory, "durable")
     _threads(plot, of("threads"), directory)
+    for subject, title in (
+        ("rows flat in", "Flat rows into a message, and into other formats"),
+        ("rows nested in", "Nested rows into a message, and into other formats"),
+        ("rows out", "Rows out of a message, and out of other formats"),
+        ("log in", "Messages into a log"),
+        ("log out", "Messages out of a log"),
+    ):
+        _panels(plot, of(subject), title, "ns", directory, subject.replace(" ", "-"))
+    title = "Columns of Arrow into a message and back"
+    _panels(plot, of("nested columns"), title, "ns", directory, "nested-columns")

@@ -78,6 +78,17 @@ def describe(root: Path, places: dict[str, str]) -> dict[str, object]:
         "libc": " ".join(platform.libc_ver()),
         "commit": _commit(root),
         "versions": {
-            name: _version(name) for name in ("mmapbuilder", "numpy", "pyarrow", "pycapnp")
+            name: _version(name)
+            for name in (
+                "mmapbuilder",
+                "numpy",
+                "pyarrow",
+                "pycapnp",
+                "fastavro",
+                "mcap",
+                "msgspec",
+                "orjson",
+                "protobuf",
+            )
         },
     }

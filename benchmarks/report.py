@@ -64,6 +64,8 @@ def add_places(about: dict[str, object], earlier: dict[str, object]) -> None:
 
 
 def _number(name: str, value: float) -> str:
+    if name in ("ns", "processor_ns"):
+        return f"{value:,.0f} {name.replace('_', ' ')}"
     if name not in _SECONDS:
         return f"{name} {value:,.0f}"
     if value >= 0.1:

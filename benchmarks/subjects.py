@@ -63,7 +63,95 @@ def _page_cache(size: int) -> int:
     return size + size // 4 + 64 * MIB
 
 
+def _ways(module: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{module}.{name}" for name in names.split())
+
+
+# Of rows and messages: what their guides say about speed is told for so many.
+_ROWS = 20_000
+
+_ROW_SUBJECTS = (
+    Subject(
+        "rows flat in",
+        _ways(
+            "rows",
+            "ours_flat_dicts ours_flat_tuples ours_flat_dataclasses ours_flat_msgspec_structs "
+            "pycapnp_flat_attributes pycapnp_flat_dicts msgspec_flat_dicts "
+            "msgspec_flat_dataclasses msgspec_flat_structs orjson_flat_dicts protobuf_flat_dicts "
+            "fastavro_flat_dicts pyarrow_flat_dicts",
+        ),
+        (_ROWS,),
+        3,
+        places=("tmpfs",),
+        about="rows of six fields, two of them strings, into a message, or into other formats",
+    ),
+    Subject(
+        "rows nested in",
+        _ways(
+            "rows",
+            "ours_nested_dicts pycapnp_nested_dicts msgspec_nested_dicts orjson_nested_dicts "
+            "protobuf_nested_dicts fastavro_nested_dicts pyarrow_nested_dicts",
+        ),
+        (_ROWS,),
+        3,
+        places=("tmpfs",),
+        about="rows with a list of ten numbers and a list of two structs",
+    ),
+    Subject(
+        "rows out",
+        _ways(
+            "rows",
+            "ours_out_flat_dicts ours_out_flat_tuples ours_out_nested_dicts "
+            "pycapnp_out_flat_to_dict pycapnp_out_nested_to_dict msgspec_out_flat_dicts "
+            "msgspec_out_nested_dicts pyarrow_out_flat_dicts pyarrow_out_nested_dicts",
+        ),
+        (_ROWS,),
+        3,
+        places=("tmpfs",),
+        about="the same rows out of a message, or out of other formats",
+    ),
+    Subject(
+        "nested columns",
+        _ways(
+            "rows",
+            "ours_ragged_in ours_ragged_out ours_points_in ours_points_out ours_text_in "
+            "ours_text_out pycapnp_ragged_in pycapnp_ragged_out pycapnp_points_in "
+            "pycapnp_points_out pycapnp_text_in pycapnp_text_out",
+        ),
+        (_ROWS, 5 * _ROWS),
+        3,
+        places=("ext4", "tmpfs"),
+        about="columns of Arrow into a message and back: ten numbers, two structs, a string a row",
+    ),
+    Subject(
+        "log in",
+        _ways(
+            "logs",
+            "ours_append_bytes ours_append_fields ours_append_builder ours_extend_dicts "
+            "ours_extend_arrow ours_extend_arrays pycapnp_build pycapnp_attributes_write "
+            "pycapnp_keywords_write plain_buffered_write plain_os_write mcap_write",
+        ),
+        (_ROWS,),
+        3,
+        places=("tmpfs",),
+        about="messages of three fields, one of them a string, into a log",
+    ),
+    Subject(
+        "log out",
+        _ways(
+            "logs",
+            "ours_table ours_rows_dicts ours_rows_tuples ours_iterate ours_item pycapnp_fields "
+            "pycapnp_to_dict pycapnp_iterate mcap_read",
+        ),
+        (_ROWS,),
+        3,
+        places=("tmpfs",),
+        about="the same messages out of it",
+    ),
+)
+
 SUBJECTS = (
+    *_ROW_SUBJECTS,
     Subject(
         "fill",
         _FILL,

@@ -133,7 +133,91 @@ def _import(s: Series) -> Iterable[Target]:
     yield Target("import", s.place, 20, False, figure, "ms")
 
 
+def _at_most(s: Series, what: str, way: str, wanted: float, unit: str = "ns") -> Target:
+    processor = s.median(way, "processor_ns")
+    return Target(
+        f"{what}, {s.size:,}", s.place, wanted, False, s.median(way, "ns"), unit, processor
+    )
+
+
+def _at_least(s: Series, what: str, slow: str, fast: str, wanted: float) -> Target:
+    return Target(f"{what}, {s.size:,}", s.place, wanted, True, *_both(s, slow, fast))
+
+
+def _flat_in(s: Series) -> Iterable[Target]:
+    loop = "rows.pycapnp_flat_attributes"
+    for name, wanted in (("dicts", 150), ("tuples", 100), ("dataclasses", 200)):
+        way = f"rows.ours_flat_{name}"
+        yield _at_most(s, f"flat rows in, {name}", way, wanted)
+        yield _at_least(s, f"flat rows in, {name}: speed against pycapnp's loop", loop, way, 10)
+        if name != "tuples":
+            what = f"flat rows in, {name}: time against msgspec's msgpack"
+            ratio = _ratio(s, way, f"rows.msgspec_flat_{name}", "processor")
+            yield Target(f"{what}, {s.size:,}", s.place, 2, False, ratio)
+
+
+def _nested_in(s: Series) -> Iterable[Target]:
+    way = "rows.ours_nested_dicts"
+    yield _at_most(s, "nested rows in, dicts", way, 500)
+    what = "nested rows in: speed against pycapnp from dicts"
+    yield _at_least(s, what, "rows.pycapnp_nested_dicts", way, 10)
+
+
+def _rows_out(s: Series) -> Iterable[Target]:
+    slow = "rows.pycapnp_out_flat_to_dict"
+    for name, wanted in (("dicts", 700), ("tuples", 400)):
+        way = f"rows.ours_out_flat_{name}"
+        yield _at_most(s, f"flat rows out, {name}", way, wanted)
+        yield _at_least(s, f"flat rows out, {name}: speed against to_dict", slow, way, 10)
+    slow, way = "rows.pycapnp_out_nested_to_dict", "rows.ours_out_nested_dicts"
+    yield _at_least(s, "nested rows out, dicts: speed against to_dict", slow, way, 10)
+
+
+def _nested_columns(s: Series) -> Iterable[Target]:
+    for name, there, back in (("ragged", 30, 20), ("points", 60, 60)):
+        for way, wanted in (("in", there), ("out", back)):
+            yield _at_most(s, f"{name} {way}", f"rows.ours_{name}_{way}", wanted)
+    for name, way, wanted in (("ragged", "in", 50), ("ragged", "out", 50), ("text", "in", 15)):
+        what = f"{name} {way}: speed against pycapnp's loop"
+        yield _at_least(s, what, f"rows.pycapnp_{name}_{way}", f"rows.ours_{name}_{way}", wanted)
+
+
+def _log_in(s: Series) -> Iterable[Target]:
+    loop = "logs.pycapnp_attributes_write"
+    yield _at_most(s, "append_bytes", "logs.ours_append_bytes", 150)
+    keywords = "logs.pycapnp_keywords_write"
+    what = "append of fields: speed against new_message(**) and write"
+    yield _at_least(s, what, keywords, "logs.ours_append_fields", 8)
+    both = s.median("logs.ours_append_builder", "processor_ns")
+    alone = s.median("logs.pycapnp_build", "processor_ns")
+    what = f"append of a builder, beyond building it, {s.size:,}"
+    yield Target(what, s.place, 350, False, both - alone if both and alone else None, "ns")
+    for name, wanted in (("dicts", 10), ("arrow", 40), ("arrays", 40)):
+        what = f"extend, {name}: speed against pycapnp's loop"
+        yield _at_least(s, what, loop, f"logs.ours_extend_{name}", wanted)
+    for name in ("arrow", "arrays"):
+        yield _at_most(s, f"extend, {name}", f"logs.ours_extend_{name}", 60)
+    yield _at_least(s, "append_bytes: speed against MCAP", "logs.mcap_write",
+                    "logs.ours_append_bytes", 30)  # fmt: skip
+
+
+def _log_out(s: Series) -> Iterable[Target]:
+    what = "table: speed against a loop over read_multiple_bytes"
+    yield _at_least(s, what, "logs.pycapnp_fields", "logs.ours_table", 50)
+    ratio = _ratio(s, "logs.ours_iterate", "logs.pycapnp_iterate", "processor")
+    what = f"iteration: time against read_multiple_bytes, {s.size:,}"
+    yield Target(what, s.place, 1.5, False, ratio)
+    yield _at_most(s, "one message by its number", "logs.ours_item", 1200)
+    yield _at_least(s, "iteration: speed against MCAP", "logs.mcap_read", "logs.ours_iterate", 30)
+
+
 _OF = {
+    "rows flat in": _flat_in,
+    "rows nested in": _nested_in,
+    "rows out": _rows_out,
+    "nested columns": _nested_columns,
+    "log in": _log_in,
+    "log out": _log_out,
     "fill": _fill,
     "large": _large,
     "column": _column,

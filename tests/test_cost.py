@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mmapbuilder import Builder
+from mmapbuilder import Builder, MessageLog
 from support.apart import environment
 from support.missing import missing, tool
 
@@ -287,6 +287,47 @@ def test_prefault_grows_in_larger_steps(target: Path) -> None:
     with Builder(target, prefault=True, max_growth=8 * MIB) as b:
         b[0:1] = b"x"
         assert b.stats.backed == 8 * MIB
+
+
+# A message of six words: its root is a struct of four words of data.
+FRAME = "bytes(4) + b'\\x06\\0\\0\\0' + bytes(4) + b'\\x04\\0\\0\\0' + bytes(40)"
+
+
+def test_system_calls_of_a_log(target: Path) -> None:
+    counts = calls(
+        f"""
+        from mmapbuilder import MessageLog
+        frame = {FRAME}
+        log = MessageLog(path)
+        log.append_bytes(frame)
+        mark("append")
+        for _ in range(100_000):
+            log.append_bytes(frame)
+        mark("rest")
+        log.close()
+        """,
+        target,
+    )
+    # The log grows by 2 MiB at a time, in 20 calls each, and its index by 1024 messages, in two.
+    assert sum_of(counts["append"]) <= 20 * 3 + 2 * 98, counts["append"]
+    assert counts["append"]["fallocate"] <= 12
+    assert not {"write", "pwrite64", "writev", "fsync", "fdatasync"} & counts["append"].keys()
+
+
+def test_a_log_touches_each_page_once(target: Path) -> None:
+    frame = eval(FRAME)
+    assert len(frame) == 56
+    with MessageLog(target) as log:
+        log.append_bytes(frame)
+
+        def append() -> None:
+            for _ in range(100_000):
+                log.append_bytes(frame)
+
+        # At worst single pages, those of the log and of its index.
+        pages = 100_000 * (len(frame) + 4) // resource.getpagesize()
+        assert page_faults(append) <= pages + 100
+        assert log.stats.faults == 0  # it grows before it stores
 
 
 def test_import_loads_little() -> None:

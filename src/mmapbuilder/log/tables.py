@@ -1,5 +1,7 @@
 """Tables of all kinds, as columns of Arrow or row by row."""
 
+from ..columns.arrow import capsule, is_arrow, library, load_if_there
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,18 +16,26 @@ def columns_of(table: "Any") -> "list[Any] | None":
 
     A table of pandas has not: it would need pyarrow for it, and add its index.
     """
-    if type(table).__module__.partition(".")[0] == "pandas":
+    if library(table) == "pandas":
         return None
-    for method in ("__arrow_c_stream__", "__arrow_c_array__"):
-        if hasattr(type(table), method):
-            return [(None, getattr(table, method)())]
-    if isinstance(table, dict) and table and all(map(_is_arrow, table.values())):
-        return [(name, column.__arrow_c_stream__()) for name, column in table.items()]
+    if is_arrow(table):
+        return [(None, capsule(table))]
+    if isinstance(table, dict) and table:
+        columns = {name: _as_arrow(column) for name, column in table.items()}
+        if all(column is not None for column in columns.values()):
+            return [(str(name), capsule(column)) for name, column in columns.items()]
     return None
 
 
-def _is_arrow(column: "Any") -> bool:
-    return hasattr(type(column), "__arrow_c_stream__")
+def _as_arrow(column: "Any") -> "Any":
+    """Return a column as one of Arrow, if it is one, or numbers of NumPy and pyarrow is there."""
+    if library(column) != "pandas" and is_arrow(column):
+        return column
+    dtype: Any = getattr(column, "dtype", None)
+    if library(column) != "numpy" or getattr(dtype, "kind", "") not in "iuf" or column.ndim != 1:
+        return None
+    pyarrow = load_if_there()
+    return None if pyarrow is None or not dtype.isnative else pyarrow.array(column)
 
 
 def rows_of(table: "Any") -> "Rows":
