@@ -81,19 +81,19 @@ static void *map_inaccessible(void *at, uint64_t length, int flags, int fd, uint
 
 /* After mlockall(MCL_FUTURE) the kernel counts every new mapping as locked, however inaccessible,
  * and refuses what is beyond RLIMIT_MEMLOCK. It lets one grow that is unlocked. */
-static void *map_page_and_grow(void *at, uint64_t length, int flags, int fd, uint64_t offset)
+static void *map_some_and_grow(void *at, uint64_t length, int flags, int fd, uint64_t offset)
 {
-    uint64_t page = mmb__os_page();
-    void *small = map_inaccessible(NULL, page, flags, fd, offset);
+    enum { SOME = 64 << 10 }; /* whole pages, however large they are */
+    void *small = map_inaccessible(NULL, SOME, flags, fd, offset);
     if (small == NULL) {
         return NULL;
     }
-    (void)syscall(SYS_munlock, small, page);
+    (void)syscall(SYS_munlock, small, (long)SOME);
     long how = at == NULL ? MREMAP_MAYMOVE : MREMAP_MAYMOVE | MREMAP_FIXED;
-    long grown = syscall(SYS_mremap, small, page, length, how, at);
+    long grown = syscall(SYS_mremap, small, (long)SOME, length, how, at);
     if (grown == -1) {
         int error = errno;
-        (void)syscall(SYS_munmap, small, page);
+        (void)syscall(SYS_munmap, small, (long)SOME);
         errno = error;
         return NULL;
     }
@@ -104,7 +104,7 @@ static void *map_elsewhere(uint64_t length, int flags, int fd, uint64_t offset)
 {
     flags |= MAP_PRIVATE | MAP_NORESERVE;
     void *made = map_inaccessible(NULL, length, flags, fd, offset);
-    return made == NULL && errno == EAGAIN ? map_page_and_grow(NULL, length, flags, fd, offset)
+    return made == NULL && errno == EAGAIN ? map_some_and_grow(NULL, length, flags, fd, offset)
                                            : made;
 }
 
@@ -112,7 +112,7 @@ void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd)
 {
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
     void *made = map_inaccessible(at, length, at == NULL ? flags : flags | MAP_FIXED, fd, 0);
-    return made == NULL && errno == EAGAIN ? map_page_and_grow(at, length, flags, fd, 0) : made;
+    return made == NULL && errno == EAGAIN ? map_some_and_grow(at, length, flags, fd, 0) : made;
 }
 
 /* Make new private memory. It is not accessible at first: after mlockall(MCL_FUTURE) the kernel
