@@ -10,7 +10,7 @@ from typing import Any
 from .annotated import are_no_numbers, own_names
 from .arrow import is_arrow, library
 from .given import columns_of, flatten
-from .lists import target_at
+from .lists import TargetList, target_at
 from .locate import PathError, Step, find_columns, spell
 from .memory import GrowingMemory
 from .nested import NESTED, fill_columns, fill_list, fill_table, is_nested
@@ -38,37 +38,57 @@ def fill(
     if kind != "list":
         raise TypeError(f"{spell(path)} is a {name}, not a list: set it with pycapnp")
     target = target_at(plan, memory, found)
-    kind = plan.types[element].kind
-    if kind == "struct":
-        if is_arrow(data) and not named:
-            names = _names(data)
-            native = defaults or names is None or library(data) not in ("polars", "pyarrow")
-            given = dict.fromkeys(names or ())
-            own = own_names(plan, target.record, given)
-            if (
-                native
-                or own.keys() != given.keys()
-                or are_no_numbers(data, {})
-                or is_nested(plan, target.record, own)
-            ):
-                fill_table(target, data, defaults)
-                return
-        columns = own_names(plan, target.record, columns_of(data, named, target.where))
-        if defaults or is_nested(plan, target.record, columns):
-            fill_columns(target, columns, defaults)
-            return
-        from .flat import fill_structs
-
-        fill_structs(target, flatten(columns))
-        return
-    if named or data is None:
+    if plan.types[element].kind == "struct":
+        _fill_structs(target, data, named, defaults)
+    elif named or data is None:
         raise TypeError(f"{target.where} is a {name}: fill() takes its values after the path")
-    if kind in NESTED or defaults or element in plan.meanings:
+    else:
+        _fill_elements(target, data, defaults)
+
+
+def _fill_structs(target: TargetList, data: Any, named: dict[str, Any], defaults: bool) -> None:
+    plan, record = target.plan, target.record
+    staged = defaults or not _has_numpy()
+    if is_arrow(data) and not named and (staged or _is_native(plan, record, data)):
+        fill_table(target, data, defaults)
+        return
+    columns = own_names(plan, record, columns_of(data, named, target.where))
+    if staged or is_nested(plan, record, columns):
+        fill_columns(target, columns, defaults)
+        return
+    from .flat import fill_structs
+
+    fill_structs(target, flatten(columns))
+
+
+def _fill_elements(target: TargetList, data: Any, defaults: bool) -> None:
+    plan, element = target.plan, target.element
+    staged = defaults or not _has_numpy()
+    if staged or plan.types[element].kind in NESTED or element in plan.meanings:
         fill_list(target, data, defaults)
         return
     from .flat import fill_elements
 
     fill_elements(target, data)
+
+
+def _is_native(plan: Plan, record: int, table: Any) -> bool:
+    """Whether a table of Arrow is not to be taken apart into columns."""
+    names = _names(table)
+    if names is None or library(table) not in ("polars", "pyarrow"):
+        return True
+    given = dict.fromkeys(names)
+    own = own_names(plan, record, given)
+    return own.keys() != given.keys() or are_no_numbers(table, {}) or is_nested(plan, record, own)
+
+
+def _has_numpy() -> bool:
+    """Whether NumPy is installed: flat columns go through it, and are staged without."""
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _split(arguments: tuple[Any, ...]) -> tuple[tuple[Step, ...], Any]:
