@@ -1,7 +1,5 @@
 """Tables of all kinds, as columns of Arrow or row by row."""
 
-from ..columns.arrow import capsule, is_arrow, library, load_if_there
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,8 +14,8 @@ def columns_of(table: "Any") -> "list[Any] | None":
 
     A table of pandas has not: it would need pyarrow for it, and add its index.
     """
-    if library(table) == "pandas":
-        return None
+    from ..columns.arrow import capsule, is_arrow
+
     if is_arrow(table):
         return [(None, capsule(table))]
     if isinstance(table, dict) and table:
@@ -29,7 +27,9 @@ def columns_of(table: "Any") -> "list[Any] | None":
 
 def _as_arrow(column: "Any") -> "Any":
     """Return a column as one of Arrow, if it is one, or numbers of NumPy and pyarrow is there."""
-    if library(column) != "pandas" and is_arrow(column):
+    from ..columns.arrow import is_arrow, library, load_if_there
+
+    if is_arrow(column):
         return column
     dtype: Any = getattr(column, "dtype", None)
     if library(column) != "numpy" or getattr(dtype, "kind", "") not in "iuf" or column.ndim != 1:
