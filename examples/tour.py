@@ -5,6 +5,7 @@
 1. The standard library of Python as one message, built in place and built the usual way.
 2. A log that one process records and another follows, until the first is killed.
 3. Columns from a message to a plot.
+4. The command, which says what takes the bytes of that message, and draws it.
 
 What it makes stays in the directory, which is ``mmapbuilder-tour`` by default.
 """
@@ -15,6 +16,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,7 @@ import capnp
 
 import pack_stdlib
 import table_to_plot
-from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message, verify
+from mmapbuilder import MessageBuilder, MessageLog, open_log, verify
 
 HERE = Path(__file__).resolve().parent
 ROOT = sysconfig.get_path("stdlib")
@@ -86,19 +88,6 @@ def measure(way: str, target: Path) -> None:
     print(json.dumps({"seconds": seconds, "memory": peak - before, "files": len(paths)}))
 
 
-def say_what_takes_the_bytes(target: Path, files: int) -> None:
-    """Check all pointers of the message, and print which of its fields are the largest."""
-    report = verify(target)
-    say(f"   {files:,} files, {report.objects:,} objects, all pointers checked.")
-    say("   What takes the bytes, by field:")
-    say()
-    with open_message(target, library_capnp.Library) as message:
-        usage = message.usage()
-    for row in sorted(usage, key=lambda row: row.bytes, reverse=True)[:5]:
-        say(f"   {row.path:<29}{row.count:>9,}{row.bytes:>24,}")
-    say(f"   {'all of the file':<38}{usage.size:>24,}")
-
-
 def compare_ways(directory: Path) -> None:
     """Build the message in both ways, each in a process of its own, in turn; print a table."""
     say("1. The standard library as one Cap'n Proto message")
@@ -122,7 +111,8 @@ def compare_ways(directory: Path) -> None:
         )
     say("   (medians of three; memory is what the process had of its own, at the peak)")
     say()
-    say_what_takes_the_bytes(targets["in place"], runs["in place"][0]["files"])
+    report, files = verify(targets["in place"]), runs["in place"][0]["files"]
+    say(f"   {files:,} files, {report.objects:,} objects, all pointers checked")
 
 
 # ---- 2: a log, recorded and followed --------------------------------------------------
@@ -190,6 +180,27 @@ def plot_columns(directory: Path) -> None:
     say(textwrap.indent(printed.getvalue(), "   ").rstrip())
 
 
+# ---- 4: the command ----------------------------------------------------------------------
+
+
+def ask_the_command(directory: Path) -> None:
+    """Let the command tell what takes the bytes of the last message, and draw it."""
+    say("4. The command `mmapbuilder`: what takes the bytes of that message")
+    schema = f"{os.path.relpath(HERE / 'sources.capnp', directory)}:Sources"
+    for arguments in (["du", "--sort", "bytes"], ["layout", "--svg", "layout.svg"]):
+        command = [*arguments, "--schema", schema, "sources.bin"]
+        done = subprocess.run(
+            [sys.executable, "-m", "mmapbuilder", *command],
+            cwd=directory,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        say()
+        say(f"   $ mmapbuilder {shlex.join(command)}")
+        say(textwrap.indent(done.stdout, "   ").rstrip())
+
+
 def main() -> None:
     """Do the whole tour, or the part of it that needs a process of its own."""
     if sys.argv[1:2] == ["--measure"]:
@@ -204,6 +215,8 @@ def main() -> None:
     follow_a_log(directory)
     say()
     plot_columns(directory)
+    say()
+    ask_the_command(directory)
     say()
     say(f"The files are in {directory}. The tour took {time.perf_counter() - start:.0f} s.")
     return None

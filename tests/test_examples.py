@@ -101,7 +101,8 @@ def test_the_tour_shows_a_table_a_log_and_a_plot(tmp_path: Path) -> None:
     if sys.platform == "linux":
         ours, usual = (float(memory.replace(",", "")) for _, _, memory in ways)
         assert ours < usual / 4
-    assert "files[].content" in shown
+    assert "files[].path" in shown
+    assert (tmp_path / "layout.svg").read_text().startswith("<svg")
     found = re.search(r"counted ([\d,]+) readings; the log has ([\d,]+), all whole", shown)
     assert found is not None
     counted, there = (int(number.replace(",", "")) for number in found.groups())
