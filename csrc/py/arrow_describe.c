@@ -73,11 +73,12 @@ static bool mark_child(const char *format, const part *p, const mmb_arrow_array 
     }
     for (int64_t i = 0; i < p->array->length; i++) {
         bool there = (p->there == NULL || p->there[i] != 0) && is_valid(format, p->array, i);
-        for (int64_t k = 0; there && k < width; k++) {
-            int64_t at = (p->array->offset + i) * width + k;
-            if (at < child->length) {
-                out->there[at] = 1;
-            }
+        int64_t first = p->array->offset + i;
+        if (first >= child->length / width) {
+            break; /* the child is too short: whoever takes the values says so */
+        }
+        if (there) {
+            memset(out->there + first * width, 1, (size_t)width);
         }
     }
     return true;

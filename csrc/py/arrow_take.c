@@ -72,6 +72,9 @@ bool mmbpy_arrow_take(PyObject *given, mmbpy_arrow *out)
 
 void mmbpy_arrow_release(mmbpy_arrow *arrow)
 {
+    /* The producer may run Python's code, which an exception would get lost in. */
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
     for (uint32_t i = 0; i < arrow->count; i++) {
         arrow->arrays[i].release(&arrow->arrays[i]);
     }
@@ -80,4 +83,5 @@ void mmbpy_arrow_release(mmbpy_arrow *arrow)
         arrow->schema.release(&arrow->schema);
     }
     *arrow = (mmbpy_arrow){0};
+    PyErr_Restore(type, value, traceback);
 }

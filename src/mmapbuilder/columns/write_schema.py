@@ -180,14 +180,16 @@ class _Writer:
             return _Type(_PLAIN[form])
         if form[:2] == "w:":
             return _Type("Data")
-        if form[0] == "t" or form[:2] == "d:":
-            kind = _time(form) if form[0] == "t" else _decimal(form)
+        if form[:1] == "t" or form[:2] == "d:":
+            kind = _time(form) if form[:1] == "t" else _decimal(form)
             if kind is None:
                 raise TypeError(f"column {path!r}: intervals have no type in a schema")
             self.annotates = True
             return kind
         if form == "+s":
             return _Type(scope.add(name, lambda each: self.struct(each, column.children, path)))
+        if (form in (*_LISTS, "+m") or form[:3] == "+w:") and len(column.children) != 1:
+            raise ValueError(f"column {path!r}: the Arrow schema is damaged: a list has one child")
         if form == "+m":
             entry = column.children[0]._replace(name="entry")
             return _Type(f"List({self._element(entry, name, path, scope).text})")
@@ -284,7 +286,7 @@ def _time(form: str) -> _Type | None:
         return _Type(
             *(("Int32", " $Arrow.date32") if form == "tdD" else ("Int64", " $Arrow.date64"))
         )
-    if form[1] not in "stD" or form[2:3] not in _UNITS:
+    if form[1:2] not in ("s", "t", "D") or form[2:3] not in _UNITS:
         return None
     unit = f'unit = "{_UNITS[form[2]]}"'
     if form[1] == "s":
@@ -297,6 +299,6 @@ def _time(form: str) -> _Type | None:
 
 
 def _decimal(form: str) -> _Type:
-    precision, scale, *_ = (int(part) for part in form[2:].split(","))
+    precision, scale, *_ = (int(part) for part in form[2:].split(","))  # a ValueError if not
     kind = "Int32" if precision <= 9 else "Int64" if precision <= 18 else "Data"
     return _Type(kind, f" $Arrow.decimal(precision = {precision}, scale = {scale})")
