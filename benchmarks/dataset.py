@@ -7,6 +7,7 @@ The files of the simulation are sparse: a commit does not look into them.
 """
 
 import argparse
+import multiprocessing
 import os
 import resource
 import sys
@@ -146,7 +147,12 @@ def main() -> None:
 
     schema = capnp.load(str(Path(__file__).parent / "dataset.capnp")).Table
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-        measure_worker(directory, schema, arguments.rounds)
+        # In a process of its own, so that its memory is not counted below.
+        worker = multiprocessing.get_context("fork").Process(
+            target=measure_worker, args=(directory, schema, arguments.rounds)
+        )
+        worker.start()
+        worker.join()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         simulate(directory, schema, arguments.shards, arguments.retries)
 
