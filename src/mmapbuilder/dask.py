@@ -6,17 +6,14 @@ Dask is imported with this module, and with nothing else of the package.
 import glob
 import itertools
 import os
-import uuid
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .dataset import Dataset, Shard, open_dataset, write_shard
-from .dataset.commit import commit_once
+from .dataset import Dataset, Shard, open_dataset
 from .dataset.compiled import compile_schema, load_schema, module_of
-from .dataset.frames import empty_table, frame_of_shard, to_frame
-from .dataset.manifest import NAME
+from .dataset.frames import empty_table, to_frame
 from .dataset.shard import LOG
-from .dataset.store import store_of
+from .dataset.task import Source, Target
 from .log import open_log
 
 try:
@@ -27,14 +24,6 @@ except ImportError as error:
     ) from error
 
 __all__ = ["read_capnp", "read_log", "to_capnp"]
-
-
-class _Source(NamedTuple):
-    """What each task has to know of a dataset; the schema goes with it, compiled."""
-
-    directory: str
-    options: dict[str, Any] | None
-    compiled: bytes
 
 
 # ---- reading ----------------------------------------------------------------------------------
@@ -68,8 +57,6 @@ def read_capnp(
     import dask.dataframe as dd
 
     dataset = open_dataset(path, storage_options)
-    compiled = dataset._manifest.compiled
-    source = _Source(dataset.directory, storage_options, compiled)
     meta = _meta(empty_table(dataset.schema, dataset.path, columns))
     starts = [0]
     for shard in dataset.shards:
@@ -81,7 +68,7 @@ def read_capnp(
         meta=meta,
         divisions=_divisions(starts),
         label="read-capnp",
-        source=source,
+        source=Source.of(dataset),
         **({} if columns is None else {"chosen": columns}),
     )
 
@@ -106,11 +93,10 @@ def _divisions(starts: list[int]) -> "tuple[int, ...] | None":
 
 
 def _read_shard(
-    shard: Shard, start: int, columns: "list[str] | None" = None, *, source: _Source
+    shard: Shard, start: int, columns: "list[str] | None" = None, *, source: Source
 ) -> Any:
     """Read one shard. Dask looks for the argument `columns`, and pushes projections into it."""
-    store = store_of(source.directory, source.options)
-    return frame_of_shard(store, shard, load_schema(source.compiled), columns, start)
+    return to_frame(source.table(shard, columns), start)
 
 
 def _read_columns(
@@ -118,7 +104,7 @@ def _read_columns(
     start: int,
     columns: "list[str] | None" = None,
     *,
-    source: _Source,
+    source: Source,
     chosen: list[str],
 ) -> Any:
     return _read_shard(shard, start, chosen if columns is None else columns, source=source)
@@ -157,51 +143,24 @@ def to_capnp(
         FileExistsError: with mode ``"x"``: there is a dataset.
         Others: as `write_shard` and `commit`.
     """
-    module = module_of(schema)
-    store = store_of(path, storage_options)
-    if mode not in ("x", "w"):
-        raise ValueError(f"mode must be 'x' or 'w', not {mode!r}")
-    if mode == "x" and store.exists(NAME):
-        # Better now than when everything is written; the commit looks again.
-        import errno
-
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), store.place(NAME))
-    source = _Source(store.name, storage_options, compile_schema(module))
-    write = delayed(_write_part, pure=False)
-    parts = df.to_delayed()
-    shards = [write(part, number, source, field) for number, part in enumerate(parts)]
-    job = uuid.uuid4().hex
-    done = delayed(_commit_all, pure=False)(shards, source, mode, job)
+    target = Target.at(path, schema, field, mode, storage_options)
+    write, finish = delayed(_write_part, pure=False), delayed(_commit_all, pure=False)
+    shards = [write(part, number, target) for number, part in enumerate(df.to_delayed())]
+    done = finish(shards, target)
     return done.compute() if compute else done
 
 
-def _write_part(part: Any, number: int, source: _Source, field: Any) -> Shard:
+def _write_part(part: Any, number: int, target: Target) -> Shard:
+    import pandas
     import pyarrow
 
-    schema = load_schema(source.compiled)
-    data = part
-    if any(isinstance(kind, _arrow_dtype()) for kind in part.dtypes):
-        data = pyarrow.Table.from_pandas(part, preserve_index=False)
-    return write_shard(
-        source.directory, data, schema, field, index=number, storage_options=source.options
-    )
+    if any(isinstance(kind, pandas.ArrowDtype) for kind in part.dtypes):
+        part = pyarrow.Table.from_pandas(part, preserve_index=False)
+    return target.write(part, number)
 
 
-def _arrow_dtype() -> Any:
-    import pandas
-
-    return pandas.ArrowDtype
-
-
-def _commit_all(shards: list[Shard], source: _Source, mode: str, job: str) -> Dataset:
-    return commit_once(
-        source.directory,
-        shards,
-        schema=load_schema(source.compiled),
-        mode=mode,
-        storage_options=source.options,
-        job=job,
-    )
+def _commit_all(shards: list[Shard], target: Target) -> Dataset:
+    return target.commit(shards)
 
 
 # ---- logs -------------------------------------------------------------------------------------

@@ -7,13 +7,11 @@ Ray's interface for developers, which changes between releases, so this is thin.
 import itertools
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
-from .dataset import Dataset, Shard, commit, open_dataset, write_shard
-from .dataset.compiled import compile_schema, load_schema, module_of
-from .dataset.manifest import NAME
-from .dataset.reading import one_table, table_of_shard
-from .dataset.store import store_of
+from .dataset import Dataset, Shard, open_dataset
+from .dataset.reading import one_table
+from .dataset.task import Source, Target
 
 try:
     import ray.data
@@ -25,14 +23,6 @@ except ImportError as error:
     ) from error
 
 __all__ = ["CapnpDatasink", "CapnpDatasource", "read_capnp", "write_capnp"]
-
-
-class _Source(NamedTuple):
-    """What each task has to know of a dataset; the schema goes with it, compiled."""
-
-    directory: str
-    options: dict[str, Any] | None
-    compiled: bytes
 
 
 class CapnpDatasource(Datasource):  # type: ignore[misc]
@@ -56,8 +46,7 @@ class CapnpDatasource(Datasource):  # type: ignore[misc]
         dataset = open_dataset(path, storage_options)
         self._shards = dataset.shards
         self._columns = columns
-        compiled = dataset._manifest.compiled
-        self._source = _Source(dataset.directory, storage_options, compiled)
+        self._source = Source.of(dataset)
 
     def get_name(self) -> str:
         """Return what Ray calls the tasks."""
@@ -94,11 +83,10 @@ def _metadata(shards: tuple[Shard, ...]) -> Any:
     )
 
 
-def _read(shards: tuple[Shard, ...], source: _Source, columns: "list[str] | None") -> Iterable[Any]:
-    store, schema = store_of(source.directory, source.options), load_schema(source.compiled)
+def _read(shards: tuple[Shard, ...], source: Source, columns: "list[str] | None") -> Iterable[Any]:
     for shard in shards:
         # Ray looks for pyarrow's tables, whose memory goes into its own store then.
-        yield one_table([table_of_shard(store, shard, schema, columns)])
+        yield one_table([source.table(shard, columns)])
 
 
 class CapnpDatasink(Datasink[Shard]):  # type: ignore[misc]
@@ -110,6 +98,10 @@ class CapnpDatasink(Datasink[Shard]):  # type: ignore[misc]
         field: the list that gets the rows, or ``"log"``, as `write_shard`'s `path`.
         mode: as for `commit`.
         storage_options: what fsspec opens the address with.
+
+    Raises:
+        FileExistsError: with mode ``"x"``: there is a dataset.
+        ValueError: there is no such mode.
     """
 
     def __init__(
@@ -121,43 +113,18 @@ class CapnpDatasink(Datasink[Shard]):  # type: ignore[misc]
         mode: str = "x",
         storage_options: "dict[str, Any] | None" = None,
     ) -> None:
-        store = store_of(path, storage_options)
-        self._source = _Source(store.name, storage_options, compile_schema(module_of(schema)))
-        self._field = field
-        self._mode = mode
-        if mode not in ("x", "w"):
-            raise ValueError(f"mode must be 'x' or 'w', not {mode!r}")
+        self._target = Target.at(path, schema, field, mode, storage_options)
 
     def get_name(self) -> str:
         """Return what Ray calls the tasks."""
         return "Capnp"
-
-    def on_write_start(self, schema: Any = None) -> None:
-        """Refuse a directory with a dataset in it before anything is written.
-
-        Raises:
-            FileExistsError: with mode ``"x"``: there is a dataset.
-        """
-        store = store_of(self._source.directory, self._source.options)
-        if self._mode == "x" and store.exists(NAME):
-            import errno
-
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), store.place(NAME))
 
     def write(self, blocks: Iterable[Any], ctx: Any) -> Shard:
         """Write the blocks of one task as one shard."""
         from ray.data.block import BlockAccessor
 
         tables = [BlockAccessor.for_block(block).to_arrow() for block in blocks]
-        source = self._source
-        return write_shard(
-            source.directory,
-            one_table(tables) if tables else [],
-            load_schema(source.compiled),
-            self._field,
-            index=ctx.task_idx,
-            storage_options=source.options,
-        )
+        return self._target.write(one_table(tables) if tables else [], ctx.task_idx)
 
     def on_write_complete(self, write_result: Any) -> None:
         """Commit the shards that Ray kept the results of.
@@ -166,14 +133,7 @@ class CapnpDatasink(Datasink[Shard]):  # type: ignore[misc]
         order.
         """
         shards = sorted(write_result.write_returns, key=lambda shard: shard.index)
-        source = self._source
-        commit(
-            source.directory,
-            [shard._replace(index=number) for number, shard in enumerate(shards)],
-            schema=load_schema(source.compiled),
-            mode=self._mode,
-            storage_options=source.options,
-        )
+        self._target.commit([shard._replace(index=n) for n, shard in enumerate(shards)])
 
 
 def read_capnp(
@@ -201,6 +161,5 @@ def write_capnp(
         Others: as Ray raises them, with what `write_shard` and `commit` raise in them.
     """
     sink = CapnpDatasink(path, schema, field, mode=mode, storage_options=storage_options)
-    sink.on_write_start()  # here, where the error is not wrapped by Ray
     ds.write_datasink(sink)
-    return open_dataset(path, storage_options)
+    return sink._target.open()

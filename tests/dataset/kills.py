@@ -23,6 +23,7 @@ from row_schemas import Table
 
 import mmapbuilder
 import mmapbuilder.dask
+from mmapbuilder.dataset.task import Target
 
 PARTS, ROWS = 12, 200
 
@@ -42,14 +43,11 @@ def frame() -> Any:
 
 def write_twice(source: Any, directory: Path) -> None:
     """Run each task of a shard and the commit two times, as a scheduler may."""
-    import mmapbuilder.dask as ours
-
-    compiled = ours.compile_schema(Table)
-    where = ours._Source(str(directory), None, compiled)
-    write, commit = dask.delayed(ours._write_part, pure=False), dask.delayed(ours._commit_all)
+    target = Target.at(directory, Table, "rows", "x", None)
+    write, commit = dask.delayed(Target.write, pure=False), dask.delayed(Target.commit, pure=False)
     parts = source.to_delayed()
-    one, two = ([write(p, n, where, "rows") for n, p in enumerate(parts)] for _ in range(2))
-    dask.compute(commit(one, where, "x", "job"), commit(two, where, "x", "job"))
+    one, two = ([write(target, p, n) for n, p in enumerate(parts)] for _ in range(2))
+    dask.compute(commit(target, one), commit(target, two))
 
 
 def kill_one(cluster: LocalCluster, chance: random.Random) -> None:

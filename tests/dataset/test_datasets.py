@@ -309,6 +309,42 @@ def test_a_commit_of_the_same_job_succeeds_again(tmp_path: Path) -> None:
         commit_once(tmp_path, second, **how, job="two")
 
 
+@pytest.mark.parametrize("mode", ["x", "w"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_commit_that_is_killed_has_made_a_dataset_or_none(
+    tmp_path: Path, mode: str, when: str
+) -> None:
+    """Right before and after the one step that gives the manifest its name."""
+    shards = write_three(tmp_path)
+    code = """
+        import os, pickle, signal, sys
+        import capnp, mmapbuilder
+        directory, shards, schema, mode, when = sys.argv[1:]
+        step = "link" if mode == "x" else "replace"
+        real = getattr(os, step)
+        def killed(*names):
+            if when == "after":
+                real(*names)
+            os.kill(os.getpid(), signal.SIGKILL)
+        setattr(os, step, killed)
+        shards = pickle.loads(bytes.fromhex(shards))
+        mmapbuilder.commit(directory, shards, schema=capnp.load(schema).Table, mode=mode)
+    """
+    ended = apart.python(
+        code, tmp_path, pickle.dumps(shards).hex(), HERE / "rows.capnp", mode, when
+    )
+    assert ended.signal == "SIGKILL"
+    if when == "after":
+        dataset = open_dataset(tmp_path)
+        assert dataset.table()["id"].to_pylist() == EXPECTED
+    else:
+        with pytest.raises(FileNotFoundError, match="manifest"):
+            open_dataset(tmp_path)
+        dataset = commit(tmp_path, shards, schema=Table)
+    # What the commit wrote under another name is a stray.
+    assert all(name.startswith("_manifest.json.") for name in dataset.unreferenced())
+
+
 # ---- what is refused ---------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from .reading import table_of_shard
 from .shard import Shard, ShardPath
-from .store import Store
 
 
 def empty_table(schema: Any, path: ShardPath, columns: "list[str] | None") -> Any:
@@ -25,13 +24,6 @@ def empty_table(schema: Any, path: ShardPath, columns: "list[str] | None") -> An
         size = os.path.getsize(os.path.join(folder, name))
         shard = Shard(name, 0, 0, size, "", path)
         return table_of_shard(LocalStore(folder), shard, schema, columns)
-
-
-def frame_of_shard(
-    store: Store, shard: Shard, schema: Any, columns: "list[str] | None", start: int
-) -> Any:
-    """Return the rows of a shard as a frame, numbered from `start`."""
-    return to_frame(table_of_shard(store, shard, schema, columns), start)
 
 
 def to_frame(table: Any, start: int) -> Any:
