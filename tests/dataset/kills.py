@@ -41,13 +41,17 @@ def frame() -> Any:
     return dd.from_map(part, range(PARTS), meta=part(0).iloc[:0])
 
 
-def write_twice(source: Any, directory: Path) -> None:
-    """Run each task of a shard and the commit two times, as a scheduler may."""
+def once(directory: Path) -> list[Any]:
+    return [mmapbuilder.dask.to_capnp(frame(), directory, Table, "rows", compute=False)]
+
+
+def twice(directory: Path) -> list[Any]:
+    """Make each task of a shard and the commit two times, as a scheduler may run them."""
     target = Target.at(directory, Table, "rows", "x", None)
     write, commit = dask.delayed(Target.write, pure=False), dask.delayed(Target.commit, pure=False)
-    parts = source.to_delayed()
+    parts = frame().to_delayed()
     one, two = ([write(target, p, n) for n, p in enumerate(parts)] for _ in range(2))
-    dask.compute(commit(target, one), commit(target, two))
+    return [commit(target, one), commit(target, two)]
 
 
 def kill_one(cluster: LocalCluster, chance: random.Random) -> None:
@@ -75,35 +79,72 @@ def check(directory: Path, succeeded: bool) -> str | None:
     return None
 
 
+class Cluster:
+    """Two worker processes with their nannies. A nanny whose child dies young gives up."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self.start()
+
+    def start(self) -> None:
+        self._stack.close()
+        self.cluster = self._stack.enter_context(
+            LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+        )
+        self.client = self._stack.enter_context(Client(self.cluster))
+
+    def be_whole(self) -> None:
+        """Wait until there are two workers, or start anew."""
+        try:
+            self.client.wait_for_workers(2, timeout=20)
+        except TimeoutError:
+            self.start()
+
+    def run(self, tasks: list[Any]) -> None:
+        for future in self.client.compute(tasks):
+            future.result(timeout=60)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def run_and_kill(cluster: Cluster, place: Path, doubled: bool, chance: random.Random) -> bool:
+    """Write a dataset while a worker is killed; return whether that has succeeded."""
+    cluster.be_whole()
+    killer = threading.Thread(target=kill_one, args=(cluster.cluster, chance))
+    killer.start()
+    try:
+        cluster.run(twice(place) if doubled else once(place))
+    except Exception as error:  # a run may fail, if it leaves no half
+        print(f"{place.name}: {type(error).__name__}: {str(error)[:100]}", flush=True)
+        return False
+    finally:
+        killer.join()
+    return True
+
+
 def main() -> None:
     directory, runs = Path(sys.argv[1]), int(sys.argv[2])
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     dask.config.set({"distributed.scheduler.allowed-failures": 10})
     chance = random.Random(7)
     wrong = failed = strays = 0
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
-        with Client(cluster):
-            for number in range(runs):
-                place = directory / f"run-{number}"
-                killer = threading.Thread(target=kill_one, args=(cluster, chance))
-                killer.start()
-                succeeded = True
-                try:
-                    if number % 2:
-                        write_twice(frame(), place)
-                    else:
-                        mmapbuilder.dask.to_capnp(frame(), place, Table, "rows")
-                except Exception as error:  # a run may fail, if it leaves no half
-                    succeeded = False
-                    print(f"run {number}: {type(error).__name__}: {str(error)[:100]}")
-                killer.join()
-                failed += not succeeded
-                problem = check(place, succeeded)
-                if problem is not None:
-                    wrong += 1
-                    print(f"run {number}: {problem}")
-                elif succeeded:
-                    strays += len(mmapbuilder.open_dataset(place).unreferenced())
+    cluster = Cluster()
+    for number in range(runs):
+        place = directory / f"run-{number}"
+        succeeded = run_and_kill(cluster, place, number % 2 == 1, chance)
+        failed += not succeeded
+        problem = check(place, succeeded)
+        if problem is not None:
+            wrong += 1
+            print(f"run {number}: {problem}", flush=True)
+        elif succeeded:
+            strays += len(mmapbuilder.open_dataset(place).unreferenced())
+        if not succeeded:
+            cluster.start()
+        elif number % 10 == 9:
+            print(f"{number + 1} runs, {strays} strays", flush=True)
+    cluster.close()
     print(f"runs: {runs}, failed: {failed}, strays: {strays}, wrong: {wrong}")
 
 
