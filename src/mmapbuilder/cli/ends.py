@@ -17,7 +17,7 @@ CODES = {
     4: "a package is needed that is not installed; the text says which",
     70: "a fault of mmapbuilder itself, which should be reported",
     130: "interrupted, by Ctrl-C",
-    141: "whoever read the output has gone, as with `| head`",
+    141: "the program that read the output has gone, as `head` does",
 }
 OK, WRONG, USAGE, NO_FILE, NO_PACKAGE, FAULT, INTERRUPTED, NO_READER = CODES
 
