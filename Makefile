@@ -214,7 +214,7 @@ $(ASAN_VENV)/.test: $(SOURCES)
 	@touch $@
 
 # Whatever closes, discards and drops builders in use: in threads, signal handlers, children.
-ASAN_TESTS ?= tests/free_threading tests/test_message_gate.py tests/test_message_whole.py \
+ASAN_TESTS ?= tests/free_threading tests/test_message_gate.py \
     tests/test_builder_forks.py tests/test_close_in_use.py
 
 .PHONY: test-asan-python

@@ -254,6 +254,20 @@ class NpyBuilder(Closing):
         shape = ", ".join(map(str, (-1, *self._row)))
         return f"<NpyBuilder {self.name!r} {self._dtype} ({shape}) {state}>"
 
+    def _repr_html_(self) -> str:
+        from ._html import describe, in_bytes
+
+        closed = self.closed
+        rows = [
+            ("file", self.name),
+            ("state", "closed" if closed else "unfinished"),
+            ("rows", None if closed else f"{len(self):,}"),
+            ("dtype", self._dtype),
+            ("shape of a row", self._row),
+            ("size", in_bytes(self._builder.size)),
+        ]
+        return describe(type(self).__name__, rows)
+
 
 def _row_shape(shape: "tuple[int, ...] | list[int]") -> tuple[int, ...]:
     import operator

@@ -308,6 +308,21 @@ class MessageLog(_core.LogWriter, Endings):
             state = "closed"
         return f"<{type(self).__name__} {self.name!r} {state}>"
 
+    def _repr_html_(self) -> str:
+        from .._html import describe, in_bytes
+
+        try:
+            stats = self.stats
+        except ValueError:
+            return describe(type(self).__name__, [("file", self.name), ("state", "closed")])
+        rows = [
+            ("file", self.name),
+            ("state", "open"),
+            ("messages", f"{stats.messages:,}"),
+            ("committed", in_bytes(stats.committed)),
+        ]
+        return describe(type(self).__name__, rows)
+
 
 # ---- opening ---------------------------------------------------------------------------
 
