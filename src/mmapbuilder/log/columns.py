@@ -5,25 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
+from ..columns._numpy import DTYPES
 from ..columns.layout import Column, layout_of, native
 from ..columns.schema import TAG, Plan
 from ..columns.table import Table
 
-_DTYPES = {
-    "bool": "?",
-    "int8": "i1",
-    "int16": "i2",
-    "int32": "i4",
-    "int64": "i8",
-    "uint8": "u1",
-    "uint16": "u2",
-    "uint32": "u4",
-    "uint64": "u8",
-    "float32": "f4",
-    "float64": "f8",
-    "enum": "u2",
-    "tag": "u2",
-}
+_DTYPES = DTYPES | {"bool": "?", "tag": "<u2"}
 
 
 class Frames(NamedTuple):
