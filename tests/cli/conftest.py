@@ -10,8 +10,6 @@ from mmapbuilder import MessageBuilder, MessageLog
 from support.messages import fill_book
 from support.readers import ADDRESS_BOOK, Kind
 
-pytest.importorskip("capnp")
-
 PERSON = Kind(ADDRESS_BOOK.file, "Person")
 
 

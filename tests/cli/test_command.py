@@ -28,6 +28,8 @@ from support.command import (
     without,
 )
 
+pytest.importorskip("capnp")
+
 NAMES = [module.NAME for module in MODULES]
 
 

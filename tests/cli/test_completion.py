@@ -12,6 +12,8 @@ from mmapbuilder.cli.parser import make_parser
 from support.command import run
 from support.missing import tool
 
+pytest.importorskip("capnp")
+
 NAMES = list(commands_of(make_parser()))
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from support.command import BOOK, PERSON, fails, lines, run
 
+pytest.importorskip("capnp")
+
 KINDS_OF_BYTES = ["data", "pointers", "text", "padding", "far", "unreachable", "table"]
 
 

@@ -10,6 +10,8 @@ from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder
 from support.command import fails, lines, run
 from support.readers import KINDS
 
+pytest.importorskip("capnp")
+
 
 def test_a_message_is_told_with_its_segments(tmp_path: Path) -> None:
     with MessageBuilder(tmp_path / "m.bin", segment_words=512, capacity=1 << 20) as b:

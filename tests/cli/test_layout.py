@@ -18,6 +18,8 @@ from support.command import BOOK, PERSON, fails, lines, run
 from support.missing import missing
 from support.readers import KINDS
 
+pytest.importorskip("capnp")
+
 SVG = "{http://www.w3.org/2000/svg}"
 KINDS_OPTION = f"{KINDS.file}:Kinds"
 

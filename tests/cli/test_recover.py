@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message
 from support.command import fails, lines, run
 from support.readers import ADDRESS_BOOK, KINDS
+
+pytest.importorskip("capnp")
 
 
 def test_an_unfinished_message_is_finished(tmp_path: Path, unfinished: Path) -> None:

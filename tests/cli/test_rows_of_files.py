@@ -15,6 +15,8 @@ from support.command import BOOK, PERSON, fails, lines, run, started
 from support.messages import BOOK as CONTENT
 from support.readers import ADDRESS_BOOK, KINDS, Kind
 
+pytest.importorskip("capnp")
+
 KINDS_OPTION = f"{KINDS.file}:Kinds"
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.command import fails, lines, run
+
+pytest.importorskip("capnp")
 
 
 def test_what_is_whole_is_told(tmp_path: Path, message: Path, log: Path) -> None:
