@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import select
+import struct
 import subprocess
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -75,38 +82,58 @@ def test_fish(tmp_path: Path, message: Path) -> None:
     assert set(ask("mmapbuilder completion ")) == {"bash", "zsh", "fish"}
 
 
+class Zsh:
+    """A real zsh on a terminal, as it has no other way to be asked."""
+
+    def __init__(self, functions: Path, where: Path) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 200, 0, 0))
+        self.process = subprocess.Popen(
+            [tool("zsh", "zsh"), "-f"],
+            cwd=where,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=os.environ | {"TERM": "dumb", "HOME": str(where)},
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.say(
+            f"PROMPT='> '; fpath=({functions} $fpath); autoload -Uz compinit; compinit -u -D; "
+            "echo rea''dy\n",
+            "ready",
+        )
+
+    def say(self, text: str, wanted: str) -> str:
+        """Type a text, and wait until something is shown."""
+        os.write(self.master, text.encode())
+        shown = ""
+        end = time.monotonic() + 60
+        while wanted not in shown:
+            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            assert ready, f"no {wanted!r} in {shown!r}"
+            shown += os.read(self.master, 1 << 16).decode(errors="replace")
+        return shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
 def test_zsh(tmp_path: Path, message: Path) -> None:
-    """In a real zsh on a terminal of its own, as zsh has no other way to ask."""
-    shell = tool("zsh", "zsh")
-    folder = tmp_path / "functions"
-    folder.mkdir()
-    script("zsh", tmp_path).rename(folder / "_mmapbuilder")
-    program = f"""
-        zmodload zsh/zpty
-        zpty z {shell} -f
-        zpty -w z 'PROMPT=; fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D'
-        zpty -w z 'zstyle ":completion:*" list-prompt ""; LISTMAX=1000; stty cols 200'
-        ask() {{
-            zpty -n -w z "$1"$'\\t\\t'
-            sleep 1
-            zpty -r -t z shown "*" && print -r -- "$shown"
-            while zpty -r -t z shown; do print -rn -- "$shown"; done
-            zpty -n -w z $'\\025'
-        }}
-        sleep 1
-        while zpty -r -t z shown; do :; done
-        ask 'mmapbuilder ver'
-        print '=== options'
-        ask 'mmapbuilder du --sort '
-    """
-    done = subprocess.run(
-        [shell, "-f", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert done.stderr == ""
-    first, _, second = done.stdout.partition("=== options")
-    assert "mmapbuilder verify" in first, done.stdout
-    assert "schema" in second, done.stdout
-    assert "bytes" in second, done.stdout
+    functions = tmp_path / "functions"
+    functions.mkdir()
+    script("zsh", tmp_path).rename(functions / "_mmapbuilder")
+    zsh = Zsh(functions, tmp_path)
+    try:
+        zsh.say("mmapbuilder ver\t", "verify")
+        zsh.say("\x15mmapbuilder du --so\t", "--sort")
+        zsh.say("\x15mmapbuilder du --sort by\t", "bytes")
+        zsh.say("\x15mmapbuilder completion f\t", "fish")
+        zsh.say("\x15mmapbuilder verify peo\t", "people.bin")
+    finally:
+        zsh.close()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -17,7 +17,7 @@ from .ends import USAGE, WRONG, Failure
 from .inputs import Input
 from .rows import LogRows, MessageRows, rows_of
 
-_AT_A_TIME = 8 << 20  # bytes, about
+_AT_A_TIME = 4 << 20  # bytes, about
 _MOST_ROWS = 1 << 16
 
 
@@ -154,7 +154,9 @@ class _ParquetSource(_Tables):
 
     def tables(self) -> Iterator[Any]:
         pa = arrow()
-        for batch in self._file.iter_batches(batch_size=self._step, columns=self._columns):
+        for batch in self._file.iter_batches(
+            batch_size=self._step, columns=self._columns, use_threads=False
+        ):
             yield pa.Table.from_batches([batch])
 
 
