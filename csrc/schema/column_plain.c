@@ -21,7 +21,7 @@ static int push_decimal(mmb_column *column, uint64_t bits)
     uint64_t wide = negative && width < 64 ? bits | UINT64_MAX << width : bits;
     bool little = mmb__is_little_endian();
     for (uint32_t i = 0; i < column->width; i++) {
-        unsigned char byte = i < 8 ? (unsigned char)(wide >> (8 * i)) : (negative ? 0xFF : 0);
+        unsigned char byte = (unsigned char)(i < 8 ? wide >> (8 * i) : negative ? 0xFF : 0);
         bytes[little ? i : column->width - 1 - i] = byte;
     }
     return mmb_bytes_add(&column->values, bytes, column->width);
