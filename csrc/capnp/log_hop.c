@@ -74,7 +74,7 @@ static int look_at_tail(window *w, uint64_t place, mmb_tail *tail, const char *r
     }
     if (reason == NULL) {
         uint64_t header = have >= MMB_WORD ? mmb__load64(bytes) : 0;
-        bool fence = header != 0 && header % mmb_fence_of(MMB_FENCE_BYTES) == 0;
+        bool fence = header != 0 && header % mmb_fence_of(MMB_FENCE_UNIT) == 0;
         *tail = fence ? MMB_TAIL_FENCE : MMB_TAIL_TORN;
         return 0;
     }
@@ -131,7 +131,8 @@ static int size_of(int fd, uint64_t *bytes)
 }
 
 /* Whether what was found may be an accident: the file has another size by now, or had one
- * for a moment, because its writer grew it or cut it at its end. */
+ * for a moment, because its writer grew it or cut it at its end. Or a window was copied while its
+ * writer stored, and shows the header of a message, but not yet the fence behind it. */
 static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t now)
 {
     return (tail == MMB_TAIL_NONE && end != now) || (tail == MMB_TAIL_TORN && before != now);
@@ -140,7 +141,7 @@ static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t n
 int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
                 const char **reason)
 {
-    enum { ENOUGH = 1000 }; /* for any writer that is not out to tease us */
+    enum { ENOUGH = 1000, MOST_FLAWS = 4 }; /* for any writer that is not out to tease us */
     *tail = MMB_TAIL_NONE;
     *reason = NULL;
     int error = size_of(fd, file_bytes);
@@ -149,14 +150,18 @@ int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes
     }
     window w = {.bytes = malloc(WINDOW_BYTES), .fd = fd};
     error = w.bytes != NULL ? 0 : ENOMEM;
-    uint64_t before = 0;
+    uint64_t before = 0, flaws = 0;
     for (int i = 0; error == 0 && i < ENOUGH; i++) {
         before = *file_bytes;
         w.length = 0;
         error = hop(&w, places, tail, before, reason);
-        error = error != 0 ? error : size_of(fd, file_bytes);
-        if (error != 0 || !is_fleeting(*tail, places->end, before, *file_bytes)) {
-            break;
+        if (error == MMB_EMESSAGE && ++flaws < MOST_FLAWS) {
+            error = 0; /* look once more */
+        } else {
+            error = error != 0 ? error : size_of(fd, file_bytes);
+            if (error != 0 || !is_fleeting(*tail, places->end, before, *file_bytes)) {
+                break;
+            }
         }
     }
     free(w.bytes);

@@ -1,24 +1,18 @@
 /* log_index.c - the index of a log: checked, read, published. See log_index.h. */
 #include "log_index.h"
 
-#include "os/os.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "os/os.h"
 
-static const unsigned char magic[8] = {'M', 'M', 'B', 'L', 'O', 'G', 'X', 1};
+static const unsigned char magic[8] = {'M', 'M', 'B', 'L', 'O', 'G', 'X', 2};
 
-static mmb__index_header *header_of(const unsigned char *memory)
-{
-    return (mmb__index_header *)(uintptr_t)memory;
-}
-
-static mmb__index_block *block_of(const unsigned char *memory, uint64_t number)
+mmb__index_block *mmb__index_block_of(const unsigned char *memory, uint64_t number)
 {
     const unsigned char *blocks = memory + MMB_INDEX_HEADER;
     return (mmb__index_block *)(uintptr_t)(blocks +
@@ -70,36 +64,66 @@ int mmb_log_identify(int fd, mmb_log_identity *out)
     return 0;
 }
 
-/* FNV-1a over what is written once. */
-static uint64_t check_of(const mmb__index_header *header)
+/* FNV-1a. */
+static uint64_t check_of(const uint64_t *parts, size_t count)
 {
     uint64_t check = 0xCBF29CE484222325u;
-    const uint64_t parts[] = {header->device, header->inode};
     const unsigned char *bytes = (const unsigned char *)parts;
-    for (size_t i = 0; i < sizeof parts; i++) {
+    for (size_t i = 0; i < count * sizeof *parts; i++) {
         check = (check ^ bytes[i]) * 0x100000001B3u;
     }
     return check;
 }
 
+static uint64_t check_of_header(const mmb__index_header *header)
+{
+    const uint64_t parts[] = {header->device, header->inode, header->generation};
+    return check_of(parts, sizeof parts / sizeof parts[0]);
+}
+
+static bool is_of(const mmb__index_header *header, const mmb_log_identity *identity)
+{
+    return memcmp(header->magic, magic, sizeof magic) == 0 &&
+           header->check == check_of_header(header) && header->device == identity->device &&
+           header->inode == identity->inode;
+}
+
+static bool is_of_this_boot(const mmb__index_header *header, const mmb_log_identity *identity)
+{
+    static const unsigned char unnamed[16];
+    return memcmp(header->boot, unnamed, 16) != 0 && memcmp(header->boot, identity->boot, 16) == 0;
+}
+
 static bool fits(const mmb__index_header *header, const mmb_log_identity *identity)
 {
-    if (memcmp(header->magic, magic, sizeof magic) != 0 || header->check != check_of(header) ||
-        header->device != identity->device || header->inode != identity->inode) {
+    if (!is_of(header, identity)) {
         return false;
     }
     if (atomic_load_explicit(&header->settled, memory_order_acquire) == 1) {
         return header->size == identity->size && header->mtime == identity->mtime;
     }
-    static const unsigned char unnamed[16];
-    return memcmp(header->boot, unnamed, 16) != 0 && memcmp(header->boot, identity->boot, 16) == 0;
+    return is_of_this_boot(header, identity);
+}
+
+bool mmb_index_is_from_earlier_boot(const unsigned char *memory, uint64_t bytes,
+                                    const mmb_log_identity *identity)
+{
+    static const unsigned char unnamed[16]; /* no writer has used it */
+    const mmb__index_header *header = mmb__index_header_of(memory);
+    if (bytes < MMB_INDEX_HEADER || !is_of(header, identity) ||
+        memcmp(header->boot, unnamed, 16) == 0 || memcmp(header->boot, identity->boot, 16) == 0) {
+        return false;
+    }
+    const mmb__index_slot *slot = mmb__index_best_slot(header);
+    return !fits(header, identity) || slot == NULL ||
+           slot->synced < atomic_load_explicit(&header->committed, memory_order_relaxed);
 }
 
 /* ---- reading --------------------------------------------------------------------------- */
 
 uint64_t mmb__index_nearest(const unsigned char *index, uint64_t number, uint64_t *left)
 {
-    const mmb__index_block *block = block_of(index, number);
+    const mmb__index_block *block = mmb__index_block_of(index, number);
     uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
     uint32_t first = at;
     while (at > 0 && block->delta[at] == MMB__FAR_AWAY) {
@@ -112,17 +136,17 @@ uint64_t mmb__index_nearest(const unsigned char *index, uint64_t number, uint64_
 bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_identity *identity,
                      uint64_t *count, uint64_t *end)
 {
-    if (bytes < MMB_INDEX_HEADER || !fits(header_of(memory), identity)) {
+    if (bytes < MMB_INDEX_HEADER || !fits(mmb__index_header_of(memory), identity)) {
         return false;
     }
-    *count = atomic_load_explicit(&header_of(memory)->count, memory_order_acquire);
+    *count = atomic_load_explicit(&mmb__index_header_of(memory)->count, memory_order_acquire);
     if (*count > bytes || mmb_index_bytes(*count) > bytes) {
         return false;
     }
     uint64_t left;
     *end = mmb__index_nearest(memory, *count, &left);
     if (left != 0) { /* it lies far away: no other message has been published since, as a rule */
-        *end = atomic_load_explicit(&header_of(memory)->committed, memory_order_relaxed);
+        *end = atomic_load_explicit(&mmb__index_header_of(memory)->committed, memory_order_relaxed);
     }
     return *end <= identity->size;
 }
@@ -141,7 +165,7 @@ void mmb__index_put(mmb__index_block *block, uint64_t number, uint64_t place)
 
 void mmb_index_set_key(unsigned char *memory, const char *key)
 {
-    char *to = header_of(memory)->key;
+    char *to = mmb__index_header_of(memory)->key;
     memset(to, 0, MMB_KEY_BYTES);
     for (size_t i = 0; key != NULL && key[i] != 0 && i < MMB_KEY_BYTES - 1; i++) {
         to[i] = key[i];
@@ -150,21 +174,44 @@ void mmb_index_set_key(unsigned char *memory, const char *key)
 
 void mmb_index_get_key(const unsigned char *memory, char *key)
 {
-    memcpy(key, header_of(memory)->key, MMB_KEY_BYTES);
+    memcpy(key, mmb__index_header_of(memory)->key, MMB_KEY_BYTES);
     key[MMB_KEY_BYTES - 1] = 0;
 }
 
 void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
 {
-    mmb__index_header *header = header_of(memory);
+    mmb__index_header *header = mmb__index_header_of(memory);
     memcpy(header->boot, identity->boot, sizeof header->boot);
     atomic_store_explicit(&header->settled, 0, memory_order_release);
 }
 
-void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end)
+/* Let the checksum of a block cover message `number`, too. */
+static void add_to_sum(mmb__index_block *block, uint64_t number, const unsigned char *frame,
+                       uint64_t bytes)
 {
-    mmb__index_header *header = header_of(memory);
-    mmb__index_put(block_of(memory, count), count, end);
+    uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
+    uint64_t sum = atomic_load_explicit(&block->sum, memory_order_relaxed);
+    if (at == 0) {
+        sum = 0;
+    }
+    uint32_t upto = mmb__sum_upto(sum);
+    if (upto > at) {
+        return; /* whoever was killed had got as far */
+    }
+    if (upto < at) { /* there is a gap: begin anew */
+        sum = mmb__sum(0, at, at);
+    }
+    uint32_t crc = mmb__os_crc32c((uint32_t)(sum >> 32), frame, (size_t)bytes);
+    atomic_store_explicit(&block->sum, mmb__sum(crc, mmb__sum_from(sum), at + 1),
+                          memory_order_relaxed);
+}
+
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end,
+                       const unsigned char *frame, uint64_t bytes)
+{
+    mmb__index_header *header = mmb__index_header_of(memory);
+    add_to_sum(mmb__index_block_of(memory, count - 1), count - 1, frame, bytes);
+    mmb__index_put(mmb__index_block_of(memory, count), count, end);
     atomic_store_explicit(&header->committed, end, memory_order_relaxed);
     atomic_store_explicit(&header->count, count, memory_order_seq_cst);
     if (atomic_load_explicit(&header->awaited, memory_order_seq_cst) != 0) {
@@ -176,12 +223,12 @@ void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end)
 
 bool mmb_index_is_settled(const unsigned char *memory)
 {
-    return atomic_load_explicit(&header_of(memory)->settled, memory_order_acquire) == 1;
+    return atomic_load_explicit(&mmb__index_header_of(memory)->settled, memory_order_acquire) == 1;
 }
 
 bool mmb_index_wait(unsigned char *memory, uint64_t count, uint64_t most)
 {
-    mmb__index_header *header = header_of(memory);
+    mmb__index_header *header = mmb__index_header_of(memory);
     uint32_t news = atomic_load_explicit(&header->news, memory_order_seq_cst);
     atomic_store_explicit(&header->awaited, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&header->count, memory_order_seq_cst) > count) {
@@ -193,22 +240,67 @@ bool mmb_index_wait(unsigned char *memory, uint64_t count, uint64_t most)
 
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity)
 {
-    mmb__index_header *header = header_of(memory);
+    mmb__index_header *header = mmb__index_header_of(memory);
     header->size = identity->size;
     header->mtime = identity->mtime;
     atomic_store_explicit(&header->settled, 1, memory_order_release);
 }
 
+/* ---- what is on the device ----------------------------------------------------------------- */
+
+static uint64_t check_of_slot(const mmb__index_header *header, const mmb__index_slot *slot)
+{
+    const uint64_t parts[] = {slot->synced, slot->count, header->generation};
+    return check_of(parts, sizeof parts / sizeof parts[0]);
+}
+
+static bool is_valid(const mmb__index_header *header, const mmb__index_slot *slot)
+{
+    return slot->synced != 0 && slot->check == check_of_slot(header, slot);
+}
+
+const mmb__index_slot *mmb__index_best_slot(const mmb__index_header *header)
+{
+    const mmb__index_slot *best = NULL;
+    for (int i = 0; i < 2; i++) {
+        const mmb__index_slot *slot = &header->slot[i];
+        if (is_valid(header, slot) && (best == NULL || slot->count > best->count)) {
+            best = slot;
+        }
+    }
+    return best;
+}
+
+void mmb__index_put_slot(mmb__index_header *header, uint64_t count, uint64_t synced)
+{
+    mmb__index_slot *slot = &header->slot[mmb__index_best_slot(header) == &header->slot[0] ? 1 : 0];
+    slot->check = 0;
+    atomic_signal_fence(
+        memory_order_seq_cst); /* the process may be killed between any two stores */
+    slot->synced = synced;
+    slot->count = count;
+    atomic_signal_fence(memory_order_seq_cst);
+    slot->check = check_of_slot(header, slot);
+}
+
+uint64_t mmb_index_get_synced(const unsigned char *memory)
+{
+    return atomic_load_explicit(&mmb__index_header_of(memory)->synced, memory_order_acquire);
+}
+
 void mmb__index_head(mmb__index_header *out, const mmb_log_identity *identity, uint64_t count,
                      uint64_t end)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
     *out = (mmb__index_header){
         .device = identity->device,
         .inode = identity->inode,
+        .generation = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
         .count = count,
         .committed = end,
     };
     memcpy(out->magic, magic, sizeof magic);
-    out->check = check_of(out);
+    out->check = check_of_header(out);
     mmb_index_settle((unsigned char *)out, identity);
 }

@@ -24,6 +24,7 @@ static int write_blocks(int fd, const mmb_places *places, const unsigned char *d
         if (count < MMB__INDEX_BLOCK) {
             mmb__index_put(block, count, places->end);
         }
+        block->sum = mmb__sum(0, (uint32_t)count, (uint32_t)count);
         error = error != 0 ? error : mmb__os_write_all(fd, false, block, sizeof *block, at, NULL);
         at += sizeof *block;
     }

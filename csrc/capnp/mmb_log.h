@@ -34,9 +34,10 @@ extern "C" {
  * the message has no root. */
 int mmb_frame_measure(const void *head, uint64_t have, uint64_t *bytes, const char **reason);
 
-/* What the fence says: a segment of 4 MiB, or of a multiple of that while a large message is
- * being built. Files end earlier. */
-#define MMB_FENCE_BYTES ((uint64_t)4 << 20)
+/* What the fence says: a segment of 60 MiB, or of a larger multiple of the unit while a larger
+ * message is being built. Files end earlier. Readers take up to 64 MiB for possible. */
+#define MMB_FENCE_UNIT ((uint64_t)4 << 20)
+#define MMB_FENCE_BYTES (15 * MMB_FENCE_UNIT)
 
 static inline uint64_t mmb_fence_of(uint64_t bytes)
 {
@@ -157,11 +158,30 @@ void mmb_index_get_key(const unsigned char *memory, char *key);
 
 /* For the writer, who has the index mapped and has made room for mmb_index_bytes(count + 1).
  * Unsettle: from now on what counts is what is published, while this boot lasts. Publish: the
- * log has `count` messages by now, of which the last ends at `end`; to be called for every
- * number in turn, after the message is committed. Settle: as mmb_index_write. */
+ * log has `count` messages by now, of which the last is the `bytes` bytes at `frame` and ends at
+ * `end`; to be called for every number in turn, after the message is committed. Settle: as
+ * mmb_index_write. */
 void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity);
-void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end);
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end,
+                       const unsigned char *frame, uint64_t bytes);
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity);
+
+/* What of the log is known to be on the device, in bytes from its start. */
+uint64_t mmb_index_get_synced(const unsigned char *memory);
+
+/* Whether the index in `memory`, of which the file has `bytes`, is one of the log of `identity`
+ * that was in use before the machine was started the last time, and whose log may have lost since
+ * what was not on the device. */
+bool mmb_index_is_from_earlier_boot(const unsigned char *memory, uint64_t bytes,
+                                    const mmb_log_identity *identity);
+
+/* How much of such a log can be relied on: what was on the device, and then what agrees with the
+ * checksums in the index, up to the first that does not. `places`, empty before, gets the messages
+ * of that; `data` is the log's file in memory, of `data_bytes`. Where messages were noted without
+ * checksums, their headers alone are looked at, and `*unchecked` is set. Reads all that was not
+ * on the device. Returns 0 or ENOMEM. */
+int mmb_log_trust(const unsigned char *memory, uint64_t bytes, const unsigned char *data,
+                  uint64_t data_bytes, mmb_places *places, bool *unchecked);
 
 /* For followers, who wait for more. The header page of an index, mapped for writing, or NULL.
  * Whether it is settled, so that nobody will publish anything. And: wait until it publishes
@@ -172,53 +192,106 @@ void mmb_index_unmap_header(unsigned char *memory); /* NULL is ignored */
 bool mmb_index_is_settled(const unsigned char *memory);
 bool mmb_index_wait(unsigned char *memory, uint64_t count, uint64_t most);
 
+/* ---- several writers --------------------------------------------------------------------
+ *
+ * Writers of one log find each other by bytes of its file that they hold (os.h): one each, and one
+ * that whoever opens or closes a log has for that time, the *gate*. What only one may do at a time
+ * is done under a lock in the index, which is the owner's for as long as it holds its byte: so a
+ * writer that was killed is known as dead, whatever namespace its pid belongs to. */
+
+/* Hold the gate of the log `fd`, or try to, and let go of it. ENOTSUP where there is none: then the
+ * log can have but one writer. */
+int mmb_log_enter_gate(int fd, bool wait);
+/* The same for whoever only reads, and wants to put a new index in its place: EBUSY if a writer is
+ * at work. */
+int mmb_log_enter_gate_to_index(int fd);
+void mmb_log_leave_gate(int fd);
+
+/* Whether another writer is at work on the log `fd`. */
+bool mmb_log_has_writers(int fd);
+
 /* ---- writing --------------------------------------------------------------------------- */
 
-/* The one writer of a log. At every moment, whatever it is in the middle of, readers find all
+/* A writer of a log. At every moment, whatever it is in the middle of, readers find all
  * messages that were committed, and then a fence. No store of it meets a full disk: room is
  * made by calls before. Used by one thread at a time, in the process that opened it. */
 typedef struct mmb_log_writer mmb_log_writer;
 
+/* Around what may take long: waiting for another writer, or for readers. What `begin` returns is
+ * given to `end`; other threads may use the writer between the two. `give_up` is asked whether to
+ * go on waiting for another writer. NULL: nothing is called. */
+typedef struct {
+    void *(*begin)(void);
+    void (*end)(void *context);
+    bool (*give_up)(void);
+} mmb_log_wait;
+
 typedef struct {
     uint64_t capacity; /* bytes that the file can get; of addresses, so large is cheap */
     bool writeback;    /* as in mmb_options */
+    bool shared;       /* with other writers, by way of the index */
     const char *key;   /* for the index; NULL to leave it as it is */
 } mmb_log_options;
 
 /* Go on behind the `count` messages in `fd`, which end at `end`: what the file holds there is
- * dropped. `fd` as for mmb_map_open; it is borrowed until mmb_log_free. `index_fd` is an index
- * that fits, up to some message at least, open for reading and writing, or -1; the writer has
- * a duplicate. Errors: those of mmb_map_open and writing. */
+ * dropped. If other writers are at work it goes on behind theirs, whatever `count` says. `fd` as
+ * for mmb_map_open; it is borrowed until mmb_log_free. `index_fd` is an index that fits, up to
+ * some message at least, open for reading and writing, or -1; the writer has a duplicate. The
+ * caller has the gate if it shares the log. Errors: those of mmb_map_open and writing; EBUSY if
+ * other writers are at work that use another index. */
 int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t count, uint64_t end,
                  mmb_log_writer **out, mmb_limit *limit);
 
+/* What is to be called around waits; nothing until then. */
+void mmb_log_set_wait(mmb_log_writer *writer, const mmb_log_wait *wait);
+
 /* Append whole frames, `bytes` in all, which the caller has checked; readers find all of them
- * or none, those with an index one after the other. Returns 0; or ENOSPC, EDQUOT, EFBIG,
- * MMB_ECAPACITY, MMB_ETRUNCATED and other errors: then nothing was appended, and the next call
- * can be one that succeeds. */
-int mmb_log_append(mmb_log_writer *writer, const void *frames, uint64_t bytes);
+ * or none, those with an index one after the other. `*number` (may be NULL) is that of the first.
+ * Returns 0; or ENOSPC, EDQUOT, EFBIG, MMB_ECAPACITY, MMB_ETRUNCATED and other errors: then nothing
+ * was appended, and the next call can be one that succeeds. EBADF if the writer was closed
+ * meanwhile, EINTR if a wait was given up. */
+int mmb_log_append(mmb_log_writer *writer, const void *frames, uint64_t bytes, uint64_t *number);
 
 /* Append a message that is built in place, through another mapping of the file. Begin: raise
- * the fence to `reach` bytes, so that the file may grow as far. Commit: the message has a
+ * the fence to `reach` bytes, so that the file may grow as far; `*start` is where the message is to
+ * begin. Other writers wait from now on. Commit: the message has a
  * table of `count` entries (1 to MMB_MAX_SEGMENTS), room for it was left at the committed end,
- * and the segments follow, back to back; if only the first has words, it is made the only
- * one. `words` are the full sizes of all segments, but for the last that is not empty, whose
- * size is what is used. Nothing may be appended in between. */
-int mmb_log_begin(mmb_log_writer *writer, uint64_t reach);
-int mmb_log_commit(mmb_log_writer *writer, const uint32_t *words, uint32_t count);
+ * and the segments follow, back to back; if it is `alone`, the first is made the only one:
+ * no other was ever handed out. `words` are the full sizes of all segments, but for the last that
+ * is not empty, whose size is what is used. Nothing may be appended in between. Abandon: drop it,
+ * and cut the file. */
+int mmb_log_begin(mmb_log_writer *writer, uint64_t reach, uint64_t *start);
+int mmb_log_commit(mmb_log_writer *writer, const uint32_t *words, uint32_t count, bool alone,
+                   uint64_t *number);
+void mmb_log_abandon(mmb_log_writer *writer);
 
 /* Cut the file at the committed end: it is now nothing but its messages. The next append grows
  * it again. */
 int mmb_log_cut(mmb_log_writer *writer);
 
-/* Cut, settle the index, and free the writer, whatever is returned. */
+/* See what others have appended, and tell: the messages, and where they end. */
+int mmb_log_look(mmb_log_writer *writer, uint64_t *count, uint64_t *end);
+
+/* The device has all of the first `count` messages, up to `end`. Note: for recovery, in the index,
+ * which the caller then brings to the device as well. Tell: those who ask the index. */
+int mmb_log_note_synced(mmb_log_writer *writer, uint64_t count, uint64_t end);
+void mmb_log_tell_synced(mmb_log_writer *writer, uint64_t end);
+
+/* Cut and settle the index, unless other writers are at work, and let go of the files. Waits for
+ * the gate. The writer can be asked nothing but what it has counted afterwards. */
 int mmb_log_close(mmb_log_writer *writer);
 
-/* Free the writer; the files stay as they are, as if the process had ended. */
+/* Let go of the files as they are, as if the process had ended, once no other thread is inside. In
+ * a forked child nothing of the parent's is touched. */
+void mmb_log_leave(mmb_log_writer *writer);
+
+/* Free the writer, which leaves the files as they are if it has not been closed. */
 void mmb_log_free(mmb_log_writer *writer);
 
+/* What all writers have appended. */
 uint64_t mmb_log_count(const mmb_log_writer *writer);
 uint64_t mmb_log_end(const mmb_log_writer *writer);
+uint64_t mmb_log_synced(const mmb_log_writer *writer); /* bytes from the start of the file */
 void mmb_log_get_stats(const mmb_log_writer *writer, mmb_stats *out);
 
 #ifdef __cplusplus

@@ -346,6 +346,11 @@ void mmb__os_await_end_of_thread(unsigned long thread)
     }
 }
 
+void mmb__os_wake_one_of_word(const uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 #else
 typedef int mmb__os_linux_is_empty; /* C wants a declaration in every file */
 #endif

@@ -64,6 +64,43 @@ int mmb__os_raise(int fd, uint64_t from, uint64_t end)
     return linux_fallocate(fd, 0, from, end - from);
 }
 
+/* Locks of open files: those of processes would be lost when any descriptor is closed. */
+static int lock_byte(int fd, int command, short kind, uint64_t offset)
+{
+    struct flock lock = {
+        .l_type = kind, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = 1};
+    if (fcntl(fd, command, &lock) == 0) {
+        return 0;
+    }
+    switch (errno) {
+    case EAGAIN:
+    case EACCES:
+        return EAGAIN;
+    case EINTR:
+    case EBADF:
+        return errno;
+    default:
+        return ENOTSUP;
+    }
+}
+
+int mmb__os_hold_byte(int fd, uint64_t offset, bool alone, bool wait)
+{
+    return lock_byte(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, alone ? F_WRLCK : F_RDLCK, offset);
+}
+
+void mmb__os_release_byte(int fd, uint64_t offset)
+{
+    (void)lock_byte(fd, F_OFD_SETLK, F_UNLCK, offset);
+}
+
+bool mmb__os_bytes_are_held(int fd, uint64_t offset, uint64_t length)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = (off_t)length};
+    return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
 static const char *const attributes[] = {
     [MMB__MARK] = "user.mmapbuilder",
     [MMB__LOSS] = "user.mmapbuilder.lost",

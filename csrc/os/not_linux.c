@@ -260,6 +260,34 @@ void mmb__os_await_end_of_thread(unsigned long thread)
     (void)thread;
 }
 
+void mmb__os_wake_one_of_word(const uint32_t *word)
+{
+    (void)word;
+}
+
+int mmb__os_hold_byte(int fd, uint64_t offset, bool alone, bool wait)
+{
+    (void)fd;
+    (void)offset;
+    (void)alone;
+    (void)wait;
+    return ENOTSUP;
+}
+
+void mmb__os_release_byte(int fd, uint64_t offset)
+{
+    (void)fd;
+    (void)offset;
+}
+
+bool mmb__os_bytes_are_held(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd;
+    (void)offset;
+    (void)length;
+    return false; /* nobody can */
+}
+
 #else
 typedef int mmb__os_not_linux_is_empty; /* C wants a declaration in every file */
 #endif

@@ -154,6 +154,22 @@ uint64_t mmb__os_changed_at(const struct stat *file);
  * the file. */
 int mmb__os_duplicate(int fd, int *copy);
 
+/* ---- bytes of a file that are held --------------------------------------------------------
+ *
+ * A byte of a file, also one far beyond its end, can be *held* through an open file: by one
+ * alone, or shared. It is let go of when the last descriptor of that open file is closed, so
+ * by the end of a process in any case. Nothing keeps others from reading or writing it. */
+
+/* Hold the byte at `offset`, for which `fd` must be open for writing if `alone`, or let go of it.
+ * EAGAIN if others hold it, unless told to `wait` (EINTR: a signal came); ENOTSUP where the system
+ * or the file system has no such thing. */
+int mmb__os_hold_byte(int fd, uint64_t offset, bool alone, bool wait);
+void mmb__os_release_byte(int fd, uint64_t offset);
+
+/* Whether someone holds one of the bytes, through another open file than that of `fd`. True if the
+ * system does not say. */
+bool mmb__os_bytes_are_held(int fd, uint64_t offset, uint64_t length);
+
 /* ---- processes ------------------------------------------------------------ */
 
 /* Return whether a process is alive. A dead one whose parent has not waited for it yet counts as
@@ -185,7 +201,15 @@ void mmb__os_shrink_pipe(int fd);
  * less. The word may lie in a file that several processes map. On systems that have nothing for
  * this, waiting is a short sleep, and waking does nothing. */
 void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most);
-void mmb__os_wake_word(const uint32_t *word);
+void mmb__os_wake_word(const uint32_t *word);        /* all who wait */
+void mmb__os_wake_one_of_word(const uint32_t *word); /* one of them */
+
+/* ---- checksums -------------------------------------------------------------- */
+
+/* CRC32C of bytes that follow those with the checksum `crc`; 0 to begin. The second does without
+ * the processor's instruction. */
+uint32_t mmb__os_crc32c(uint32_t crc, const void *bytes, size_t length);
+uint32_t mmb__os_crc32c_by_tables(uint32_t crc, const void *bytes, size_t length);
 
 /* ---- signals -------------------------------------------------------------- */
 

@@ -23,6 +23,9 @@ static bool is_in_the_way(const mmbpy_file *self, const mmbpy_file *other)
     if (other == self || atomic_load(&other->phase) == MMBPY_FILE_ENDED) {
         return false;
     }
+    if (self->shared && other->shared && self->path != NULL && other->path != NULL) {
+        return false; /* flock, which tells the two apart, lets both have it */
+    }
     /* What a fork has inherited: whether its builder is still at work, flock knows, unless
      * its descriptor was inherited as well. */
     return mmbpy_file_is_owner(other) || self->path == NULL;

@@ -121,6 +121,7 @@ static PyObject *file_lock(PyObject *object, PyObject *args)
         return NULL;
     }
     PyObject *other = NULL;
+    self->shared = shared != 0;
     int entered = mmbpy_file_enter_claim(self, &other);
     if (entered < 1) {
         return other; /* or NULL, with an exception */
@@ -130,7 +131,6 @@ static PyObject *file_lock(PyObject *object, PyObject *args)
     int fd = atomic_load(&self->fd);
     error = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 ? 0 : errno;
     self->locked = error == 0;
-    self->shared = shared != 0;
     Py_END_ALLOW_THREADS
     if (error == 0) {
         Py_RETURN_NONE;
@@ -140,6 +140,29 @@ static PyObject *file_lock(PyObject *object, PyObject *args)
         Py_RETURN_FALSE;
     }
     return mmbpy_raise(self->state, error, self->name);
+}
+
+PyDoc_STRVAR(share_doc,
+             "share($self, shared=True, /)\n--\n\n"
+             "Let others lock the locked file as well, or no longer. False if they have it.");
+
+static PyObject *file_share(PyObject *object, PyObject *args)
+{
+    mmbpy_file *self = (mmbpy_file *)object;
+    int shared = 1;
+    if (!PyArg_ParseTuple(args, "|p:share", &shared)) {
+        return NULL;
+    }
+    int fd = atomic_load(&self->fd);
+    int error = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 ? 0 : errno;
+    if (error == EWOULDBLOCK) {
+        Py_RETURN_FALSE;
+    }
+    if (error != 0) {
+        return mmbpy_raise(self->state, error, self->name);
+    }
+    self->shared = shared != 0;
+    Py_RETURN_TRUE;
 }
 
 PyDoc_STRVAR(let_go_doc, "mmbpy_file_let_go($self, /)\n--\n\n"
@@ -368,6 +391,7 @@ static PyMethodDef file_methods[] = {
      open_path_doc},
     {"duplicate", file_duplicate, METH_VARARGS, duplicate_doc},
     {"lock", file_lock, METH_VARARGS, lock_doc},
+    {"share", file_share, METH_VARARGS, share_doc},
     {"is_at", file_is_at, METH_VARARGS, is_at_doc},
     {"let_go", file_let_go, METH_NOARGS, let_go_doc},
     {"settle", file_settle, METH_NOARGS, settle_doc},

@@ -18,7 +18,7 @@ enum { SEGMENTS = 7, TABLE_BYTES = 32 };
 
 /* The fence claims as much at first, which readers accept. The file reaches up to a granule
  * beyond what is stored to. */
-#define FIRST_REACH ((uint64_t)64 << 20)
+#define FIRST_REACH MMB_FENCE_BYTES
 #define SLACK ((uint64_t)3 << 20)
 #define FIRST_WORDS ((FIRST_REACH - SLACK - ((uint64_t)1 << 20)) / MMB_WORD)
 
@@ -60,28 +60,34 @@ static PyObject *build_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUS
 
 /* ---- the beginning ----------------------------------------------------------------- */
 
-PyDoc_STRVAR(begin_doc, "begin($self, map, /)\n--\n\n"
-                        "Let the log wait for this message. map is a Map of the log's file.");
+PyDoc_STRVAR(begin_doc, "begin($self, /)\n--\n\n"
+                        "Let the log, and all other writers, wait for this message; return where\n"
+                        "in the file it begins.");
 
-/* Raise the fence for a message behind the last one. Under the lock of the log. */
-static bool begin(mmbpy_log_build *self, mmbpy_map *map)
+static PyObject *build_begin(PyObject *object, PyObject *Py_UNUSED(unused))
 {
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    PyObject *start = NULL;
+    MMBPY_LOCK((PyObject *)self->log)
     mmb_log_writer *writer = mmbpy_log_usable(self->log);
-    if (writer == NULL) {
-        return false;
+    if (writer != NULL) {
+        int error = mmb_log_begin(writer, FIRST_REACH, &self->start);
+        if (error == 0) {
+            self->log->building = self->begun = true;
+            start = PyLong_FromUnsignedLongLong(self->start);
+        } else if (PyErr_Occurred() == NULL) { /* else a signal's handler has ended a wait */
+            mmbpy_raise(self->log->state, error, self->log->name);
+        }
     }
-    int error = mmb_log_begin(writer, FIRST_REACH);
-    if (error != 0) {
-        mmbpy_raise(self->log->state, error, self->log->name);
-        return false;
-    }
-    self->log->building = self->begun = true;
-    self->start = mmb_log_end(writer);
-    self->map = (mmbpy_map *)Py_NewRef((PyObject *)map);
-    return true;
+    MMBPY_UNLOCK()
+    return start;
 }
 
-static PyObject *build_begin(PyObject *object, PyObject *map_object)
+PyDoc_STRVAR(use_doc, "use($self, map, /)\n--\n\n"
+                      "Build in map, a Map of the log's file, which was opened after begin: while\n"
+                      "nobody else changes where the file ends.");
+
+static PyObject *build_use(PyObject *object, PyObject *map_object)
 {
     mmbpy_log_build *self = (mmbpy_log_build *)object;
     if (!PyObject_TypeCheck(map_object, self->log->state->map_type)) {
@@ -100,15 +106,18 @@ static PyObject *build_begin(PyObject *object, PyObject *map_object)
     if (error != 0) {
         return mmbpy_raise(self->log->state, error, map->name);
     }
-    bool begun = false;
+    bool used = false;
     MMBPY_LOCK((PyObject *)self->log)
-    if (self->map == NULL) {
-        begun = begin(self, map);
-    } else {
-        PyErr_SetString(PyExc_RuntimeError, "a message is built once");
+    if (self->begun && self->map == NULL) {
+        self->map = (mmbpy_map *)Py_NewRef(map_object);
+        used = true;
     }
     MMBPY_UNLOCK()
-    return begun ? Py_NewRef(Py_None) : NULL;
+    if (!used) {
+        PyErr_SetString(PyExc_RuntimeError, "a message is built once");
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* ---- handing out ------------------------------------------------------------------- */
@@ -142,7 +151,8 @@ static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window
         return MMB_ECAPACITY;
     }
     uint64_t reach = start + words * MMB_WORD + SLACK - self->start;
-    int error = mmb_log_begin(writer, reach > FIRST_REACH ? reach : FIRST_REACH);
+    uint64_t same;
+    int error = mmb_log_begin(writer, reach > FIRST_REACH ? reach : FIRST_REACH, &same);
     error = error != 0 ? error : mmb_install_handler();
     /* The kernel can read its start then, when pycapnp is asked for its sizes. */
     error = error != 0 ? error : mmb_map_ensure(map, start + MMB_WORD);
@@ -240,7 +250,7 @@ PyDoc_STRVAR(commit_doc,
 static PyObject *commit(mmbpy_log_build *self, PyObject *used)
 {
     uint32_t words[SEGMENTS] = {0};
-    uint64_t sum = 0;
+    uint64_t sum = 0, number;
     if (self->problem != 0) {
         return raise_problem(self);
     }
@@ -256,7 +266,7 @@ static PyObject *commit(mmbpy_log_build *self, PyObject *used)
         return NULL;
     }
     self->begun = self->log->building = false;
-    int error = mmb_log_commit(self->log->writer, words, SEGMENTS);
+    int error = mmb_log_commit(self->log->writer, words, SEGMENTS, self->count <= 1, &number);
     if (error != 0) {
         return mmbpy_raise(self->log->state, error, self->log->name);
     }
@@ -285,7 +295,7 @@ static void abandon(mmbpy_log_build *self)
     if (self->begun) {
         self->begun = self->log->building = false;
         if (self->log->writer != NULL) {
-            (void)mmb_log_cut(self->log->writer); /* what fails now is done by the next append */
+            mmb_log_abandon(self->log->writer);
         }
     }
 }
@@ -349,7 +359,8 @@ static void build_dealloc(PyObject *object)
 PyDoc_STRVAR(build_doc, "LogBuild(log, /)\n--\n\nA message that is built in place, in log.");
 
 static PyMethodDef build_methods[] = {
-    {"begin", build_begin, METH_O, begin_doc},
+    {"begin", build_begin, METH_NOARGS, begin_doc},
+    {"use", build_use, METH_O, use_doc},
     {"allocate", build_allocate, METH_O, allocate_doc},
     {"commit", build_commit, METH_VARARGS, commit_doc},
     {"end", build_end, METH_NOARGS, end_doc},

@@ -145,11 +145,12 @@ static int raise_if(mmbpy_log_reader *self, int error, const char *reason)
 
 static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd", "index_fd", "name", NULL};
-    int fd, index_fd, error;
+    static char *names[] = {"fd", "index_fd", "name", "lenient", NULL};
+    int fd, index_fd, lenient = 0, error;
     PyObject *name;
     const char *reason = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiO:LogReader", names, &fd, &index_fd, &name)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiO|p:LogReader", names, &fd, &index_fd, &name,
+                                     &lenient)) {
         return NULL;
     }
     mmbpy_state *state = mmbpy_state_of_type(type);
@@ -166,6 +167,10 @@ static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     Py_BEGIN_ALLOW_THREADS /* nobody else knows the object yet */
     error = look(self, fd, index_fd, &reason);
     Py_END_ALLOW_THREADS
+    if (error == MMB_EMESSAGE && lenient) {
+        self->tail = MMB_TAIL_TORN;
+        error = 0;
+    }
     if (raise_if(self, error, reason) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -202,7 +207,8 @@ static PyObject *log_refresh(PyObject *object, PyObject *args)
     }
     MMBPY_LOCK(object)
     const char *reason = NULL;
-    failed = raise_if(self, look(self, fd, index_fd, &reason), reason);
+    int error = look(self, fd, index_fd, &reason);
+    failed = raise_if(self, error, reason);
     count = self->places.count;
     MMBPY_UNLOCK()
     return failed < 0 ? NULL : PyLong_FromUnsignedLongLong(count);
@@ -393,6 +399,19 @@ static PyObject *get_committed(PyObject *object, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLongLong(end);
 }
 
+static PyObject *get_synced(PyObject *object, void *Py_UNUSED(closure))
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    uint64_t synced = 0, end;
+    MMBPY_LOCK(object)
+    if (self->places.index != NULL) {
+        synced = mmb_index_get_synced(self->places.index);
+    }
+    end = self->places.end;
+    MMBPY_UNLOCK()
+    return PyLong_FromUnsignedLongLong(synced < end ? synced : end);
+}
+
 static PyObject *get_indexed(PyObject *object, void *Py_UNUSED(closure))
 {
     uint64_t indexed;
@@ -439,6 +458,7 @@ static PyMethodDef log_methods[] = {
 
 static PyGetSetDef log_properties[] = {
     {"committed", get_committed, NULL, "Where the last whole message ends, in bytes.", NULL},
+    {"synced", get_synced, NULL, "What is known to be on the device, in bytes.", NULL},
     {"indexed", get_indexed, NULL, "Messages whose places are taken from the index.", NULL},
     {"key", get_key, NULL, "The field that messages are ordered by, if the index names one.", NULL},
     {"tail", get_tail, NULL,
@@ -448,9 +468,10 @@ static PyGetSetDef log_properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(log_doc, "LogReader(fd, index_fd, name)\n--\n\n"
+PyDoc_STRVAR(log_doc, "LogReader(fd, index_fd, name, lenient=False)\n--\n\n"
                       "The messages of the file fd, mapped; its buffer is what is committed.\n\n"
-                      "index_fd is the index's file, or -1. Neither is kept.");
+                      "index_fd is the index's file, or -1. Neither is kept. With lenient=True it\n"
+                      "ends where something stands that is no message, instead of raising.");
 
 static PyType_Slot log_slots[] = {
     {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},

@@ -1,9 +1,40 @@
 /* log_writer.c - `_core.LogWriter`: appending messages to a log.
  *
  * The writer is used under the object's lock, which with a GIL is the GIL: an append is a
- * short copy, and what takes long, waiting for the device, is not done here. */
+ * short copy. Where it has to wait, for another process that appends or for slow readers, it lets
+ * other threads run, who find it busy. Waiting for the device is not done here. */
 
 #include "log_type.h"
+
+#include <errno.h>
+
+static void *begin_wait(void)
+{
+    return PyEval_SaveThread();
+}
+
+static void end_wait(void *context)
+{
+    PyEval_RestoreThread(context);
+}
+
+static bool was_interrupted(void)
+{
+    return PyErr_CheckSignals() != 0;
+}
+
+/* Raise `error`, unless an exception is there already, of a signal's handler. */
+static PyObject *raise_error(const mmbpy_log_writer *self, int error)
+{
+    if (PyErr_Occurred() != NULL) {
+        return NULL;
+    }
+    if (error == EBADF && self->writer == NULL) {
+        PyErr_SetString(PyExc_ValueError, "I/O operation on closed log");
+        return NULL;
+    }
+    return mmbpy_raise(self->state, error, self->name);
+}
 
 static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
@@ -20,7 +51,7 @@ static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
 }
 
 PyDoc_STRVAR(open_doc,
-             "_open($self, file, index_fd, count, end, capacity, writeback, key, /)\n--\n\n"
+             "_open($self, file, index_fd, count, end, capacity, writeback, shared, key, /)\n--\n\n"
              "Append to file, a File, in which count messages end at end; index_fd is the index's\n"
              "file, or -1.\n\n"
              "A file that is to replace another one takes its name when nothing else can fail.\n"
@@ -30,32 +61,40 @@ PyDoc_STRVAR(open_doc,
 static bool keep_writer(mmbpy_log_writer *self, mmbpy_file *file, mmb_log_writer *writer)
 {
     bool kept = false;
+    PyObject *old_file = NULL, *old_name = NULL; /* of a log that goes on in another file */
     MMBPY_LOCK((PyObject *)self)
-    if (self->file == NULL) {
+    if (self->writer == NULL) {
+        old_file = (PyObject *)self->file;
+        old_name = self->name;
         self->file = (mmbpy_file *)Py_NewRef((PyObject *)file);
         self->name = Py_NewRef(mmbpy_file_name(file));
+        self->last_error = 0;
         self->owner = mmb_this_process();
         self->writer = writer;
         kept = true;
     }
     MMBPY_UNLOCK()
+    Py_XDECREF(old_file);
+    Py_XDECREF(old_name);
     return kept;
 }
 
 static PyObject *log_open(PyObject *object, PyObject *args)
 {
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    int index_fd, writeback, error;
+    static const mmb_log_wait wait = {begin_wait, end_wait, was_interrupted};
+    int index_fd, writeback, shared, error;
     unsigned long long count, end, capacity;
     PyObject *file_object;
     const char *key;
     mmb_log_writer *writer = NULL;
-    if (!PyArg_ParseTuple(args, "O!iKKKpz:_open", self->state->file_type, &file_object, &index_fd,
-                          &count, &end, &capacity, &writeback, &key)) {
+    if (!PyArg_ParseTuple(args, "O!iKKKppz:_open", self->state->file_type, &file_object, &index_fd,
+                          &count, &end, &capacity, &writeback, &shared, &key)) {
         return NULL;
     }
     mmbpy_file *file = (mmbpy_file *)file_object;
-    mmb_log_options options = {.capacity = capacity, .writeback = writeback != 0, .key = key};
+    mmb_log_options options = {
+        .capacity = capacity, .writeback = writeback != 0, .shared = shared != 0, .key = key};
     int fd = mmbpy_file_descriptor(file);
     Py_BEGIN_ALLOW_THREADS
     error = mmb_log_open(fd, index_fd, &options, count, end, &writer, NULL);
@@ -63,13 +102,14 @@ static PyObject *log_open(PyObject *object, PyObject *args)
     if (error != 0) {
         return mmbpy_raise(self->state, error, mmbpy_file_name(file));
     }
+    mmb_log_set_wait(writer, &wait);
     int settled = mmbpy_file_settle(file);
     if (settled == 1 && keep_writer(self, file, writer)) {
         Py_RETURN_TRUE;
     }
     mmb_log_free(writer);
     if (settled == 1) {
-        PyErr_SetString(PyExc_TypeError, "a log is opened once");
+        PyErr_SetString(PyExc_TypeError, "the log is open already");
     }
     return settled == 0 ? Py_NewRef(Py_False) : NULL;
 }
@@ -143,10 +183,10 @@ PyObject *mmbpy_log_append(mmbpy_log_writer *self, const unsigned char *frames, 
     if (writer == NULL) {
         return NULL;
     }
-    uint64_t number = mmb_log_count(writer);
-    int error = mmb_log_append(writer, frames, bytes);
+    uint64_t number;
+    int error = mmb_log_append(writer, frames, bytes, &number);
     if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
+        return raise_error(self, error);
     }
     return PyLong_FromUnsignedLongLong(number);
 }
@@ -200,12 +240,63 @@ static PyObject *log_cut(PyObject *object, PyObject *Py_UNUSED(unused))
         error = mmb_log_cut(writer);
     }
     MMBPY_UNLOCK()
-    if (PyErr_Occurred() != NULL) {
+    if (error != 0) {
+        return raise_error(self, error);
+    }
+    return PyErr_Occurred() != NULL ? NULL : Py_NewRef(Py_None);
+}
+
+/* ---- the device ------------------------------------------------------------------------ */
+
+PyDoc_STRVAR(look_doc, "_look($self, /)\n--\n\n"
+                       "(messages, where they end), of all that has been appended by now.");
+
+static PyObject *log_look(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
+    uint64_t count = 0, end = 0;
+    int error;
+    MMBPY_LOCK(object)
+    error = self->writer != NULL ? mmb_log_look(self->writer, &count, &end) : EBADF;
+    MMBPY_UNLOCK()
+    if (error != 0) {
+        return raise_error(self, error);
+    }
+    return Py_BuildValue("KK", (unsigned long long)count, (unsigned long long)end);
+}
+
+PyDoc_STRVAR(note_synced_doc, "_note_synced($self, count, end, /)\n--\n\n"
+                              "Note in the index that the device has the first count messages.");
+
+static PyObject *log_note_synced(PyObject *object, PyObject *args)
+{
+    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
+    unsigned long long count, end;
+    int error;
+    if (!PyArg_ParseTuple(args, "KK:_note_synced", &count, &end)) {
         return NULL;
     }
-    if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
+    MMBPY_LOCK(object)
+    error = self->writer != NULL ? mmb_log_note_synced(self->writer, count, end) : EBADF;
+    MMBPY_UNLOCK()
+    return error != 0 ? raise_error(self, error) : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(tell_synced_doc, "_tell_synced($self, end, /)\n--\n\n"
+                              "Tell readers that the device has all up to end, and knows it.");
+
+static PyObject *log_tell_synced(PyObject *object, PyObject *end_object)
+{
+    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
+    uint64_t end;
+    if (!mmbpy_as_uint64(end_object, "end", &end)) {
+        return NULL;
     }
+    MMBPY_LOCK(object)
+    if (self->writer != NULL) {
+        mmb_log_tell_synced(self->writer, end);
+    }
+    MMBPY_UNLOCK()
     Py_RETURN_NONE;
 }
 
@@ -228,9 +319,8 @@ static PyObject *log_finish(PyObject *object, PyObject *args)
     self->writer = NULL;
     if (writer != NULL && cut && self->owner == mmb_this_process()) {
         self->last_error = mmb_log_close(writer);
-    } else {
-        mmb_log_free(writer);
     }
+    mmb_log_free(writer);
     error = self->last_error;
     MMBPY_UNLOCK()
     return error != 0 ? mmbpy_error(self->state, error, self->name) : Py_NewRef(Py_None);
@@ -260,20 +350,22 @@ static Py_ssize_t log_length(PyObject *object)
     return count;
 }
 
-PyDoc_STRVAR(stats_doc,
-             "_stats($self, /)\n--\n\n(messages, committed, backed, growths, faults) so far.");
+PyDoc_STRVAR(
+    stats_doc,
+    "_stats($self, /)\n--\n\n(messages, committed, backed, growths, faults, synced) so far.");
 
 static PyObject *log_stats(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
     mmb_stats stats = {0};
-    uint64_t count = 0, end = 0;
+    uint64_t count = 0, end = 0, synced = 0;
     bool open;
     MMBPY_LOCK(object)
     open = self->writer != NULL;
     if (open) {
         count = mmb_log_count(self->writer);
         end = mmb_log_end(self->writer);
+        synced = mmb_log_synced(self->writer);
         mmb_log_get_stats(self->writer, &stats);
     }
     MMBPY_UNLOCK()
@@ -281,9 +373,9 @@ static PyObject *log_stats(PyObject *object, PyObject *Py_UNUSED(unused))
         PyErr_SetString(PyExc_ValueError, "I/O operation on closed log");
         return NULL;
     }
-    return Py_BuildValue("KKKKK", (unsigned long long)count, (unsigned long long)end,
+    return Py_BuildValue("KKKKKK", (unsigned long long)count, (unsigned long long)end,
                          (unsigned long long)stats.backed, (unsigned long long)stats.growths,
-                         (unsigned long long)stats.faults);
+                         (unsigned long long)stats.faults, (unsigned long long)synced);
 }
 
 static PyMethodDef log_methods[] = {
@@ -294,6 +386,9 @@ static PyMethodDef log_methods[] = {
     {"_extend", mmbpy_log_extend, METH_VARARGS, mmbpy_log_extend_doc},
     {"_extend_table", mmbpy_log_extend_table, METH_O, mmbpy_log_extend_table_doc},
     {"_cut", log_cut, METH_NOARGS, cut_doc},
+    {"_look", log_look, METH_NOARGS, look_doc},
+    {"_note_synced", log_note_synced, METH_VARARGS, note_synced_doc},
+    {"_tell_synced", log_tell_synced, METH_O, tell_synced_doc},
     {"_finish", log_finish, METH_VARARGS, finish_doc},
     {"_stats", log_stats, METH_NOARGS, stats_doc},
     {NULL, NULL, 0, NULL},

@@ -74,6 +74,7 @@ static int module_exec(PyObject *module)
         PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_arrow_functions) < 0 ||
+        PyModule_AddFunctions(module, mmbpy_log_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_roots_functions) < 0 ||
         PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
         return -1;

@@ -238,6 +238,7 @@ extern PyType_Spec mmbpy_segments_spec;
 extern PyType_Spec mmbpy_log_reader_spec;
 extern PyType_Spec mmbpy_log_writer_spec;
 extern PyType_Spec mmbpy_log_build_spec;
+extern PyMethodDef mmbpy_log_functions[];
 extern PyMethodDef mmbpy_roots_functions[];
 extern PyType_Spec mmbpy_gate_spec;
 extern PyMethodDef mmbpy_message_functions[];

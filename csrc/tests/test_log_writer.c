@@ -74,7 +74,7 @@ static void append_all(int fd, int index_fd, progress *p)
     for (uint64_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         uint64_t size = frame(bytes, words[i], i);
         atomic_store(&p->begun, i + 1);
-        CHECK_EQ(mmb_log_append(writer, bytes, size), 0);
+        CHECK_EQ(mmb_log_append(writer, bytes, size, NULL), 0);
         atomic_store(&p->returned, i + 1);
     }
     uint64_t first = sizeof words / sizeof words[0], size = 0;
@@ -82,7 +82,7 @@ static void append_all(int fd, int index_fd, progress *p)
         size += frame(bytes + size, (uint32_t)(1 + i), first + i);
     }
     atomic_store(&p->begun, first + 3);
-    CHECK_EQ(mmb_log_append(writer, bytes, size), 0);
+    CHECK_EQ(mmb_log_append(writer, bytes, size, NULL), 0);
     atomic_store(&p->returned, first + 3);
     _exit(0);
 }
@@ -170,7 +170,7 @@ static void reopens(void)
     for (uint64_t i = 0; i < 60; i++) {
         CHECK_EQ(mmb_log_open(fd, -1, &usual, i, end, &writer, NULL), 0);
         CHECK_EQ(look(fd, true), i);
-        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, (uint32_t)(1 + i * 700), i)), 0);
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, (uint32_t)(1 + i * 700), i), NULL), 0);
         CHECK_EQ(mmb_log_count(writer), i + 1);
         end = mmb_log_end(writer);
         if (i % 3 == 0) {
@@ -197,15 +197,15 @@ static void cut_by_others(void)
     int fd = temporary_file("/tmp");
     CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
     for (uint64_t i = 0; i < 100; i++) {
-        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1000, i)), 0);
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1000, i), NULL), 0);
     }
     CHECK(ftruncate(fd, 5 * 8008) == 0);
     int error = 0;
     for (uint64_t i = 100; error == 0 && i < 2000; i++) {
-        error = mmb_log_append(writer, bytes, frame(bytes, 1000, i));
+        error = mmb_log_append(writer, bytes, frame(bytes, 1000, i), NULL);
     }
     CHECK_EQ(error, MMB_ETRUNCATED);
-    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1, 0)), MMB_ETRUNCATED);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1, 0), NULL), MMB_ETRUNCATED);
     mmb_log_free(writer);
     CHECK_EQ(size_of(fd), 5 * 8008);
     CHECK_EQ(look(fd, false), 5);
@@ -221,13 +221,13 @@ static void capacity_used_up(void)
     int fd = temporary_file("/tmp");
     CHECK_EQ(mmb_log_open(fd, -1, &small, 0, 0, &writer, NULL), 0);
     uint64_t count = 0;
-    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3 * ROOM / 8 - 1, 0)), MMB_ECAPACITY);
-    while (mmb_log_append(writer, bytes, frame(bytes, 10000, count)) == 0) {
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3 * ROOM / 8 - 1, 0), NULL), MMB_ECAPACITY);
+    while (mmb_log_append(writer, bytes, frame(bytes, 10000, count), NULL) == 0) {
         count++;
     }
     CHECK_EQ(count, (2 * ROOM + 4096) / 80008);
     CHECK_EQ(look(fd, true), count);
-    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 2, count)), 0);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 2, count), NULL), 0);
     CHECK_EQ(mmb_log_close(writer), 0);
     CHECK_EQ(look(fd, false), count + 1);
     close(fd);
@@ -243,7 +243,7 @@ static void index_catches_up(void)
     int fd = temporary_file("/tmp"), index_fd = index_for(fd);
     CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
     for (uint64_t i = 0; i < 1500; i++) {
-        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, i)), 0);
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, i), NULL), 0);
     }
     end = mmb_log_end(writer);
     mmb_log_free(writer);
@@ -253,7 +253,7 @@ static void index_catches_up(void)
         end += size;
     }
     CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 4000, end, &writer, NULL), 0);
-    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, 4000)), 0);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, 4000), NULL), 0);
     CHECK_EQ(mmb_log_close(writer), 0);
     CHECK_EQ(mmb_log_identify(fd, &identity), 0);
     uint64_t length = size_of(index_fd);

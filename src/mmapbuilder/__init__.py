@@ -15,7 +15,7 @@ from .check import Report, recover, verify
 from .dataset import Dataset, Shard, commit, open_dataset, write_shard
 from .editor import EditedMessage, edit_message
 from .lanes import Lane, LaneError
-from .log import Log, LogStats, MessageLog, Messages, open_log
+from .log import Log, LogReport, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
 from .npy import NpyBuilder
 from .reader import Message, open_message
@@ -30,6 +30,7 @@ __all__ = [
     "Lane",
     "LaneError",
     "Log",
+    "LogReport",
     "LogStats",
     "Message",
     "MessageBuilder",

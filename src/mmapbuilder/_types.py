@@ -31,6 +31,8 @@ from .dataset.store import Store
 from .lanes import Lane
 from .lanes.memory import Layout
 from .lanes.owner import Lanes
+from .log.report import LogReport
+from .log.sync import Syncer
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class HasFileno(Protocol):
 
 
 Directory: TypeAlias = str | os.PathLike[str]
+Sync: TypeAlias = float | Literal["each"] | None
 FileLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
 Name: TypeAlias = str | bytes | int
 Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -99,6 +102,7 @@ __all__ = [
     "Lane",
     "Lanes",
     "Layout",
+    "LogReport",
     "Manifest",
     "MemoryFile",
     "Mode",
@@ -114,6 +118,8 @@ __all__ = [
     "ShardPath",
     "Store",
     "SupportsIndex",
+    "Sync",
+    "Syncer",
     "Table",
     "TracebackType",
     "Usage",

@@ -67,12 +67,17 @@ else:
     Report._repr_html_ = _html_of_report
 
 
-def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
+def verify(
+    content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None
+) -> "Report | t.LogReport":
     """Check that every pointer of a message stays in bounds.
 
     Follows all pointers from the root without a schema. Safe on any bytes: time is
     bounded by the size of the message, memory is constant. Nothing is written. Holes of
     a sparse file cost nothing.
+
+    Of a log, a file of many messages that is given by its path, every message is checked, and
+    the report is a `LogReport`.
 
     Args:
         content: a path, a file descriptor, an object with fileno() (wherever it stands, the
@@ -96,7 +101,29 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
     def check(message: "int | memoryview", name: "t.ContentName") -> "tuple[t.Any, ...]":
         return _core.verify(message, name, progress)
 
+    if isinstance(content, (str, os.PathLike)) or (
+        isinstance(content, bytes) and b"\0" not in content
+    ):
+        found = _verify_log(os.fspath(content), progress)
+        if found is not None:
+            return found
     return Report(*look_into(content, check, check))
+
+
+def _verify_log(
+    path: "str | bytes", progress: "t.Callable[[int], object] | None"
+) -> "t.LogReport | None":
+    """Verify what is a log, and no single message; None if it is none."""
+    from .log.report import is_log, verify_log
+
+    try:
+        fd = open_regular(path, os.O_RDONLY)
+    except OSError:
+        return None  # who looks for a message will say what is wrong
+    try:
+        return verify_log(fd, path, progress) if is_log(fd, path) else None
+    finally:
+        os.close(fd)
 
 
 def recover(
@@ -104,7 +131,7 @@ def recover(
     *,
     durable: bool = False,
     progress: "t.Callable[[int], object] | None" = None,
-) -> Report:
+) -> "Report | t.LogReport":
     """Finish the message in `path`, whose builder died before it could.
 
     Everything that the root leads to and that is in the file is kept. What is not there,
@@ -115,8 +142,13 @@ def recover(
     `progress` is called now and then with the bytes that were checked; what it raises ends
     the check, and nothing is written.
 
+    Of a log, a file of many messages, that is what was on the device before the machine went
+    down, and all that agrees with the checksums of its index after that. Without an index it
+    is all before the first message whose pointers lead astray. The rest is cut off, and the
+    report is a `LogReport`.
+
     Raises:
-        BlockingIOError: the builder is alive.
+        BlockingIOError: the builder, or a writer of the log, is alive.
         InvalidMessage: what is there cannot be made a valid message; `reason` says
             why. Nothing was written.
         OSError: the file cannot be read or written.
@@ -131,9 +163,13 @@ def recover(
     ...     print(m.root.name)
     Alice
     """
+    from .log.report import is_log, recover_log
+
     name = os.fspath(path)
     fd = open_regular(name, os.O_RDWR)
     try:
+        if is_log(fd, name):
+            return recover_log(name, durable, progress)
         lock_to_change(fd, name)
         return Report(*_core.recover(fd, name, durable, progress))
     finally:

@@ -287,13 +287,17 @@ def test_descriptors_and_file_objects(target: Path) -> None:
     assert times(target) == [0, 1]
 
 
-def test_one_writer_at_a_time(target: Path) -> None:
-    with MessageLog(target) as log:
+@pytest.mark.parametrize("index", [True, False])
+def test_no_builder_gets_a_log_that_is_open(target: Path, index: bool) -> None:
+    with MessageLog(target, index=index) as log:
         log.append_bytes(frame(0))
         with pytest.raises(BlockingIOError):
-            MessageLog(target)
+            MessageLog(target, index=False)
+        for mode in ("w", "r+"):
+            with pytest.raises(BlockingIOError):
+                Builder(target, mode)
         with pytest.raises(BlockingIOError):
-            Builder(target)
+            MessageLog(target, "w")
         log.append_bytes(frame(1))
     assert times(target) == [0, 1]
 

@@ -11,7 +11,7 @@ from support.readers import SUPPORT, Kind
 
 EVENT = Kind(SUPPORT / "events.capnp", "Event")
 
-FENCE = struct.pack("<II", 0, 4 * 2**20 // 8)
+FENCE = struct.pack("<II", 0, 60 * 2**20 // 8)
 
 
 def name_of(time: int) -> str:

@@ -26,17 +26,18 @@ class LockedFile(_core.File):
         raise io.UnsupportedOperation(code, text, self.name)
 
 
-def lock(file: LockedFile, *, beside_readers: bool = False) -> None:
+def lock(file: LockedFile, *, beside_readers: bool = False, shared: bool = False) -> None:
     """Lock `file`, so that no other builder works on it.
 
     With `beside_readers` the file is not going to be changed itself: then the locks of those
-    who only read it (LOCK_SH) are no obstacle.
+    who only read it (LOCK_SH) are no obstacle. With `shared`, others who lock it so may work
+    on it as well.
 
     Raises:
         BlockingIOError: someone else has a lock; the text says who, as far as it is known.
         OSError: files cannot be locked here.
     """
-    in_the_way = _try(file)
+    in_the_way = _try(file, shared)
     if isinstance(in_the_way, _core.File):
         # A builder that nobody can reach any more, but that the cycle collector has not
         # found yet, would hold the file for nobody.
@@ -44,8 +45,8 @@ def lock(file: LockedFile, *, beside_readers: bool = False) -> None:
         import gc
 
         gc.collect()
-        in_the_way = _try(file)
-    if in_the_way is False and beside_readers:
+        in_the_way = _try(file, shared)
+    if in_the_way is False and beside_readers and not _core.log_has_writers(file.fileno()):
         in_the_way = _try(file, shared=True)
     if in_the_way is not None:
         raise _busy(file, in_the_way)
@@ -94,6 +95,8 @@ def locked_by_others(fd: int) -> str:
         return "locked: a builder of another process, or a program that locks files (flock)"
     pids = sorted({pid for _, pid in locks})
     who = f"process {pids[0]}" if len(pids) == 1 else f"processes {', '.join(pids)}"
+    if all(kind == "READ" for kind, _ in locks) and _core.log_has_writers(fd):
+        return f"locked: {who} appends to it (MessageLog)"
     if all(kind == "READ" for kind, _ in locks):
         return f"locked: {who} reads it under a shared lock (flock LOCK_SH), which no builder takes"
     return f"locked: {who} has it, a builder or a program that locks files (flock)"

@@ -53,7 +53,7 @@ def open_path(output: "Output", path: str) -> None:
 def _open_existing(output: "Output", path: str) -> bool:
     output.open_path(path, os.O_RDWR)
     require_regular(os.fstat(output.fileno()), output.name)
-    lock(output)
+    lock(output, shared=output.beside_others)
     if not output.is_at(path):
         output.let_go()
         return False
@@ -68,7 +68,7 @@ def _make_or_replace(output: "Output", path: str) -> bool:
         if output.mode == "x":
             raise
         return _replace(output, path)
-    lock(output)
+    lock(output, shared=output.beside_others)
     if not output.is_at(path):
         output.let_go()
         return False

@@ -25,13 +25,22 @@ class Output(LockedFile):
     dropped gives back what it holds.
     """
 
-    __slots__ = ("mode", "size")
+    __slots__ = ("beside_others", "mode", "size")
 
+    beside_others: bool  # who open it likewise; of a file that is not replaced
     mode: str
     size: int  # bytes that were there before, of a file that is continued
 
     @classmethod
-    def open(cls, file: "FileLike", mode: str, *, atomic: bool = False, holder: object) -> "Self":
+    def open(
+        cls,
+        file: "FileLike",
+        mode: str,
+        *,
+        atomic: bool = False,
+        beside_others: bool = False,
+        holder: object,
+    ) -> "Self":
         """Open and lock what `file` stands for; nothing in an existing file changes.
 
         `holder` is the builder, whose repr errors show to others who want the file.
@@ -41,6 +50,7 @@ class Output(LockedFile):
         fd, name = fd_and_name(file)
         output = cls(name, mode, atomic)
         output.mode = mode
+        output.beside_others = beside_others
         output.size = 0
         output.holder = ref(holder)
         try:

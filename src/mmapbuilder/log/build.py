@@ -29,12 +29,11 @@ class Build:
         log = self._log
         len(log)  # raises if it is closed
         try:
+            start = self._core.begin()
             file = _core.File(log.name, "r+")  # not locked: the log has the lock
             file.duplicate(log.descriptor)
-            core = self._map = _core.Map(
-                file, log._capacity, max_growth=2 * MIB, declared=log.committed
-            )
-            self._core.begin(core)
+            core = self._map = _core.Map(file, log._capacity, max_growth=2 * MIB, declared=start)
+            self._core.use(core)
             # pycapnp is in the middle of a call when it asks for a segment: no code of Python's
             # may run then, which could be interrupted.
             self._message = _pycapnp.message_builder(self._core.allocate)
@@ -62,6 +61,7 @@ class Build:
         self._map.tell()  # raises what a store met
         if self._core.commit(used) > _pycapnp.DEFAULT_LIMIT:
             self._log._warn_of_size()
+        self._log._appended()
 
     def _drop(self) -> None:
         """Let go of the memory, which stays as a private copy; zero what was not committed."""

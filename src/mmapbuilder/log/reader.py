@@ -375,6 +375,14 @@ class Log(Messages, Closing):
         return self._reader().committed
 
     @property
+    def synced(self) -> int:
+        """How much of the log its writer knows to be on the device, in bytes.
+
+        0 if there is no index that tells.
+        """
+        return self._reader().synced
+
+    @property
     def torn(self) -> int:
         """Bytes behind the last whole message that are none: a writer was interrupted.
 
@@ -507,9 +515,12 @@ def _open_core(fd: int, name: "str | bytes", index: bool) -> _core.LogReader:
         if index_fd >= 0:
             os.close(index_fd)
     # The index of a log that is being written is its writer's.
-    if index and core.indexed < len(core) and core.tail[0] != "fence":
+    wanted = index and core.indexed < len(core) and core.tail[0] != "fence"
+    if wanted and _core.log_enter_gate(fd, True):
         try:
             make_index(name, fd, core)
         except OSError:
             pass  # no right, or no room, to make one
+        finally:
+            _core.log_leave_gate(fd)
     return core

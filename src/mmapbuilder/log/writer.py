@@ -2,12 +2,26 @@
 
 import os
 import warnings
+from _thread import RLock
 
 from .. import _core, _pycapnp
 from .._output import Endings, Output
 from .build import Build
-from .index_file import hold_index, index_path, make_index
+from .index_file import index_path
+from .opening import (
+    Gate,
+    busy,
+    bytes_of,
+    following,
+    last_number,
+    look,
+    open_index,
+    open_output,
+    path_of,
+    remove_following,
+)
 from .tables import columns_of, rows_of
+from .watched import Watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +37,7 @@ if TYPE_CHECKING:
         backed: int
         growths: int
         faults: int
+        synced: int
 else:
     from .._lazy import LazyModule
 
@@ -31,7 +46,7 @@ else:
     from collections import namedtuple
 
     LogStats = namedtuple(  # noqa: PYI024
-        "LogStats", "messages committed backed growths faults", module=__package__
+        "LogStats", "messages committed backed growths faults synced", module=__package__
     )
     LogStats.__doc__ = "What a log's writer has done so far; bytes unless said otherwise."
     LogStats.messages.__doc__ = "Messages in the log, those that were there before included."
@@ -39,6 +54,7 @@ else:
     LogStats.backed.__doc__ = "Length of the file at present."
     LogStats.growths.__doc__ = "Times that the file was extended."
     LogStats.faults.__doc__ = "Stores beyond the end of the file, by messages built in place."
+    LogStats.synced.__doc__ = "How much of the log is known to be on the device."
 
 GIB = 1 << 30
 
@@ -78,14 +94,24 @@ class MessageLog(_core.LogWriter, Endings):
             by appends of fields and dicts, and by `build`.
         index: keep an index beside the file (its name and ``.idx``), which spares readers
             and the next ``"a"`` looking at every message. Needs a path.
+        sync: when the device is waited for: None, only when `sync` is called; a number of
+            seconds, by a thread that does it as often; ``"each"``, in every append, where one
+            wait serves all threads that append. With a number or ``"each"`` also by `close`.
+        roll: the size (bytes, or such as ``"1GiB"``) from which on the log goes on in a new
+            file: its name and ``.000001``, ``.000002`` and so on. Each file is a log by itself,
+            and all in order, one after the other, are one again. Mode ``"a"`` goes on in the
+            last. Numbers of messages count within a file. Needs a path.
         key: the field by which the messages are ordered, such as a time; dotted if it stands
             in a group or struct of the root. The index tells it to `Log.seek`.
         capacity: the most bytes that the file can get. Address space costs nothing.
         writeback: start writing to the device behind the writer, so that `sync` has less
             to wait for.
 
+    Several processes can append to one log at the same time, if it has an index: each message
+    is whole, and those of each writer stay in order. Without an index a log has one writer.
+
     Raises:
-        BlockingIOError: another writer is at work on the file.
+        BlockingIOError: someone is at work on the file who does not share it.
         InvalidMessage: in mode ``"a"``: the file holds something else than messages.
         OSError: the file cannot be opened, mapped or grown.
         TypeError, ValueError: an argument is wrong.
@@ -96,6 +122,17 @@ class MessageLog(_core.LogWriter, Endings):
 
     _noun = "log"
 
+    def __new__(
+        cls,
+        *args: "t.Any",
+        roll: "t.Any" = None,
+        sync: "t.Any" = None,
+        **options: "t.Any",
+    ) -> "t.Self":
+        """Make a log; what is asked for decides what its appends do."""
+        kind = _WatchedLog if cls is MessageLog and (roll is not None or sync == "each") else cls
+        return super().__new__(kind)  # type: ignore[return-value]  # it is one of these
+
     def __init__(
         self,
         file: "t.FileLike",
@@ -104,6 +141,8 @@ class MessageLog(_core.LogWriter, Endings):
         schema: "t.Any" = None,
         index: bool = True,
         key: "str | None" = None,
+        sync: "t.Sync" = None,
+        roll: "int | str | None" = None,
         capacity: int = 64 * GIB,
         writeback: bool = False,
     ) -> None:
@@ -113,25 +152,78 @@ class MessageLog(_core.LogWriter, Endings):
             raise ValueError(f"a key has up to {_KEY_BYTES - 1} bytes")
         self._schema = schema
         self._capacity = capacity
+        self._options = (writeback, key)
         self._warned = False
         self._mode = mode
-        output = _open(file, mode, self)
+        self._indexed = index
+        self._sync = _checked_sync(sync)
+        self._syncer: t.Syncer | None = None
+        self._roll = None if roll is None else bytes_of(roll, "roll")
+        self._lock = RLock()
+        self._rolling = False
+        self._unsynced: list[_core.File] = []
+        self._first: str | bytes | None = None
+        self._file_number = 0
+        if self._roll is not None:
+            file = self._find_last(file)
+        self._open_file(file, mode)
+        _remember(self)
+        if isinstance(self._sync, float):
+            self._get_syncer()
+
+    def _find_last(self, file: "t.FileLike") -> "t.FileLike":
+        """Return the file to go on in."""
+        if isinstance(file, int) or hasattr(file, "fileno"):
+            raise ValueError("roll needs a path, which new files are named after")
+        self._first = first = os.fspath(file)
+        if self._mode == "a":
+            self._file_number = last_number(first)
+        elif self._mode == "w":
+            remove_following(first)
+        return following(first, self._file_number)
+
+    def _keep_for_sync(self) -> None:
+        """Keep the present file, which another one follows, until the device has it."""
+        if self.synced < self.committed:
+            file = _core.File(self.name, "r+")
+            file.duplicate(self.descriptor)
+            self._unsynced.append(file)
+
+    def _appended(self) -> None:
+        """Do what is to be done after an append."""
+
+    def _open_file(self, file: "t.FileLike", mode: str) -> None:
+        shares = self._indexed
+        output = open_output(file, mode, self, shares)
         try:
-            self._path = _path_of(output.name) if index else None
-            while not self._start(output, capacity, writeback, key):
+            self._path = path_of(output.name) if self._indexed else None
+            while not self._start(output, mode):
                 pass  # the file could not be replaced: now it is the old one
-            _remember(self)
             self._output = output
         except BaseException:
             self._finish()
             output.roll_back()
             raise
 
-    def _start(self, output: Output, capacity: int, writeback: bool, key: "str | None") -> bool:
-        reader = _look(output, self._mode)
-        index = _open_index(self._path, output.fileno(), reader)
-        index_fd = index.fileno() if index is not None else -1
-        return self._open(output, index_fd, len(reader), reader.committed, capacity, writeback, key)
+    def _start(self, output: Output, mode: str) -> bool:
+        fd, path = output.fileno(), self._path
+        with Gate(fd) as can_share:
+            others = _core.log_has_writers(fd)
+            reader = look(output, mode, others)
+            index = open_index(path, fd, reader, others)
+            shares = can_share and index is not None
+            if others and not shares:
+                raise busy(output.name, "locked: others append to this log, which has no index "
+                           "any more; close them first")  # fmt: skip
+            if not output.share(shares):
+                raise busy(output.name, "locked: others append to this log, and it cannot be "
+                           "shared without an index")  # fmt: skip
+            self._index_file = index
+            index_fd = index.fileno() if index is not None else -1
+            end = reader.committed
+            writeback, key = self._options
+            capacity = self._capacity
+            return self._open(output, index_fd, len(reader), end, capacity, writeback, shares, key)
 
     # ---- appending ----
 
@@ -219,17 +311,25 @@ class MessageLog(_core.LogWriter, Endings):
         if cut:
             self._cut()
 
-    def sync(self) -> None:
-        """Return when all that was appended is on the device, safe from a power cut.
+    def sync(self, timeout: "float | None" = None) -> None:
+        """Return when all that was appended before is on the device, safe from a power cut.
+
+        One thread waits for the device, on behalf of all that call this meanwhile.
 
         Raises:
-            OSError: the device has failed.
+            TimeoutError: that takes more than `timeout` seconds. It goes on.
+            OSError: the device has failed. What was appended since the last time may be lost.
             ValueError: the log is closed.
         """
         len(self)
-        copy = _core.File(self.name, "r+")  # another thread may close the log meanwhile
-        copy.duplicate(self.descriptor)
-        os.fsync(copy.fileno())
+        self._get_syncer().wait(timeout)
+
+    def _get_syncer(self) -> "t.Syncer":
+        if self._syncer is None:
+            from .sync import Syncer
+
+            self._syncer = Syncer(self, self._sync if isinstance(self._sync, float) else None)
+        return self._syncer
 
     @property
     def name(self) -> "t.Name | None":
@@ -259,6 +359,11 @@ class MessageLog(_core.LogWriter, Endings):
         return self.stats.committed
 
     @property
+    def synced(self) -> int:
+        """How much of the log is known to be on the device, in bytes."""
+        return self.stats.synced
+
+    @property
     def stats(self) -> LogStats:
         """Counters of this log."""
         return LogStats(*self._stats())
@@ -268,21 +373,41 @@ class MessageLog(_core.LogWriter, Endings):
     def close(self) -> None:
         """Cut the file where its last message ends, and close it.
 
-        Closing again does nothing.
+        If others append to it, the last of them cuts it. Closing again does nothing.
 
         Raises:
-            OSError: the file could not be cut. Everything is released.
+            OSError: the file could not be cut, or the device failed that was to be waited
+                for. Everything is released.
         """
         self._commit()
 
     def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
-        failure = self._finish(end != "drop")  # what was appended is complete in any case
+        trouble = self._end_sync(end)
+        # What was appended is complete in any case.
+        failure = self._finish(end != "drop") or trouble
         if end == "drop" and self._path is not None:
             try:
                 os.unlink(index_path(self._path))
             except FileNotFoundError:
                 pass
         return failure
+
+    def _end_sync(self, end: "t.End") -> Exception | None:
+        """Bring all to the device, if that was asked for; return what that met."""
+        syncer = self._syncer
+        trouble: Exception | None = None
+        if syncer is not None:
+            syncer.stop()
+            trouble = syncer.failure
+        if self._sync is None or end == "drop" or self.closed or trouble is not None:
+            return trouble
+        from .sync import bring_to_device
+
+        try:
+            bring_to_device(self)
+        except OSError as error:
+            trouble = error
+        return trouble
 
     def _is_given_up(self, output: Output) -> bool:
         return output.made
@@ -324,60 +449,21 @@ class MessageLog(_core.LogWriter, Endings):
         return describe(type(self).__name__, rows)
 
 
-# ---- opening ---------------------------------------------------------------------------
+class _WatchedLog(Watched, MessageLog):
+    """A MessageLog whose appends do more."""
 
 
-def _open(file: "t.FileLike", mode: str, log: MessageLog) -> Output:
-    if mode not in ("a", "w", "x"):
-        raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
-    if mode != "a":
-        return Output.open(file, mode, holder=log)
-    while True:
-        try:
-            return Output.open(file, "r+", holder=log)
-        except FileNotFoundError:
-            pass
-        try:
-            return Output.open(file, "x", holder=log)
-        except FileExistsError:
-            pass
+_WatchedLog.__name__ = _WatchedLog.__qualname__ = "MessageLog"
 
 
-def _path_of(name: "t.Name") -> "str | bytes | None":
-    return None if isinstance(name, int) else os.path.abspath(name)
-
-
-def _look(output: Output, mode: str) -> _core.LogReader:
-    """See what messages the file holds, and warn if more than that will be dropped."""
-    name = output.name
-    if mode == "w" and os.fstat(output.fileno()).st_size > 0:
-        os.ftruncate(output.fileno(), 0)
-    index = None if isinstance(name, int) else hold_index(name)
-    shown = str(name) if isinstance(name, int) else os.fsdecode(name)
-    index_fd = index.fileno() if index is not None else -1
-    reader = _core.LogReader(output.fileno(), index_fd, shown)
-    kind, size = reader.tail
-    if kind in ("torn", "zeros"):
-        warnings.warn(
-            f"{shown}: the last {size} bytes are no message; they are dropped",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-    return reader
-
-
-def _open_index(
-    path: "str | bytes | None", fd: int, reader: _core.LogReader
-) -> "_core.File | None":
-    """Open the index for writing, a new one if there is none that fits; None without one."""
-    if path is None:
-        return None
-    try:
-        if reader.indexed == 0:
-            make_index(path, fd, reader)
-    except OSError:
-        return None  # no right, or no room, to make one
-    return hold_index(path, os.O_RDWR)
+def _checked_sync(sync: "t.Any") -> "t.Any":
+    if sync is None or sync == "each":
+        return sync
+    if isinstance(sync, bool) or not isinstance(sync, (int, float)):
+        raise TypeError(f"sync must be None, a number of seconds or 'each', not {sync!r}")
+    if not sync > 0:
+        raise ValueError(f"sync must be more than 0 seconds, not {sync!r}")
+    return float(sync)
 
 
 # ---- forks -----------------------------------------------------------------------------

@@ -1,0 +1,141 @@
+/* log_enter.c - being inside a log. See log_enter.h. */
+#include "log_enter.h"
+
+#include "log_lock.h"
+#include "log_tail.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+/* ---- the index ------------------------------------------------------------------------------- */
+
+int mmb__log_make_index_room(mmb_log_writer *w, uint64_t count)
+{
+    uint64_t bytes = mmb_index_bytes(count);
+    if (w->index == NULL || bytes <= w->indexed) {
+        return 0;
+    }
+    int error = mmb_map_reserve(w->index, w->indexed, bytes);
+    w->indexed = error == 0 ? bytes : w->indexed;
+    return error;
+}
+
+void mmb__log_publish(mmb_log_writer *w, uint64_t end, uint64_t bytes)
+{
+    w->count++;
+    if (w->index != NULL) {
+        mmb_index_publish(mmb_map_base(w->index), w->count, end, mmb__log_at(w, end - bytes),
+                          bytes);
+    }
+}
+
+int mmb__log_catch_up(mmb_log_writer *w, uint64_t known, uint64_t start)
+{
+    const char *reason;
+    uint64_t bytes, count = w->count;
+    int error = mmb__log_make_index_room(w, count);
+    w->count = known;
+    while (error == 0 && w->count < count) {
+        const unsigned char *frame = mmb__log_at(w, start);
+        if (mmb_frame_measure(frame, w->end - start, &bytes, &reason) != 0 ||
+            bytes > w->end - start) {
+            error = EINVAL;
+            break;
+        }
+        start += bytes;
+        mmb__log_publish(w, start, bytes);
+    }
+    w->count = count;
+    return error;
+}
+
+/* ---- what a killed writer has left -------------------------------------------------------------
+ */
+
+/* Its message is committed or not, and the index knows of it or not. What it has laid behind the
+ * committed end is dropped. */
+static int put_right(mmb_log_writer *w)
+{
+    mmb_log_identity identity;
+    mmb_places places = {0};
+    mmb_tail kind;
+    const char *reason;
+    uint64_t known, start, file_bytes;
+    int error = mmb_log_identify(w->fd, &identity);
+    if (error != 0) {
+        return error;
+    }
+    uint64_t index_bytes = mmb_index_bytes(atomic_load_explicit(
+        &mmb__index_header_of(mmb_map_base(w->index))->count, memory_order_relaxed));
+    if (!mmb_index_check(mmb_map_base(w->index), index_bytes, &identity, &known, &start)) {
+        return EINVAL;
+    }
+    places.count = places.indexed = known;
+    places.end = start;
+    error = mmb_log_hop(w->fd, &places, &kind, &file_bytes, &reason);
+    w->count = places.count;
+    w->end = places.end;
+    mmb_places_clear(&places);
+    if (error == MMB_EMESSAGE) {
+        error = EINVAL;
+    }
+    if (error == 0) {
+        mmb__log_give_up_tail(w);
+        error = mmb__log_map(w, NULL);
+    }
+    return error != 0 ? error : mmb__log_catch_up(w, known, start);
+}
+
+/* ---- coming in ---------------------------------------------------------------------------------
+ */
+
+/* See what others have done since. */
+static void adopt(mmb_log_writer *w)
+{
+    mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
+    w->count = atomic_load_explicit(&header->count, memory_order_relaxed);
+    w->end = atomic_load_explicit(&header->committed, memory_order_relaxed);
+}
+
+static int wait_for_others_inside(mmb_log_writer *w)
+{
+    enum { NAP = 200000 };
+    int error = 0;
+    w->waiting++;
+    while (error == 0 && w->busy) { /* another thread, which waits for something */
+        mmb__log_pause(w, NULL, 0, NAP);
+        error = mmb__log_gives_up(w) ? EINTR : 0;
+    }
+    w->waiting--;
+    return error;
+}
+
+int mmb__log_enter(mmb_log_writer *w)
+{
+    bool inherited = false;
+    int error = w->busy ? wait_for_others_inside(w) : 0;
+    if (error != 0 || w->closed) {
+        return error != 0 ? error : EBADF;
+    }
+    w->busy = true;
+    error = mmb__log_lock(w, &inherited);
+    if (error != 0) {
+        w->busy = false;
+        return error;
+    }
+    if (inherited) {
+        error = put_right(w);
+    } else if (w->token != 0) {
+        adopt(w);
+    }
+    if (error != 0) {
+        mmb__log_leave(w);
+    }
+    return error;
+}
+
+void mmb__log_leave(mmb_log_writer *w)
+{
+    mmb__log_unlock(w);
+    w->busy = false;
+}

@@ -1,0 +1,187 @@
+/* log_lock.c - one writer of a log at a time. See log_lock.h.
+ *
+ * The lock is a word of the index: the *token* of its owner, a number that no other writer has. As
+ * long as a writer lives it holds the byte of the log's file that has its token for a number, so
+ * the kernel knows which owners are alive: also of those whose pid says nothing here since they
+ * run in a container, and also where the pid has been given to another process by now. An owner is
+ * never taken for dead because it is slow. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include "log_lock.h"
+
+#include "os/os.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Bytes that are held: far beyond the end of any file. */
+#define GATE ((uint64_t)1 << 61)
+#define TOKENS (GATE + 1) /* that of token t is TOKENS + t */
+#define MOST_TOKENS ((uint64_t)1 << 31)
+
+/* ---- the gate -------------------------------------------------------------------------------- */
+
+int mmb_log_enter_gate(int fd, bool wait)
+{
+    int error;
+    do {
+        error = mmb__os_hold_byte(fd, GATE, true, wait);
+    } while (error == EINTR);
+    return error;
+}
+
+int mmb_log_enter_gate_to_index(int fd)
+{
+    int error = mmb__os_hold_byte(fd, GATE, false, false);
+    if (error == ENOTSUP) {
+        return 0;
+    }
+    if (error == 0 && mmb_log_has_writers(fd)) {
+        mmb_log_leave_gate(fd);
+        error = EBUSY;
+    }
+    return error;
+}
+
+void mmb_log_leave_gate(int fd)
+{
+    mmb__os_release_byte(fd, GATE);
+}
+
+bool mmb_log_has_writers(int fd)
+{
+    return mmb__os_bytes_are_held(fd, TOKENS, MOST_TOKENS);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+uint64_t mmb__log_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static _Atomic uint32_t *lock_of(const mmb_log_writer *w)
+{
+    return &mmb__index_header_of(mmb_map_base(w->index))->lock;
+}
+
+int mmb__log_register(mmb_log_writer *w)
+{
+    enum { ATTEMPTS = 1000 };
+    uint64_t seed = mmb__log_now() ^ (uint64_t)getpid() << 32 ^ (uint64_t)(uintptr_t)w;
+    for (int i = 0; i < ATTEMPTS; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        uint32_t token = (uint32_t)(seed >> 33);
+        uint32_t owner = atomic_load_explicit(lock_of(w), memory_order_relaxed) & ~MMB__CONTENDED;
+        if (token == 0 || token == owner) {
+            continue;
+        }
+        int error = mmb__os_hold_byte(w->fd, TOKENS + token, true, false);
+        if (error == 0) {
+            w->token = token;
+        }
+        if (error != EAGAIN) {
+            return error;
+        }
+    }
+    return EAGAIN;
+}
+
+void mmb__log_unregister(mmb_log_writer *w)
+{
+    /* A forked child shares the open file, and so what the parent holds. */
+    if (w->token != 0 && w->process == mmb_this_process()) {
+        mmb__os_release_byte(w->fd, TOKENS + w->token);
+    }
+    w->token = 0;
+}
+
+static bool is_dead(const mmb_log_writer *w, uint32_t token)
+{
+    return !mmb__os_bytes_are_held(w->fd, TOKENS + token, 1);
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+void mmb__log_pause(const mmb_log_writer *w, const _Atomic uint32_t *word, uint32_t value,
+                    uint64_t most)
+{
+    const mmb_log_wait *wait = &w->wait;
+    void *context = wait->begin != NULL ? wait->begin() : NULL;
+    if (word != NULL) {
+        mmb__os_wait_for_word((const uint32_t *)word, value, most);
+    } else {
+        const struct timespec pause = {.tv_sec = (time_t)(most / 1000000000u),
+                                       .tv_nsec = (long)(most % 1000000000u)};
+        nanosleep(&pause, NULL);
+    }
+    if (wait->end != NULL) {
+        wait->end(context);
+    }
+}
+
+bool mmb__log_gives_up(const mmb_log_writer *w)
+{
+    return w->wait.give_up != NULL && w->wait.give_up();
+}
+
+/* Take a lock that somebody else has. */
+static int take(mmb_log_writer *w, _Atomic uint32_t *lock, bool *inherited)
+{
+    enum { SPINS = 200, LONGEST_SLEEP = 10000000 };
+    uint32_t owner = 0;
+    for (int i = 0; i < SPINS; i++) {
+        owner = 0;
+        if (atomic_compare_exchange_weak_explicit(lock, &owner, w->token, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+            return 0;
+        }
+    }
+    for (;;) {
+        owner = atomic_load_explicit(lock, memory_order_relaxed);
+        uint32_t wanted = owner | MMB__CONTENDED;
+        bool dead = owner != 0 && is_dead(w, owner & ~MMB__CONTENDED);
+        if (owner == 0 || dead) {
+            /* Others may sleep still, whom the next unlock has to wake. */
+            wanted = w->token | MMB__CONTENDED;
+        }
+        if (!atomic_compare_exchange_strong_explicit(lock, &owner, wanted, memory_order_acquire,
+                                                     memory_order_relaxed)) {
+            continue;
+        }
+        if (owner == 0 || dead) {
+            *inherited = dead;
+            return 0;
+        }
+        mmb__log_pause(w, lock, wanted, LONGEST_SLEEP);
+        if (mmb__log_gives_up(w)) {
+            return EINTR;
+        }
+    }
+}
+
+int mmb__log_lock(mmb_log_writer *w, bool *inherited)
+{
+    uint32_t free_lock = 0;
+    *inherited = false;
+    if (w->token == 0 ||
+        atomic_compare_exchange_strong_explicit(lock_of(w), &free_lock, w->token,
+                                                memory_order_acquire, memory_order_relaxed)) {
+        return 0;
+    }
+    return take(w, lock_of(w), inherited);
+}
+
+void mmb__log_unlock(mmb_log_writer *w)
+{
+    if (w->token != 0) {
+        uint32_t was = atomic_exchange_explicit(lock_of(w), 0, memory_order_release);
+        if ((was & MMB__CONTENDED) != 0) {
+            mmb__os_wake_one_of_word((const uint32_t *)lock_of(w));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+/* log_state.h - what the writer of a log keeps. Private to csrc/capnp. */
+#ifndef MMB_LOG_STATE_H
+#define MMB_LOG_STATE_H
+
+#include "log_index.h"
+
+/* What stands behind `tail` is shared with other writers, if there is a token: to be looked at
+ * between mmb__log_enter and mmb__log_leave only. All other fields belong to the one thread that
+ * uses the writer; one that waits inside has set `busy`. */
+struct mmb_log_writer {
+    mmb_log_options options;
+    mmb_log_wait wait;
+    int fd;         /* borrowed */
+    mmb_map *map;   /* NULL while the file is cut at its end, or after an error */
+    mmb_map *index; /* NULL without one */
+    uint64_t count;
+    uint64_t end;     /* the committed end */
+    uint64_t indexed; /* bytes of the index that lie in its file */
+    mmb__log_tail *tail;
+    mmb__log_tail own; /* the tail of a log that has no other writer */
+    uint64_t cuts;     /* of the tail, when `map` was made */
+    uint32_t token;    /* in the lock; 0: there is no lock */
+    uint64_t process;  /* mmb_this_process() of the one that opened it */
+    uint32_t waiting;  /* threads that wait to come in */
+    uint64_t synced;   /* where no index tells it */
+    bool busy;         /* somebody is inside, and may wait there */
+    bool building;     /* a message is being built in place: between begin and commit */
+    bool closed;
+    mmb_stats earlier; /* of maps that are gone */
+};
+
+static inline unsigned char *mmb__log_at(const mmb_log_writer *w, uint64_t place)
+{
+    return mmb_map_base(w->map) + place;
+}
+
+#endif

@@ -1,0 +1,227 @@
+/* log_tail.c - the tail of a log's file. See log_tail.h.
+ *
+ * The fence must reach beyond the end of the file: not only the one that stands there now, but
+ * also each that a slow reader has read a moment ago, and takes for the header of what it reads
+ * next. So the file does not grow beyond what a fence claims before that fence has been gone for a
+ * while. Writers who append less than a fence claims in that time, and that is nearly everybody,
+ * never wait. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include "log_tail.h"
+
+#include "log_lock.h"
+#include "wire.h"
+
+#include "os/os.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How long a reader may take from the header of a message to the end of its body. */
+#define GRACE ((uint64_t)50 * 1000000)
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+void mmb__log_store_word(unsigned char *to, uint64_t word)
+{
+    unsigned char bytes[MMB_WORD];
+    mmb__store64(bytes, word);
+    memcpy(&word, bytes, sizeof word);
+    atomic_store_explicit((_Atomic uint64_t *)(void *)to, word, memory_order_release);
+}
+
+/* ---- the map -------------------------------------------------------------------------- */
+
+static int write_fence(int fd, uint64_t end)
+{
+    unsigned char fence[MMB_WORD];
+    mmb__store64(fence, mmb_fence_of(MMB_FENCE_BYTES));
+    return mmb__os_write_all(fd, true, fence, sizeof fence, end, NULL);
+}
+
+/* Let the file end with a fence; what was behind it is dropped. */
+static int end_with_fence(int fd, uint64_t end)
+{
+    struct stat now;
+    if (fstat(fd, &now) != 0) {
+        return errno;
+    }
+    if ((uint64_t)now.st_size < end) {
+        return MMB_ETRUNCATED;
+    }
+    int error = write_fence(fd, end);
+    if (error == 0 && ftruncate(fd, (off_t)(end + MMB_WORD)) != 0) {
+        error = errno;
+    }
+    return error;
+}
+
+int mmb__log_open_map(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
+{
+    unsigned char *base = NULL;
+    int error = mmb_map_open(fd, options, out, limit);
+    if (error == 0) {
+        error = mmb_map_memory(*out, &base);
+        if (error != 0) {
+            mmb_map_free(*out);
+            *out = NULL;
+        }
+    }
+    return error;
+}
+
+/* Note where the log ends at present. */
+static void take_mark(mmb_log_writer *w)
+{
+    mmb__log_tail *tail = w->tail;
+    uint64_t last = tail->marks != 0 ? tail->mark[(tail->marks - 1) % MMB__MARKS].end : 0;
+    if (tail->marks != 0 && w->end >= last && w->end - last < MMB_GRANULE / 2) {
+        return; /* so that what there is room for covers all that a fence claims */
+    }
+    uint64_t number = tail->marks++ % MMB__MARKS;
+    tail->mark[number].time = mmb__log_now();
+    tail->mark[number].end = w->end;
+}
+
+/* Begin a new tail. Those who have mapped the file map it again. */
+static int begin_tail(mmb_log_writer *w)
+{
+    mmb__log_unmap(w);
+    w->tail->cuts++;
+    w->tail->reach = 0;
+    int error = end_with_fence(w->fd, w->end);
+    if (error == 0) {
+        w->tail->reach = MMB_FENCE_BYTES;
+        w->tail->ready = w->end;
+        take_mark(w);
+    }
+    return error;
+}
+
+/* The fence is there before the file grows: by opening the map, and later. */
+int mmb__log_map(mmb_log_writer *w, mmb_limit *limit)
+{
+    const mmb_options options = {
+        .capacity = w->options.capacity,
+        .max_growth = MMB_GRANULE, /* so that the fence need not claim more */
+        .writeback = w->options.writeback,
+    };
+    if (w->map != NULL && w->cuts == w->tail->cuts) {
+        return 0;
+    }
+    int error = w->tail->reach != 0 ? 0 : begin_tail(w);
+    mmb__log_unmap(w);
+    if (error == 0) {
+        error = mmb__log_open_map(w->fd, &options, &w->map, limit);
+        if (error != 0 && w->token == 0) { /* nobody is going to append behind the fence */
+            (void)mmb__log_cut(w);
+        }
+    }
+    w->cuts = w->tail->cuts;
+    return error;
+}
+
+void mmb__log_unmap(mmb_log_writer *w)
+{
+    mmb_stats now;
+    if (w->map != NULL) {
+        mmb_map_get_stats(w->map, &now);
+        w->earlier.growths += now.growths;
+        w->earlier.faults += now.faults;
+        w->earlier.prefaulted += now.prefaulted;
+        mmb_map_free(w->map);
+        w->map = NULL;
+    }
+}
+
+void mmb__log_give_up_tail(mmb_log_writer *w)
+{
+    mmb__log_unmap(w);
+    w->tail->cuts++;
+    w->tail->reach = 0;
+    w->cuts = w->tail->cuts;
+}
+
+int mmb__log_cut(mmb_log_writer *w)
+{
+    int poison = w->map != NULL ? mmb_map_poison(w->map) : 0;
+    mmb__log_give_up_tail(w);
+    if (poison != 0) {
+        return poison;
+    }
+    return ftruncate(w->fd, (off_t)w->end) == 0 ? 0 : errno;
+}
+
+/* ---- the fence ------------------------------------------------------------------------- */
+
+void mmb__log_raise_fence(mmb_log_writer *w, uint64_t reach)
+{
+    mmb__log_tail *tail = w->tail;
+    if (tail->reach >= reach) {
+        return;
+    }
+    bool larger = reach > MMB_FENCE_BYTES;
+    tail->reach = round_up(reach, MMB_FENCE_UNIT);
+    mmb__log_store_word(mmb__log_at(w, w->end), mmb_fence_of(tail->reach));
+    if (larger) { /* those who have read the old one are given the time to find the end */
+        mmb__log_pause(w, NULL, 0, GRACE);
+    }
+}
+
+/* The time since when no fence has stood in front of `place`; `now` if that is not known. */
+static uint64_t passed_at(const mmb__log_tail *tail, uint64_t place, uint64_t now)
+{
+    uint64_t first = tail->marks > MMB__MARKS ? tail->marks - MMB__MARKS : 0;
+    for (uint64_t i = first; i < tail->marks; i++) {
+        if (tail->mark[i % MMB__MARKS].end >= place) {
+            return tail->mark[i % MMB__MARKS].time;
+        }
+    }
+    return now;
+}
+
+/* Wait until the file may get `size` bytes: the fences that claim less are gone long enough. */
+static void wait_for_slow_readers(mmb_log_writer *w, uint64_t size)
+{
+    take_mark(w);
+    if (size <= MMB_FENCE_BYTES || w->end < size - MMB_FENCE_BYTES) {
+        return; /* there is none, or the present one is it, and is raised */
+    }
+    uint64_t now = mmb__log_now();
+    uint64_t since = passed_at(w->tail, size - MMB_FENCE_BYTES, now);
+    if (since <= now && now - since < GRACE) {
+        mmb__log_pause(w, NULL, 0, GRACE - (now - since));
+    }
+}
+
+/* ---- room ------------------------------------------------------------------------------- */
+
+static bool no_space(int error)
+{
+    return error == ENOSPC || error == EDQUOT;
+}
+
+int mmb__log_make_room(mmb_log_writer *w, uint64_t end)
+{
+    static const uint64_t steps[] = {MMB_GRANULE, 1 << 16, 1};
+    int error = ENOSPC;
+    if (end > w->options.capacity) {
+        return MMB_ECAPACITY;
+    }
+    wait_for_slow_readers(w, round_up(end, MMB_GRANULE));
+    mmb__log_raise_fence(w, round_up(end, MMB_GRANULE) - w->end);
+    for (size_t i = 0; no_space(error) && i < sizeof steps / sizeof steps[0]; i++) {
+        uint64_t target = round_up(end, steps[i]);
+        target = target > w->options.capacity ? end : target;
+        error = mmb_map_reserve(w->map, w->tail->ready, target);
+        if (error == 0) {
+            w->tail->ready = target;
+        }
+    }
+    return error;
+}

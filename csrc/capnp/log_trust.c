@@ -1,0 +1,106 @@
+/* log_trust.c - what of a log is good after the machine has gone down. See mmb_log.h.
+ *
+ * What was not on the device may be anything by now: as it was, zeros, or older bytes, page by
+ * page. What was on it is known by the slots of the index; of what followed, the checksums tell. */
+#include "log_index.h"
+
+#include "os/os.h"
+
+/* Going through the messages. */
+typedef struct {
+    const unsigned char *memory; /* of the index */
+    uint64_t index_bytes;
+    const unsigned char *data;
+    uint64_t data_bytes;
+    uint64_t synced_count;
+    uint64_t synced;
+    uint64_t known; /* messages that were in the log when it was closed; others came from others */
+    bool unchecked;
+} trust;
+
+/* The checksum that the index has for the block of `number`; 0 if the index is too short. */
+static uint64_t sum_of(const trust *t, uint64_t number)
+{
+    if (mmb_index_bytes(number) > t->index_bytes) {
+        return 0;
+    }
+    return atomic_load_explicit(&mmb__index_block_of(t->memory, number)->sum, memory_order_relaxed);
+}
+
+/* The size of the frame at `place`, 0 if no whole one stands there. */
+static uint64_t frame_at(const trust *t, uint64_t place)
+{
+    uint64_t bytes, have = t->data_bytes - place;
+    const char *reason;
+    return have != 0 && mmb_frame_measure(t->data + place, have, &bytes, &reason) == 0 &&
+                   bytes <= have
+               ? bytes
+               : 0;
+}
+
+/* Add the messages below `number`, which are known by now to be good. */
+static int add_upto(const trust *t, mmb_places *places, uint64_t number)
+{
+    int error = 0;
+    while (error == 0 && places->count < number) {
+        error = mmb_places_add(places, frame_at(t, places->end));
+    }
+    return error;
+}
+
+/* All messages of a block, of which the first starts at `place`. Adds those that are good;
+ * `*place` is where the block ends, 0 if nothing behind it can be relied on. */
+static int look_at_block(trust *t, mmb_places *places, uint64_t first, uint64_t *place)
+{
+    uint64_t sum = sum_of(t, first), at = *place, size;
+    uint32_t crc = 0;
+    int error = 0;
+    for (uint32_t i = 0; error == 0 && i < MMB__INDEX_BLOCK; i++) {
+        size = frame_at(t, at);
+        if (size == 0) {
+            *place = 0;
+            return 0;
+        }
+        bool late = at + size > t->synced || first + i >= t->synced_count;
+        if (first + MMB__INDEX_BLOCK > t->synced_count && i >= mmb__sum_from(sum) &&
+            i < mmb__sum_upto(sum)) {
+            crc = mmb__os_crc32c(crc, t->data + at, (size_t)size);
+        }
+        at += size;
+        if (!late) {
+            error = add_upto(t, places, first + i + 1);
+        } else if (i < mmb__sum_from(sum) ||
+                   (first + i >= t->known && places->count == first + i)) {
+            t->unchecked = true;
+            error = add_upto(t, places, first + i + 1);
+        } else if (i + 1 == mmb__sum_upto(sum) && crc == (uint32_t)(sum >> 32)) {
+            error = add_upto(t, places, first + i + 1);
+        }
+    }
+    *place = places->count == first + MMB__INDEX_BLOCK ? at : 0;
+    return error;
+}
+
+int mmb_log_trust(const unsigned char *memory, uint64_t bytes, const unsigned char *data,
+                  uint64_t data_bytes, mmb_places *places, bool *unchecked)
+{
+    const mmb__index_slot *slot = mmb__index_best_slot(mmb__index_header_of(memory));
+    trust t = {.memory = memory, .index_bytes = bytes, .data = data, .data_bytes = data_bytes};
+    t.known = mmb_index_is_settled(memory)
+                  ? atomic_load_explicit(&mmb__index_header_of(memory)->count, memory_order_relaxed)
+                  : UINT64_MAX;
+    if (slot != NULL) {
+        t.synced_count = slot->count;
+        t.synced = slot->synced;
+    }
+    uint64_t place = 0;
+    int error = 0;
+    for (uint64_t first = 0; error == 0; first += MMB__INDEX_BLOCK) {
+        error = look_at_block(&t, places, first, &place);
+        if (place == 0) {
+            break;
+        }
+    }
+    *unchecked = t.unchecked;
+    return error;
+}

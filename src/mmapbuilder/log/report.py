@@ -1,0 +1,164 @@
+"""Checking logs, and making whole what a crash has left of one."""
+
+import os
+
+from .. import _core
+from .._output import lock_to_change, open_regular
+from .index_file import hold_index, index_path, make_index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NamedTuple, TypeAlias
+
+    Progress: TypeAlias = "Callable[[int], object] | None"
+
+    class LogReport(NamedTuple):
+        """What a log holds."""
+
+        messages: int
+        size: int
+        first: int
+        tail: str
+        tail_bytes: int
+        dropped: int
+        unchecked: bool
+
+        @property
+        def trailing(self) -> int:
+            """Bytes of the file after the first message, as `Report` tells them."""
+else:
+    from collections import namedtuple
+
+    class LogReport(
+        namedtuple(  # noqa: PYI024
+            "LogReport", "messages size first tail tail_bytes dropped unchecked"
+        )
+    ):
+        """What a log holds."""
+
+        __slots__ = ()
+
+        @property
+        def trailing(self):
+            """Bytes of the file after the first message, as `Report` tells them."""
+            return self.size + self.tail_bytes - self.first
+
+    LogReport.messages.__doc__ = "Messages that are whole."
+    LogReport.size.__doc__ = "Bytes of these."
+    LogReport.first.__doc__ = "Bytes of the first of them."
+    LogReport.tail.__doc__ = (
+        "What follows: none; fence, if the log is open or its writer was killed; torn or zeros."
+    )
+    LogReport.tail_bytes.__doc__ = "Bytes of that."
+    LogReport.dropped.__doc__ = "Bytes behind the last good message that `recover` has cut off."
+    LogReport.unchecked.__doc__ = (
+        "Whether there is no checksum for some messages: their pointers are in bounds, but what "
+        "they say may not be what was appended."
+    )
+
+
+_OFTEN = 1024  # messages between two calls of progress
+
+
+def is_log(fd: int, path: "str | bytes") -> bool:
+    """Whether the file is to be looked at as a log: by its index, or what it holds.
+
+    That is more than one message, or a fence behind what there is.
+    """
+    if os.path.exists(index_path(path)):
+        return True
+    try:
+        log = _core.LogReader(fd, -1, "", True)
+    except OSError:
+        return False
+    return len(log) > 1 or log.tail[0] == "fence"
+
+
+def verify_log(fd: int, path: "str | bytes", progress: "Progress" = None) -> LogReport:
+    """Check the pointers of all messages; tell `progress` how many bytes that is by now.
+
+    Raises:
+        InvalidMessage: one is wrong; the text says which, and where it stands.
+        OSError: the file cannot be read.
+    """
+    name = os.fsdecode(path)
+    index = hold_index(path)
+    log = _core.LogReader(fd, index.fileno() if index is not None else -1, name)
+    good = _count_good(log, progress)
+    if good < len(log):
+        _raise_at(log, good, name)
+    return _report(log, 0, index is None or log.indexed == 0)
+
+
+def _count_good(log: _core.LogReader, progress: "Progress") -> int:
+    """Return how many messages there are before the first whose pointers are wrong."""
+    memory = memoryview(log)
+    for number in range(len(log)):
+        start, size = log.place(number)
+        try:
+            _core.verify(memory[start : start + size], None, None)
+        except _core.InvalidMessage:
+            return number
+        if progress is not None and number % _OFTEN == 0:
+            progress(start + size)
+    return len(log)
+
+
+def _raise_at(log: _core.LogReader, number: int, name: str) -> None:
+    start, size = log.place(number)
+    try:
+        _core.verify(memoryview(log)[start : start + size], None, None)
+    except _core.InvalidMessage as error:
+        error.args = (f"{name}: message {number}, at byte {start}: {error}",)
+        raise
+
+
+def _report(log: _core.LogReader, dropped: int, unchecked: bool) -> LogReport:
+    kind, size = log.tail
+    first = log.place(0)[1] if len(log) else 0
+    return LogReport(len(log), log.committed, first, kind, size, dropped, unchecked)
+
+
+def recover_log(
+    path: "str | bytes", durable: bool = False, progress: "Progress" = None
+) -> LogReport:
+    """Cut the log behind its last good message, and make its index anew.
+
+    Raises:
+        BlockingIOError: a writer is at work.
+        OSError: the file cannot be read or written.
+    """
+    fd = open_regular(path, os.O_RDWR)
+    try:
+        lock_to_change(fd, path)
+        return _recover(fd, path, durable, progress)
+    finally:
+        os.close(fd)
+
+
+def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") -> LogReport:
+    name = os.fsdecode(path)
+    size = os.fstat(fd).st_size
+    index = hold_index(path)
+    good = _core.log_trust(fd, index.fileno()) if index is not None else None
+    found = _core.LogReader(fd, index.fileno() if index is not None else -1, name, True)
+    if good is not None:
+        _, end, unchecked = good
+    elif found.indexed:
+        end, unchecked = found.committed, False  # the same boot: nothing was lost
+    else:
+        number = _count_good(found, progress)
+        end = found.committed if number == len(found) else found.place(number)[0]
+        unchecked = True
+    dropped = (size if found.tail[0] == "torn" else found.committed) - end
+    if end < size:
+        os.ftruncate(fd, end)
+    if durable:
+        os.fsync(fd)
+    log = _core.LogReader(fd, -1, name)
+    try:
+        make_index(path, fd, log)
+    except OSError:
+        pass  # no right, or no room, to make one; one that does not fit is not used
+    return _report(log, dropped, unchecked)

@@ -1,0 +1,146 @@
+"""Bringing a log to its device: one thread does it for all who wait."""
+
+import os
+import threading
+import weakref
+
+from .. import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .writer import MessageLog
+
+_LOOK_SECONDS = 5.0  # between two looks whether the log is still there
+
+_datasync = getattr(os, "fdatasync", os.fsync)
+
+
+def bring_to_device(log: "MessageLog") -> int:
+    """Return when all that was appended is on the device; tell where that ends.
+
+    First the messages, then the note of how far they are, then readers are told: so no note
+    ever claims what the device has not.
+
+    Raises:
+        OSError: the device has failed.
+        ValueError: the log is closed.
+    """
+    file = _duplicate(log.name, log.descriptor)
+    index = log._index_file
+    count, end = log._look()
+    for earlier in list(log._unsynced):
+        _datasync(earlier.fileno())
+        log._unsynced.remove(earlier)
+    _datasync(file.fileno())
+    log._note_synced(count, end)
+    if index is not None:
+        _datasync(index.fileno())
+    log._tell_synced(end)
+    return end
+
+
+def _duplicate(name: "str | bytes | int | None", fd: int) -> _core.File:
+    """Make a descriptor that stays if another thread closes the log."""
+    copy = _core.File(name, "r+")
+    copy.duplicate(fd)
+    return copy
+
+
+class Syncer:
+    """The thread of one log that waits for the device, so that others need not.
+
+    It is started when it is first needed. Whoever asks while it waits is served together
+    with all others by the next time.
+    """
+
+    def __init__(self, log: "MessageLog", pause: "float | None") -> None:
+        self.pid = os.getpid()
+        self._log = weakref.ref(log)
+        self._pause = pause
+        self._changed = threading.Condition()
+        self._wanted = 0  # how often somebody has asked
+        self._served = 0  # of these, how many have got it
+        self._failure: Exception | None = None
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        if pause is not None:
+            self._start()
+
+    def wait(self, timeout: "float | None" = None) -> None:
+        """Return when all that was appended before is on the device.
+
+        Raises:
+            TimeoutError: it is not yet.
+            OSError: the device has failed, now or earlier.
+            ValueError: the log is closed.
+        """
+        with self._changed:
+            self._start()
+            self._wanted += 1
+            mine = self._wanted
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._is_over(mine), timeout)
+            if self._failure is not None:
+                raise self._failure
+            if not done:
+                raise TimeoutError(f"the device has not taken all of the log within {timeout} s")
+            if self._served < mine:
+                raise ValueError("I/O operation on closed log")
+
+    def _is_over(self, mine: int) -> bool:
+        return self._served >= mine or self._failure is not None or self._stopped
+
+    def _start(self) -> None:
+        if self._thread is None and not self._stopped:
+            self._thread = threading.Thread(target=self._run, name="log sync", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and wait until it is gone."""
+        if self.pid != os.getpid():
+            return  # a forked child has no such thread
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    @property
+    def failure(self) -> "Exception | None":
+        """What the device met that nobody was told, if the log has one."""
+        return self._failure
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                asked = self._changed.wait_for(self._is_asked, self._pause or _LOOK_SECONDS)
+                if self._stopped:
+                    return
+                number = self._wanted
+            if self._log() is None or ((asked or self._pause) and not self._serve(number)):
+                return
+
+    def _is_asked(self) -> bool:
+        return self._stopped or self._wanted > self._served
+
+    def _serve(self, asked: int) -> bool:
+        log = self._log()
+        if log is None:
+            return False
+        try:
+            if asked > self._served or log.synced < log.committed:
+                bring_to_device(log)
+        except Exception as failure:
+            if log._rolling and isinstance(failure, ValueError):
+                return True  # it goes on in another file: the next time
+            with self._changed:
+                # Closed in the meantime: whoever closes it looks after the rest.
+                self._failure = None if isinstance(failure, ValueError) else failure
+                self._stopped = True
+                self._changed.notify_all()
+            return False
+        with self._changed:
+            self._served = asked
+            self._changed.notify_all()
+        return True

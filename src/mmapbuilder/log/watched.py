@@ -1,0 +1,105 @@
+"""Logs that do more at each append: go on in a new file, or wait for the device."""
+
+from _thread import RLock
+
+from itertools import islice
+
+from .opening import following
+from .tables import columns_of, rows_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .. import _types as t
+    from .build import Build
+    from .writer import MessageLog
+
+    _Base = MessageLog
+else:
+    from .._lazy import LazyModule
+
+    t = LazyModule("mmapbuilder._types")
+    _Base = object
+
+_BATCH = 100  # messages that go into one file
+
+class Watched(_Base):
+    """The appends of a log with ``roll=`` or ``sync="each"``; to be mixed into MessageLog."""
+
+    _lock: RLock
+
+    def append_bytes(self, frame: "t.Buffer", /) -> int:
+        """Append one message, given as it lies in files; return its number."""
+        with self._lock:
+            self._go_on_if_full()
+            number = super().append_bytes(frame)
+        self._appended()
+        return number
+
+    def append(self, message: "t.Any" = None, /, **fields: "t.Any") -> int:
+        """Append one message; return its number."""
+        with self._lock:
+            self._go_on_if_full()
+            number = super().append(message, **fields)
+        self._appended()
+        return number
+
+    def extend(self, messages: "t.Any") -> range:
+        """Append messages, each as `append` takes it; return their numbers.
+
+        A table goes into one file as a whole.
+        """
+        columns = columns_of(messages)
+        with self._lock:
+            self._go_on_if_full()
+            first = len(self)
+        count = 0
+        if columns is not None:
+            with self._lock:
+                self._extend_table(columns)
+                count = len(self) - first
+        else:
+            rows, names = rows_of(messages)
+            rows = iter(rows)
+            while batch := list(islice(rows, _BATCH)):
+                with self._lock:
+                    self._go_on_if_full()
+                    self._extend(batch, names)
+                count += len(batch)
+        self._appended()
+        return range(first, first + count)
+
+    def build(self, schema: "t.Any" = None) -> "Build":
+        """Build one message in place, in the file: for large ones."""
+        with self._lock:
+            self._go_on_if_full()
+        return super().build(schema)
+
+    def _appended(self) -> None:
+        if self._sync == "each":
+            self.sync()
+
+    def _go_on_if_full(self) -> None:
+        roll = self._roll
+        if roll is None or self.committed < roll or len(self) == 0:
+            return
+        first = self._first
+        assert first is not None
+        number = self._file_number + 1
+        self._rolling = True
+        try:
+            self._go_on_in(following(first, number))
+        finally:
+            self._rolling = False
+        self._file_number = number
+
+    def _go_on_in(self, path: "str | bytes") -> None:
+        old = self._output
+        assert old is not None
+        self._keep_for_sync()
+        failure = self._finish(True)
+        old.commit(failure, False)
+        try:
+            self._open_file(path, "a")
+        except BaseException:
+            self._open_file(old.name, "a")  # so that the next append can try again
+            raise

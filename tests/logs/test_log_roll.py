@@ -1,0 +1,145 @@
+"""Logs that go on in a new file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("capnp")
+
+from mmapbuilder import MessageLog, open_log
+from support import apart
+from support.events import EVENT, fields, frame, read_by_others
+
+SIZE = 10_000
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files of the log, in the order of their names."""
+    return sorted(each for each in path.parent.glob(f"{path.name}*") if each.suffix != ".idx")
+
+
+def check(path: Path, count: int) -> list[Path]:
+    """Each file is a log, and all together are one."""
+    files = files_of(path)
+    assert files[0] == path
+    assert [each.name for each in files[1:]] == [
+        f"{path.name}.{number:06}" for number in range(1, len(files))
+    ]
+    for each in files[:-1]:
+        assert SIZE <= each.stat().st_size < SIZE + 70_000
+    for each in files:
+        with open_log(each, EVENT.schema) as log:
+            assert log._reader().indexed == len(log)
+    whole = path.with_name("cat")
+    whole.write_bytes(b"".join(each.read_bytes() for each in files))
+    assert read_by_others(whole) == list(range(count))
+    assert whole.read_bytes() == b"".join(map(frame, range(count)))
+    return files
+
+
+@pytest.mark.parametrize("roll", [SIZE, "10KB", "10 kB", "0.01MB"])
+def test_a_new_file_begins_at_a_message(target: Path, roll: int | str) -> None:
+    with MessageLog(target, schema=EVENT.schema, roll=roll) as log:
+        for number in range(500):
+            log.append_bytes(frame(number))
+            assert log.stats.committed < SIZE + 200
+        assert Path(str(log.name)) == files_of(target)[-1]
+    assert len(check(target, 500)) == 4
+
+
+def test_it_goes_on_in_the_last_file(target: Path) -> None:
+    for start in range(0, 500, 100):
+        with MessageLog(target, "a", schema=EVENT.schema, roll=SIZE) as log:
+            for number in range(start, start + 100):
+                log.append(fields(number))
+    check(target, 500)
+    with MessageLog(target, "w", schema=EVENT.schema, roll=SIZE) as log:
+        log.append(fields(0))
+    assert files_of(target) == [target]
+    assert len(list(target.parent.glob("target*.idx"))) == 1
+
+
+def test_batches_and_large_messages_roll_as_well(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema, roll=SIZE, sync="each") as log:
+        log.extend(map(fields, range(3000)))
+        with log.build() as event:
+            event.time, event.value, event.name = fields(3000).values()
+            event.payload = bytes(SIZE)
+        log.append(fields(3001))
+        assert len(log) == 1
+    times = [time for each in files_of(target) for time in read_by_others(each)]
+    assert times == list(range(3002))
+
+
+def test_threads_and_processes_roll_together(target: Path) -> None:
+    code = """
+        import sys, threading
+        from mmapbuilder import MessageLog
+        from support.events import EVENT
+        with MessageLog(sys.argv[1], schema=EVENT.schema, roll=10_000) as log:
+            def append(who):
+                for time in range(400):
+                    log.append(time=time, value=who)
+            threads = [threading.Thread(target=append, args=(2 * int(sys.argv[2]) + i,))
+                       for i in range(2)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+    """
+    for process in [apart.start(code, target, who) for who in range(2)]:
+        apart.end(process).ok()
+    files = files_of(target)
+    assert len(files) > 3
+    found = []
+    for each in files:
+        with open_log(each, EVENT.schema) as log:
+            found += [(event.value, event.time) for event in log]
+    assert len(found) == 1600
+    for who in range(4):
+        assert sorted(time for by, time in found if by == who) == list(range(400))
+
+
+def test_what_came_before_is_synced_as_well(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmapbuilder.log import sync
+
+    seen = set()
+    real = sync._datasync
+
+    def note(fd: int) -> None:
+        import os
+
+        seen.add(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(sync, "_datasync", note)
+    with MessageLog(target, roll=SIZE) as log:
+        for number in range(500):
+            log.append_bytes(frame(number))
+        log.sync()
+        assert seen >= {each.stat().st_ino for each in files_of(target)}
+
+
+def test_when_no_new_file_can_be_made_the_next_append_tries_again(target: Path) -> None:
+    log = MessageLog(target, roll=SIZE)
+    obstacle = target.with_name("target.000001")
+    for number in range(1000):
+        log.append_bytes(frame(number))
+        if log.committed >= SIZE:
+            break
+    obstacle.mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            log.append_bytes(frame(number + 1))
+        assert len(log) == number + 1
+    obstacle.rmdir()
+    assert log.append_bytes(frame(number + 1)) == 0
+    log.close()
+
+
+@pytest.mark.parametrize("roll", [0, -5, "", "x", "1 furlong", "-1GiB"])
+def test_what_is_no_size_is_refused(target: Path, roll: int | str) -> None:
+    with pytest.raises(ValueError, match="roll"):
+        MessageLog(target, roll=roll)
+    with target.open("wb") as file, pytest.raises(ValueError, match="roll needs a path"):
+        MessageLog(file, roll="1GiB")

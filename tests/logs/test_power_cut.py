@@ -1,0 +1,200 @@
+"""Logs after the machine has gone down: what had not reached the device is anything by now."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import struct
+import warnings
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("capnp")
+
+from mmapbuilder import InvalidMessage, LogReport, MessageLog, open_log, recover, verify
+from support.events import EVENT, fields, frame, read_by_others
+
+PAGE = 4096
+
+
+def boot_place(index: bytes) -> int:
+    """Where the index names the boot."""
+    named = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    return index.index(bytes.fromhex(named), 0, PAGE)
+
+
+def cut_power(path: Path, chance: random.Random, synced: int) -> int:
+    """Lose some pages that were not synced, of the log and of its index; start again."""
+    data = bytearray(path.read_bytes())
+    lost = 0
+    share = chance.choice([0.0, 0.02, 0.3, 1.0])
+    for start in range(synced // PAGE * PAGE, len(data), PAGE):
+        if chance.random() < share:
+            begin = max(start, synced)
+            data[begin : start + PAGE] = bytes(len(data[begin : start + PAGE]))
+            lost += 1
+    before = path.stat()
+    path.write_bytes(data)
+    if chance.random() < 0.5:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    path_of_index = Path(f"{path}.idx")
+    index = bytearray(path_of_index.read_bytes())
+    place = boot_place(bytes(index))
+    index[place : place + 16] = bytes(16 * [7])
+    for start in range(PAGE, len(index), PAGE):
+        if chance.random() < share / 4:
+            index[start : start + PAGE] = bytes(len(index[start : start + PAGE]))
+    with path_of_index.open("r+b") as file:
+        file.write(index)
+    return lost
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_left_is_a_valid_prefix_with_all_that_was_synced(target: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    complete = 0
+    for round_ in range(60):
+        target.unlink(missing_ok=True)
+        Path(f"{target}.idx").unlink(missing_ok=True)
+        count = chance.randrange(1, 6000)
+        log = MessageLog(target, schema=EVENT.schema)
+        if count > 3000:
+            log.extend(map(fields, range(count // 2)))
+        synced = len(log)
+        if chance.random() < 0.8:
+            log.sync()
+        else:
+            synced = 0
+        place = log.synced
+        log.extend(map(fields, range(len(log), count)))
+        frames = target.read_bytes()[: log.committed]
+        if chance.random() < 0.3:
+            log.close()
+        else:
+            abandon(log)
+        lost = cut_power(target, chance, place)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if round_ % 2:
+                recover(target)
+            else:
+                MessageLog(target, "a").close()
+        whole = target.read_bytes()
+        times = read_by_others(target)
+        assert times == list(range(len(times)))
+        assert synced <= len(times) <= count
+        assert whole == frames[: len(whole)]
+        if lost == 0 and len(times) == count:
+            complete += 1
+        with open_log(target, EVENT.schema) as reader:
+            assert len(reader) == len(times)
+    assert complete > 0
+
+
+def abandon(log: MessageLog) -> None:
+    """Leave the files of a log as they are, as when its process dies."""
+    assert log._output is not None
+    if log._syncer is not None:
+        log._syncer.stop()
+    log._finish(False)
+    log._output.keep()
+
+
+def test_it_says_what_was_dropped(target: Path) -> None:
+    log = MessageLog(target, schema=EVENT.schema)
+    log.extend(map(fields, range(3000)))
+    log.sync()
+    synced = log.committed
+    log.extend(map(fields, range(3000, 6000)))
+    whole = log.committed
+    abandon(log)
+    with target.open("r+b") as file:
+        file.seek(whole - 20_000)
+        file.write(bytes(PAGE))
+    index = Path(f"{target}.idx")
+    before = index.read_bytes()
+    place = boot_place(before)
+    index.write_bytes(before[:place] + bytes(16 * [7]) + before[place + 16 :])
+    with pytest.warns(RuntimeWarning, match="the machine went down"):
+        log = MessageLog(target, schema=EVENT.schema)
+    with log:
+        assert synced <= log.committed < whole - 20_000
+        count = len(log)
+        assert log.append(fields(count)) == count
+    assert read_by_others(target) == list(range(count + 1))
+
+
+def test_without_an_index_the_pointers_are_all_there_is(target: Path) -> None:
+    target.write_bytes(b"".join(map(frame, range(2000))))
+    report = recover(target)
+    assert isinstance(report, LogReport)
+    assert report[:2] == (2000, target.stat().st_size)
+    assert (report.dropped, report.unchecked) == (0, True)
+    with target.open("r+b") as file:
+        file.seek(target.stat().st_size // 2 // PAGE * PAGE)
+        file.write(bytes(PAGE))
+    Path(f"{target}.idx").unlink()
+    size = target.stat().st_size
+    report = recover(target)
+    assert isinstance(report, LogReport)
+    assert report.unchecked
+    assert report.size + report.dropped == size
+    assert 900 < report.messages < 1100
+    with open_log(target, EVENT.schema) as log:
+        assert [event.time for event in log[:900]] == list(range(900))
+
+
+def test_verify_names_the_message_that_is_wrong(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.extend(map(fields, range(100)))
+        report = verify(target)
+        assert isinstance(report, LogReport)
+        assert (report.messages, report.tail) == (100, "fence")
+    report = verify(target)
+    assert isinstance(report, LogReport)
+    assert report == (100, target.stat().st_size, len(frame(0)), "none", 0, 0, False)
+    with open_log(target) as reader:
+        start = int(reader.offsets[70])
+    with target.open("r+b") as file:
+        file.seek(start + 8)
+        file.write(struct.pack("<Q", 7))
+    with pytest.raises(InvalidMessage, match=f"target: message 70, at byte {start}: "):
+        verify(target)
+
+
+def test_recover_waits_for_nobody(target: Path) -> None:
+    with MessageLog(target) as log:
+        log.append_bytes(frame(0))
+        with pytest.raises(BlockingIOError):
+            recover(target)
+    report = recover(target)
+    assert isinstance(report, LogReport)
+    assert (report.messages, report.dropped, report.unchecked) == (1, 0, False)
+
+
+def test_what_a_killed_writer_left_is_recovered(target: Path) -> None:
+    log = MessageLog(target, schema=EVENT.schema)
+    log.extend(map(fields, range(10)))
+    copy = target.with_name("copy")
+    shutil.copy(target, copy)  # as a kill leaves it
+    log.close()
+    report = recover(copy)
+    assert isinstance(report, LogReport)
+    assert (report.messages, report.dropped) == (10, 0)
+    assert copy.read_bytes() == target.read_bytes()
+
+
+def test_what_others_have_appended_to_a_closed_log_stays(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.extend(map(fields, range(1500)))
+    index = Path(f"{target}.idx")
+    before = index.read_bytes()
+    place = boot_place(before)
+    index.write_bytes(before[:place] + bytes(16 * [7]) + before[place + 16 :])
+    with target.open("ab") as file:
+        file.write(b"".join(map(frame, range(1500, 4000))))
+    with MessageLog(target, schema=EVENT.schema) as log:
+        assert len(log) == 4000
+    assert read_by_others(target) == list(range(4000))
