@@ -11,11 +11,11 @@ from ._core import CapacityError, InvalidMessage
 from ._errors import PathError
 from ._stats import Stats
 from .builder import Builder
-from .check import Report, recover, verify
+from .check import LogReport, Report, recover, verify
 from .dataset import Dataset, Shard, commit, open_dataset, write_shard
 from .editor import EditedMessage, edit_message
 from .lanes import Lane, LaneError
-from .log import Log, LogReport, LogStats, MessageLog, Messages, open_log
+from .log import Log, LogStats, MessageLog, Messages, open_log
 from .message import MessageBuilder
 from .npy import NpyBuilder
 from .reader import Message, open_message

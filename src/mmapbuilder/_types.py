@@ -31,7 +31,7 @@ from .dataset.store import Store
 from .lanes import Lane
 from .lanes.memory import Layout
 from .lanes.owner import Lanes
-from .log.report import LogReport
+from .log.report import Found
 from .log.sync import Syncer
 from .usage import Usage
 
@@ -95,6 +95,7 @@ __all__ = [
     "Directory",
     "End",
     "FileLike",
+    "Found",
     "HasFileno",
     "Importable",
     "Iterable",
@@ -102,7 +103,6 @@ __all__ = [
     "Lane",
     "Lanes",
     "Layout",
-    "LogReport",
     "Manifest",
     "MemoryFile",
     "Mode",

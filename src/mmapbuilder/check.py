@@ -67,9 +67,40 @@ else:
     Report._repr_html_ = _html_of_report
 
 
-def verify(
-    content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None
-) -> "Report | t.LogReport":
+class LogReport(Report):
+    """What a log holds. As a `Report` it is that of the first message.
+
+    `trailing` counts all that follows the first message.
+    """
+
+    messages: int
+    """Messages that are whole."""
+    log_size: int
+    """Bytes of these."""
+    tail: str
+    """What follows: none; fence, if the log is open or its writer was killed; torn or zeros."""
+    dropped: int
+    """Bytes behind the last good message that `recover` has cut off."""
+    unchecked: bool
+    """Whether there is no checksum for some messages: their pointers are in bounds, but what
+    they say may not be what was appended."""
+
+    @classmethod
+    def _of(cls, found: "t.Found") -> "t.Self":
+        """Make a report of what was found."""
+        report = cls(*(found.first or (0,) * len(cls._fields)))
+        report.messages, report.log_size, report.tail = found[1:4]
+        report.dropped, report.unchecked = found[4:]
+        return report
+
+    def __repr__(self) -> str:
+        return (
+            f"LogReport(messages={self.messages}, log_size={self.log_size}, tail={self.tail!r}, "
+            f"dropped={self.dropped}, unchecked={self.unchecked})"
+        )
+
+
+def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
     """Check that every pointer of a message stays in bounds.
 
     Follows all pointers from the root without a schema. Safe on any bytes: time is
@@ -101,9 +132,7 @@ def verify(
     def check(message: "int | memoryview", name: "t.ContentName") -> "tuple[t.Any, ...]":
         return _core.verify(message, name, progress)
 
-    if isinstance(content, (str, os.PathLike)) or (
-        isinstance(content, bytes) and b"\0" not in content
-    ):
+    if isinstance(content, (str, os.PathLike)):
         found = _verify_log(os.fspath(content), progress)
         if found is not None:
             return found
@@ -112,7 +141,7 @@ def verify(
 
 def _verify_log(
     path: "str | bytes", progress: "t.Callable[[int], object] | None"
-) -> "t.LogReport | None":
+) -> "LogReport | None":
     """Verify what is a log, and no single message; None if it is none."""
     from .log.report import is_log, verify_log
 
@@ -121,7 +150,7 @@ def _verify_log(
     except OSError:
         return None  # who looks for a message will say what is wrong
     try:
-        return verify_log(fd, path, progress) if is_log(fd, path) else None
+        return LogReport._of(verify_log(fd, path, progress)) if is_log(fd, path) else None
     finally:
         os.close(fd)
 
@@ -131,7 +160,7 @@ def recover(
     *,
     durable: bool = False,
     progress: "t.Callable[[int], object] | None" = None,
-) -> "Report | t.LogReport":
+) -> Report:
     """Finish the message in `path`, whose builder died before it could.
 
     Everything that the root leads to and that is in the file is kept. What is not there,
@@ -169,7 +198,7 @@ def recover(
     fd = open_regular(name, os.O_RDWR)
     try:
         if is_log(fd, name):
-            return recover_log(name, durable, progress)
+            return LogReport._of(recover_log(name, durable, progress))
         lock_to_change(fd, name)
         return Report(*_core.recover(fd, name, durable, progress))
     finally:

@@ -130,7 +130,7 @@ def test_without_an_index_the_pointers_are_all_there_is(target: Path) -> None:
     target.write_bytes(b"".join(map(frame, range(2000))))
     report = recover(target)
     assert isinstance(report, LogReport)
-    assert report[:2] == (2000, target.stat().st_size)
+    assert (report.messages, report.log_size) == (2000, target.stat().st_size)
     assert (report.dropped, report.unchecked) == (0, True)
     with target.open("r+b") as file:
         file.seek(target.stat().st_size // 2 // PAGE * PAGE)
@@ -140,7 +140,7 @@ def test_without_an_index_the_pointers_are_all_there_is(target: Path) -> None:
     report = recover(target)
     assert isinstance(report, LogReport)
     assert report.unchecked
-    assert report.size + report.dropped == size
+    assert report.log_size + report.dropped == size
     assert 900 < report.messages < 1100
     with open_log(target, EVENT.schema) as log:
         assert [event.time for event in log[:900]] == list(range(900))
@@ -154,7 +154,10 @@ def test_verify_names_the_message_that_is_wrong(target: Path) -> None:
         assert (report.messages, report.tail) == (100, "fence")
     report = verify(target)
     assert isinstance(report, LogReport)
-    assert report == (100, target.stat().st_size, len(frame(0)), "none", 0, 0, False)
+    assert (report.messages, report.log_size) == (100, target.stat().st_size)
+    assert (report.tail, report.dropped, report.unchecked) == ("none", 0, False)
+    assert (report.size, report.trailing) == (len(frame(0)), target.stat().st_size - len(frame(0)))
+    assert "messages=100" in repr(report)
     with open_log(target) as reader:
         start = int(reader.offsets[70])
     with target.open("r+b") as file:

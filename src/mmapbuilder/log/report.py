@@ -9,54 +9,31 @@ from .index_file import hold_index, index_path, make_index
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NamedTuple, TypeAlias
+    from typing import Any, NamedTuple, TypeAlias
 
     Progress: TypeAlias = "Callable[[int], object] | None"
 
-    class LogReport(NamedTuple):
-        """What a log holds."""
+    class Found(NamedTuple):
+        """What was found in a log."""
 
+        first: tuple[Any, ...]
         messages: int
-        size: int
-        first: int
+        log_size: int
         tail: str
-        tail_bytes: int
         dropped: int
         unchecked: bool
-
-        @property
-        def trailing(self) -> int:
-            """Bytes of the file after the first message, as `Report` tells them."""
 else:
     from collections import namedtuple
 
-    class LogReport(
-        namedtuple(  # noqa: PYI024
-            "LogReport", "messages size first tail tail_bytes dropped unchecked"
-        )
-    ):
-        """What a log holds."""
-
-        __slots__ = ()
-
-        @property
-        def trailing(self):
-            """Bytes of the file after the first message, as `Report` tells them."""
-            return self.size + self.tail_bytes - self.first
-
-    LogReport.messages.__doc__ = "Messages that are whole."
-    LogReport.size.__doc__ = "Bytes of these."
-    LogReport.first.__doc__ = "Bytes of the first of them."
-    LogReport.tail.__doc__ = (
-        "What follows: none; fence, if the log is open or its writer was killed; torn or zeros."
+    Found = namedtuple(  # noqa: PYI024
+        "Found", "first messages log_size tail dropped unchecked"
     )
-    LogReport.tail_bytes.__doc__ = "Bytes of that."
-    LogReport.dropped.__doc__ = "Bytes behind the last good message that `recover` has cut off."
-    LogReport.unchecked.__doc__ = (
-        "Whether there is no checksum for some messages: their pointers are in bounds, but what "
-        "they say may not be what was appended."
-    )
-
+    Found.first.__doc__ = "What `_core.verify` says of the first message, as if it were alone."
+    Found.messages.__doc__ = "Messages that are whole."
+    Found.log_size.__doc__ = "Bytes of these."
+    Found.tail.__doc__ = "What follows: none, fence, torn or zeros."
+    Found.dropped.__doc__ = "Bytes that were cut off."
+    Found.unchecked.__doc__ = "Whether there is no checksum for some messages."
 
 _OFTEN = 1024  # messages between two calls of progress
 
@@ -75,7 +52,7 @@ def is_log(fd: int, path: "str | bytes") -> bool:
     return len(log) > 1 or log.tail[0] == "fence"
 
 
-def verify_log(fd: int, path: "str | bytes", progress: "Progress" = None) -> LogReport:
+def verify_log(fd: int, path: "str | bytes", progress: "Progress" = None) -> Found:
     """Check the pointers of all messages; tell `progress` how many bytes that is by now.
 
     Raises:
@@ -114,15 +91,18 @@ def _raise_at(log: _core.LogReader, number: int, name: str) -> None:
         raise
 
 
-def _report(log: _core.LogReader, dropped: int, unchecked: bool) -> LogReport:
-    kind, size = log.tail
-    first = log.place(0)[1] if len(log) else 0
-    return LogReport(len(log), log.committed, first, kind, size, dropped, unchecked)
+def _report(log: _core.LogReader, dropped: int, unchecked: bool) -> Found:
+    kind, behind = log.tail
+    memory = memoryview(log)
+    first: tuple[Any, ...] = ()
+    if len(log) > 0:
+        size = log.place(0)[1]
+        seen = _core.verify(memory[:size], None, None)
+        first = (seen[0], log.committed + behind - size, *seen[2:])
+    return Found(first, len(log), log.committed, kind, dropped, unchecked)
 
 
-def recover_log(
-    path: "str | bytes", durable: bool = False, progress: "Progress" = None
-) -> LogReport:
+def recover_log(path: "str | bytes", durable: bool = False, progress: "Progress" = None) -> Found:
     """Cut the log behind its last good message, and make its index anew.
 
     Raises:
@@ -137,7 +117,7 @@ def recover_log(
         os.close(fd)
 
 
-def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") -> LogReport:
+def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") -> Found:
     name = os.fsdecode(path)
     size = os.fstat(fd).st_size
     index = hold_index(path)

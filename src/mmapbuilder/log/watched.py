@@ -1,7 +1,6 @@
 """Logs that do more at each append: go on in a new file, or wait for the device."""
 
 from _thread import RLock
-
 from itertools import islice
 
 from .opening import following
@@ -21,6 +20,7 @@ else:
     _Base = object
 
 _BATCH = 100  # messages that go into one file
+
 
 class Watched(_Base):
     """The appends of a log with ``roll=`` or ``sync="each"``; to be mixed into MessageLog."""
