@@ -386,7 +386,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path, check: Any) -> None:
 
 def test_paths_that_are_bytes(target: Path) -> None:
     target.write_bytes(in_memory(ADDRESS_BOOK.schema, fill_book))
-    assert verify(os.fsencode(target)) == verify(str(target)) == recover(os.fsencode(target))
+    assert verify(str(target)) == recover(os.fsencode(target))  # verify takes bytes for content
 
 
 def test_pycapnp_and_we_agree_on_what_is_used(target: Path) -> None:
