@@ -225,6 +225,17 @@ def test_times_of_numpy_are_no_plain_numbers(
         b.fill("rows", plain=values)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [[WHEN], [DAY], [dt.time(1)], [dt.timedelta(1)], [Decimal(1)], np.array([5], "m8[ns]")],
+)
+def test_flat_columns_of_times_say_which_annotation_is_missing(
+    b: MessageBuilder, values: Any
+) -> None:
+    with pytest.raises(TypeError, match=r"'plain'.*\$Arrow.timestamp"):
+        b.fill("rows", plain=values)
+
+
 def test_times_of_numpy_must_fit_their_field(b: MessageBuilder) -> None:
     with pytest.raises(ValueError, match="row 1"):
         b.fill("rows", ms=np.array([0, 1], "M8[us]"))

@@ -180,10 +180,22 @@ def _wrong_kind(array: Any, kind: Type | str, label: str) -> TypeError:
     name = array.dtype.name
     hint = ""
     if array.dtype.kind in "mM":
-        hint = ': count in a unit that you choose, as with .astype("datetime64[ns]").astype("i8")'
+        hint = (
+            ': count in a unit that you choose, as with .astype("datetime64[ns]").astype("i8"), or '
+            f"say in the schema what the field counts: {_ANNOTATION}"
+        )
     elif array.dtype.kind == "f":
         hint = ": round or truncate them as you mean it, as with .astype(int)"
     return TypeError(f"{label}: {name} values cannot be stored as {kind}{hint}")
+
+
+_ANNOTATION = "$Arrow.timestamp and its like, annotations of /mmapbuilder/arrow.capnp"
+_MEANT = ("datetime", "date", "time", "timedelta", "Decimal", "Timestamp", "Timedelta")
+
+
+def _hint(value: Any) -> str:
+    known = type(value).__name__ in _MEANT
+    return f": the schema must say what the field counts, by {_ANNOTATION}" if known else ""
 
 
 def _check_objects(array: Any, abstract: type, kind: Type, label: str) -> None:
@@ -191,7 +203,7 @@ def _check_objects(array: Any, abstract: type, kind: Type, label: str) -> None:
         if not isinstance(value, abstract | np.bool_):
             raise TypeError(
                 f"{label}, row {row}: {value!r} cannot be stored as {kind}"
-                + (": no value may be missing" if value is None else "")
+                + (": no value may be missing" if value is None else _hint(value))
             )
 
 
