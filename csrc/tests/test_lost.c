@@ -183,9 +183,9 @@ static void segments_that_never_were(void)
     }
 }
 
-static bool always(void *asked, uint64_t words)
+static bool always(void *asked, uint64_t done)
 {
-    CHECK(words > 0);
+    CHECK(done > 0);
     ++*(int *)asked;
     return true;
 }
