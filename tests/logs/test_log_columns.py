@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import InvalidMessage, MessageLog, open_log
+from support.apart import python
 from support.events import EVENT, fields, frame, write
 from support.messages import fill_kinds, plain
 from support.readers import KINDS
@@ -170,3 +171,47 @@ def test_any_bytes_in_messages_end_in_values_or_a_clear_error(target: Path, seed
         log.rows()
     except InvalidMessage:
         pass
+
+
+DAMAGED = """
+import random, sys, warnings
+from pathlib import Path
+from mmapbuilder import InvalidMessage, open_log
+from support.messages import fill_kinds
+from support.readers import KINDS
+
+warnings.simplefilter("ignore")
+path, found, refused = Path(sys.argv[1]), 0, 0
+frames = []
+for number in range(12):
+    root = KINDS.schema.new_message(num_first_segment_words=(1, 1000)[number % 3 == 0])
+    fill_kinds(root, 1)
+    frames.append(root.to_bytes())
+for seed in range(400):
+    chance = random.Random(seed)
+    damaged = [bytearray(frame) for frame in frames]
+    for frame in chance.choices(damaged, k=3):
+        frame[chance.randrange(24, len(frame))] = chance.randrange(256)
+    path.write_bytes(b"".join(damaged))
+    try:
+        log = open_log(path, KINDS.schema, index=False)
+    except InvalidMessage:
+        continue
+    for read in (log.table, log.rows, log[2:9].table, log[::2].rows, lambda: log.rows(tuple)):
+        try:
+            read()
+            found += 1
+        except InvalidMessage as error:
+            assert f"{path}: message " in str(error), error
+            refused += 1
+print(found, refused)
+"""
+
+
+def test_damage_is_an_error_that_names_the_message(target: Path) -> None:
+    pytest.importorskip("pyarrow")
+    ended = python(DAMAGED, target, timeout=120)
+    assert ended.code == 0, ended
+    found, refused = map(int, ended.out.split())
+    assert found > 100
+    assert refused > 100
