@@ -174,7 +174,9 @@ current = [None, None]
 def handler(*_):
     b, ender = current
     if b is not None:
+        current[0] = None                       # not within itself, over and over
         attempt(ender, b)
+        current[0] = b
 signal.signal(signal.SIGALRM, handler)
 enders = [calls[name] for name in ("close", "discard", "raise") if name in calls]
 end = time.monotonic() + seconds
