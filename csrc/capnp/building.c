@@ -1,4 +1,4 @@
-/* building.c - the beginning of a message, and its segments. See building.h. */
+/* building.c - begins a message, and adds segments to it. See building.h. */
 #include "building.h"
 
 #include "layout.h"
@@ -16,7 +16,7 @@ uint64_t mmb_table_set_aside(uint32_t entries)
 
 /* ---- the mark ------------------------------------------------------------------- */
 
-/* 0 if the region begins with zeros, or beyond the end of the file. */
+/* Return 0 if the region begins with zeros, or lies beyond the end of the file. */
 static int check_zeros(const mmb_region *region)
 {
     static const unsigned char zeros[MMB__HEAD];
@@ -40,7 +40,8 @@ static int file_is_empty(const mmb_map *map, bool *empty)
     return 0;
 }
 
-/* Into an empty file the mark is written before it grows. */
+/* Write the mark. If the file is empty, it gets the mark before it grows, so that it never has
+ * zeros where the mark belongs. */
 static int put_mark(const mmb_region *region, const unsigned char *mark)
 {
     bool empty = false;
@@ -63,7 +64,7 @@ int mmb_message_begin(mmb_building *out, const mmb_region *region, uint32_t entr
         return EINVAL;
     }
     uint64_t start = mmb__set_aside(entries);
-    if (start + MMB_WORD > region->capacity) { /* a null root at least */
+    if (start + MMB_WORD > region->capacity) { /* the root pointer must fit, even if it is null */
         return MMB_ECAPACITY;
     }
     unsigned char *base = NULL;
@@ -91,7 +92,7 @@ int mmb_message_begin(mmb_building *out, const mmb_region *region, uint32_t entr
 
 /* ---- segments --------------------------------------------------------------------- */
 
-/* The full size of the next segment, or 0 if it has no room. */
+/* Return the full size of the next segment; 0 if the region has no room for it. */
 static uint64_t next_size(const mmb_building *b, uint64_t min_words, uint64_t most_words)
 {
     uint64_t room = (b->region.capacity - b->end) / MMB_WORD;
@@ -104,11 +105,13 @@ static uint64_t next_size(const mmb_building *b, uint64_t min_words, uint64_t mo
     if (size < min_words) {
         size = mmb__size_above((uint32_t)min_words);
     }
-    return size < room ? size : room; /* what nothing follows may have any size */
+    return size < room ? size
+                       : room; /* the last segment may have any size, since nothing follows it */
 }
 
-/* Note the last segment in the file: one aligned store, so that whoever ends the process
- * leaves the old number or the new. volatile keeps it ahead of what the caller does next. */
+/* Note the last segment in the file. This is one aligned store: a process that is killed leaves
+ * either the old number or the new one. volatile keeps the store ahead of what the caller does
+ * next. */
 static void note_segment(const mmb_building *b)
 {
     unsigned char *head = mmb_map_base(b->region.map) + b->region.offset;

@@ -1,5 +1,5 @@
-/* finish.c - the order of writes that finishes a message: the sizes that do not lie in its
- * first 16 bytes, then these 16 bytes. layout.h says why nothing else is needed. */
+/* finish.c - finishes a message by writes in a fixed order: first the sizes that lie behind its
+ * first 16 bytes, then these 16 bytes. layout.h says why this is enough. */
 #include "finish.h"
 
 #include "layout.h"
@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Bytes of a tail that are worth a system call. */
+/* A system call is worth its time if the tail has at least as many bytes. */
 #define WORTH_A_HOLE ((uint64_t)64 << 10)
 
 /* ---- what is written ----------------------------------------------------------------- */
 
-/* Words that are set aside and belong to segment 0 when the table has one entry. */
+/* Return how many words that were set aside belong to segment 0 if the table has one entry. */
 static uint32_t skipped_words(const mmb__plan *plan)
 {
     return (uint32_t)(mmb__set_aside(plan->entries) / MMB_WORD) - 1;
@@ -32,7 +32,7 @@ uint32_t mmb__plan_entries(const mmb__plan *plan)
     if (has_one_entry(plan)) {
         return 1;
     }
-    return plan->entries < 2 ? 2 : plan->entries; /* what is set aside holds two in any case */
+    return plan->entries < 2 ? 2 : plan->entries; /* two words are set aside even for one entry */
 }
 
 uint32_t mmb__plan_segments(const mmb__plan *plan)
@@ -53,7 +53,7 @@ uint64_t mmb__plan_bytes(const mmb__plan *plan)
     return bytes;
 }
 
-/* The whole finished table, padding included: at most MMB_HEAD_BYTES. */
+/* Encode the whole finished table, padding included: at most MMB_HEAD_BYTES. */
 static void encode_table(const mmb__plan *plan, uint64_t root, unsigned char *table)
 {
     if (has_one_entry(plan)) {
@@ -78,7 +78,7 @@ static int wait_for_device(const mmb__target *target)
     return mmb__os_datasync(target->fd);
 }
 
-/* Write `length` bytes at `from` of the message. */
+/* Write `length` bytes of the message, `from` bytes behind its start. */
 static int put(const mmb__target *target, const unsigned char *bytes, uint64_t length,
                uint64_t from)
 {
@@ -88,7 +88,8 @@ static int put(const mmb__target *target, const unsigned char *bytes, uint64_t l
                : mmb__os_write_all(target->fd, false, bytes, (size_t)length, place, NULL);
 }
 
-/* Put the first 16 bytes. A head in two sectors could be torn: its second word goes first. */
+/* Write the first 16 bytes. If they lie in two sectors, a power cut could leave only one of the two
+ * words new. So the second word goes first, and only the first word makes the message valid. */
 static int put_head(const mmb__target *target, const unsigned char *head)
 {
     if (!mmb__head_is_split(target->offset)) {
@@ -101,8 +102,8 @@ static int put_head(const mmb__target *target, const unsigned char *head)
     return error != 0 ? error : put(target, head, MMB_WORD, 0);
 }
 
-/* The last write: from now on the message is one. If it cannot be made durable the mark
- * comes back, for the caller is going to report a failure. */
+/* Write the head: with this last write the message becomes valid. If the device fails to take
+ * it, put the mark back, since the caller reports a failure then. */
 static int publish(const mmb__target *target, const unsigned char *head)
 {
     unsigned char before[MMB__HEAD];
@@ -158,12 +159,12 @@ int mmb__finish(const mmb__target *target, const mmb__plan *plan)
 
 /* ---- the message of a map ---------------------------------------------------------------- */
 
-/* False if a used size is above the full one. */
+/* Decide what to write. Return false if a used size is larger than the full size. */
 static bool make_plan(mmb__plan *plan, const mmb_building *b, const uint32_t *used_words,
                       bool has_far_pointers)
 {
     plan->entries = b->entries;
-    plan->count = 1; /* the root pointer's segment is there in any case */
+    plan->count = 1; /* segment 0 always counts, since it holds the root pointer */
     plan->has_far_pointers = has_far_pointers;
     plan->null_root = b->count == 0 || used_words[0] == 0;
     for (uint32_t i = 0; i < b->count; i++) {
@@ -180,7 +181,7 @@ static bool make_plan(mmb__plan *plan, const mmb_building *b, const uint32_t *us
     return true;
 }
 
-/* The unused tails of all segments but the last become holes, where the file system can. */
+/* Turn the unused tails of all segments but the last into holes, where the file system can. */
 static void give_tails_back(const mmb_building *b, const mmb__plan *plan,
                             const uint32_t *used_words)
 {
@@ -202,14 +203,15 @@ static int finish_planned(const mmb_building *b, const mmb__plan *plan, const ui
     size_t got = 0;
     int error = mmb_map_poison(map);
     if (error == 0) {
-        mmb_map_note_loss_at(map, UINT64_MAX, 0); /* the head is no record from now on */
+        mmb_map_note_loss_at(map, UINT64_MAX, 0); /* from now on the head is no loss record */
         error = mmb__os_read_all(target.fd, before, sizeof before, target.offset, &got);
     }
     if (error == 0) {
         give_tails_back(b, plan, used_words);
         error = mmb__finish(&target, plan);
     }
-    /* In a map that is open others store meanwhile, and what they met may have been lost here. */
+    /* While the map is open, others store into it, and such a store may have been lost in the
+     * message. */
     if (error == 0 && mmb_map_lost_from(map) < target.offset + mmb__plan_bytes(plan)) {
         (void)put(&target, before, got, 0);
         mmb_map_note_loss_at(map, target.offset, mmb__load64(before));
@@ -234,7 +236,7 @@ int mmb_message_finish(const mmb_building *b, const uint32_t *used_words, bool h
     return finish_planned(b, &plan, used_words, durable, bytes);
 }
 
-/* MMB_ETRUNCATED if the file of a sealed map has been cut by someone else. */
+/* Return MMB_ETRUNCATED if another program has cut the file of a sealed map. */
 static int check_length(const mmb_map *map)
 {
     mmb_stats stats;

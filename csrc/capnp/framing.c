@@ -1,4 +1,4 @@
-/* framing.c - the segment table: its size, and what it says. See framing.h. */
+/* framing.c - measures, writes and reads the segment table. See framing.h. */
 #include "framing.h"
 
 #include "wire.h"

@@ -1,4 +1,4 @@
-/* layout.c - the numbers of an unfinished message. See layout.h. */
+/* layout.c - encodes and decodes the numbers of an unfinished message. See layout.h. */
 #include "layout.h"
 
 #include <string.h>
@@ -20,9 +20,10 @@ uint64_t mmb__root_moved(uint64_t root, uint32_t words)
         return root;
     }
     if (kind == MMB__STRUCT && mmb__data_words(root) == 0 && mmb__pointer_words(root) == 0) {
-        return 0xFFFFFFFC; /* offset -1; with another one it could become null */
+        return 0xFFFFFFFC; /* offset -1; another offset could make the pointer null */
     }
-    uint32_t offset = ((uint32_t)root >> 2) + words; /* 30 bits: what is above is cut off */
+    /* The offset has 30 bits; the shift below drops the bits above. */
+    uint32_t offset = ((uint32_t)root >> 2) + words;
     return (root & ~(uint64_t)0xFFFFFFFC) | (uint32_t)(offset << 2);
 }
 
@@ -39,7 +40,7 @@ static unsigned bits_of(uint32_t words)
     return bits;
 }
 
-/* How many of the lowest bits of a size its code leaves out. */
+/* Return how many of the lowest bits of a size its code leaves out. */
 static unsigned exponent_of(uint32_t words)
 {
     unsigned bits = bits_of(words);
@@ -66,7 +67,7 @@ uint32_t mmb__size_encode(uint32_t words)
 {
     uint32_t size = mmb__size_above(words);
     if (size == MMB_MAX_SEGMENT_WORDS) {
-        size++; /* a power of two, which decoding lowers */
+        size++; /* the size is a power of two, and decoding returns one less */
     }
     unsigned exponent = exponent_of(size);
     return (uint32_t)exponent << MANTISSA_BITS | size >> exponent;

@@ -1,4 +1,4 @@
-/* log_enter.c - being inside a log. See log_enter.h. */
+/* log_enter.c - takes the lock of a log, and brings a writer up to date. See log_enter.h. */
 #include "log_enter.h"
 
 #include "log_lock.h"
@@ -49,11 +49,10 @@ int mmb__log_catch_up(mmb_log_writer *w, uint64_t known, uint64_t start)
     return error;
 }
 
-/* ---- what a killed writer has left -------------------------------------------------------------
- */
+/* ---- after a killed writer -------------------------------------------------------------- */
 
-/* Its message is committed or not, and the index knows of it or not. What it has laid behind the
- * committed end is dropped. */
+/* Put the log right after a writer was killed. Its last message may be committed or not, and the
+ * index may have that message or not. Drop what the writer laid behind the committed end. */
 static int put_right(mmb_log_writer *w)
 {
     mmb_log_identity identity;
@@ -86,10 +85,9 @@ static int put_right(mmb_log_writer *w)
     return error != 0 ? error : mmb__log_catch_up(w, known, start);
 }
 
-/* ---- coming in ---------------------------------------------------------------------------------
- */
+/* ---- entering --------------------------------------------------------------------------- */
 
-/* See what others have done since. */
+/* Adopt what other writers have appended since this one was inside. */
 static void adopt(mmb_log_writer *w)
 {
     mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
@@ -102,7 +100,7 @@ static int wait_for_others_inside(mmb_log_writer *w)
     enum { NAP = 200000 };
     int error = 0;
     w->waiting++;
-    while (error == 0 && w->busy) { /* another thread, which waits for something */
+    while (error == 0 && w->busy) { /* another thread is inside, and waits for something */
         mmb__log_pause(w, NULL, 0, NAP);
         error = mmb__log_gives_up(w) ? EINTR : 0;
     }

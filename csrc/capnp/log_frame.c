@@ -1,4 +1,4 @@
-/* log_frame.c - the size of one frame, and where the frames of a log start. See mmb_log.h. */
+/* log_frame.c - finds the size of a frame, and the places of the frames of a log. See mmb_log.h. */
 #include "mmb_log.h"
 
 #include "log_index.h"
@@ -13,7 +13,7 @@ static int refuse(const char **reason, const char *text)
     return MMB_EMESSAGE;
 }
 
-/* The same for a table of more than one entry, which is rare. */
+/* Measure a frame whose table has more than one entry. Such frames are rare. */
 static int measure_table(const unsigned char *table, uint64_t have, uint32_t last, uint64_t *bytes,
                          const char **reason)
 {
@@ -68,7 +68,7 @@ void mmb_places_clear(mmb_places *places)
     *places = (mmb_places){0};
 }
 
-/* Memory for one anchor more: twice as much as before, or every second anchor is dropped. */
+/* Make room for one more anchor: double the memory, or drop every second anchor. */
 static int make_room(mmb_places *places)
 {
     if (places->room == MMB_MAX_ANCHORS) {
@@ -102,7 +102,8 @@ int mmb_places_add(mmb_places *places, uint64_t bytes)
     return 0;
 }
 
-/* The place of a message at or before `number`, and how many messages are left to go on. */
+/* Return the place of the message at or before `number` that an anchor has, and in `*left` how
+ * many messages lie between the two. */
 static uint64_t nearest(const mmb_places *places, uint64_t number, uint64_t *left)
 {
     if (number < places->indexed) {
@@ -113,7 +114,7 @@ static uint64_t nearest(const mmb_places *places, uint64_t number, uint64_t *lef
     return places->anchors[beyond >> places->shift];
 }
 
-/* The bytes of the frame at `start`; 0 if there is none that ends by places->end. */
+/* Return the bytes of the frame at `start`; 0 if no frame there ends by places->end. */
 static uint64_t frame_at(const mmb_places *places, const unsigned char *data, uint64_t start)
 {
     const char *reason;

@@ -1,4 +1,5 @@
-/* log_hop.c - from the header of each frame to the next, through a window on the file. */
+/* log_hop.c - goes from the header of each frame to the next, through a window on the file. A
+ * *window* is a buffer that shows a part of the file. */
 #include "mmb_log.h"
 
 #include "source.h"
@@ -12,19 +13,19 @@
 
 enum {
     WINDOW_BYTES = 64 << 10,
-    GLANCE_BYTES = 4096, /* read instead where frames are larger than the window */
+    GLANCE_BYTES = 4096, /* bytes to read at a time where frames are larger than the window */
 };
 
 /* The part of the file that was read last. */
 typedef struct {
     unsigned char *bytes; /* owned, WINDOW_BYTES */
-    uint64_t start;       /* in the file */
+    uint64_t start;       /* offset in the file */
     uint64_t length;
     int fd;
 } window;
 
-/* Have the window show the file from `place` on: `wanted` bytes of it, or as many as there
- * are. Returns 0 or an error of reading. */
+/* Let the window show the file from `place` on: `wanted` bytes, or fewer if the file ends
+ * before. Return 0, or the error of a read. */
 static int show(window *w, uint64_t place, uint64_t wanted)
 {
     uint64_t beyond = place - w->start;
@@ -45,7 +46,7 @@ static const unsigned char *shown(const window *w, uint64_t place, uint64_t *hav
     return w->bytes + (place - w->start);
 }
 
-/* 0 and whether the file holds nothing but zeros from `place` on. */
+/* Set `*zeros` if the file holds only zeros from `place` on. Return 0, or the error of a read. */
 static int only_zeros(window *w, uint64_t place, bool *zeros)
 {
     for (;;) {
@@ -63,7 +64,8 @@ static int only_zeros(window *w, uint64_t place, bool *zeros)
     }
 }
 
-/* Why the bytes at `place` are not the header of a whole frame: `*tail`, or `*reason`. */
+/* Say why no whole frame begins at `place`: set `*tail`, or return MMB_EMESSAGE if `reason` says
+ * what is wrong there. */
 static int look_at_tail(window *w, uint64_t place, mmb_tail *tail, const char *reason)
 {
     uint64_t have;
@@ -84,8 +86,8 @@ static int look_at_tail(window *w, uint64_t place, mmb_tail *tail, const char *r
     return error != 0 || zeros ? error : MMB_EMESSAGE;
 }
 
-/* The size of the next frame in `*bytes`, 0 where there is no whole one. Returns 0 or an error
- * of reading. */
+/* Set `*bytes` to the size of the next frame; 0 if no whole frame is there. Return 0, or the
+ * error of a read. */
 static int next_frame(window *w, uint64_t place, uint64_t file_bytes, uint64_t *bytes,
                       const char **reason)
 {
@@ -105,7 +107,7 @@ static int next_frame(window *w, uint64_t place, uint64_t file_bytes, uint64_t *
     return 0;
 }
 
-/* All whole frames, and what follows the last, in a file of `file_bytes`. */
+/* Find all whole frames in a file of `file_bytes`, and what follows the last one. */
 static int hop(window *w, mmb_places *places, mmb_tail *tail, uint64_t file_bytes,
                const char **reason)
 {
@@ -130,9 +132,10 @@ static int size_of(int fd, uint64_t *bytes)
     return 0;
 }
 
-/* Whether what was found may be an accident: the file has another size by now, or had one
- * for a moment, because its writer grew it or cut it at its end. Or a window was copied while its
- * writer stored, and shows the header of a message, but not yet the fence behind it. */
+/* Return whether the result may be due to a writer that was at work: the size of the file has
+ * changed, or had changed for a moment, because a writer made the file larger, or cut it at its
+ * end. Or the window was copied while a writer stored: it shows the header of a message, but not
+ * yet the fence behind the message. */
 static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t now)
 {
     return (tail == MMB_TAIL_NONE && end != now) || (tail == MMB_TAIL_TORN && before != now);
@@ -141,7 +144,7 @@ static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t n
 int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
                 const char **reason)
 {
-    enum { ENOUGH = 1000, MOST_FLAWS = 4 }; /* for any writer that is not out to tease us */
+    enum { ENOUGH = 1000, MOST_FLAWS = 4 }; /* no writer needs more, unless it means harm */
     *tail = MMB_TAIL_NONE;
     *reason = NULL;
     int error = size_of(fd, file_bytes);
@@ -156,7 +159,7 @@ int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes
         w.length = 0;
         error = hop(&w, places, tail, before, reason);
         if (error == MMB_EMESSAGE && ++flaws < MOST_FLAWS) {
-            error = 0; /* look once more */
+            error = 0; /* a writer may have been at work: look again */
         } else {
             error = error != 0 ? error : size_of(fd, file_bytes);
             if (error != 0 || !is_fleeting(*tail, places->end, before, *file_bytes)) {

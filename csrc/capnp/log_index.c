@@ -1,4 +1,4 @@
-/* log_index.c - the index of a log: checked, read, published. See log_index.h. */
+/* log_index.c - checks, reads and publishes the index of a log. See log_index.h. */
 #include "log_index.h"
 
 #include <errno.h>
@@ -21,13 +21,13 @@ mmb__index_block *mmb__index_block_of(const unsigned char *memory, uint64_t numb
 
 uint64_t mmb_index_bytes(uint64_t count)
 {
-    /* The end of the last message counts as one more. */
+    /* The end of the last message has an entry, too. */
     return MMB_INDEX_HEADER + (count / MMB__INDEX_BLOCK + 1) * sizeof(mmb__index_block);
 }
 
 /* ---- identity ----------------------------------------------------------------------- */
 
-/* The name of this boot of the machine, 32 hexadecimal digits with dashes in between. */
+/* Read the id of this boot of the machine: 32 hexadecimal digits with dashes in between. */
 static void read_boot(unsigned char boot[16])
 {
     char text[64];
@@ -64,7 +64,7 @@ int mmb_log_identify(int fd, mmb_log_identity *out)
     return 0;
 }
 
-/* FNV-1a. */
+/* Return the FNV-1a hash of the parts. */
 static uint64_t check_of(const uint64_t *parts, size_t count)
 {
     uint64_t check = 0xCBF29CE484222325u;
@@ -108,7 +108,7 @@ static bool fits(const mmb__index_header *header, const mmb_log_identity *identi
 bool mmb_index_is_from_earlier_boot(const unsigned char *memory, uint64_t bytes,
                                     const mmb_log_identity *identity)
 {
-    static const unsigned char unnamed[16]; /* no writer has used it */
+    static const unsigned char unnamed[16]; /* no writer has used such a log */
     const mmb__index_header *header = mmb__index_header_of(memory);
     if (bytes < MMB_INDEX_HEADER || !is_of(header, identity) ||
         memcmp(header->boot, unnamed, 16) == 0 || memcmp(header->boot, identity->boot, 16) == 0) {
@@ -145,7 +145,8 @@ bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_
     }
     uint64_t left;
     *end = mmb__index_nearest(memory, *count, &left);
-    if (left != 0) { /* it lies far away: no other message has been published since, as a rule */
+    if (left != 0) { /* the entry holds no place so far away; usually no message was published after
+                        this count */
         *end = atomic_load_explicit(&mmb__index_header_of(memory)->committed, memory_order_relaxed);
     }
     return *end <= identity->size;
@@ -196,9 +197,9 @@ static void add_to_sum(mmb__index_block *block, uint64_t number, const unsigned 
     }
     uint32_t upto = mmb__sum_upto(sum);
     if (upto > at) {
-        return; /* whoever was killed had got as far */
+        return; /* the writer that was killed had added this message */
     }
-    if (upto < at) { /* there is a gap: begin anew */
+    if (upto < at) { /* messages between are not covered: begin a new checksum */
         sum = mmb__sum(0, at, at);
     }
     uint32_t crc = mmb__os_crc32c((uint32_t)(sum >> 32), frame, (size_t)bytes);
@@ -276,7 +277,7 @@ void mmb__index_put_slot(mmb__index_header *header, uint64_t count, uint64_t syn
     mmb__index_slot *slot = &header->slot[mmb__index_best_slot(header) == &header->slot[0] ? 1 : 0];
     slot->check = 0;
     atomic_signal_fence(
-        memory_order_seq_cst); /* the process may be killed between any two stores */
+        memory_order_seq_cst); /* the process may be killed between any two of these stores */
     slot->synced = synced;
     slot->count = count;
     atomic_signal_fence(memory_order_seq_cst);

@@ -1,10 +1,10 @@
-/* log_lock.c - one writer of a log at a time. See log_lock.h.
+/* log_lock.c - lets one writer of a log at a time append. See log_lock.h.
  *
- * The lock is a word of the index: the *token* of its owner, a number that no other writer has. As
- * long as a writer lives it holds the byte of the log's file that has its token for a number, so
- * the kernel knows which owners are alive: also of those whose pid says nothing here since they
- * run in a container, and also where the pid has been given to another process by now. An owner is
- * never taken for dead because it is slow. */
+ * The lock is a word of the index. It holds the *token* of its owner, a number that no other writer
+ * has. While a writer lives, it holds a lock on one byte of the log's file, and the place of that
+ * byte follows from its token. So the kernel knows which owners are alive. A pid could not tell
+ * that: it means nothing here if the owner runs in a container, and it may belong to another
+ * process by now. An owner that is only slow is never taken for dead. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 
@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Bytes that are held: far beyond the end of any file. */
+/* The bytes that writers lock lie far beyond the end of any file. */
 #define GATE ((uint64_t)1 << 61)
-#define TOKENS (GATE + 1) /* that of token t is TOKENS + t */
+#define TOKENS (GATE + 1) /* the byte for token t is TOKENS + t */
 #define MOST_TOKENS ((uint64_t)1 << 31)
 
 /* ---- the gate -------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ int mmb__log_register(mmb_log_writer *w)
 
 void mmb__log_unregister(mmb_log_writer *w)
 {
-    /* A forked child shares the open file, and so what the parent holds. */
+    /* A forked child shares the open file with its parent, so it would free the parent's locks. */
     if (w->token != 0 && w->process == mmb_this_process()) {
         mmb__os_release_byte(w->fd, TOKENS + w->token);
     }
@@ -129,7 +129,7 @@ bool mmb__log_gives_up(const mmb_log_writer *w)
     return w->wait.give_up != NULL && w->wait.give_up();
 }
 
-/* Take a lock that somebody else has. */
+/* Take a lock that another writer holds. */
 static int take(mmb_log_writer *w, _Atomic uint32_t *lock, bool *inherited)
 {
     enum { SPINS = 200, LONGEST_SLEEP = 10000000 };
@@ -146,7 +146,7 @@ static int take(mmb_log_writer *w, _Atomic uint32_t *lock, bool *inherited)
         uint32_t wanted = owner | MMB__CONTENDED;
         bool dead = owner != 0 && is_dead(w, owner & ~MMB__CONTENDED);
         if (owner == 0 || dead) {
-            /* Others may sleep still, whom the next unlock has to wake. */
+            /* Others may still sleep, and the next unlock must wake them. */
             wanted = w->token | MMB__CONTENDED;
         }
         if (!atomic_compare_exchange_strong_explicit(lock, &owner, wanted, memory_order_acquire,

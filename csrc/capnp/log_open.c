@@ -1,4 +1,4 @@
-/* log_open.c - a writer of a log, from its opening to its end. See mmb_log.h. */
+/* log_open.c - opens and closes a writer of a log. See mmb_log.h. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 
@@ -17,7 +17,8 @@ static int map_index(mmb_log_writer *w, int index_fd)
 {
     struct stat now;
     const mmb_options options = {
-        .capacity = w->options.capacity / 4 + MMB_GRANULE, /* no message is shorter than a place */
+        .capacity = w->options.capacity / 4 +
+                    MMB_GRANULE, /* each message is at least as long as its entry in the index */
         .max_growth = MMB_GRANULE,
     };
     if (index_fd < 0) {
@@ -30,7 +31,8 @@ static int map_index(mmb_log_writer *w, int index_fd)
     return mmb__log_open_map(index_fd, &options, &w->index, NULL);
 }
 
-/* Begin to write, as the only one: what the index knows is right, but may not be all. */
+/* Begin to write as the only writer. The index is right as far as it goes, but messages may be
+ * missing at its end. */
 static int begin(mmb_log_writer *w, mmb_limit *limit)
 {
     mmb_log_identity identity;
@@ -49,17 +51,17 @@ static int begin(mmb_log_writer *w, mmb_limit *limit)
         atomic_store_explicit(&mmb__index_header_of(memory)->lock, 0, memory_order_relaxed);
         atomic_store_explicit(&mmb__index_header_of(memory)->committed, start,
                               memory_order_relaxed);
-        mmb_index_unsettle(memory, &identity); /* before the file changes */
+        mmb_index_unsettle(memory, &identity); /* this comes before the first change of the file */
     }
     error = mmb__log_map(w, limit);
     return error != 0 || memory == NULL ? error : mmb__log_catch_up(w, known, start);
 }
 
-/* Go on beside others. */
+/* Join other writers. */
 static int join(mmb_log_writer *w, mmb_limit *limit)
 {
     if (mmb_index_is_settled(mmb_map_base(w->index))) {
-        return EBUSY; /* they have another index: someone has removed it */
+        return EBUSY; /* the others use another index, since someone has removed that file */
     }
     int error = mmb__log_enter(w);
     if (error != 0) {
@@ -99,7 +101,7 @@ int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t 
     if (error == 0 && w->options.key != NULL && w->index != NULL) {
         mmb_index_set_key(mmb_map_base(w->index), w->options.key);
     }
-    w->options.key = NULL; /* it is the caller's */
+    w->options.key = NULL; /* the key belongs to the caller */
     if (error != 0) {
         mmb_log_free(w);
         return error;
@@ -128,8 +130,8 @@ static int settle_index(mmb_log_writer *w)
     return error;
 }
 
-/* The last one leaves nothing but the messages. The caller is inside, and has the gate, so that
- * nobody comes who finds the files half settled. */
+/* Close as the last writer, and leave only the messages in the file. The caller is inside and
+ * holds the gate, so that no new writer finds the files half settled. */
 static int settle(mmb_log_writer *w)
 {
     int error = mmb__log_cut(w);
@@ -140,7 +142,7 @@ static int settle(mmb_log_writer *w)
 
 static int close_inside(mmb_log_writer *w)
 {
-    if (w->building) { /* what is not committed is dropped */
+    if (w->building) { /* drop the message, since it is not committed */
         mmb__log_give_up_tail(w);
         w->building = false;
     }
@@ -155,7 +157,7 @@ int mmb_log_close(mmb_log_writer *w)
 {
     enum { NAP = 1000000 };
     while (w->token != 0 && mmb_log_enter_gate(w->fd, false) == EAGAIN) {
-        mmb__log_pause(w, NULL, 0, NAP); /* somebody opens or closes the log */
+        mmb__log_pause(w, NULL, 0, NAP); /* another writer opens or closes the log */
     }
     int error = w->building ? 0 : mmb__log_enter(w);
     if (error == 0) {
@@ -174,7 +176,7 @@ void mmb_log_leave(mmb_log_writer *w)
 {
     enum { NAP = 200000 };
     w->closed = true;
-    /* The other threads of a parent are not there in its child. */
+    /* A forked child must not wait for the threads of its parent: it does not have them. */
     while (w->process == mmb_this_process() && (w->waiting > 0 || (w->busy && !w->building))) {
         mmb__log_pause(w, NULL, 0, NAP);
     }

@@ -1,4 +1,4 @@
-/* log_save.c - the index of a log written whole, from the places of its messages. */
+/* log_save.c - writes the whole index of a log from the places of its messages. */
 #include "log_index.h"
 
 #include "os/os.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The blocks of all messages, each written when it is full, and the last one. */
+/* Write the blocks of all messages: each when it is full, and the last one at the end. */
 static int write_blocks(int fd, const mmb_places *places, const unsigned char *data)
 {
     uint64_t starts[MMB__INDEX_BLOCK], at = MMB_INDEX_HEADER;

@@ -1,9 +1,9 @@
-/* log_tail.c - the tail of a log's file. See log_tail.h.
+/* log_tail.c - keeps the fence at the tail of a log's file. See log_tail.h.
  *
- * The fence must reach beyond the end of the file: not only the one that stands there now, but
- * also each that a slow reader has read a moment ago, and takes for the header of what it reads
- * next. So the file does not grow beyond what a fence claims before that fence has been gone for a
- * while. Writers who append less than a fence claims in that time, and that is nearly everybody,
+ * A fence must reach beyond the end of the file. This holds for the fence that stands there now,
+ * and also for each fence that a slow reader read a moment ago and takes for the header of the
+ * bytes that it reads next. So the file does not grow beyond what a fence claims until that fence
+ * has been gone for a while. Nearly all writers append less in that time than a fence claims, and
  * never wait. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How long a reader may take from the header of a message to the end of its body. */
+/* Nanoseconds that a reader may take from the header of a message to the end of its body. */
 #define GRACE ((uint64_t)50 * 1000000)
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -44,7 +44,7 @@ static int write_fence(int fd, uint64_t end)
     return mmb__os_write_all(fd, true, fence, sizeof fence, end, NULL);
 }
 
-/* Let the file end with a fence; what was behind it is dropped. */
+/* Let the file end with a fence, and drop what was behind it. */
 static int end_with_fence(int fd, uint64_t end)
 {
     struct stat now;
@@ -81,14 +81,14 @@ static void take_mark(mmb_log_writer *w)
     mmb__log_tail *tail = w->tail;
     uint64_t last = tail->marks != 0 ? tail->mark[(tail->marks - 1) % MMB__MARKS].end : 0;
     if (tail->marks != 0 && w->end >= last && w->end - last < MMB_GRANULE / 2) {
-        return; /* so that what there is room for covers all that a fence claims */
+        return; /* marks lie apart, so that the noted ones cover all that a fence claims */
     }
     uint64_t number = tail->marks++ % MMB__MARKS;
     tail->mark[number].time = mmb__log_now();
     tail->mark[number].end = w->end;
 }
 
-/* Begin a new tail. Those who have mapped the file map it again. */
+/* Begin a new tail. Every writer that has mapped the file maps it again. */
 static int begin_tail(mmb_log_writer *w)
 {
     mmb__log_unmap(w);
@@ -103,12 +103,12 @@ static int begin_tail(mmb_log_writer *w)
     return error;
 }
 
-/* The fence is there before the file grows: by opening the map, and later. */
+/* Map the file. The fence is there before the map makes the file grow. */
 int mmb__log_map(mmb_log_writer *w, mmb_limit *limit)
 {
     const mmb_options options = {
         .capacity = w->options.capacity,
-        .max_growth = MMB_GRANULE, /* so that the fence need not claim more */
+        .max_growth = MMB_GRANULE, /* a fence then need not claim more */
         .writeback = w->options.writeback,
     };
     if (w->map != NULL && w->cuts == w->tail->cuts) {
@@ -118,7 +118,8 @@ int mmb__log_map(mmb_log_writer *w, mmb_limit *limit)
     mmb__log_unmap(w);
     if (error == 0) {
         error = mmb__log_open_map(w->fd, &options, &w->map, limit);
-        if (error != 0 && w->token == 0) { /* nobody is going to append behind the fence */
+        if (error != 0 &&
+            w->token == 0) { /* this log has no other writer, so nobody appends behind the fence */
             (void)mmb__log_cut(w);
         }
     }
@@ -168,12 +169,12 @@ void mmb__log_raise_fence(mmb_log_writer *w, uint64_t reach)
     bool larger = reach > MMB_FENCE_BYTES;
     tail->reach = round_up(reach, MMB_FENCE_UNIT);
     mmb__log_store_word(mmb__log_at(w, w->end), mmb_fence_of(tail->reach));
-    if (larger) { /* those who have read the old one are given the time to find the end */
+    if (larger) { /* readers of the old fence get the time to find the end */
         mmb__log_pause(w, NULL, 0, GRACE);
     }
 }
 
-/* The time since when no fence has stood in front of `place`; `now` if that is not known. */
+/* Return the time since which no fence has stood in front of `place`; `now` if it is not known. */
 static uint64_t passed_at(const mmb__log_tail *tail, uint64_t place, uint64_t now)
 {
     uint64_t first = tail->marks > MMB__MARKS ? tail->marks - MMB__MARKS : 0;
@@ -185,12 +186,13 @@ static uint64_t passed_at(const mmb__log_tail *tail, uint64_t place, uint64_t no
     return now;
 }
 
-/* Wait until the file may get `size` bytes: the fences that claim less are gone long enough. */
+/* Wait until the file may have `size` bytes: the fences that claim less must be gone long
+ * enough. */
 static void wait_for_slow_readers(mmb_log_writer *w, uint64_t size)
 {
     take_mark(w);
     if (size <= MMB_FENCE_BYTES || w->end < size - MMB_FENCE_BYTES) {
-        return; /* there is none, or the present one is it, and is raised */
+        return; /* no such fence was there, or only the present one, which the caller raises */
     }
     uint64_t now = mmb__log_now();
     uint64_t since = passed_at(w->tail, size - MMB_FENCE_BYTES, now);

@@ -1,24 +1,26 @@
-/* log_trust.c - what of a log is good after the machine has gone down. See mmb_log.h.
+/* log_trust.c - finds which messages of a log are good after the machine went down. See mmb_log.h.
  *
- * What was not on the device may be anything by now: as it was, zeros, or older bytes, page by
- * page. What was on it is known by the slots of the index; of what followed, the checksums tell. */
+ * Bytes that were not on the device may be anything: as they were, zeros, or older bytes, page by
+ * page. The slots of the index say which bytes were on it. For the bytes behind these, the
+ * checksums tell. */
 #include "log_index.h"
 
 #include "os/os.h"
 
-/* Going through the messages. */
+/* The state of the check, which goes through all messages in order. */
 typedef struct {
-    const unsigned char *memory; /* of the index */
+    const unsigned char *memory; /* the index */
     uint64_t index_bytes;
     const unsigned char *data;
     uint64_t data_bytes;
     uint64_t synced_count;
     uint64_t synced;
-    uint64_t known; /* messages that were in the log when it was closed; others came from others */
+    uint64_t known; /* messages that were there when the log was closed; another program wrote the
+                       later ones */
     bool unchecked;
 } trust;
 
-/* The checksum that the index has for the block of `number`; 0 if the index is too short. */
+/* Return the checksum that the index has for the block of `number`; 0 if the index is too short. */
 static uint64_t sum_of(const trust *t, uint64_t number)
 {
     if (mmb_index_bytes(number) > t->index_bytes) {
@@ -27,7 +29,7 @@ static uint64_t sum_of(const trust *t, uint64_t number)
     return atomic_load_explicit(&mmb__index_block_of(t->memory, number)->sum, memory_order_relaxed);
 }
 
-/* The size of the frame at `place`, 0 if no whole one stands there. */
+/* Return the size of the frame at `place`; 0 if no whole frame is there. */
 static uint64_t frame_at(const trust *t, uint64_t place)
 {
     uint64_t bytes, have = t->data_bytes - place;
@@ -38,7 +40,7 @@ static uint64_t frame_at(const trust *t, uint64_t place)
                : 0;
 }
 
-/* Add the messages below `number`, which are known by now to be good. */
+/* Add the messages below `number`, which are good. */
 static int add_upto(const trust *t, mmb_places *places, uint64_t number)
 {
     int error = 0;
@@ -48,8 +50,8 @@ static int add_upto(const trust *t, mmb_places *places, uint64_t number)
     return error;
 }
 
-/* All messages of a block, of which the first starts at `place`. Adds those that are good;
- * `*place` is where the block ends, 0 if nothing behind it can be relied on. */
+/* Check all messages of a block, and add the good ones. The first message starts at `*place`.
+ * Set `*place` to the end of the block; to 0 if nothing behind it can be trusted. */
 static int look_at_block(trust *t, mmb_places *places, uint64_t first, uint64_t *place)
 {
     uint64_t sum = sum_of(t, first), at = *place, size;

@@ -1,10 +1,11 @@
-/* log_view.c - a growing file mapped for reading. See mmb_log.h. */
+/* log_view.c - maps a file that grows, for reading. See mmb_log.h. */
 #include "mmb_log.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Addresses are plenty, as a rule; a file that outgrows these is mapped again. */
+/* Bytes of addresses that a view takes. Addresses are plenty; a file that grows beyond these is
+ * mapped again. */
 #define ROOM ((uint64_t)64 << 30)
 
 int mmb_view_map(int fd, uint64_t bytes, mmb_view *out)

@@ -1,16 +1,16 @@
-/* log_writer.c - appending messages to a log. See mmb_log.h.
+/* log_writer.c - appends messages to a log. See mmb_log.h.
  *
- * The order of stores is what keeps every reader out of trouble:
+ * Readers see only whole messages because of the order of the stores:
  *
- *     (1) the word at the committed end is a fence, which reaches beyond the end of the file;
- *     (2) the message is laid behind that word;
- *     (3) the word behind the message becomes the next fence;
- *     (4) the first word of the message replaces the first fence, in one aligned store;
- *     (5) the index is told.
+ * (1) The word at the committed end is a fence, which reaches beyond the end of the file.
+ * (2) The message is laid behind that word.
+ * (3) The word behind the message becomes the next fence.
+ * (4) The first word of the message replaces the first fence, in one aligned store.
+ * (5) The index gets the message.
  *
- * Before (2) there must be room on the disk, and the file may have to grow: the fence is
- * raised first if it would not reach beyond the file's end any more. Should a store be lost
- * nevertheless (the disk fails, someone has cut the file), the map says so before (4). */
+ * Before (2) the disk must have room, and the file may have to grow. If the fence would then no
+ * longer reach beyond the end of the file, it is raised first. If a store is lost all the same,
+ * because the disk fails or someone has cut the file, the map says so before (4). */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 
@@ -22,8 +22,8 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-/* After an error: take nothing for granted. What may have been laid behind the fence is
- * dropped when the file is mapped again. */
+/* Give up after an error, and trust nothing that was laid behind the fence: it is dropped when
+ * the file is mapped again. */
 static int give_up(mmb_log_writer *w, int error)
 {
     mmb__log_give_up_tail(w);
@@ -32,17 +32,17 @@ static int give_up(mmb_log_writer *w, int error)
 
 /* ---- committing --------------------------------------------------------------------------- */
 
-/* The fence that belongs behind a message which ends at `end`. */
+/* Return the reach of the fence that belongs behind a message that ends at `end`. */
 static uint64_t next_reach(const mmb_log_writer *w, uint64_t end)
 {
-    uint64_t eof = w->end + w->tail->reach; /* the file does not reach as far */
+    uint64_t eof = w->end + w->tail->reach; /* the file ends before this */
     uint64_t least = eof > end ? eof - end : 1;
     return least <= MMB_FENCE_BYTES
                ? MMB_FENCE_BYTES
                : (least + MMB_FENCE_UNIT - 1) / MMB_FENCE_UNIT * MMB_FENCE_UNIT;
 }
 
-/* Steps (3) and (4): `bytes` bytes behind the fence are laid, `first` is their first word. */
+/* Do steps (3) and (4). `bytes` bytes are laid, and `first` is to be their first word. */
 static int commit(mmb_log_writer *w, uint64_t first, uint64_t bytes)
 {
     uint64_t reach = next_reach(w, w->end + bytes);
@@ -52,7 +52,7 @@ static int commit(mmb_log_writer *w, uint64_t first, uint64_t bytes)
         return poison;
     }
     mmb__log_store_word(mmb__log_at(w, w->end), first);
-    poison = mmb_map_poison(w->map); /* should even that store be lost, it was not committed */
+    poison = mmb_map_poison(w->map); /* if even that store is lost, the message is not committed */
     if (poison != 0) {
         return poison;
     }
@@ -85,7 +85,7 @@ static void publish_frames(mmb_log_writer *w, const unsigned char *frames, uint6
     }
 }
 
-/* Steps (2) to (4). */
+/* Do steps (2) to (4). */
 static int lay(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
 {
     uint64_t after = w->end + bytes + MMB_WORD;
@@ -99,7 +99,7 @@ static int lay(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
     return commit(w, mmb__load64(frames), bytes);
 }
 
-/* Append `count` frames; the caller is inside. */
+/* Append `count` frames. The caller is inside. */
 static int append(mmb_log_writer *w, const void *frames, uint64_t bytes, uint64_t count)
 {
     if (w->end > w->options.capacity - bytes) {
@@ -139,7 +139,8 @@ int mmb_log_append(mmb_log_writer *w, const void *frames, uint64_t bytes, uint64
 
 /* ---- a message that is built in place -------------------------------------------------------- */
 
-/* It ends by mmb_log_commit or mmb_log_abandon: whoever builds stays inside. */
+/* Begin a message that is built in place. The caller stays inside until it calls mmb_log_commit
+ * or mmb_log_abandon. */
 int mmb_log_begin(mmb_log_writer *w, uint64_t reach, uint64_t *start)
 {
     int error = w->building ? 0 : mmb__log_enter(w);
@@ -158,10 +159,11 @@ int mmb_log_begin(mmb_log_writer *w, uint64_t reach, uint64_t *start)
     return error;
 }
 
-/* The first word of the table; the others are stored. What was room for entries that are not
- * needed becomes the beginning of the only segment: its root pointer, and words that nothing
- * leads to. Not if there were others once, though none of their words is used: a far pointer
- * counts from the start of its segment, which must not move. */
+/* Lay the table and return its first word, which the caller stores. If only one segment was ever
+ * used (`alone`), room for the other entries becomes the beginning of this segment: its root
+ * pointer, and words that no pointer leads to. This is not possible if there were other
+ * segments, even if none of their words is used: a far pointer counts from the start of its
+ * segment, so that start must not move. */
 static uint64_t lay_table(mmb_log_writer *w, const uint32_t *words, uint32_t count, bool alone)
 {
     unsigned char table[MMB_HEAD_BYTES];
@@ -178,7 +180,7 @@ static uint64_t lay_table(mmb_log_writer *w, const uint32_t *words, uint32_t cou
     return mmb__load64(table);
 }
 
-/* While the message was built the fence claimed far more than the file has got. */
+/* Note where the file ends. While the message was built, the fence claimed far more than that. */
 static int note_file_end(mmb_log_writer *w)
 {
     struct stat now;
@@ -211,7 +213,7 @@ int mmb_log_commit(mmb_log_writer *w, const uint32_t *words, uint32_t count, boo
                    uint64_t *number)
 {
     *number = w->count;
-    w->building = false; /* from here on whoever closes the log has to wait */
+    w->building = false; /* from now on a close waits for this writer */
     int error = commit_building(w, words, count, alone);
     mmb__log_leave(w);
     return error;
@@ -220,7 +222,7 @@ int mmb_log_commit(mmb_log_writer *w, const uint32_t *words, uint32_t count, boo
 void mmb_log_abandon(mmb_log_writer *w)
 {
     if (w->building) {
-        (void)mmb__log_cut(w); /* what it cannot do now is done by the next append */
+        (void)mmb__log_cut(w); /* if this fails, the next append does it */
         w->building = false;
         mmb__log_leave(w);
     }

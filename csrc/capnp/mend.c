@@ -1,4 +1,4 @@
-/* mend.c - pointers made null, lists made shorter. See mend.h. */
+/* mend.c - makes pointers null and lists shorter. See mend.h. */
 #include "mend.h"
 
 #include "os/os.h"
@@ -11,7 +11,7 @@ static int put_word(const mmb__source *source, uint32_t segment, uint32_t word, 
     return mmb__os_write_all(source->fd, false, bytes, sizeof bytes, place, NULL);
 }
 
-/* Move the place of a far pointer on to the word that has the size of its object. */
+/* Follow a far pointer to the word that has the size of its object. */
 static int follow(mmb__source *source, uint32_t *segment, uint32_t *word, uint64_t *pointer)
 {
     int error = mmb__source_word(source, *segment, *word, pointer);
@@ -23,7 +23,7 @@ static int follow(mmb__source *source, uint32_t *segment, uint32_t *word, uint64
     return mmb__source_word(source, *segment, *word, pointer);
 }
 
-/* The tag of a composite list tells its elements, the pointer its words. */
+/* Shorten a composite list: its tag says how many elements it has, its pointer how many words. */
 static int shorten_composite(mmb__source *source, const mmb__object *o)
 {
     uint64_t tag;

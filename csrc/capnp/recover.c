@@ -1,4 +1,4 @@
-/* recover.c - mmb_verify and mmb_recover: messages that somebody else has written. */
+/* recover.c - mmb_verify and mmb_recover, for messages that another process has written. */
 #include "finish.h"
 #include "layout.h"
 #include "mmb_capnp.h"
@@ -14,12 +14,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A message in a file, of which nothing is known but where it begins. */
+/* A message in a file. Only its start is known at first. */
 typedef struct {
     int fd;
-    uint64_t offset;                    /* of the message */
-    uint64_t file_bytes;                /* of the whole file */
-    unsigned char head[MMB_HEAD_BYTES]; /* of the message; zeros beyond the end of the file */
+    uint64_t offset;     /* of the message */
+    uint64_t file_bytes; /* size of the whole file */
+    unsigned char
+        head[MMB_HEAD_BYTES]; /* first bytes of the message; zeros beyond the end of the file */
 } found;
 
 static int look_at(int fd, uint64_t offset, found *out)
@@ -42,7 +43,7 @@ static int look_at(int fd, uint64_t offset, found *out)
     return mmb__os_read_all(fd, out->head, sizeof out->head, offset, &got);
 }
 
-/* Bytes of the file from the start of the message on. */
+/* Return how many bytes the file has from the start of the message on. */
 static uint64_t bytes_there(const found *m)
 {
     return m->file_bytes > m->offset ? m->file_bytes - m->offset : 0;
@@ -135,10 +136,10 @@ int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *i
     return mmb__walk(&source, &way, used, &report->totals, &report->flaw);
 }
 
-/* ---- unfinished ones ----------------------------------------------------------------- */
+/* ---- unfinished messages ------------------------------------------------------------- */
 
-/* The sizes to finish with: full ones, but the last segment that has something ends
- * where the walk found its last word. */
+/* Decide the sizes to finish with. All segments keep their full sizes but the last one that has
+ * something: it ends at the last word that the walk found. */
 static void plan_from_used(const mmb__unfinished *message, const uint32_t *used,
                            bool has_far_pointers, mmb__plan *plan)
 {
@@ -154,15 +155,15 @@ static void plan_from_used(const mmb__unfinished *message, const uint32_t *used,
     plan->words[last] = message->untouched ? 1 : used[last];
 }
 
-/* Walk the unfinished message, unless there is nothing in it, and decide its sizes. `used` has
- * room for MMB_MAX_SEGMENTS. */
+/* Walk the unfinished message, unless it is empty, and decide its sizes. `used` has room for
+ * MMB_MAX_SEGMENTS. */
 static int check_unfinished(const found *m, const mmb__unfinished *message, const mmb__way *way,
                             uint32_t *used, mmb__plan *plan, mmb_report *report)
 {
     int error = 0;
     memset(used, 0, MMB_MAX_SEGMENTS * sizeof *used);
     if (message->untouched) {
-        report->totals.words = 1; /* the null root to come */
+        report->totals.words = 1; /* the message will have a null root */
         report->totals.lost = message->root_is_lost ? 1 : 0;
     } else {
         error = walk_file(m, &message->framing, message->zeros_from, way, used, report);
@@ -177,8 +178,8 @@ static int check_unfinished(const found *m, const mmb__unfinished *message, cons
     return 0;
 }
 
-/* On tmpfs a reader of the mapped message wants blocks for its holes, and dies if the disk is
- * full as it was for the builder. */
+/* Allocate blocks for the holes of the message. On tmpfs a reader that maps the message needs
+ * blocks for its holes, and dies if the disk is still as full as it was for the builder. */
 static int fill_holes(const found *m, const mmb__unfinished *message, const uint32_t *used)
 {
     mmb__traits traits = {.holes_take_blocks = false};
@@ -199,14 +200,15 @@ static int fill_holes(const found *m, const mmb__unfinished *message, const uint
     return error;
 }
 
-/* The file is to end with the message, and must not end before. */
+/* Let the file end with the message if the region ends with the file, or if the file is too
+ * short. */
 static int set_end(const found *m, uint64_t capacity, uint64_t end)
 {
     return capacity == MMB_TO_END || end > m->file_bytes ? mmb__os_truncate(m->fd, end) : 0;
 }
 
-/* Mend what was lost, in the file, and look at the result. The file ends with the message by
- * now: pointers that are going to be null may lead to where it went on. */
+/* Mend in the file what was lost, and check the result. The file ends with the message already,
+ * so a pointer that will become null may lead beyond the end. */
 static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_report *report)
 {
     const mmb__way writing = {.mends = true, .writes = true, .lost_from = message->lost_from};
@@ -217,14 +219,15 @@ static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_r
         message->zeros_from = report->file_bytes;
     }
     int error = check_unfinished(m, message, &writing, used, plan, &mended);
-    if (error == 0) { /* objects that overlap, as hostile ones may, are mended only in part */
+    if (error ==
+        0) { /* if objects overlap, as in a hostile message, not all of them can be mended */
         error = check_unfinished(m, message, &strict, used, plan, &mended);
     }
     report->flaw = mended.flaw;
     return error;
 }
 
-/* Write what was found to be valid: from here on it is going to be a message. */
+/* Write what was found valid: this makes it a message. */
 static int finish_unfinished(const found *m, mmb__unfinished *message, const uint32_t *used,
                              bool durable, mmb__plan *plan, mmb_report *report)
 {
@@ -236,7 +239,7 @@ static int finish_unfinished(const found *m, mmb__unfinished *message, const uin
     return error != 0 ? error : mmb__finish(&target, plan);
 }
 
-/* What an attribute tells of the loss counts as if it stood in the head. */
+/* Let a loss that an attribute of the file tells count as if it stood in the head. */
 static void take_told_loss(found *m)
 {
     uint64_t told, head = mmb__load64(m->head);
@@ -280,8 +283,8 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
 
 /* ---- the message of a map ---------------------------------------------------------------- */
 
-/* Take over the segments that other processes of the map were handed out. The last that there
- * was room for may be smaller than it is noted. */
+/* Take over the segments that other processes of the map got. The last of them may be smaller
+ * than its note says, if the region had no more room. */
 static void take_over(mmb_building *b, const mmb__unfinished *message, uint32_t *used_words)
 {
     for (uint32_t i = b->count; i < message->framing.count; i++) {
@@ -294,7 +297,8 @@ static void take_over(mmb_building *b, const mmb__unfinished *message, uint32_t 
     }
 }
 
-/* The head of a message as its own process knows it: someone else may write into the file. */
+/* Restore the head of a message from what this process knows, since others may write into the
+ * file. */
 static void restore_head(const mmb_building *b, unsigned char *head)
 {
     memset(head, 0, MMB_HEAD_BYTES);

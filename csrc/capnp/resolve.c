@@ -1,7 +1,7 @@
-/* resolve.c - what one pointer leads to, checked. See resolve.h.
+/* resolve.c - finds what one pointer leads to, and checks it. See resolve.h.
  *
- * Places are computed in 64 bits from fields of at most 30, and an object must lie in
- * its segment before anything in it is read. */
+ * Places are computed in 64 bits from fields of at most 30 bits. An object must lie in its segment
+ * before anything in it is read. */
 #include "resolve.h"
 
 int mmb__report_flaw(const mmb__reader *r, uint32_t segment, uint64_t word, const char *reason)
@@ -19,7 +19,7 @@ static void note_used(const mmb__reader *r, uint32_t segment, uint64_t end)
 
 /* ---- what is lost ------------------------------------------------------------------- */
 
-/* Words of a segment that are not lost; at most UINT32_MAX. */
+/* Return how many words of a segment are not lost; at most UINT32_MAX. */
 static uint64_t words_kept(const mmb__reader *r, uint32_t segment)
 {
     if (!r->mends || r->lost_from == MMB__NO_ZEROS) {
@@ -29,14 +29,14 @@ static uint64_t words_kept(const mmb__reader *r, uint32_t segment)
     return r->lost_from > start ? (r->lost_from - start) / MMB_WORD : 0;
 }
 
-/* True if recovering finds nothing at `words` words of a segment. */
+/* Return true if words at a place of a segment are lost, so that recovery does not find them. */
 static bool is_lost(const mmb__reader *r, uint32_t segment, uint32_t word, uint32_t words)
 {
     return r->mends &&
            (segment >= r->source->count || (uint64_t)word + words > words_kept(r, segment));
 }
 
-/* The pointer counts as null; `dropped` elements go. */
+/* Let the pointer count as null. `dropped` elements are lost with it. */
 static int lose(mmb__object *o, uint32_t dropped)
 {
     *o = (mmb__object){
@@ -44,8 +44,8 @@ static int lose(mmb__object *o, uint32_t dropped)
     return 0;
 }
 
-/* Of an object that reaches beyond the first `kept` words of its segment, keep the elements that
- * do not. */
+/* Keep the elements of a list that lie within the first `kept` words of its segment. Lose any
+ * other object that reaches beyond these words. */
 static int keep_part(mmb__object *o, uint64_t kept)
 {
     static const uint8_t per_word[] = {0, 64, 0, 4, 2, 1, 1, 0};
@@ -57,7 +57,8 @@ static int keep_part(mmb__object *o, uint64_t kept)
         whole = step == 0 ? o->elements : (room - 1) / step;
         whole = whole < o->elements ? whole : o->elements;
     }
-    if (!o->is_list || whole == 0) { /* half a struct, Text or Data says something else */
+    if (!o->is_list ||
+        whole == 0) { /* half of a struct, a Text or a Data would mean something else */
         return lose(o, o->is_list ? o->elements : 1);
     }
     o->dropped = o->elements - (uint32_t)whole;
@@ -70,7 +71,7 @@ static int keep_part(mmb__object *o, uint64_t kept)
 
 /* ---- objects ------------------------------------------------------------------------ */
 
-/* Complete `o` for a struct pointer; o->segment and o->start are known. */
+/* Complete `o` for a struct pointer. Its segment and its start are known. */
 static void size_struct(uint64_t pointer, mmb__object *o)
 {
     o->data = mmb__data_words(pointer);
@@ -80,7 +81,7 @@ static void size_struct(uint64_t pointer, mmb__object *o)
     o->first = o->data;
 }
 
-/* Complete `o` for a composite list: its tag must be in bounds to be read, and its
+/* Complete `o` for a composite list. Its tag must be in bounds before it is read, and its
  * elements must fit into the words that the pointer gives. */
 static int size_composite(const mmb__reader *r, uint64_t pointer, uint64_t limit, mmb__object *o,
                           const char **reason)
@@ -132,8 +133,8 @@ static int size_list(const mmb__reader *r, uint64_t pointer, uint64_t limit, mmb
     return 0;
 }
 
-/* Check the struct or list of `pointer`, which starts at word `start` (it may be
- * anything) of the segment `o->segment`. The place is for the flaw. */
+/* Check the struct or list of `pointer`, which starts at word `start` of the segment
+ * `o->segment`; `start` may be anything. `segment` and `word` are the place that a flaw names. */
 static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t pointer,
                           int64_t start, mmb__object *o)
 {
@@ -147,7 +148,7 @@ static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word,
 
     const char *reason = NULL;
     if (is_lost(r, o->segment, (uint32_t)start, 0)) {
-        return lose(o, 1); /* its size may be lost as well */
+        return lose(o, 1); /* the tag, which says its size, may be lost as well */
     }
     o->start = (uint32_t)start;
     o->is_object = true;
@@ -168,14 +169,14 @@ static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word,
     if (is_lost(r, o->segment, o->start, o->words)) {
         (void)keep_part(o, words_kept(r, o->segment));
     }
-    /* Objects without words count as well: where they lie must stay in bounds. */
+    /* Objects without words are noted, too, since they must stay in bounds. */
     if (!o->is_null) {
         note_used(r, o->segment, (uint64_t)o->start + o->words);
     }
     return 0;
 }
 
-/* Read a landing pad of `words` words that the far pointer `far` leads to. */
+/* Read the landing pad of `words` words that the far pointer `far` leads to. */
 static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
                     uint32_t words, uint64_t *pad)
 {
@@ -198,7 +199,7 @@ static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint6
     return 0;
 }
 
-/* The same place, if what the pad leads to was accepted. */
+/* Note the words of a landing pad as used if what it leads to was accepted. */
 static void note_pad(const mmb__reader *r, uint64_t far, uint32_t words, const mmb__object *o)
 {
     if (!o->is_null) {
@@ -206,7 +207,7 @@ static void note_pad(const mmb__reader *r, uint64_t far, uint32_t words, const m
     }
 }
 
-/* A far pointer: the pad is a plain pointer that lies in the object's segment. */
+/* Resolve a far pointer. Its pad is a plain pointer, which lies in the segment of the object. */
 static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
                        mmb__object *o)
 {
@@ -220,8 +221,8 @@ static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, ui
     if (error != 0) {
         return error;
     }
-    /* A builder writes the pointer first, and may die before the pad: the pad is the first
-     * store into a page, perhaps one that the file must grow for. */
+    /* A builder writes the far pointer first, and may die before it writes the pad. This is
+     * likely where the pad is the first store into a page, for which the file may have to grow. */
     if (pad == 0 && r->mends) {
         return lose(o, 1);
     }
@@ -237,8 +238,8 @@ static int resolve_far(const mmb__reader *r, uint32_t segment, uint32_t word, ui
     return error;
 }
 
-/* A double-far pointer: the pad is a far pointer to the object's first word, and
- * then a tag, which is the object's pointer without the offset. */
+/* Resolve a double-far pointer. Its pad is a far pointer to the first word of the object, and
+ * then a tag: the pointer of the object without its offset. */
 static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t far,
                               mmb__object *o)
 {
@@ -252,7 +253,7 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
     if (error != 0) {
         return error;
     }
-    if (r->mends && pad[0] == 0) { /* as above */
+    if (r->mends && pad[0] == 0) { /* the builder died before it wrote the pad */
         return lose(o, 1);
     }
     if (mmb__kind(pad[0]) != MMB__FAR || mmb__is_double_far(pad[0])) {
@@ -267,7 +268,7 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
     if (is_lost(r, mmb__far_segment(pad[0]), 0, 0)) {
         return lose(o, 1);
     }
-    /* For readers an empty segment is not there, not even for empty objects. */
+    /* To readers an empty segment does not exist, even for empty objects. */
     if (mmb__far_segment(pad[0]) >= r->source->count ||
         mmb__source_words(r->source, mmb__far_segment(pad[0])) == 0) {
         return mmb__report_flaw(r, pad_segment, pad_word,

@@ -1,16 +1,16 @@
-/* rows.c - numbers of whole columns into the structs of a list.
+/* rows.c - stores whole columns of numbers into the structs of a list.
  *
- * A column of one number is a store at a fixed distance. Doing it column by column would
- * walk over all of the list once for each; doing it row by row would be slow in another
- * way, since each column may have its own size. So a few rows are finished at a time:
- * what they take stays in the first cache until the last column has been stored. */
+ * For one column this is a store at a fixed distance. To store column by column would go through
+ * the whole list once for each column. To store row by row would be slow as well, since each column
+ * may have numbers of another size. So we finish some rows at a time: their memory stays in the
+ * first cache until the last column is stored. */
 #include "mmb_capnp.h"
 
 #include <string.h>
 
 enum { ROWS_AT_A_TIME = 512 };
 
-/* One loop for each size of number, so that loads and stores are single instructions.
+/* Define one loop for each size of number, so that loads and stores are single instructions.
  * Numbers are copied as they are: sources have the byte order of the format. */
 #define DEFINE_STORE(type)                                                                         \
     static void store_##type(unsigned char *to, uint64_t stride, const mmb_numbers *column,        \
@@ -53,7 +53,7 @@ static void store(unsigned char *to, uint64_t stride, const mmb_numbers *column,
     }
 }
 
-/* True if the number of each row lies within the `bytes` of the segment. */
+/* Return true if the number of each row lies within the `bytes` of the segment. */
 static bool is_inside(const mmb_rows *rows, const mmb_numbers *column, uint64_t bytes)
 {
     uint64_t reach = (uint64_t)column->offset + column->size;
@@ -81,7 +81,7 @@ int mmb_rows_store(const mmb_segment *segments, uint32_t count, const mmb_rows *
             return MMB_EMESSAGE;
         }
     }
-    /* Segments are described as constant for those who only read them. */
+    /* Segments are declared constant, for callers that only read them. */
     unsigned char *start = (unsigned char *)(uintptr_t)segments[rows->segment].base + rows->byte;
     for (uint64_t first = 0; first < rows->count; first += ROWS_AT_A_TIME) {
         uint64_t left = rows->count - first;

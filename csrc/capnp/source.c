@@ -1,4 +1,4 @@
-/* source.c - words from a file through a small cache of blocks. See source.h. */
+/* source.c - reads words of a file through a small cache of blocks. See source.h. */
 #include "source.h"
 
 #include "os/os.h"
@@ -31,7 +31,8 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
         return ENOMEM;
     }
     mmb__traits traits = {.seek_data_is_reliable = false};
-    (void)mmb__os_look_at(fd, &traits); /* a file that cannot be mapped can be read */
+    (void)mmb__os_look_at(
+        fd, &traits); /* an error is no harm: a file that cannot be mapped can be read */
     source->finds_holes = traits.seek_data_is_reliable;
     source->cache->blocks = blocks;
     memset(source->cache->number, 0, sizeof source->cache->number);
@@ -44,8 +45,8 @@ void mmb__source_close(mmb__source *source)
     source->cache = NULL;
 }
 
-/* Where a block of the file may be kept: one place only. Multiplying spreads runs
- * that are a power of two apart, as columns of equal length are. */
+/* Return the one place of the cache for a block of the file. The multiplication separates blocks
+ * whose distance is a power of two, as columns of equal length have. */
 static uint32_t place_of(const mmb__cache *cache, uint64_t block)
 {
     return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 48) & (cache->blocks - 1);
@@ -53,7 +54,7 @@ static uint32_t place_of(const mmb__cache *cache, uint64_t block)
 
 /* ---- holes ---------------------------------------------------------------------- */
 
-/* How far there is data in any case, where there is some. */
+/* Bytes of data that we expect behind each place with data, before we look for a hole again. */
 #define NO_HOLE_FOR ((uint64_t)1 << 20)
 
 static bool is_zero(const unsigned char *bytes, size_t length)
@@ -61,14 +62,15 @@ static bool is_zero(const unsigned char *bytes, size_t length)
     return length > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-/* There are zeros at `offset` of the file. If that is a hole, note how far it reaches. */
+/* The file has zeros at `offset`. If they are a hole, note how far it reaches. */
 static void look_for_hole(mmb__source *source, uint64_t offset)
 {
     uint64_t data = 0;
     if (!source->finds_holes || offset < source->no_hole_before) {
         return;
     }
-    off_t before = lseek(source->fd, 0, SEEK_CUR); /* others may share the descriptor */
+    off_t before =
+        lseek(source->fd, 0, SEEK_CUR); /* others may share the position of this descriptor */
     int error = mmb__os_next_data(source->fd, offset, &data);
     lseek(source->fd, before, SEEK_SET);
     if (error == ENXIO) {
@@ -99,7 +101,7 @@ uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint
 
 /* ---- reading -------------------------------------------------------------------- */
 
-/* Bring a block of the file into its place of the cache. */
+/* Load a block of the file into its place of the cache. */
 static int load_block(mmb__source *source, uint64_t block, uint32_t place)
 {
     mmb__cache *cache = source->cache;
@@ -139,7 +141,7 @@ int mmb__source_pread(mmb__source *source, uint32_t segment, uint32_t word, uint
     if (offset % MMB__BLOCK_BYTES + MMB_WORD > cache->length[place]) {
         return MMB__ESHORT;
     }
-    /* Segments start at multiples of a word in files, so no word straddles blocks. */
+    /* Segments start at multiples of a word in the file, so each word lies in one block. */
     *out = mmb__load64(cache->bytes[place] + offset % MMB__BLOCK_BYTES);
     return 0;
 }

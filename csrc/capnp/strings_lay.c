@@ -1,8 +1,8 @@
-/* strings_lay.c - many strings into a message at once, and the pointers to them.
+/* strings_lay.c - lays many strings into a message at once, with the pointers to them.
  *
- * A Text or Data is a list of bytes, padded to a word. In the segment of its pointer
- * that is all there is to it; in another one a landing pad stands before it, and the
- * pointer is a far one. The 30 bits of an offset reach any place in a segment. */
+ * A Text or a Data is a list of bytes, padded to a word. In the segment of its pointer it needs no
+ * more. In another segment a landing pad stands before it, and its pointer is a far pointer. The 30
+ * bits of an offset reach any place in a segment. */
 #include "mmb_capnp.h"
 #include "utf8.h"
 #include "wire.h"
@@ -27,7 +27,7 @@ static bool has_string(const mmb_strings *strings, uint64_t index)
     return strings->valid == NULL || (strings->valid[bit / 8] >> (bit % 8) & 1) != 0;
 }
 
-/* True if `at` is no place inside a character of the UTF-8 in `bytes` up to `end`. */
+/* Return true if no UTF-8 character of `bytes`, which end at `end`, goes on at `at`. */
 static bool is_start(const unsigned char *bytes, uint64_t at, uint64_t end)
 {
     return at >= end || (bytes[at] & 0xC0) != 0x80;
@@ -38,8 +38,9 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
 {
     uint64_t start = offset_at(strings, 0);
     uint64_t last = offset_at(strings, strings->count);
-    /* All of it at once is quicker than one by one: then a string is UTF-8 if it does not
-     * start inside a character. (What lies under missing strings may be anything.) */
+    /* One check of all bytes is quicker than one for each string. If they all are UTF-8, a
+     * string is UTF-8 unless it begins or ends within a character. (Bytes of missing strings may
+     * be anything.) */
     bool all = text && start <= last && last <= strings->size &&
                mmb__is_utf8(strings->bytes + start, last - start);
     *words = 0;
@@ -86,11 +87,12 @@ int mmb_pointers_check(const mmb_segment *segments, uint32_t count, const mmb_po
 
 static unsigned char *address(const mmb_segment *segments, uint32_t segment, uint64_t word)
 {
-    /* Segments are described as constant for those who only read them. */
+    /* Segments are declared constant, for callers that only read them. */
     return (unsigned char *)(uintptr_t)segments[segment].base + word * MMB_WORD;
 }
 
-/* Zero what the pointer at `place` leads to, if that is bytes, and its landing pad. */
+/* Zero the bytes that the pointer at a place leads to, if it leads to bytes, and its landing
+ * pad. */
 static void zero_old(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word)
 {
     mmb_object old;
@@ -104,7 +106,8 @@ static void zero_old(const mmb_segment *segments, uint32_t count, uint32_t segme
         uint32_t pad = mmb__far_segment(pointer);
         uint64_t at = mmb__far_word(pointer);
         uint64_t words = mmb__is_double_far(pointer) ? 2 : 1;
-        /* Resolving has checked this, unless the pointer changed in between. */
+        /* The pad was checked when the pointer was resolved, but the pointer may have changed
+         * since. */
         if (pad < count && at + words <= segments[pad].words) {
             memset(address(segments, pad, at), 0, words * MMB_WORD);
         }
@@ -119,14 +122,14 @@ static uint64_t bytes_pointer(int64_t offset, uint64_t length)
     return low | (uint64_t)MMB__BYTES << 32 | length << 35;
 }
 
-/* Strings on their way into a message. */
+/* The strings that are laid into a message, and the room that is left for them. */
 typedef struct {
     const mmb_segment *segments;
     uint32_t count;
     const mmb_pointers *pointers;
     uint32_t block_segment;
-    uint64_t at, end; /* what is left of the block, in words */
-    bool far;         /* the block is in another segment than the pointers */
+    uint64_t at, end; /* words of the block that are left */
+    bool far;         /* the block and the pointers lie in different segments */
     bool text;
 } layer;
 
@@ -168,8 +171,8 @@ static inline bool is_too_long(const layer *l, uint64_t length)
     return length > MMB_MAX_SEGMENT_WORDS - (l->text ? 1 : 0);
 }
 
-/* memcpy, without the call for what most strings are: two moves, which may overlap. (Where
- * `length` is less than what is taken off, the difference wraps to a large one.) */
+/* Do the work of memcpy without a call for most strings, by two moves that may overlap. (Where
+ * `length` is smaller than what is subtracted from it, the difference wraps to a large number.) */
 static inline void copy_bytes(unsigned char *to, const unsigned char *from, uint64_t length)
 {
     if (length - 16 <= 16) {
@@ -189,7 +192,7 @@ static inline void copy_bytes(unsigned char *to, const unsigned char *from, uint
     }
 }
 
-/* Lay one string, or a null pointer if `bytes` is NULL. False if there is no room. */
+/* Lay one string, or a null pointer if `bytes` is NULL. Return false if there is no room. */
 static inline bool lay_one(layer *l, uint64_t number, const unsigned char *bytes, uint64_t length)
 {
     uint64_t word = l->pointers->word + number * l->pointers->stride;

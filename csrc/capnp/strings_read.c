@@ -1,12 +1,12 @@
-/* strings_read.c - many strings out of a message at once. */
+/* strings_read.c - finds and copies many strings of a message at once. */
 #include "mmb_capnp.h"
 #include "utf8.h"
 #include "wire.h"
 
 #include <string.h>
 
-/* One string: where it is, NULL if its pointer is null. The terminator is checked
- * and not counted. */
+/* Find one string; `*start` becomes NULL if its pointer is null. The terminator of a Text is
+ * checked, and does not count. */
 static int find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
                 uint64_t index, const unsigned char *wanted, bool text, const unsigned char **start,
                 uint64_t *length, mmb_flaw *flaw)
@@ -49,8 +49,8 @@ int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_poin
                      const unsigned char *wanted, bool text, uint64_t *offsets,
                      unsigned char *valid, uint64_t *size, mmb_flaw *flaw)
 {
-    /* Each word belongs to one object, so that all strings fit into the message. If
-     * they do not, they overlap, and copies of them might fill all memory. */
+    /* Each word belongs to one object, so all strings together fit into the message. If they do
+     * not, they overlap, and copies of them might fill all memory. */
     uint64_t room = 0;
     for (uint32_t i = 0; i < count; i++) {
         room += segments[i].words * MMB_WORD;

@@ -1,4 +1,4 @@
-/* unfinished.c - reads the building form that layout.h describes. */
+/* unfinished.c - reads the form of a message that is being built, which layout.h describes. */
 #include "unfinished.h"
 
 #include "layout.h"
@@ -14,8 +14,8 @@ static int report_slot(mmb_flaw *flaw, uint32_t slot, const char *reason)
     return MMB_EMESSAGE;
 }
 
-/* Full words of segment `index`, which begins at `start` of a region of `capacity` bytes; 0
- * if it was not handed out. */
+/* Return the full words of segment `index`, which begins at `start` of a region of `capacity`
+ * bytes; 0 if no builder has got this segment. */
 static uint32_t full_words(const unsigned char *head, bool head_counts, uint32_t index,
                            uint64_t start, uint64_t capacity)
 {
@@ -26,7 +26,7 @@ static uint32_t full_words(const unsigned char *head, bool head_counts, uint32_t
     return room < MMB_MAX_SEGMENT_WORDS ? (uint32_t)room : MMB_MAX_SEGMENT_WORDS;
 }
 
-/* Lay the segments out, of which the first `there` bytes of the message are there. */
+/* Compute where the segments lie. The first `there` bytes of the message exist. */
 static void frame_segments(mmb__unfinished *out, uint32_t count, uint64_t there)
 {
     uint64_t start = mmb__set_aside(out->entries);
@@ -41,8 +41,8 @@ static void frame_segments(mmb__unfinished *out, uint32_t count, uint64_t there)
     out->framing.file_bytes = start;
 }
 
-/* From where on the message has lost something: not beyond the end of the file, where it may have
- * been only zeros, but for these there may be no room any more. */
+/* Return where the lost part of the message begins. It is never beyond the end of the file:
+ * bytes there may have been only zeros, but the disk may have no room for them now. */
 static uint64_t lost_from(const unsigned char *head, uint64_t offset, uint64_t file_bytes)
 {
     uint64_t lost = mmb_loss_offset(mmb__load64(head));
@@ -70,7 +70,8 @@ int mmb__unfinished_parse(const unsigned char *head, uint64_t offset, uint64_t f
     if (capacity < mmb__set_aside(out->entries) + MMB_WORD) {
         return report_slot(flaw, 1, "the unfinished table has more entries than there is room for");
     }
-    /* A head in two sectors may be half finished; then there is one segment. */
+    /* If the head lies in two sectors, only one may have been written; then there is one
+     * segment. */
     bool head_counts = (head[8] & 7) == MMB__BUILDING;
     if (!head_counts && (out->entries > 1 || !mmb__head_is_split(offset))) {
         return report_slot(flaw, 2,
@@ -91,9 +92,10 @@ int mmb__unfinished_parse(const unsigned char *head, uint64_t offset, uint64_t f
     }
     out->root_is_lost = out->lost_from < mmb__set_aside(out->entries) + MMB_WORD;
     out->untouched = count == 0 || out->root_is_lost;
-    /* Builders leave files that end at a granule; others were cut, or copied in part,
-     * and what they lack is no zeros. If the builder lost something, all beyond the end is
-     * lost: it does not matter what it would read as. */
+    /* A builder leaves a file that ends at a granule, and the bytes beyond it are zeros. Other
+     * files were cut, or copied in part, and we do not know the bytes that they lack. If the
+     * builder lost something, all beyond the end is lost, so it does not matter how it would
+     * read. */
     if ((file_bytes % MMB_GRANULE == 0 || out->lost_from != MMB__NO_ZEROS) && there < capacity) {
         out->zeros_from = there;
         there = capacity;

@@ -1,11 +1,11 @@
-/* utf8.c - is this UTF-8? See utf8.h. */
+/* utf8.c - checks whether bytes are UTF-8. See utf8.h. */
 #include "utf8.h"
 
 #include <string.h>
 
-/* Bytes that follow the lead byte `lead`, at least 1, and which values the first of
- * them may have: that is where overlong forms, surrogates and numbers that are too
- * large show. 0 for a byte that leads nothing. */
+/* Return how many bytes follow the lead byte `lead`, and set the limits of the first of them.
+ * These limits refuse overlong forms, surrogates, and numbers that are too large. Return 0 if
+ * `lead` is no lead byte. */
 static unsigned trailing(unsigned lead, unsigned *low, unsigned *high)
 {
     *low = 0x80;
@@ -29,7 +29,7 @@ static unsigned trailing(unsigned lead, unsigned *low, unsigned *high)
     return 0;
 }
 
-/* Most text is ASCII, and most of the time goes into finding that out. */
+/* Skip ASCII. Most text is ASCII, and most of the time is spent here. */
 static uint64_t skip_ascii(const unsigned char *bytes, uint64_t length)
 {
     uint64_t i = 0;

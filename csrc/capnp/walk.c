@@ -1,26 +1,23 @@
-/* walk.c - every pointer of a message, from the root, checked once.
+/* walk.c - checks each pointer of a message once, from the root on.
  *
- * What keeps hostile bytes at bay:
- *  - Bounds. Each object must lie in its segment before anything in it is read (see
- *    resolve.c).
- *  - Time. Cap'n Proto messages are trees: each word belongs to one object. Every
- *    object (and landing pad) is charged by its words against those the message
- *    has, before its pointers are looked at. No slack is needed, so a loop, or an
- *    object reached twice too often, runs out at once. What takes no words (empty
- *    structs, lists of Void, composite lists of empty structs) costs no time
- *    either: its elements are not visited.
- *    Zeros that an unfinished file will end with are not visited and not charged: there
- *    may be terabytes of them.
- *  - Memory. Pending objects wait in an array of fixed size. Before the first
- *    descent into an object all its *light* pointers, those to objects without
- *    pointers, are dealt with; with the last *heavy* one the object itself is
- *    dropped. So a chain of nodes of which each holds one heavy pointer, or in
- *    which the heavy pointer that leads on is the last, needs one frame however
- *    long it is. Only frames that still have something to do afterwards add up.
+ * Hostile bytes can do no harm, for these reasons:
+ * - Bounds. Each object must lie in its segment before anything in it is read (see resolve.c).
+ * - Time. Cap'n Proto messages are trees: each word belongs to one object. A message has a budget,
+ *   which is the number of its words. Each object and each landing pad is charged for its words
+ *   before its pointers are looked at. No slack is needed, so a loop, or an object that is reached
+ *   too often, uses the budget up at once. Objects without words (empty structs, lists of Void,
+ *   composite lists of empty structs) cost no time either: their elements are not visited. The
+ *   zeros that an unfinished file will end with are neither visited nor charged, since there may be
+ *   terabytes of them.
+ * - Memory. Objects that wait are kept in an array of fixed size. A *light* pointer leads to an
+ *   object without pointers; all others are *heavy*. All light pointers of an object are dealt with
+ *   before the first descent from it. When its last heavy pointer is taken, the object itself is
+ *   dropped. So a chain needs one frame, however long it is, if each node holds one heavy pointer,
+ *   or if the heavy pointer that leads on is the last one. Only objects that still have pointers
+ *   left take frames.
  *
- * Bytes that change while they are read are harmless: a pointer is checked again
- * in the second pass, and descents are charged when they are made.
- */
+ * Bytes may change while they are read: the second pass checks each pointer again, and a descent is
+ * charged when it is made. */
 #include "walk.h"
 
 #include "mend.h"
@@ -31,18 +28,18 @@
 
 enum { MAX_FRAMES = 1 << 18 };
 
-/* Pointers between two questions whether to go on: some milliseconds. */
+/* The number of pointers between two calls of the interrupt, which are some milliseconds apart. */
 enum { POINTERS_A_QUESTION = 1 << 16 };
 
-/* Pointers of an object that are still to be looked at. */
+/* The pointers of an object that are still to be looked at. */
 typedef struct {
     uint32_t next;     /* word of the next pointer */
     uint32_t elements; /* elements with pointers to look at, the current one included */
     uint32_t heavy;    /* heavy pointers among them */
-    uint32_t depth;    /* of the object */
+    uint32_t depth;    /* how many objects lead to this one */
     uint16_t segment;
     uint16_t per_element; /* pointers in an element */
-    uint16_t left;        /* of those, still to look at in the current one */
+    uint16_t left;        /* pointers of the current element that are still to be looked at */
     uint16_t gap;         /* data words between the pointers of neighbours */
 } frame;
 
@@ -51,7 +48,7 @@ typedef struct {
     const mmb__way *way;
     mmb_totals *totals;
     uint64_t budget;   /* words not yet charged */
-    uint32_t pointers; /* looked at, roughly, since the last question */
+    uint32_t pointers; /* how many were looked at since the last question, roughly */
     frame *frames;     /* owned; NULL until one is needed */
     uint32_t count;    /* of frames */
     frame current;     /* the object that is looked at; not among `frames` */
@@ -67,7 +64,7 @@ static bool is_heavy(const mmb__object *o)
     return o->pointers != 0 && o->elements != 0;
 }
 
-/* Words of an object that are really there, not zeros behind the end of the file. */
+/* Return how many words of an object are in the file. The others are zeros behind its end. */
 static uint64_t stored_words(const walk *w, const mmb__object *o)
 {
     uint64_t stored = mmb__source_stored(w->reader.source, o->segment);
@@ -75,7 +72,7 @@ static uint64_t stored_words(const walk *w, const mmb__object *o)
     return o->words < left ? o->words : left;
 }
 
-/* What a pointer lost is counted, and mended in the file. */
+/* Count what a pointer has lost, and mend it in the file. */
 static int note_loss(walk *w, uint32_t segment, uint32_t word, const mmb__object *o)
 {
     w->totals->lost++;
@@ -83,7 +80,7 @@ static int note_loss(walk *w, uint32_t segment, uint32_t word, const mmb__object
     return w->way->writes ? mmb__mend(w->reader.source, segment, word, o) : 0;
 }
 
-/* Account for an object: once for each pointer, before what is in it is read. */
+/* Charge for an object, once for each pointer to it, before anything in it is read. */
 static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o, uint32_t depth)
 {
     uint64_t cost = stored_words(w, o) + o->pads;
@@ -103,7 +100,7 @@ static int charge(walk *w, uint32_t segment, uint32_t word, const mmb__object *o
     return o->mend != 0 ? note_loss(w, segment, word, o) : 0;
 }
 
-/* EINTR if the caller wants no more. */
+/* Return EINTR if the caller wants to stop. */
 static int ask(walk *w)
 {
     const mmb_interrupt *interrupt = w->way->interrupt;
@@ -114,7 +111,7 @@ static int ask(walk *w)
     return interrupt->asked(interrupt->context, w->totals->words) ? EINTR : 0;
 }
 
-/* Step over the next pointer of `f`, which has one. */
+/* Step over the next pointer of `f`, which has one, and return its place. */
 static inline uint32_t take(frame *f)
 {
     uint32_t word = f->next++;
@@ -126,7 +123,7 @@ static inline uint32_t take(frame *f)
     return word;
 }
 
-/* Step over all elements of `f` whose pointers lie in a hole, where the last one did. */
+/* Step over all elements of `f` whose pointers lie in the same hole as the last pointer. */
 static void skip_hole(const walk *w, frame *f)
 {
     uint64_t end = mmb__source_zeros_end(w->reader.source, f->segment, f->next);
@@ -137,7 +134,7 @@ static void skip_hole(const walk *w, frame *f)
     f->next += (uint32_t)(elements * step);
 }
 
-/* Make `f` the pointers of a heavy object, of which none was looked at. */
+/* Let `f` be all pointers of a heavy object. */
 static void enter(const mmb__object *o, uint32_t depth, frame *f)
 {
     *f = (frame){
@@ -151,12 +148,12 @@ static void enter(const mmb__object *o, uint32_t depth, frame *f)
     };
 }
 
-/* First pass over an object: charge its light pointers, count its heavy ones. */
+/* Do the first pass over an object: charge its light pointers and count its heavy ones. */
 static int scan(walk *w, frame *f)
 {
     frame at = *f;
     uint64_t stored = mmb__source_stored(w->reader.source, at.segment);
-    while (at.elements != 0 && at.next < stored) { /* all others are null */
+    while (at.elements != 0 && at.next < stored) { /* the pointers behind are all null */
         mmb__object o;
         uint32_t word = take(&at);
         int error = mmb__resolve(&w->reader, at.segment, word, &o);
@@ -178,7 +175,7 @@ static int scan(walk *w, frame *f)
     return 0;
 }
 
-/* Go on with `child` and come back to `parent` later, if it still has something to do. */
+/* Go on with `child`, and keep `parent` for later if it has pointers left. */
 static int descend(walk *w, uint32_t word, const frame *parent, const frame *child)
 {
     if (parent->heavy != 0) {
@@ -186,7 +183,7 @@ static int descend(walk *w, uint32_t word, const frame *parent, const frame *chi
             return report(w, parent->segment, word,
                           "the message is nested deeper than this check can follow");
         }
-        if (w->frames == NULL) { /* the system gives it pages only as far as it is used */
+        if (w->frames == NULL) { /* the system gives it only the pages that are used */
             w->frames = malloc(MAX_FRAMES * sizeof *w->frames);
         }
         if (w->frames == NULL) {
@@ -198,7 +195,7 @@ static int descend(walk *w, uint32_t word, const frame *parent, const frame *chi
     return 0;
 }
 
-/* Second pass over the current object: up to its next heavy pointer, and into it. */
+/* Do the second pass over the current object up to its next heavy pointer, and follow that one. */
 static int advance(walk *w)
 {
     frame parent = w->current;
@@ -259,8 +256,8 @@ static int walk_all(walk *w)
     }
 }
 
-/* Where nothing overlaps, the words met fit into the used parts of the segments. The
- * place of the flaw is not known; it is that of the root. */
+/* Check that the words of all objects fit into the used parts of the segments, as they do if
+ * nothing overlaps. The place of this flaw is not known, so it is reported at the root. */
 static int check_sum(walk *w)
 {
     uint64_t room = 0;
@@ -289,7 +286,7 @@ int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_tota
         return report(&w, 0, 0, "the message has no root pointer");
     }
 
-    /* The root pointer is the one pointer of an object that nothing points at. */
+    /* Treat the root pointer as the only pointer of an object to which nothing points. */
     mmb__object root = {.words = 1, .elements = 1, .pointers = 1};
     used[0] = 1;
     w.budget -= 1;

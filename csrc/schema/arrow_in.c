@@ -405,8 +405,7 @@ bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
     return true;
 }
 
-/* ---- which part of a row is written
- * -------------------------------------------------------------- */
+/* ---- which part of a row is written ----------------------------------------------------- */
 
 static void mask_bits(uint64_t *mask, uint32_t offset, uint32_t bits)
 {
