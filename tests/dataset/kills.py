@@ -54,13 +54,16 @@ def twice(directory: Path) -> list[Any]:
     return [commit(target, one), commit(target, two)]
 
 
-def kill_one(cluster: LocalCluster, chance: random.Random) -> None:
-    time.sleep(chance.uniform(0.0, 0.25))
+def kill_one(cluster: LocalCluster, place: Path, after: int) -> None:
+    """Kill one worker when so many shards have been begun."""
+    end = time.monotonic() + 30
+    while len(list(place.glob("part-*"))) < after and time.monotonic() < end:
+        time.sleep(0.001)
     # Each worker has a nanny, which starts another when it has died.
     victims = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
     if victims:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(chance.choice(victims), signal.SIGKILL)
+            os.kill(victims[after % len(victims)], signal.SIGKILL)
 
 
 def check(directory: Path, succeeded: bool) -> str | None:
@@ -111,7 +114,8 @@ class Cluster:
 def run_and_kill(cluster: Cluster, place: Path, doubled: bool, chance: random.Random) -> bool:
     """Write a dataset while a worker is killed; return whether that has succeeded."""
     cluster.be_whole()
-    killer = threading.Thread(target=kill_one, args=(cluster.cluster, chance))
+    after = chance.randrange(2 * PARTS if doubled else PARTS)
+    killer = threading.Thread(target=kill_one, args=(cluster.cluster, place, after))
     killer.start()
     try:
         cluster.run(twice(place) if doubled else once(place))
