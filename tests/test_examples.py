@@ -92,6 +92,21 @@ def test_pack_stdlib_needs_little_memory_of_its_own() -> None:
     assert peak - before < 16
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_record_machine_records_follows_and_plots(tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    shown = run("record_machine.py", str(tmp_path), "1")
+    recorded = re.search(r"^recorded +(\d+) ticks", shown, re.M)
+    followed = re.search(r"^followed +(\d+) ticks", shown, re.M)
+    columns = re.search(r"^columns +(\d+) ticks", shown, re.M)
+    assert recorded is not None
+    assert followed is not None
+    assert columns is not None
+    assert int(recorded[1]) == int(followed[1]) == int(columns[1]) + 1 > 3
+    if "plot " in shown:
+        assert (tmp_path / "machine.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.slow
 def test_the_tour_shows_a_table_a_log_and_a_plot(tmp_path: Path) -> None:
     pytest.importorskip("numpy")

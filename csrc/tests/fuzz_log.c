@@ -33,6 +33,13 @@ static void follow_nonsense(const mmb_places *places, const uint8_t *data, size_
     for (size_t at = MMB_INDEX_HEADER; at < INDEX_ROOM && size != 0; at++) {
         index[at] = data[(at * 7) % size];
     }
+    /* And what recovery makes of it. */
+    mmb_places good = {0};
+    bool unchecked;
+    memset(index + 256, size != 0 ? data[0] : 0, 64); /* the header, too */
+    CHECK_EQ(mmb_log_trust(index, INDEX_ROOM, data, places->end, &good, &unchecked), 0);
+    CHECK(good.count <= places->count && good.end <= places->end);
+    mmb_places_clear(&good);
     nonsense.index = index;
     nonsense.indexed = nonsense.count;
     for (uint64_t i = 0; i < nonsense.count; i++) {

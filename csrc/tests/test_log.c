@@ -4,6 +4,7 @@
 #include "check.h"
 #include "message.h"
 #include "mmb_log.h"
+#include "os/os.h"
 #include "tempfile.h"
 
 #include <sys/mman.h>
@@ -276,6 +277,21 @@ static void indexes(uint32_t count)
     close(fd);
 }
 
+/* By the processor and by tables, from any place on, in parts. */
+static void checksums(void)
+{
+    CHECK_EQ(mmb__os_crc32c(0, "123456789", 9), 0xE3069283u);
+    CHECK_EQ(mmb__os_crc32c_by_tables(0, "123456789", 9), 0xE3069283u);
+    for (size_t start = 0; start < 9; start++) {
+        for (size_t part = 0; part < 40; part++) {
+            uint32_t whole = mmb__os_crc32c(0, bytes + start, 100);
+            CHECK_EQ(mmb__os_crc32c_by_tables(0, bytes + start, 100), whole);
+            uint32_t first = mmb__os_crc32c(0, bytes + start, part);
+            CHECK_EQ(mmb__os_crc32c(first, bytes + start + part, 100 - part), whole);
+        }
+    }
+}
+
 static void index_of_none(void)
 {
     indexes(0);
@@ -354,6 +370,7 @@ int main(void)
     RUN(hops);
     RUN(tails);
     RUN(bounds_memory);
+    RUN(checksums);
     RUN(index_of_none);
     RUN(index_of_blocks);
     RUN(far_away);

@@ -183,6 +183,7 @@ static void reopens(void)
             CHECK_EQ(look(fd, false), i + 1);
         }
         CHECK_EQ(mmb_log_close(writer), 0);
+        mmb_log_free(writer);
         CHECK_EQ(look(fd, false), i + 1);
         CHECK_EQ(size_of(fd), end);
     }
@@ -229,6 +230,7 @@ static void capacity_used_up(void)
     CHECK_EQ(look(fd, true), count);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 2, count), NULL), 0);
     CHECK_EQ(mmb_log_close(writer), 0);
+    mmb_log_free(writer);
     CHECK_EQ(look(fd, false), count + 1);
     close(fd);
 }
@@ -255,6 +257,7 @@ static void index_catches_up(void)
     CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 4000, end, &writer, NULL), 0);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, 4000), NULL), 0);
     CHECK_EQ(mmb_log_close(writer), 0);
+    mmb_log_free(writer);
     CHECK_EQ(mmb_log_identify(fd, &identity), 0);
     uint64_t length = size_of(index_fd);
     unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, index_fd, 0);
