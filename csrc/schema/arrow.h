@@ -1,8 +1,9 @@
-/* arrow.h - the Arrow C data interface: a published binary interface, not ours to change.
+/* arrow.h - the Arrow C data interface. It is a published binary interface, so we must not change
+ * it.
  *
- * https://arrow.apache.org/docs/format/CDataInterface.html. The names are our own, so that
- * other headers with these structs can be included beside this one. An array and a schema
- * are released by their own `release`, which sets itself to NULL; any thread may do that. */
+ * https://arrow.apache.org/docs/format/CDataInterface.html describes it. The names are our own, so
+ * that other headers with these structs can be included beside this one. An array or a schema is
+ * released by its own `release`, which then sets itself to NULL. Any thread may call it. */
 #ifndef MMB_ARROW_H
 #define MMB_ARROW_H
 

@@ -1,20 +1,21 @@
-/* arrow_batch.c - strings and lists of Arrow, a batch at a time. See arrow_write.h.
+/* arrow_batch.c - takes strings and lists of Arrow a batch at a time. See arrow_write.h.
  *
- * What most columns are made of needs no look at each value: the offsets of a batch are checked
- * in one pass, which also tells how many words it takes, and then all of it is laid in another,
- * in one piece where it lies so in the array. What is wrong with a batch is not told here: it is
- * left to be gone through value by value. */
+ * Most columns do not need a look at each value. One pass checks the offsets of a batch and finds
+ * how many words it takes. A second pass lays the whole batch; values that lie side by side in the
+ * array are copied in one piece. If something is wrong with a batch, this file does not say what:
+ * the batch is then taken value by value, which finds it. */
 #include <string.h>
 
 #include "arrow_write.h"
 #include "utf8.h"
 
-/* Strings or lists of a batch: which elements of the child, or bytes, each has. */
+/* The strings or lists of a batch: which bytes, or which elements of the child, each of them
+ * has. */
 typedef struct {
     uint64_t from[MMB__BATCH];
     uint64_t count[MMB__BATCH];
-    bool there[MMB__BATCH]; /* it is neither null nor for another row's member */
-    bool is_run;            /* all are there, and each begins where the one before ends */
+    bool there[MMB__BATCH]; /* false if the value is null, or the row is for another member */
+    bool is_run;            /* all are there, and each begins where the previous one ends */
 } ranges;
 
 static inline int64_t offset_at(const unsigned char *offsets, uint32_t width, uint64_t index)
@@ -29,7 +30,8 @@ static inline int64_t offset_at(const unsigned char *offsets, uint32_t width, ui
     return wide;
 }
 
-/* Find the ranges; false if an offset is wrong. `limit`: the length of what they refer to. */
+/* Find the ranges. Return false if an offset is wrong. `limit` is the length of what they refer
+ * to. */
 static bool find_ranges(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                         uint64_t count, const bool *mask, int64_t limit, ranges *out)
 {
@@ -58,8 +60,8 @@ static uint64_t pointer_of(mmb__target to, uint64_t index)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-/* Whether strings that lie one behind the other are UTF-8: all of it is, and no string begins
- * within a character. */
+/* Return whether strings that lie side by side are UTF-8. They are if all their bytes are, and
+ * no string begins within a character. */
 static bool run_is_utf8(const unsigned char *bytes, const ranges *r, uint64_t count)
 {
     uint64_t end = r->from[count - 1] + r->count[count - 1];
@@ -130,7 +132,7 @@ static uint64_t words_of(uint64_t count, uint32_t width)
     return (count * width + MMB_WORD - 1) / MMB_WORD;
 }
 
-/* Lists that fill their words: they can be copied in one piece. */
+/* Copy lists that fill their words: they can be copied in one piece. */
 static void copy_run(mmb__writer *w, const unsigned char *from, const ranges *r, uint64_t count,
                      uint32_t width)
 {
@@ -195,7 +197,7 @@ static int put_number_lists(mmb__writer *w, const mmb_binding *b, const mmb_arro
 
 /* ---- lists of structs of numbers ------------------------------------------------------------- */
 
-/* Whether the fields of structs are all numbers that are there, outside a union. */
+/* Return true if all fields of the structs are numbers outside a union, and none is null. */
 static bool are_plain(const mmb__writer *w, const mmb_binding *element,
                       const mmb_arrow_array *child)
 {
@@ -211,8 +213,8 @@ static bool are_plain(const mmb__writer *w, const mmb_binding *element,
     return plain;
 }
 
-/* One field of the structs in all lists of a batch: a number of `width` bytes, a constant where
- * this is called. The lists lie in the heap from `at` on, each behind a tag. */
+/* Store one field of the structs in all lists of a batch. It is a number of `width` bytes;
+ * callers give a constant. The lists lie in the heap from `at` on, each behind a tag. */
 static inline void spread_field(const unsigned char *from, unsigned char *at, const ranges *r,
                                 uint64_t count, uint64_t step, uint64_t flip, uint32_t width)
 {

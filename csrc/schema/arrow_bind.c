@@ -1,4 +1,4 @@
-/* arrow_bind.c - columns of Arrow and fields of a schema, brought together by their names. */
+/* arrow_bind.c - binds columns of Arrow to the fields of a schema by their names. */
 #include "arrow_bind.h"
 
 #include "arrow_types.h"
@@ -50,7 +50,7 @@ static uint32_t find_field(const mmb_plan *plan, uint32_t record, const char *na
     return MMB_NONE;
 }
 
-/* The field whose columns have another name than itself, which may have dots. */
+/* Find the field whose column has a name of its own, which may contain dots. */
 static uint32_t find_column(const mmb_plan *plan, uint32_t record, const char *name)
 {
     const mmb_plan_struct *type = &plan->structs[record];
@@ -63,8 +63,7 @@ static uint32_t find_column(const mmb_plan *plan, uint32_t record, const char *n
     return MMB_NONE;
 }
 
-/* Add a child to a struct's binding. The array has room for as many as there are columns
- * and groups on the way to them. */
+/* Add a child to the binding of a struct. */
 static mmb_binding *add_child(mmb_binding *parent)
 {
     mmb_binding *grown =
@@ -78,7 +77,7 @@ static mmb_binding *add_child(mmb_binding *parent)
     return child;
 }
 
-/* Children move when their array grows, so that who is above whom is set at the end. */
+/* Set who is whose parent. This is done at the end, since children move when their array grows. */
 static void set_up(mmb_binding *binding)
 {
     for (uint32_t i = 0; i < binding->child_count; i++) {
@@ -94,7 +93,8 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
                         const char *name, uint32_t arrow, const mmb_arrow_schema *schema,
                         unsigned depth, mmb_fault *fault);
 
-/* The child for a group or struct of which single fields are given, made when the first is. */
+/* Return the child for a group or struct whose fields come one by one. The first of them makes
+ * it. */
 static mmb_binding *inline_group(const mmb_plan *plan, mmb_binding *parent, uint32_t field)
 {
     for (uint32_t i = 0; i < parent->child_count; i++) {
@@ -132,7 +132,8 @@ static bool is_union(mmb_in_layout layout)
     return layout == MMB_IN_DENSE_UNION || layout == MMB_IN_SPARSE_UNION;
 }
 
-/* The tag of the union: names of the members, or a union of Arrow with all they have. */
+/* Bind the tag of a union. The column has names of members, or is a union of Arrow with all
+ * values. */
 static bool bind_tag(const mmb_plan *plan, mmb_binding *parent, uint32_t record, uint32_t arrow,
                      const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
 {
@@ -210,7 +211,7 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
     return bind_value(plan, child, schema, depth, fault);
 }
 
-/* The schema of a child; NULL with the fault set if it is missing. */
+/* Return the schema of a child; NULL with the fault set if it is missing. */
 static const mmb_arrow_schema *child_schema(const mmb_binding *b, const mmb_arrow_schema *schema,
                                             int64_t index, mmb_fault *fault)
 {
@@ -245,7 +246,7 @@ static bool has_code(const mmb_binding *b, int code)
     return false;
 }
 
-/* The children of a union of Arrow are members of a union of the schema. */
+/* Bind the children of a union of Arrow to the members of a union of the schema. */
 static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
                          const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
 {

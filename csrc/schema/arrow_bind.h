@@ -1,23 +1,23 @@
-/* arrow_bind.h - which column of Arrow is for which field of a schema.
+/* arrow_bind.h - says which column of Arrow is for which field of a schema.
  *
- * A *binding* says which field of a struct a column of Arrow is for, and how its values are
- * read. It is made once for the schemas of the arrays; making it refuses types that do not
- * fit. Afterwards it is constant, and any thread may use it.
+ * A *binding* says for which field of a struct a column of Arrow is, and how its values are read.
+ * It is made once from the schemas of the arrays. Types that do not fit are refused at that time. A
+ * finished binding is constant, and any thread may use it.
  *
- * No function here may be called from a signal handler.
- */
+ * No function here may be called from a signal handler. */
 #ifndef MMB_ARROW_BIND_H
 #define MMB_ARROW_BIND_H
 
 #include "arrow_binding.h"
 
-/* Bind columns of these schemas to the fields of a struct. Names may be dotted, for fields
- * of groups. NULL with the fault set. */
+/* Bind the columns of these schemas to the fields of a struct. A name with dots means a field of
+ * a group. Return NULL with the fault set on an error. */
 mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,
                               const mmb_arrow_schema *const *schemas, uint32_t count,
                               mmb_fault *fault);
 
-/* Bind one array to a list of `element`s, as which its values are staged. */
+/* Bind one array to a list whose elements have the type `element`; its values are staged as
+ * such. */
 mmb_binding *mmb_bind_elements(const mmb_plan *plan, uint32_t element,
                                const mmb_arrow_schema *schema, mmb_fault *fault);
 void mmb_binding_free(mmb_binding *binding);

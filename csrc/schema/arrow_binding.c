@@ -1,4 +1,4 @@
-/* arrow_binding.c - faults with the name of their column. See arrow_binding.h. */
+/* arrow_binding.c - makes faults that name their column. See arrow_binding.h. */
 #include "arrow_binding.h"
 
 #include <stdarg.h>

@@ -1,20 +1,21 @@
-/* arrow_binding.h - what a binding is, and what a fault is.
+/* arrow_binding.h - the structs of a binding and of a fault.
  *
- * A *fault* says what is wrong with a column, and in which row. See arrow_bind.h. */
+ * A *fault* says what is wrong with a column, and in which row. arrow_bind.h says what a binding
+ * is. */
 #ifndef MMB_ARROW_BINDING_H
 #define MMB_ARROW_BINDING_H
 
 #include "arrow.h"
 #include "plan.h"
 
-/* What is wrong, as texts of Python's exceptions are made of it. */
+/* The kinds of faults. Each becomes an exception of Python. */
 typedef enum {
     MMB_FAULT_NONE,
     MMB_FAULT_TYPE,
     MMB_FAULT_VALUE,
     MMB_FAULT_OVERFLOW,
-    MMB_FAULT_NAME,     /* there is no such field */
-    MMB_FAULT_CAPACITY, /* more than a segment holds */
+    MMB_FAULT_NAME,     /* the schema has no such field */
+    MMB_FAULT_CAPACITY, /* the rows need more than a segment can hold */
     MMB_FAULT_MEMORY,
 } mmb_fault_kind;
 
@@ -22,15 +23,15 @@ typedef struct {
     mmb_fault_kind kind;
     bool has_row;
     uint64_t row;
-    char column[128]; /* dotted; cut if it is longer */
+    char column[128]; /* name with dots, cut if it is longer */
     char text[160];
 } mmb_fault;
 
 typedef struct mmb_binding mmb_binding;
 
-enum { MMB_MOST_UNION_CODES = 128 }; /* they are not negative, and a byte each */
+enum { MMB_MOST_UNION_CODES = 128 }; /* a code is one byte, and not negative */
 
-/* How the values of an array lie. */
+/* How the values of an array are stored. */
 typedef enum {
     MMB_IN_NULL,
     MMB_IN_BITS,
@@ -50,35 +51,35 @@ typedef enum {
 } mmb_in_layout;
 
 struct mmb_binding {
-    const char *name; /* for faults: of the schema, which must live as long */
+    const char *name; /* name in the schema, for faults; it must live as long as the binding */
     const mmb_binding *up;
     mmb_in_layout layout;
     uint32_t width;      /* bytes of a number or an offset, or what the layout says */
-    bool has_dictionary; /* values are numbers of the values that `dictionary` reads */
-    mmb_meaning meaning; /* of numbers: what they count; the unit of the field may be another */
-    uint64_t multiply;   /* what is to be done to counts then */
-    uint64_t divide;     /* likewise, without a rest */
-    bool is_tag;         /* the tag of the union of the struct around it: names, or a union */
-    int8_t code;         /* of a union's member: what stands for it in an array */
-    bool is_inline; /* a group or struct whose fields are columns beside it, with dotted names */
-    bool is_nullable_group; /* a group of a value and a Void member, taken as the value */
-    uint32_t arrow;         /* which child of the parent's array */
-    uint32_t field;         /* of the plan; MMB_NONE for elements of lists, and tags */
-    uint32_t type;          /* of the plan */
-    uint32_t record;        /* of a struct or group (or the one around a tag): its number */
+    bool has_dictionary; /* values are numbers of entries that `dictionary` reads */
+    mmb_meaning meaning; /* what numbers count; the field may have another unit */
+    uint64_t multiply;   /* counts are multiplied by this for the field's unit */
+    uint64_t divide;     /* and divided by this, which must leave no rest */
+    bool is_tag; /* it is the tag of the union in the parent struct: names, or a union of Arrow */
+    int8_t code; /* of a member of a union: its code in the array */
+    bool is_inline; /* a group or struct whose fields are columns beside it, named with dots */
+    bool is_nullable_group; /* a group of a value and a Void member; values may be null */
+    uint32_t arrow;         /* index among the children of the parent's array */
+    uint32_t field;         /* number in the plan; MMB_NONE for tags and for elements of lists */
+    uint32_t type;          /* number in the plan */
+    uint32_t record; /* number of the struct or group; for a tag: of the one that has the union */
     uint32_t child_count;
-    mmb_binding *children;   /* owned: of a struct or group; of a list its elements */
+    mmb_binding *children;   /* owned; a struct or group has its fields, a list its elements */
     mmb_binding *dictionary; /* owned */
-    bool has_union;          /* a child is a member of the union, or its tag */
+    bool has_union;          /* a child is a member of the union or its tag */
 };
 
-/* A part of a column: the array and the index of the first value. */
+/* A part of a column: an array, and the index of its first value. */
 typedef struct {
     const mmb_arrow_array *array;
-    uint64_t start; /* the offset of the array not counted */
+    uint64_t start; /* the offset of the array is not included */
 } mmb_arrow_part;
 
-/* Set the fault: what is wrong with a column. Always false. */
+/* Set the fault to say what is wrong with a column. Always return false. */
 bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *binding,
                     const char *format, ...);
 

@@ -1,7 +1,8 @@
-/* arrow_in.c - columns of Arrow into the rows of a stage. See arrow_in.h.
+/* arrow_in.c - lays columns of Arrow into the rows of a stage. See arrow_in.h.
  *
- * Rows are taken a batch at a time, and of a batch one column after the other. Which rows
- * of a batch a column is for (of a union's members only one is) says a mask. */
+ * Rows are taken a batch at a time; within a batch, columns are taken one after the other. Only one
+ * member of a union has a value in a row, so a mask says for which rows of the batch a column is.
+ */
 #include "arrow_in.h"
 
 #include <stdlib.h>
@@ -57,7 +58,7 @@ static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     return error == 0 || mmb__fail_stage(w, row, b, error);
 }
 
-/* Elements `from` and following of an array, as a list that the pointer leads to. */
+/* Lay `count` elements of an array, from `from` on, as a list, and let the pointer lead to it. */
 static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow_array *a,
                      uint64_t from, uint64_t count, uint64_t row, uint64_t pointer)
 {
@@ -122,7 +123,7 @@ static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
     return good;
 }
 
-/* Pointers, one after the other. `row` is that of the first. */
+/* Store pointers one after the other. `row` is the row of the first. */
 static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                      uint64_t count, mmb__target to, uint64_t row, const bool *mask)
 {
@@ -136,7 +137,7 @@ static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array
     return true;
 }
 
-/* Store values that are no groups; those of nulls are null pointers. */
+/* Store values of any type but groups. A null becomes a null pointer. */
 static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
                        const bool *mask)
@@ -162,7 +163,7 @@ static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
 
 /* ---- structs --------------------------------------------------------------------------------- */
 
-/* A group of a value and a Void member, from values that may be null. */
+/* Store groups of a value and a Void member from values that may be null. */
 static bool put_nullable(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
                          mmb__structs to, const bool *mask)
 {
@@ -187,7 +188,7 @@ static bool put_nullable(mmb__writer *w, const mmb_binding *b, mmb_arrow_part pa
 static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns from, uint64_t count,
                        mmb__structs to, const bool *mask);
 
-/* A union of Arrow: the tag of each row, and the value of that member. */
+/* Store a union of Arrow: the tag of each row, and the value of its member. */
 static bool put_union(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
                       mmb__structs to, const bool *mask)
 {
@@ -241,7 +242,7 @@ static bool put_group(mmb__writer *w, const mmb_binding *b, mmb__columns from, u
                        there);
 }
 
-/* A struct whose fields are columns beside it: each row gets one. */
+/* Store structs whose fields are columns beside them. Each row gets one struct. */
 static bool put_inline_structs(mmb__writer *w, const mmb_binding *b, mmb__columns from,
                                uint64_t count, mmb__structs to, const bool *mask)
 {
@@ -287,7 +288,7 @@ static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns fr
     return put_values(w, child, part.array, part.start, count, where, field->default_bits, mask);
 }
 
-/* At most MMB__BATCH structs. */
+/* Store at most MMB__BATCH structs. */
 static bool put_batch(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                       mmb__structs to, const bool *mask)
 {
@@ -415,8 +416,8 @@ static void mask_bits(uint64_t *mask, uint32_t offset, uint32_t bits)
     }
 }
 
-/* All members of a union: of those without a column nothing must be left when another one
- * becomes active, since it would be read as something else. */
+/* Mark the bits of all members of a union. When another member becomes active, the old bits of a
+ * member without a column must go, since they would be read as another value. */
 static void mask_members(uint64_t *mask, const mmb_plan *plan, uint32_t record, uint32_t data_words,
                          bool all)
 {

@@ -1,4 +1,4 @@
-/* arrow_numbers.c - numbers, Bools and enums of Arrow into a stage. See arrow_write.h. */
+/* arrow_numbers.c - stores numbers, Bools and enums of Arrow in a stage. See arrow_write.h. */
 #include <math.h>
 #include <string.h>
 
@@ -35,7 +35,8 @@ static bool integer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array 
     return is_signed ? *bits >> (width - 1) == 0 : width == 64 || *bits >> width == 0;
 }
 
-/* Counts in another unit. False with the fault set. */
+/* Convert a count to the unit of its field. Return false with the fault set if that is not
+ * possible. */
 static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, int64_t value,
                           uint64_t *bits)
 {
@@ -54,7 +55,7 @@ static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, in
     return true;
 }
 
-/* An integer or a decimal, in the scale of a field that is a decimal. */
+/* Read an integer or a decimal, in the scale of a field that is a decimal. */
 static bool decimal_at(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t index, uint64_t row, mmb__decimal *out)
 {
@@ -128,7 +129,7 @@ bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length)
     return name != NULL && strlen(name) == length && memcmp(name, start, (size_t)length) == 0;
 }
 
-/* The number in "@7"; MMB_NONE if it is none. */
+/* Return the number in "@7"; MMB_NONE if the bytes are no such text. */
 static uint32_t unnamed(const unsigned char *start, uint64_t length)
 {
     uint32_t number = 0;
@@ -170,7 +171,7 @@ static bool enumerant(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     return *bits != MMB_NONE || mmb__fail(w, row, MMB_FAULT_VALUE, b, "the enum has no such name");
 }
 
-/* The bits of a value that is not null. */
+/* Find the bits of a value that is not null. */
 static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                         uint64_t index, uint64_t row, uint64_t *bits)
 {
@@ -211,7 +212,7 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
     }
 }
 
-/* A number is missing: false if that is an error. */
+/* Deal with a missing number. Return false if it is an error. */
 static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
 {
     return w->defaults ||
@@ -234,7 +235,7 @@ bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arr
            a->buffers[0] == NULL && *(const unsigned char *)&probe == 1;
 }
 
-/* Numbers of `width` bytes, a constant where this is called, so that each loop is a tight one. */
+/* Copy numbers of `width` bytes. Callers give a constant, so that each loop is a short one. */
 static inline void spread(const unsigned char *from, unsigned char *to, uint64_t count,
                           uint64_t step, uint64_t flip, uint32_t width)
 {
@@ -246,7 +247,7 @@ static inline void spread(const unsigned char *from, unsigned char *to, uint64_t
     }
 }
 
-/* The machine is a little-endian one. */
+/* Copy numbers without a conversion. The machine is little-endian. */
 static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                          uint64_t start, uint64_t count, mmb__target where, uint64_t flip)
 {

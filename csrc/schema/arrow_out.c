@@ -1,4 +1,4 @@
-/* arrow_out.c - columns as arrays and schemas of the Arrow C data interface. */
+/* arrow_out.c - exports columns as arrays and schemas of the Arrow C data interface. */
 #include "column.h"
 
 #include <errno.h>
@@ -65,11 +65,11 @@ int mmb_columns_schema(const mmb_columns *columns, mmb_arrow_schema *out)
 
 /* ---- arrays ----------------------------------------------------------------------------- */
 
-/* What an exported array keeps: its reference, and the pointers that it consists of. */
+/* What an exported array keeps: a reference to the columns, and the pointers that it needs. */
 typedef struct {
     mmb_columns *columns;
     const void **buffers; /* owned */
-    int64_t *sizes;       /* owned: of the windows that views refer to */
+    int64_t *sizes;       /* owned; sizes of the windows that views refer to */
     mmb_arrow_array *children[];
 } kept;
 
@@ -97,7 +97,8 @@ static void release_array(mmb_arrow_array *array)
     array->release = NULL;
 }
 
-/* Views have as many buffers more as there are windows, and then the sizes of these. */
+/* Return the most buffers that an array has. Views need one more for each window, and one for
+ * their sizes. */
 static int64_t most_buffers(const mmb_columns *columns, const mmb_column *column)
 {
     return column->layout == MMB_LAY_VIEWS ? 4 + (int64_t)columns->window_count : 3;
@@ -136,7 +137,7 @@ static void set_buffers(const mmb_column *column, mmb_arrow_array *out, kept *ow
         own->buffers[2] = column->sizes.bytes;
         out->n_buffers = 3;
         break;
-    case MMB_LAY_UNION: /* no bits say what is null: values say it */
+    case MMB_LAY_UNION: /* a union has no validity bits; its values may be null */
         own->buffers[0] = values;
         own->buffers[1] = column->offsets.bytes;
         out->n_buffers = 2;
@@ -228,7 +229,7 @@ static int stream_schema(mmb_arrow_stream *self, mmb_arrow_schema *out)
 static int stream_next(mmb_arrow_stream *self, mmb_arrow_array *out)
 {
     stream *own = self->private_data;
-    *out = (mmb_arrow_array){0}; /* released: the end */
+    *out = (mmb_arrow_array){0}; /* a released array means the end */
     if (own->done) {
         return 0;
     }

@@ -1,4 +1,4 @@
-/* arrow_types.c - see arrow_types.h. */
+/* arrow_types.c - reads types of Arrow and says what they convert to. See arrow_types.h. */
 #include "arrow_types.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ static bool set(mmb_binding *binding, mmb_in_layout layout, uint32_t width)
     return true;
 }
 
-/* The number after a prefix such as "w:"; false if there is none that fits. */
+/* Read the number behind a prefix such as "w:". Return false if no valid number is there. */
 static bool set_fixed(mmb_binding *binding, mmb_in_layout layout, const char *number)
 {
     char *end;
@@ -30,7 +30,7 @@ static bool set_unit(mmb_meaning *meaning, char letter)
     return found != NULL;
 }
 
-/* Formats that begin with a t. */
+/* Read a format that begins with "t". */
 static bool read_time(mmb_binding *b, const char *format)
 {
     mmb_meaning *m = &b->meaning;
@@ -46,7 +46,7 @@ static bool read_time(mmb_binding *b, const char *format)
         return false;
     }
     switch (format[1]) {
-    case 's': /* followed by a time zone, which may be nothing */
+    case 's': /* the rest is a time zone, which may be empty */
         m->what = MMB_TIMESTAMP;
         m->zoned = format[3] == ':' && format[4] != 0;
         return format[3] == ':' && set(b, MMB_IN_SIGNED, 8);
@@ -61,7 +61,7 @@ static bool read_time(mmb_binding *b, const char *format)
     }
 }
 
-/* "d:19,10" or "d:19,10,256". */
+/* Read "d:19,10" or "d:19,10,256". */
 static bool read_decimal(mmb_binding *b, const char *format)
 {
     char *end;
@@ -147,7 +147,8 @@ static bool is_number(mmb_in_layout layout)
     return layout == MMB_IN_SIGNED || layout == MMB_IN_UNSIGNED;
 }
 
-/* Whether values of an array can become values of a type, apart from what they mean. */
+/* Return whether values of an array can become values of a type. What they mean does not matter
+ * here. */
 static bool converts(mmb_in_layout layout, const mmb_plan_type *type)
 {
     bool decimal = type->meaning.what == MMB_DECIMAL;
@@ -195,7 +196,7 @@ static const char *const annotations[] = {
     [MMB_DECIMAL] = "decimals: the field needs $Arrow.decimal(scale = 2), with a scale",
 };
 
-/* Nanoseconds in what is counted. */
+/* Return the nanoseconds of one unit of a count. */
 static uint64_t ticks(const mmb_meaning *meaning)
 {
     static const uint64_t units[10] = {[0] = 1000000000, [3] = 1000000, [6] = 1000, [9] = 1};
@@ -219,7 +220,7 @@ static bool check_meaning(mmb_binding *b, const mmb_meaning *given, const mmb_me
 {
     b->multiply = b->divide = 1;
     if (given->what == MMB_MEANS_NUMBER || given->what == MMB_DECIMAL) {
-        return true; /* a plain number is a count; a decimal has been looked at */
+        return true; /* a plain number is a count; decimals were checked above */
     }
     if (given->what != wanted->what && !(is_date(given->what) && is_date(wanted->what))) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b,

@@ -1,9 +1,9 @@
-/* arrow_unions.c - which member of a union a row has. See arrow_write.h.
+/* arrow_unions.c - decides which member of a union is active in a row. See arrow_write.h.
  *
- * A column @which tells it; otherwise the one member with a value is active. */
+ * A column @which says it. If there is none, the only member with a value is active. */
 #include "arrow_write.h"
 
-/* Whether a member of a union has a value in a row. */
+/* Return whether a member of a union has a value in a row. */
 static bool has_value(const mmb_binding *child, mmb__columns from, uint64_t row)
 {
     if (child->is_inline) {
@@ -35,7 +35,7 @@ static uint32_t only_void(const mmb__writer *w, uint32_t record)
     return found;
 }
 
-/* The tag that a column of names has for a row. */
+/* Find the tag that a column of names has for a row. */
 static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns from, uint64_t row,
                       uint32_t *tag)
 {
@@ -72,7 +72,7 @@ static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns fro
     return mmb__fail(w, row, MMB_FAULT_VALUE, child, "the union has no such member");
 }
 
-/* The tag for a row of which the members are given: the one with a value. */
+/* Find the tag of a row without a column of tags: it is that of the member that has a value. */
 static bool implied_tag(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t row,
                         uint32_t record, uint32_t *tag)
 {
@@ -100,7 +100,8 @@ static bool implied_tag(mmb__writer *w, const mmb_binding *b, mmb__columns from,
         return true;
     }
     mmb_type_kind kind = w->plan->types[last->type].kind;
-    if (members == 1 && mmb_kind_bits(kind) == 0) { /* a pointer or a group, which can be null */
+    if (members == 1 &&
+        mmb_kind_bits(kind) == 0) { /* it is a pointer or a group, so null is a value */
         *tag = w->plan->fields[last->field].tag;
         return true;
     }

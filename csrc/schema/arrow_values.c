@@ -1,4 +1,4 @@
-/* arrow_values.c - checks of arrays, and single values out of them. See arrow_values.h. */
+/* arrow_values.c - checks arrays, and reads single values of them. See arrow_values.h. */
 #include "arrow_values.h"
 
 #include "arrow_types.h"
@@ -42,7 +42,8 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
     if (!good || a->buffers == NULL) {
         return damaged(fault, b, "it has another number of buffers than its type");
     }
-    /* The bytes of strings can be missing if all are empty: whoever takes some looks. */
+    /* If all strings are empty, their bytes may be missing. Code that reads the bytes checks for
+     * it. */
     if (count != 0 && wanted > 1 && a->buffers[1] == NULL && b->width != 0) {
         return damaged(fault, b, "a buffer is missing");
     }
@@ -66,7 +67,7 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_f
         bool is_union = b->layout >= MMB_IN_DENSE_UNION;
         bool is_list = b->layout != MMB_IN_STRUCT && !is_union;
         uint64_t needed = (uint64_t)a->offset + (uint64_t)a->length;
-        if (child->is_inline) { /* its columns are beside it */
+        if (child->is_inline) { /* the columns of its fields lie beside it */
             mmb_binding group = *child;
             group.layout = MMB_IN_STRUCT;
             if (!check_children(&group, a, fault)) {
@@ -103,7 +104,7 @@ bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t s
         a->length > INT64_MAX / 2) {
         return damaged(fault, b, "it is shorter than what it belongs to");
     }
-    if (b->is_nullable_group) { /* the array is that of the value */
+    if (b->is_nullable_group) { /* the array has the values of its value field */
         return mmb__check_array(&b->children[0], a, start, count, fault);
     }
     if (!check_buffers(b, a, (uint64_t)a->offset + (uint64_t)a->length, fault)) {

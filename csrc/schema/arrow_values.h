@@ -1,24 +1,24 @@
-/* arrow_values.h - single values of arrays that were checked. Private to arrow_*.c. */
+/* arrow_values.h - reads single values of arrays that were checked. Private to arrow_*.c. */
 #ifndef MMB_ARROW_VALUES_H
 #define MMB_ARROW_VALUES_H
 
 #include "arrow_binding.h"
 
-/* Check that an array, and all arrays in it, have the buffers and lengths that `count`
- * values from `start` on take, as far as Arrow tells. */
+/* Check that an array and all arrays in it have the buffers and lengths that `count` values from
+ * `start` on need, as far as Arrow tells them. */
 bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                       uint64_t count, mmb_fault *fault);
 
-/* The bytes of a value, which is not null. */
+/* Find the bytes of a value that is not null. */
 bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
                    const unsigned char **start, uint64_t *length, mmb_fault *fault);
 
-/* The elements of a list, which is not null: within the child. */
+/* Find the elements of a list that is not null, and check that they lie within the child. */
 bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index, uint64_t *from,
                   uint64_t *count, mmb_fault *fault);
 
-/* Follow a number into the dictionary: the binding, the array and the index of the value
- * become those there. The value is not null, but what it leads to may be. */
+/* Follow a number into the dictionary: let the binding, the array and the index be those of its
+ * value. The number must not be null, but its value may be. */
 bool mmb__look_up(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
                   mmb_fault *fault);
 
@@ -33,16 +33,16 @@ static inline bool mmb__is_valid(const mmb_binding *b, const mmb_arrow_array *a,
                                         mmb__bit(a->buffers[0], (uint64_t)a->offset + index));
 }
 
-/* The member of a union that a value is, and where it is in that member's array. */
+/* Find the member of a union that a value belongs to, and its index in the array of that member. */
 bool mmb__member_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
                     const mmb_binding **member, mmb_arrow_part *part, mmb_fault *fault);
 
-/* The bytes of a value of an array of strings, whose type `format` is. False with the fault set;
- * `*start` is NULL if the value is null. */
+/* Find the bytes of a value in an array of strings of type `format`. Set `*start` to NULL if the
+ * value is null. Return false with the fault set on an error. */
 bool mmb_arrow_string_at(const char *format, const mmb_arrow_array *array, uint64_t index,
                          const unsigned char **start, uint64_t *length, mmb_fault *fault);
 
-/* Numbers by their layout and width. */
+/* Return numbers by their layout and width. */
 int64_t mmb__signed_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index);
 uint64_t mmb__unsigned_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index);
 double mmb__float_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index);

@@ -1,4 +1,5 @@
-/* arrow_write.c - faults with their rows, and where columns are. See arrow_write.h. */
+/* arrow_write.c - makes faults that name their row, and finds parts of columns. See
+ * arrow_write.h. */
 #include "arrow_write.h"
 
 bool mmb__fail(mmb__writer *w, uint64_t index, mmb_fault_kind kind, const mmb_binding *b,

@@ -1,7 +1,7 @@
-/* arrow_write.h - what the files that stage arrays of Arrow share. Private to arrow_*.c.
+/* arrow_write.h - shared by the files that stage arrays of Arrow. Private to arrow_*.c.
  *
- * A *writer* goes through rows of a table and lays what it reads into a stage. Rows are
- * taken a batch at a time; of a batch, a mask says which rows a column is for. */
+ * A *writer* goes through the rows of a table and lays their values into a stage. It takes a batch
+ * of rows at a time. A mask says for which rows of the batch a column is. */
 #ifndef MMB_ARROW_WRITE_H
 #define MMB_ARROW_WRITE_H
 
@@ -14,64 +14,64 @@ typedef struct {
     mmb_stage *stage;
     const mmb_plan *plan;
     mmb_fault *fault;
-    uint64_t row;   /* of the table */
-    uint64_t base;  /* the row of index 0, at the top */
-    bool defaults;  /* numbers can be missing */
-    unsigned level; /* lists and structs around the present values */
+    uint64_t row;   /* number in the table */
+    uint64_t base;  /* the row of index 0 at the top level */
+    bool defaults;  /* a missing number becomes the default */
+    unsigned level; /* how many lists and structs are around the present values */
 } mmb__writer;
 
-/* Where values go: value i lies `offset + i * step` bits from a place. */
+/* Where values go: value i lies `offset + i * step` bits behind a place. */
 typedef struct {
     uint64_t place;
     uint64_t offset;
     uint64_t step;
 } mmb__target;
 
-/* Where the columns of a struct are: beside each other, or children of an array. */
+/* Where the columns of a struct are: side by side, or in the children of one array. */
 typedef struct {
-    const mmb_arrow_part *parts; /* or NULL: */
+    const mmb_arrow_part *parts; /* NULL if `array` has them */
     const mmb_arrow_array *array;
     uint64_t start;
 } mmb__columns;
 
-/* Where structs go: struct i begins `i * words` words from a place. */
+/* Where structs go: struct i begins `i * words` words behind a place. */
 typedef struct {
     uint64_t place;
     uint64_t words;
     uint32_t data_words;
 } mmb__structs;
 
-/* Set the fault, for the row that value `index` belongs to. Always false. */
+/* Set the fault, and name the row that value `index` belongs to. Always return false. */
 bool mmb__fail(mmb__writer *w, uint64_t index, mmb_fault_kind kind, const mmb_binding *b,
                const char *text);
 
-/* The fault is set; only the row is missing. */
+/* Add the row to a fault that is set already. Always return false. */
 bool mmb__fail_at(mmb__writer *w, uint64_t index);
 
-/* An error of the stage. */
+/* Set the fault for an error of the stage. Always return false. */
 bool mmb__fail_stage(mmb__writer *w, uint64_t index, const mmb_binding *b, int error);
 
-/* The array that a column has, and the index of its first value. */
+/* Return the array of a column, and the index of its first value. */
 mmb_arrow_part mmb__part_of(const mmb_binding *child, mmb__columns from);
 
-/* arrow_numbers.c: store `count` numbers, Bools or enums; `flip` is the default's bits.
- * mmb__name_is compares bytes with a name, which may be NULL. */
+/* arrow_numbers.c: mmb__put_numbers stores `count` numbers, Bools or enums; `flip` has the bits
+ * of the default. mmb__name_is compares bytes with a name, which may be NULL. */
 bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
                       const bool *mask);
 
-/* A decimal, as Data has it: `to` has room for 32 bytes. */
+/* Make the bytes of a decimal as Data has them. `to` has room for 32 bytes. */
 bool mmb__decimal_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                         uint64_t index, uint64_t row, unsigned char *to, uint32_t *width);
 bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length);
 
-/* Whether the numbers of an array are in the format of a message already. */
+/* Return whether the numbers of an array have the format of a message already. */
 bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a);
 
-/* arrow_batch.c: let up to MMB__BATCH pointers lead to Text, Data or lists, if they are of the
- * usual kind: strings, lists of numbers, lists of structs of numbers. 1 done, 0 they are not, or
- * something is wrong with them: nothing was done; -1 the fault is set. `row` is that of the first.
- */
+/* arrow_batch.c: let up to MMB__BATCH pointers lead to strings, lists of numbers, or lists of
+ * structs of numbers. `row` is the row of the first. Return 1 if this is done. Return 0 if
+ * nothing was done, because the values are of another kind or something is wrong with them.
+ * Return -1 with the fault set on an error. */
 int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__target to, uint64_t row,
                       const bool *mask);

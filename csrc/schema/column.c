@@ -1,4 +1,4 @@
-/* column.c - columns that grow, and go. See column.h. */
+/* column.c - makes columns, lets them grow, and frees them. See column.h. */
 #include "column.h"
 
 #include <errno.h>
@@ -91,7 +91,7 @@ static void set_bit(unsigned char *bits, uint64_t index)
     bits[index / 8] = (unsigned char)(bits[index / 8] | 1u << (index % 8));
 }
 
-/* Have bits for `length` values, ones as far as there were none yet. */
+/* Provide bits for `length` values. Bits that were not there yet become ones. */
 static int have_valid_bits(mmb_column *column, uint64_t length)
 {
     mmb_bytes *valid = &column->valid;
@@ -136,7 +136,7 @@ int mmb_column_add_valid(mmb_column *column, bool valid)
 static int add_name(mmb_column *names, const char *name, uint32_t number)
 {
     char text[16];
-    if (name == NULL) { /* a number that the schema has no name for */
+    if (name == NULL) { /* the schema has no name for this number */
         snprintf(text, sizeof text, "@%u", (unsigned)number);
         name = text;
     }
@@ -185,7 +185,7 @@ int mmb_column_finish(mmb_column *column)
         error = make_dictionary(column);
     }
     if (error == 0 && column->borrowed == NULL) {
-        error = mmb_bytes_reserve(&column->values, 1); /* so that no buffer is NULL */
+        error = mmb_bytes_reserve(&column->values, 1); /* a buffer must not be NULL */
     }
     if (error == 0 && column->layout >= MMB_LAY_UNION) {
         error = mmb_bytes_reserve(&column->offsets, 1);

@@ -1,15 +1,14 @@
-/* column.h - a column: the values of one field, side by side, as Apache Arrow lays them.
+/* column.h - a column: the values of one field, side by side, in the layout of Apache Arrow.
  *
- * A *column* has a length, bits that say which values are there, and values: numbers, bits,
- * bytes with offsets, or other columns for the members of structs and the elements of
- * lists. It says where its values come from in a message, too (its *source*), so that
+ * A *column* has a length, bits that say which values are there, and values. The values are
+ * numbers, bits, bytes with offsets, or other columns for the members of structs and the elements
+ * of lists. A column also says where its values come from in a message (its *source*), so that
  * column_read.h can go through a message and append to it.
  *
- * *Columns* are those of one table. They are filled once and constant from then on, and
- * counted: each array that was exported holds one reference, which any thread may drop.
+ * *Columns* are the columns of one table. They are filled once and are constant from then on. They
+ * count references: each exported array holds one, which any thread may drop.
  *
- * No function here may be called from a signal handler.
- */
+ * No function here may be called from a signal handler. */
 #ifndef MMB_COLUMN_H
 #define MMB_COLUMN_H
 
@@ -18,7 +17,7 @@
 #include "arrow.h"
 #include "plan.h"
 
-/* How values lie. */
+/* How the values of a column are stored. */
 typedef enum {
     MMB_LAY_NULL,
     MMB_LAY_BITS,
@@ -26,26 +25,26 @@ typedef enum {
     MMB_LAY_BYTES,
     MMB_LAY_LIST,
     MMB_LAY_STRUCT,
-    MMB_LAY_NAMES,     /* numbers of names, which the dictionary has */
-    MMB_LAY_DECIMAL,   /* two's complement of `width` bytes */
-    MMB_LAY_UNION,     /* codes in `values`, and 32-bit offsets into the children */
-    MMB_LAY_VIEWS,     /* 16 bytes each, which hold bytes or refer to a window of the message */
-    MMB_LAY_LIST_VIEW, /* 64-bit offsets and sizes; elements are memory of the message */
+    MMB_LAY_NAMES,   /* numbers; the dictionary has the name of each */
+    MMB_LAY_DECIMAL, /* two's complement of `width` bytes */
+    MMB_LAY_UNION,   /* codes in `values`, and 32-bit offsets into the children */
+    MMB_LAY_VIEWS,   /* 16 bytes each, which have the bytes, or refer to a window of the message */
+    MMB_LAY_LIST_VIEW, /* 64-bit offsets and sizes; the elements are memory of the message */
 } mmb_column_layout;
 
-/* Where they come from. */
+/* Where the values of a column come from. */
 typedef enum {
-    MMB_FROM_FIELD,   /* of a struct */
-    MMB_FROM_ELEMENT, /* of a list */
-    MMB_FROM_TAG,     /* of a union of the struct */
-    MMB_FROM_GROUP,   /* the struct itself, of which this shows some fields */
-    MMB_FROM_UNION,   /* likewise: its union, of which the children are the members */
+    MMB_FROM_FIELD,   /* a field of a struct */
+    MMB_FROM_ELEMENT, /* an element of a list */
+    MMB_FROM_TAG,     /* the tag of the union of a struct */
+    MMB_FROM_GROUP,   /* the struct itself; the column shows some of its fields */
+    MMB_FROM_UNION,   /* the union of a struct; the children are its members */
     MMB_FROM_NOTHING, /* nowhere: all values are null */
 } mmb_column_source;
 
-/* A tag that must have a value for the column to have one. */
+/* A condition: the column has a value only where the tag at `offset` has this value. */
 typedef struct {
-    uint32_t offset; /* bits */
+    uint32_t offset; /* in bits */
     uint32_t tag;
 } mmb_condition;
 
@@ -57,32 +56,33 @@ typedef struct {
 
 typedef struct mmb_column {
     char *name;   /* owned */
-    char *format; /* owned; as Arrow spells types */
+    char *format; /* owned; the type as Arrow spells it */
     mmb_column_layout layout;
     mmb_column_source source;
-    mmb_type_kind kind;  /* of the values */
-    uint32_t number;     /* FROM_FIELD: of the field */
-    uint32_t record;     /* a struct's, or a group's: number in the plan */
-    uint32_t tag_offset; /* FROM_TAG, FROM_UNION: bits */
-    uint32_t width;      /* LAY_DECIMAL: bytes */
-    uint32_t code;       /* of a union's member: its tag, and what stands for it in `values` */
+    mmb_type_kind kind;  /* kind of the values */
+    uint32_t number;     /* FROM_FIELD: number of the field */
+    uint32_t record;     /* of a struct or group: its number in the plan */
+    uint32_t tag_offset; /* FROM_TAG, FROM_UNION: in bits */
+    uint32_t width;      /* LAY_DECIMAL: in bytes */
+    uint32_t code;       /* of a member of a union: its tag, which is also its code in `values` */
     bool nullable;
     uint32_t condition_count;
     mmb_condition *conditions; /* owned */
     uint32_t child_count;
     struct mmb_column *children; /* owned */
-    const char **names; /* owned array: of LAY_NAMES, by number; NULL: none. The plan's text */
+    /* LAY_NAMES: owned array of names by number; NULL: no name. The plan owns the text. */
+    const char **names;
     uint32_t name_count;
 
     uint64_t length;
     uint64_t null_count;
-    mmb_bytes valid;   /* bits; nothing as long as there is no null */
-    mmb_bytes offsets; /* of 8 bytes: one more than values */
-    mmb_bytes sizes;   /* of LAY_LIST_VIEW: of 8 bytes; of LAY_VIEWS, made at the end */
+    mmb_bytes valid;   /* bits; empty as long as no value is null */
+    mmb_bytes offsets; /* 8 bytes each; there is one more than values */
+    mmb_bytes sizes;   /* 8 bytes each; LAY_LIST_VIEW; for LAY_VIEWS made at the end */
     mmb_bytes values;
-    mmb_bytes own;                 /* of LAY_VIEWS: bytes that the message does not have */
-    const void *borrowed;          /* instead of values: memory of the message */
-    struct mmb_column *dictionary; /* owned; of LAY_NAMES, made at the end */
+    mmb_bytes own;                 /* LAY_VIEWS: bytes that are not in the message */
+    const void *borrowed;          /* memory of the message, used instead of `values` */
+    struct mmb_column *dictionary; /* owned; LAY_NAMES; made at the end */
 } mmb_column;
 
 /* A *window* is a part of a message that views refer to by its number. */
@@ -92,37 +92,40 @@ typedef struct {
 } mmb_window;
 
 typedef struct {
-    mmb_column table;             /* LAY_STRUCT: the columns are its children */
-    void (*let_go)(void *keeper); /* called when the columns go, if something is borrowed */
+    mmb_column table;             /* LAY_STRUCT; its children are the columns */
+    void (*let_go)(void *keeper); /* called when the columns are freed, if memory is borrowed */
     void *keeper;
-    mmb_window *windows; /* owned: all there are, if columns are views */
+    mmb_window *windows; /* owned; all windows of the message, if there are views */
     uint32_t window_count;
     _Atomic long references;
 } mmb_columns;
 
-/* Columns with one reference and nothing in them, and the end of a reference. */
+/* mmb_columns_new makes empty columns with one reference. mmb_columns_drop drops a reference, and
+ * frees the columns with the last one. */
 mmb_columns *mmb_columns_new(void);
 void mmb_columns_drop(mmb_columns *columns);
 
-/* Give a column, all zero, `count` children, all zero as well. Errors: ENOMEM. */
+/* Give a column `count` children. The column is all zero before, and so are the children after.
+ * Errors: ENOMEM. */
 int mmb_column_add_children(mmb_column *column, uint32_t count);
 
-/* Append to what grows. Errors: ENOMEM. */
+/* Append bytes, or make room for more. Errors: ENOMEM. */
 int mmb_bytes_reserve(mmb_bytes *bytes, uint64_t more);
 int mmb_bytes_add(mmb_bytes *bytes, const void *from, uint64_t size);
 
-/* Append whether the next value is there; the value is to be appended by the caller. */
+/* Append whether the next value is there. The caller appends the value itself. */
 int mmb_column_add_valid(mmb_column *column, bool valid);
 
-/* Make the dictionaries, and what Arrow wants even of empty columns. Errors: ENOMEM. */
+/* Make the dictionaries, and the buffers that Arrow wants even for empty columns. Errors:
+ * ENOMEM. */
 int mmb_column_finish(mmb_column *column);
 
-/* Have windows on the segments, which columns of views need before they are read; the caller
- * keeps the memory then, as long as the columns live. Errors: ENOMEM. */
+/* Make windows on the segments. Columns of views need them before they are read, and the caller
+ * then keeps the memory as long as the columns live. Errors: ENOMEM. */
 int mmb_columns_set_windows(mmb_columns *columns, const mmb_segment *segments, uint32_t count);
 
-/* Export. The schema is a copy; an array or a stream holds a reference of the columns.
- * Errors: ENOMEM. */
+/* Export the columns. The schema is a copy; an array or a stream holds a reference to the
+ * columns. Errors: ENOMEM. */
 int mmb_columns_schema(const mmb_columns *columns, mmb_arrow_schema *out);
 int mmb_columns_array(mmb_columns *columns, mmb_arrow_array *out);
 int mmb_columns_stream(mmb_columns *columns, mmb_arrow_stream *out);

@@ -1,7 +1,7 @@
-/* column_add.h - what the files that append to columns share. Private to column_*.c.
+/* column_add.h - shared by the files that append to columns. Private to column_*.c.
  *
- * A *batch* is some structs of a message, of which one field after the other is appended to a
- * column. All return 0, or an error as mmb_columns_read does. */
+ * A *batch* is a number of structs of a message. Their fields are appended to columns one after the
+ * other. All functions return 0, or an error as mmb_columns_read does. */
 #ifndef MMB_COLUMN_ADD_H
 #define MMB_COLUMN_ADD_H
 
@@ -10,14 +10,14 @@
 
 enum { MMB__COLUMN_BATCH = 128 };
 
-/* Structs of which some may not be there. */
+/* Structs of a batch. Some of them may not be there. */
 typedef struct {
     mmb_record records[MMB__COLUMN_BATCH];
     bool there[MMB__COLUMN_BATCH];
     uint32_t count;
 } mmb__batch;
 
-/* Pointers, likewise. */
+/* Pointers of a batch. Some of them may not be there. */
 typedef struct {
     uint64_t word[MMB__COLUMN_BATCH];
     uint32_t segment[MMB__COLUMN_BATCH];
@@ -29,9 +29,10 @@ typedef struct mmb__source {
     mmb_reading *reading;
     const mmb_plan *plan;
     const mmb_columns *columns;
-    /* Append a field of some structs: what column_read.c does, for those below it. */
+    /* Append a field of some structs, or a list. column_read.c sets these two, since files below it
+     * need them. */
     int (*add_field)(const struct mmb__source *, mmb_column *, const mmb__batch *);
-    int (*add_span)(const struct mmb__source *, mmb_column *, const mmb_span *); /* and a list */
+    int (*add_span)(const struct mmb__source *, mmb_column *, const mmb_span *);
 } mmb__source;
 
 static inline bool mmb__is_little_endian(void)
@@ -45,7 +46,7 @@ static inline uint32_t mmb__bytes_of(mmb_type_kind kind)
     return mmb_kind_bits(kind) / 8;
 }
 
-/* Write a number at the end of the values; there is room. In the machine's byte order. */
+/* Write a number behind the values, in the machine's byte order. The caller has made room. */
 static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t size)
 {
     unsigned char *at = column->values.bytes + column->values.size;
@@ -69,19 +70,20 @@ static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t 
     column->values.size += size;
 }
 
-/* column_plain.c: one value of a plain column, its bits or null. */
+/* column_plain.c: append one value of a plain column: its bits, or null. */
 int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid);
 
-/* column_lists.c: Text and Data, and lists, that are copied. */
+/* column_lists.c: append copies of Text, Data and lists. */
 int mmb__add_bytes(const mmb__source *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from);
 int mmb__add_lists(const mmb__source *s, mmb_column *column, const mmb__pointers *from);
 
-/* column_unions.c: the active members of the structs that are `there`; NULL: all are. */
+/* column_unions.c: append the active members of the structs that are `there`; of all if it is
+ * NULL. */
 int mmb__add_union(const mmb__source *s, mmb_column *column, const mmb__batch *rows,
                    const bool *there);
 
-/* column_views.c: Text and Data, and lists of numbers, that stay where they are. */
+/* column_views.c: append views of Text, Data and lists of numbers, which stay where they are. */
 int mmb__add_views(const mmb__source *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from);
 int mmb__add_list_views(const mmb__source *s, mmb_column *column, const mmb__pointers *from);

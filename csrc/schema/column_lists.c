@@ -1,12 +1,12 @@
-/* column_lists.c - strings and lists of a batch of structs, appended together. See column_add.h.
+/* column_lists.c - appends the strings or lists of a batch of structs together. See column_add.h.
  *
- * First all pointers of the batch are followed, so that it is known how much there is; then all is
- * appended, what lies one behind the other at once. */
+ * First all pointers of the batch are followed, which tells how much there is. Then all of it is
+ * appended; what lies side by side is copied at once. */
 #include "column_add.h"
 
 enum { BATCH = MMB__COLUMN_BATCH };
 
-/* Append the ends of lists or strings, of which the first begins at `end`. */
+/* Append the ends of lists or strings. The first of them begins at `end`. */
 static int add_ends(mmb_column *column, uint64_t end, const uint64_t *lengths, uint32_t count)
 {
     uint64_t zero = 0;
@@ -88,7 +88,7 @@ int mmb__add_bytes(const mmb__source *s, mmb_column *column, const mmb_plan_fiel
     return error != 0 ? error : add_valid(column, valid, from->count);
 }
 
-/* Whether the numbers of lists lie as those of the column do. */
+/* Return whether the numbers of lists are stored as the column stores them. */
 static bool are_plain(const mmb_column *element, const mmb_span *spans, uint32_t count)
 {
     uint32_t width = mmb_kind_bits(element->kind);
@@ -99,7 +99,7 @@ static bool are_plain(const mmb_column *element, const mmb_span *spans, uint32_t
     return plain;
 }
 
-/* Append the numbers of several lists: of lists that lie one behind the other at once. */
+/* Append the numbers of several lists. Lists that lie side by side are copied at once. */
 static int add_plain_spans(mmb_column *element, const mmb_span *spans, uint32_t count)
 {
     uint32_t width = mmb_kind_bits(element->kind) / 8;

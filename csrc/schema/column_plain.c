@@ -1,4 +1,5 @@
-/* column_plain.c - single values of plain columns: numbers, bits, decimals. See column_add.h. */
+/* column_plain.c - appends single values to plain columns: numbers, bits and decimals. See
+ * column_add.h. */
 #include "column_add.h"
 
 static int push_bit(mmb_column *column, uint64_t index, bool bit)
@@ -12,7 +13,7 @@ static int push_bit(mmb_column *column, uint64_t index, bool bit)
     return 0;
 }
 
-/* The two's complement of a number that is a decimal, in the machine's order of bytes. */
+/* Append the two's complement of a number as a decimal, in the machine's byte order. */
 static int push_decimal(mmb_column *column, uint64_t bits)
 {
     uint32_t width = mmb_kind_bits(column->kind);

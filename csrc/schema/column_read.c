@@ -1,9 +1,8 @@
-/* column_read.c - values of many structs or lists, appended to columns. See column_read.h.
+/* column_read.c - appends values of many structs or lists to columns. See column_read.h.
  *
- * The structs of a list are taken a batch at a time, and of a batch one field after the
- * other, so that each loop does one thing. A field that is a struct or a list makes batches
- * of its own for what is in it. How deeply this nests is bounded by how the columns nest,
- * which whoever made them has bounded. */
+ * The structs of a list are taken a batch at a time, and the fields of a batch one after the other,
+ * so that each loop does one thing. A field that is a struct or a list makes batches of its own for
+ * what is in it. The columns bound how deep this goes: their maker limits how deeply they nest. */
 #include "column_read.h"
 
 #include "column_add.h"
@@ -21,7 +20,8 @@ static int add_span(const source *s, mmb_column *column, const mmb_span *span);
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
-/* All structs are there, and have the field: the loop that matters. */
+/* Append numbers of structs that all are there and have the field. Most of the time is spent
+ * here. */
 static int add_all_numbers(mmb_column *column, const mmb_plan_field *field, const batch *rows)
 {
     uint32_t size = mmb__bytes_of(column->kind);
@@ -90,7 +90,7 @@ static int add_structs(const source *s, mmb_column *column, const pointers *from
     return add_fields(s, column->children, column->child_count, &inner);
 }
 
-/* Data that are decimals. */
+/* Append Data that are decimals. */
 static int add_decimals(const source *s, mmb_column *column, const pointers *from)
 {
     static const unsigned char zeros[32];
@@ -138,7 +138,7 @@ static int add_pointers(const source *s, mmb_column *column, const mmb_plan_fiel
 
 /* ---- fields of structs ---------------------------------------------------------------------- */
 
-/* Which structs have a value in the column; NULL if all have. */
+/* Find which structs have a value in the column. Return NULL if all have one. */
 static const bool *has_value(const mmb_column *column, const batch *rows, bool *there)
 {
     bool all = true;
@@ -234,7 +234,7 @@ static int add_span_of_structs(const source *s, mmb_column *column, const mmb_sp
             return error;
         }
     }
-    column->length += span->count; /* an element of a list of structs is never null */
+    column->length += span->count; /* a list of structs has no null elements */
     return 0;
 }
 
@@ -273,7 +273,7 @@ static int add_span_of_numbers(mmb_column *column, const mmb_span *span)
     return error;
 }
 
-/* Elements that are not null are appended to a column of a list. */
+/* Append the elements of a list that is not null to a column. */
 static int add_span(const source *s, mmb_column *column, const mmb_span *span)
 {
     if (column->kind == MMB_STRUCT) {
@@ -288,7 +288,8 @@ static int add_span(const source *s, mmb_column *column, const mmb_span *span)
 /* ---- tables ------------------------------------------------------------------------------------
  */
 
-/* Let a column of numbers be memory of the message, if its numbers lie side by side. */
+/* Let a column of numbers borrow memory of the message if its numbers lie side by side. Return
+ * whether it does. */
 static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span)
 {
     uint32_t width = mmb_kind_bits(column->kind);

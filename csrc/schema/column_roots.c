@@ -1,7 +1,7 @@
-/* column_roots.c - the roots of many messages into columns. See column_roots.h.
+/* column_roots.c - reads the roots of many messages into columns. See column_roots.h.
  *
- * Messages of one segment, as nearly all are, are taken together, and of these one column after
- * the other. A message of several segments is taken by itself. */
+ * Nearly all messages have one segment. Such messages are taken in batches, and the columns of a
+ * batch are filled one after the other. A message of several segments is taken alone. */
 #include "column_roots.h"
 
 #include "column_read.h"
@@ -15,8 +15,8 @@ typedef struct {
     mmb_roots *roots;
     const mmb_plan *plan;
     mmb_reading reading;
-    mmb_segment segments[MMB_MAX_SEGMENTS]; /* of the messages in the batch */
-    uint64_t first;                         /* number of the first of them */
+    mmb_segment segments[MMB_MAX_SEGMENTS]; /* segments of the messages in the batch */
+    uint64_t first;                         /* number of the first message */
     mmb_record records[BATCH];
 } gatherer;
 
@@ -27,7 +27,8 @@ static int note(gatherer *g, uint64_t number, int error)
     return error;
 }
 
-/* Append the roots of what is in the batch, of which each is a message (`separate`), or one is. */
+/* Append the roots in the batch. It has one message for each segment if `separate` is true, and
+ * only one if not. */
 static int add_batch(gatherer *g, uint32_t segments, bool separate)
 {
     uint32_t messages = separate ? segments : 1;
@@ -54,7 +55,7 @@ static int add_batch(gatherer *g, uint32_t segments, bool separate)
     return 0;
 }
 
-/* Put the next message into the batch: `*filled` of the segments are taken. */
+/* Put the next message into the batch. `*filled` segments are taken already. */
 static int add_message(gatherer *g, const unsigned char *frame, uint64_t left, uint32_t *filled,
                        uint64_t *bytes)
 {

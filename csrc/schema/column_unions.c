@@ -1,6 +1,6 @@
-/* column_unions.c - unions of a message as dense unions of Arrow. See column_add.h.
+/* column_unions.c - appends unions of a message as dense unions of Arrow. See column_add.h.
  *
- * Each row has a code, which is its tag, and the place of its value among those of that
+ * Each row has a code, which is its tag, and the index of its value among the values of that
  * member. */
 #include "column_add.h"
 
@@ -14,7 +14,7 @@ static uint32_t member_of(const mmb_column *column, uint64_t tag)
     return MMB_NONE;
 }
 
-/* Append the code of a member, and where its next value will be. */
+/* Append the code of a member, and the index that its next value will have. */
 static int add_code(const mmb__source *s, mmb_column *column, uint32_t member, uint32_t before,
                     const mmb_record *record)
 {
@@ -29,7 +29,7 @@ static int add_code(const mmb__source *s, mmb_column *column, uint32_t member, u
     return error == 0 ? mmb_bytes_add(&column->offsets, &offset, sizeof offset) : error;
 }
 
-/* The rows of one member, in their order. */
+/* Append the rows of one member in their order. */
 static int add_member(const mmb__source *s, mmb_column *child, const mmb__batch *rows,
                       const uint32_t *members, uint32_t member, const bool *there)
 {
@@ -52,8 +52,9 @@ int mmb__add_union(const mmb__source *s, mmb_column *column, const mmb__batch *r
     for (uint32_t i = 0; error == 0 && i < rows->count; i++) {
         const mmb_record *record = &rows->records[i];
         bool is_there = rows->there[i] && (there == NULL || there[i]);
-        uint64_t tag = is_there ? mmb_record_bits(record, column->tag_offset, 16)
-                                : column->children[0].code; /* a null of the first member */
+        uint64_t tag =
+            is_there ? mmb_record_bits(record, column->tag_offset, 16)
+                     : column->children[0].code; /* a null counts as one of the first member */
         members[i] = member_of(column, tag);
         if (members[i] == MMB_NONE) {
             return mmb_reading_fail(s->reading, record->segment, record->word,

@@ -1,10 +1,10 @@
-/* column_views.c - columns that refer to memory of the message. See column_add.h.
+/* column_views.c - appends columns that refer to memory of the message. See column_add.h.
  *
- * A view of Text or Data has the number of a window and 32 bits for the offset in it, so that
- * windows begin a gigabyte after each other and are nearly two long: each string lies in one.
+ * A view of Text or Data has the number of a window, and 32 bits for the offset in it. Windows
+ * begin a gigabyte apart and are nearly two gigabytes long, so that each string lies in one.
  *
- * Lists of numbers are places in one array of numbers, which is all of the message. Where an
- * element is not as Arrow wants it, the column is copied after all. */
+ * A list of numbers is a place in one array of numbers, and this array is the whole message. If an
+ * element is not stored as Arrow wants it, the column is copied instead. */
 #include "column_add.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ int mmb_columns_set_windows(mmb_columns *columns, const mmb_segment *segments, u
     return 0;
 }
 
-/* The number of a window that has these bytes; the number of windows if none has. */
+/* Return the number of a window that has these bytes; the number of windows if none has them. */
 static uint32_t window_at(const mmb_columns *columns, const unsigned char *start, uint64_t length)
 {
     for (uint32_t i = 0; i < columns->window_count; i++) {
@@ -69,7 +69,7 @@ static int add_view(const mmb__source *s, mmb_column *column, const unsigned cha
     number = (int32_t)window;
     if (window < s->columns->window_count) {
         offset = (int32_t)(start - s->columns->windows[window].start);
-    } else { /* a default */
+    } else { /* the bytes are a default, which is not in the message */
         offset = (int32_t)column->own.size;
         int error =
             column->own.size > MOST - length ? ENOMEM : mmb_bytes_add(&column->own, start, length);
@@ -116,7 +116,7 @@ int mmb__add_views(const mmb__source *s, mmb_column *column, const mmb_plan_fiel
 
 /* ---- lists of numbers ------------------------------------------------------------------------ */
 
-/* The message as one array, if its segments lie one after the other; else nothing. */
+/* Return the message as one array if its segments lie one after the other, and else nothing. */
 static mmb_window area_of(const mmb_reading *reading)
 {
     mmb_window area = {reading->count != 0 ? reading->segments[0].base : NULL, 0};
@@ -141,7 +141,8 @@ static void set64(mmb_bytes *to, uint64_t index, uint64_t value)
     memcpy(to->bytes + index * sizeof value, &value, sizeof value);
 }
 
-/* Copy the elements of all lists up to now, which refer to the message. */
+/* Copy the elements of all lists that the column has so far, so that it no longer refers to the
+ * message. */
 static int give_up(mmb_column *column)
 {
     mmb_column *element = &column->children[0];
@@ -170,7 +171,7 @@ static int add_copy(mmb_column *element, const mmb_span *span)
     return error;
 }
 
-/* Append a list: where its elements begin, and how many there are. */
+/* Append a list: the index of its first element, and how many it has. */
 static int add_list(const mmb__source *s, mmb_column *column, const mmb_span *span)
 {
     mmb_column *element = &column->children[0];

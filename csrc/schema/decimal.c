@@ -1,4 +1,4 @@
-/* decimal.c - arithmetic of decimals. See decimal.h. */
+/* decimal.c - calculates with decimals. See decimal.h. */
 #include "decimal.h"
 
 #include <string.h>
@@ -45,7 +45,7 @@ mmb__decimal mmb__decimal_of(uint64_t magnitude, bool negative)
     return (mmb__decimal){.limb = {magnitude}, .negative = negative && magnitude != 0};
 }
 
-/* Half a limb at a time, so that nothing wider than 64 bits is needed. */
+/* Multiply by ten. Half a limb is taken at a time, so that no number is wider than 64 bits. */
 static bool times_ten(uint64_t *limb)
 {
     uint64_t carry = 0;
@@ -58,7 +58,7 @@ static bool times_ten(uint64_t *limb)
     return carry == 0 && limb[LIMBS - 1] >> 63 == 0;
 }
 
-/* The digit that is lost. */
+/* Divide by ten. Return the digit that is lost. */
 static uint64_t by_ten(uint64_t *limb)
 {
     uint64_t rest = 0;

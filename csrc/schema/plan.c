@@ -1,9 +1,9 @@
-/* plan.c - making a plan, and checking that its numbers hold together. See plan.h. */
+/* plan.c - makes a plan, and checks that its numbers fit together. See plan.h. */
 #include "plan.h"
 
 #include <stdlib.h>
 
-/* calloc, which may answer NULL where nothing is asked for. */
+/* Allocate zeroed elements, and one more: calloc may return NULL for a count of 0. */
 static void *array(size_t count, size_t size, bool *good)
 {
     void *made = calloc(count + 1, size);
@@ -95,8 +95,8 @@ static bool check_type(const mmb_plan *plan, const mmb_plan_type *type)
     }
 }
 
-/* A group must lie in the sections of its holder, and hold no group around it: then going
- * from groups into groups comes to an end. */
+/* Check a field. A group must lie in the sections of its holder, and must not hold a group that
+ * is around it: then a walk from groups into groups comes to an end. */
 static bool check_field(const mmb_plan *plan, uint32_t holder, const mmb_plan_field *field)
 {
     const mmb_plan_struct *record = &plan->structs[holder];

@@ -1,10 +1,11 @@
-/* read.c - following pointers to what a schema expects. See read.h. */
+/* read.c - follows pointers to what a schema expects. See read.h. */
 #include "read.h"
 
 #include "utf8.h"
 
-/* Of a message that nobody overlaps, each word is visited once. Objects without words take
- * none of a message and yet come to something, so that a few are free. */
+/* If no objects overlap, each word is visited once; a reading may visit each word TIMES times.
+ * Objects without words take no room in a message, but still cost something, so some words are
+ * free. */
 enum { TIMES = 4, FREE_WORDS = 1 << 16 };
 
 void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32_t count,
@@ -36,8 +37,8 @@ int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, ui
     return 0;
 }
 
-/* Follow a pointer to an object of its own segment, as nearly all are. False if this one is not
- * that, or not as it should be. */
+/* Follow a pointer to an object of its own segment, as nearly all pointers are. Return false if
+ * the pointer is another one, or is not valid. */
 static inline bool resolve_near(const mmb_segment *segment, uint64_t word, mmb_object *out)
 {
     static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
@@ -47,7 +48,9 @@ static inline bool resolve_near(const mmb_segment *segment, uint64_t word, mmb_o
     }
     const unsigned char *base = segment->base;
     uint64_t pointer = mmb__load64(base + word * MMB_WORD);
-    uint64_t start = word + 1 + (uint64_t)mmb__offset(pointer); /* huge if it lies in front */
+    uint64_t start = word + 1 +
+                     (uint64_t)mmb__offset(
+                         pointer); /* becomes huge if the object would lie before the segment */
     if (pointer == 0) {
         *out = (mmb_object){.kind = MMB_TO_NOTHING};
         return true;
@@ -123,7 +126,8 @@ bool mmb_read_default(const mmb_reading *reading, const mmb_plan_field *field, b
     return true;
 }
 
-/* Follow a pointer to what is wanted there; `object->kind` is MMB_TO_NOTHING if it is null. */
+/* Follow a pointer to an object of the wanted kind. `object->kind` becomes MMB_TO_NOTHING if the
+ * pointer is null. */
 static int follow(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_kind wanted,
                   const char *reason, mmb_object *object)
 {
@@ -134,7 +138,7 @@ static int follow(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_kin
     return good ? 0 : mmb_reading_fail(reading, segment, word, reason);
 }
 
-/* Bits of data in each element of a list. */
+/* Return the bits of data in each element of a list. */
 static uint32_t data_bits_of(const mmb_object *list)
 {
     static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
@@ -165,7 +169,8 @@ int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_r
                               (uint64_t)object.data_words + object.pointer_words + 1);
 }
 
-/* Whether elements as they are stored can be read as what the schema says. */
+/* Return NULL if the elements as they are stored can be read as the schema says; else what is
+ * wrong. */
 static const char *mismatch(const mmb_object *list, mmb_type_kind element)
 {
     bool is_bits = list->element_size == 1;
@@ -214,8 +219,8 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
         .data_bits = data_bits,
         .pointers = object.pointer_words,
     };
-    /* What has no words still becomes something: for elements of structs a word each, for
-     * others, as if they were bits. */
+    /* An object without words is charged as well, since it becomes something: each element of a
+     * list of structs costs a word, each other element a bit. */
     uint64_t words = ((uint64_t)object.elements * out->step_bits + 63) / 64;
     uint64_t least = element == MMB_STRUCT ? object.elements : object.elements / 64;
     return mmb_reading_charge(reading, segment, word, 1 + (words > least ? words : least));

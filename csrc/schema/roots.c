@@ -1,10 +1,11 @@
-/* roots.c - one field of the roots of many messages. See roots.h. */
+/* roots.c - reads one field of the roots of many messages. See roots.h. */
 #include "roots.h"
 
-/* One after the other. Large, since any message may have many segments. */
+/* A *visitor* goes from message to message. It is large, since any message may have many
+ * segments. */
 typedef struct {
     mmb_roots *roots;
-    uint64_t place; /* of the next frame, in bytes */
+    uint64_t place; /* offset of the next frame in bytes */
     uint64_t number;
     mmb_segment segments[MMB_MAX_SEGMENTS];
     mmb_reading reading;
@@ -32,7 +33,7 @@ int mmb_frame_segments(const unsigned char *frames, uint64_t left, mmb_segment *
     return 0;
 }
 
-/* The segments of the frame at v->place. */
+/* Find the segments of the frame at v->place. */
 static int next_segments(visitor *v)
 {
     uint64_t size;
@@ -47,8 +48,8 @@ static int next_segments(visitor *v)
     return 0;
 }
 
-/* Read a root pointer that leads to a struct of its own segment, as nearly all do. False if
- * this one does not, or not as it should. */
+/* Read a root pointer that leads to a struct of its own segment, as nearly all do. Return false
+ * if this one does not, or is not valid. */
 static bool read_plain_root(const mmb_segment *segment, mmb_record *out)
 {
     const unsigned char *base = segment->base;
@@ -68,7 +69,7 @@ static bool read_plain_root(const mmb_segment *segment, mmb_record *out)
     return true;
 }
 
-/* The root of the next message. */
+/* Find the root of the next message. */
 static int next_root(visitor *v, mmb_record *out)
 {
     bool is_null;
@@ -84,8 +85,8 @@ static const mmb_plan_struct *struct_of(const mmb_plan *plan, uint32_t type)
     return &plan->structs[plan->types[type].target];
 }
 
-/* Go the way up to the struct that the value stands in. `*present` is false where it is cut
- * off; the record is empty then, or that of the wrong member of a union. */
+/* Go along the way to the struct that has the value. `*present` becomes false if the way is cut
+ * off; then the record is empty, or belongs to another member of a union. */
 static int go(visitor *v, const mmb_way *way, mmb_record *record, bool *present)
 {
     const mmb_plan *plan = way->plan;
@@ -142,10 +143,10 @@ static void store_bits(unsigned char *to, uint64_t bits, uint32_t bytes)
     }
 }
 
-/* What a way ends with: where its bits are. */
+/* The end of a way: where the bits of its value are. */
 typedef struct {
     uint64_t offset;
-    uint64_t flip; /* what the bits are XORed with */
+    uint64_t flip; /* the bits are XORed with these */
     uint32_t bits;
 } slot;
 
@@ -189,7 +190,7 @@ int mmb_roots_numbers(mmb_roots *roots, const mmb_way *way, uint32_t bytes, unsi
     return 0;
 }
 
-/* The string of the next message; `*start` is NULL if there is none. */
+/* Find the string of the next message. `*start` becomes NULL if there is none. */
 static int next_string(visitor *v, const mmb_way *way, const unsigned char **start,
                        uint64_t *length, bool *present)
 {

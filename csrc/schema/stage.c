@@ -1,4 +1,4 @@
-/* stage.c - objects in wire format, growing in memory of their own. See stage.h. */
+/* stage.c - makes objects in the wire format, in memory that grows. See stage.h. */
 #include "stage.h"
 
 #include "utf8.h"
@@ -22,7 +22,7 @@ void mmb_stage_free(mmb_stage *stage)
     *stage = (mmb_stage){0};
 }
 
-/* Make room for `words` words in all. */
+/* Let the room be at least `words` words in all. */
 static int grow(mmb_stage_part *part, uint64_t words)
 {
     uint64_t room = part->room + part->room / 2;
@@ -37,17 +37,18 @@ static int grow(mmb_stage_part *part, uint64_t words)
     return 0;
 }
 
-/* Have room for `words` more words of a part. */
+/* Make room for `words` more words of a part. */
 static int have_room(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
 {
     uint64_t all = stage->rows.words + stage->heap.words;
-    if (words > MMB_MAX_SEGMENT_WORDS - 4 - all) { /* the tag, and what rooms take more */
+    if (words > MMB_MAX_SEGMENT_WORDS - 4 -
+                    all) { /* these words are for the tag of a list and for landing pads */
         return MMB_ECAPACITY;
     }
     return words > part->room - part->words ? grow(part, part->words + words) : 0;
 }
 
-/* Take `words` more words of a part, zeroed. */
+/* Take `words` more words of a part, and zero them. */
 static int take(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
 {
     int error = have_room(stage, part, words);
@@ -114,7 +115,7 @@ int mmb_stage_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes, uint6
         return error;
     }
     unsigned char *to = stage->heap.bytes + start * MMB_WORD;
-    if (words != 0) { /* all but the last word is overwritten */
+    if (words != 0) { /* the bytes overwrite all of it but the end of the last word */
         mmb__store64(to + (words - 1) * MMB_WORD, 0);
         if (length != 0) {
             memcpy(to, bytes, (size_t)length);
@@ -135,7 +136,7 @@ int mmb_stage_struct(mmb_stage *stage, uint64_t pointer, uint32_t data_words,
     }
     *place = start | MMB_IN_HEAP;
     if (data_words + pointer_words == 0) {
-        /* With another offset it might be null. */
+        /* With another offset the pointer might become null. */
         mmb__store64(mmb_stage_at(stage, pointer), 0xFFFFFFFCu);
     } else {
         mmb_stage_lead(stage, pointer, start, MMB__STRUCT,
@@ -189,7 +190,7 @@ int mmb_stage_structs(mmb_stage *stage, uint64_t pointer, uint64_t count, uint32
 
 /* ---- into a message ------------------------------------------------------------------ */
 
-/* Whether a pointer of the rows leads to something on the heap. */
+/* Return whether a pointer of the rows leads into the heap. */
 static bool is_relative(uint64_t pointer)
 {
     return pointer != 0 && pointer != 0xFFFFFFFCu;
@@ -214,7 +215,7 @@ uint64_t mmb_stage_row_pointers(const mmb_stage *stage)
 
 static unsigned char *address(const mmb_segment *segments, uint32_t segment, uint64_t word)
 {
-    /* Segments are described as constant for those who only read them. */
+    /* Segments are declared constant, for callers that only read them. */
     return (unsigned char *)(uintptr_t)segments[segment].base + word * MMB_WORD;
 }
 
@@ -231,7 +232,7 @@ static bool is_inside(const mmb_segment *segments, uint32_t count, uint32_t segm
     return word <= limit && words <= limit - word;
 }
 
-/* `pointer`, moved so that it leads `by` words further. */
+/* Return `pointer` changed to lead `by` words further. */
 static uint64_t moved(uint64_t pointer, uint64_t by)
 {
     return (pointer & ~0xFFFFFFFFull) | (uint32_t)((uint32_t)pointer + ((uint32_t)by << 2));
@@ -310,7 +311,7 @@ int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t c
     return 0;
 }
 
-/* Put the heap at the start of the room, and landing pads behind it. `*pad` is the first. */
+/* Put the heap at the start of the room, and landing pads behind it. `*pad` is the first pad. */
 static int put_heap(mmb_stage *stage, const mmb_segment *segments, uint32_t count, uint32_t segment,
                     uint64_t word, const mmb_block *room, uint64_t *pad, mmb_flaw *flaw)
 {
@@ -325,8 +326,8 @@ static int put_heap(mmb_stage *stage, const mmb_segment *segments, uint32_t coun
     return words == 0 ? 0 : copy(stage, address(segments, room->segment, room->word), &stage->heap);
 }
 
-/* The pointer of the rows that was written at word `from` of them, for word `word` of
- * `segment`; with a landing pad if that is another segment than the room's. */
+/* Return a pointer of the rows, written at their word `from`, changed for word `word` of
+ * `segment`. If the room is in another segment, the pointer gets a landing pad there. */
 static uint64_t relocated(uint64_t pointer, uint64_t from, const mmb_segment *segments,
                           uint32_t segment, uint64_t word, const mmb_block *room, uint64_t *pad)
 {
@@ -340,7 +341,7 @@ static uint64_t relocated(uint64_t pointer, uint64_t from, const mmb_segment *se
     return far_pointer(room->segment, (*pad)++);
 }
 
-/* The data section of a row, or what was written of it. */
+/* Store the data section of a row, or only what was written of it. */
 static void put_data(const mmb_stage *stage, uint64_t row, unsigned char *to)
 {
     uint64_t words = (uint64_t)stage->data_words + stage->pointer_words;

@@ -1,4 +1,4 @@
-/* stage_frame.c - rows of a stage as messages of their own. See stage_frame.h. */
+/* stage_frame.c - makes messages of the rows of a stage. See stage_frame.h. */
 #include "stage_frame.h"
 
 #include "layout.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_WORDS = 512, HEAD_WORDS = 2 }; /* the table, and the root pointer */
+enum { FIRST_WORDS = 512, HEAD_WORDS = 2 }; /* words of the table and the root pointer */
 
 void mmb_frames_free(mmb_frames *frames)
 {
@@ -20,7 +20,7 @@ static unsigned char *at(const mmb_frames *frames, uint64_t word)
     return frames->bytes + word * MMB_WORD;
 }
 
-/* Take `words` more words; what is in them is not said. */
+/* Take `words` more words. Their content is not defined. */
 static int take(mmb_frames *frames, uint64_t words)
 {
     if (words > frames->room - frames->words) {
@@ -113,8 +113,8 @@ typedef struct {
 
 static int copy_object(const copier *c, uint64_t pointer, uint64_t place, uint64_t word);
 
-/* Objects that the pointers of a struct or a list lead to. The first was copied from `place`,
- * which is that of the row or of a word of the heap, to `word` of the frames. */
+/* Copy the objects that the pointers of a struct or a list lead to. The pointers were copied
+ * already: from `place`, which is in the rows or in the heap, to `word` of the frames. */
 static int copy_objects(const copier *c, uint64_t place, uint64_t word, uint64_t count)
 {
     int error = 0;
@@ -132,7 +132,7 @@ static const unsigned char *heap(const copier *c, uint64_t word)
     return c->stage->heap.bytes + word * MMB_WORD;
 }
 
-/* The words of an object, from word `from` of the heap, and what its structs lead to. */
+/* Copy the words of an object, from word `from` of the heap, and what its structs lead to. */
 static int copy_structs(const copier *c, uint64_t from, uint64_t count, uint64_t data_words,
                         uint64_t pointer_words)
 {
@@ -163,14 +163,15 @@ static int copy_list(const copier *c, uint64_t pointer, uint64_t from)
     return take_words(c->frames, heap(c, from), (count * bits[size] + 63) / 64);
 }
 
-/* What the pointer at `place` of the stage leads to; its copy at `word` of the frames is set. */
+/* Copy what the pointer at `place` of the stage leads to, and set its copy at `word` of the
+ * frames. */
 static int copy_object(const copier *c, uint64_t pointer, uint64_t place, uint64_t word)
 {
     uint64_t from = place + 1 + (uint64_t)mmb__offset(pointer);
     uint64_t to = c->frames->words;
     bool is_struct = mmb__kind(pointer) == MMB__STRUCT;
     if (is_struct && pointer >> 32 == 0) {
-        return 0; /* a struct without words: such a pointer leads nowhere */
+        return 0; /* a struct without words: the pointer leads to no object */
     }
     uint32_t low = (uint32_t)((to - word - 1) << 2) | mmb__kind(pointer);
     mmb__store64(at(c->frames, word), low | (pointer >> 32 << 32));

@@ -1,4 +1,4 @@
-/* tally.c - one bit for each word of a message. See tally.h. */
+/* tally.c - keeps one bit for each word of a message. See tally.h. */
 #include "tally.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ void mmb_tally_free(mmb_tally *tally)
     *tally = (mmb_tally){0};
 }
 
-/* The bits of one number from `first` on, `count` of them (1 to 64). */
+/* Return the mask of `count` bits (1 to 64) of one number, from bit `first` on. */
 static uint64_t mask(unsigned first, uint64_t count)
 {
     return (count >= BITS ? UINT64_MAX : ((uint64_t)1 << count) - 1) << first;
@@ -53,7 +53,7 @@ static uint64_t ones(uint64_t bits)
     return bits * 0x0101010101010101u >> 56;
 }
 
-/* Cut words to those that are there. */
+/* Return how many of the words are inside the segment. */
 static uint64_t limited(const mmb_tally *tally, uint32_t segment, uint64_t word, uint64_t words)
 {
     if (segment >= tally->count || word >= tally->words[segment]) {

@@ -1,13 +1,13 @@
-/* usage.c - what takes how many bytes in messages. See usage.h.
+/* usage.c - finds what takes how many bytes in messages. See usage.h.
  *
- * What keeps hostile bytes at bay:
- *  - Bounds. Each object is found to lie in its segment before anything in it is read.
- *  - Time. The words of each object are counted in a tally. Only an object of which no word was
- *    counted before is gone into, so that each word is read once. Objects without words are not
- * gone into.
- *  - Memory. Objects to be gone into wait on a stack. A large one waits again after each part of
- *    it, so that it does not put all it leads to there at once.
- */
+ * Hostile bytes can do no harm, for these reasons:
+ * - Bounds. Each object is found to lie in its segment before anything in it is read.
+ * - Time. A tally counts the words of each object. The code looks into an object only if none of
+ *   its words was counted before, so each word is read once. It does not look into objects without
+ *   words.
+ * - Memory. Objects that are still to be looked into wait on a stack. A large object is dealt with
+ *   in parts, and waits again after each part, so that it does not put all it leads to on the stack
+ *   at once. */
 #include "usage.h"
 
 #include "mmb_log.h"
@@ -21,23 +21,24 @@
 enum {
     POINTERS_A_PART = 1 << 10,
     MOST_PENDING = 1 << 22,
-    POINTERS_A_QUESTION = 1 << 16, /* whether to go on: some milliseconds */
+    POINTERS_A_QUESTION = 1
+        << 16, /* pointers between two calls of the interrupt: some milliseconds */
 };
 
-/* What the pointers of an object are. */
+/* What the pointers of an object belong to. */
 typedef enum {
     AS_STRUCTS,  /* fields of a scope */
-    AS_ELEMENTS, /* the first one of each element: a value of the type of the node */
-    AS_UNKNOWN,  /* of what no schema is known */
+    AS_ELEMENTS, /* the first pointer of each element is a value of the node's type */
+    AS_UNKNOWN,  /* no schema is known for them */
 } role;
 
-/* An object whose pointers are to be followed, or what is left of it. */
+/* An object whose pointers are still to be followed, or the rest of such an object. */
 typedef struct {
-    uint64_t word; /* of the first element that is left */
+    uint64_t word; /* place of the first element that is left */
     uint32_t segment;
     uint32_t elements;
     uint32_t node;
-    uint16_t data; /* words of an element */
+    uint16_t data; /* words of data in an element */
     uint16_t pointers;
     role as;
 } pending;
@@ -48,10 +49,12 @@ struct mmb_usage {
     mmb_usage_totals totals;
     pending *stack; /* owned */
     uint32_t waiting, room;
-    uint32_t *slots; /* owned: those of a struct with unions; as many as a struct can have */
+    /* Owned; nodes of the pointers of a struct with unions; room for the most that a struct can
+     * have. */
+    uint32_t *slots;
     const mmb_segment *segments;
-    uint32_t count; /* of segments */
-    uint32_t asked; /* pointers since the last question */
+    uint32_t count; /* number of segments */
+    uint32_t asked; /* pointers since the last call of the interrupt */
     const mmb_interrupt *interrupt;
     mmb_flaw *flaw;
 };
@@ -65,12 +68,12 @@ static int fail(mmb_usage *u, uint32_t segment, uint64_t word, const char *reaso
 static uint64_t load(const mmb_usage *u, uint32_t segment, uint64_t word)
 {
     if (segment >= u->count || word >= u->segments[segment].words) {
-        return 0; /* only if the bytes have just changed */
+        return 0; /* this happens only if the bytes have just changed */
     }
     return mmb__load64((const unsigned char *)u->segments[segment].base + word * MMB_WORD);
 }
 
-/* The pointer that describes the object: behind landing pads, which are counted. */
+/* Return the pointer that describes the object. If landing pads lead to it, count them. */
 static uint64_t count_pads(mmb_usage *u, uint64_t pointer, uint32_t node)
 {
     if (mmb__kind(pointer) != MMB__FAR) {
@@ -93,8 +96,8 @@ static int find(mmb_usage *u, uint32_t segment, uint64_t word, uint64_t pointer,
     return mmb__find_far(u->segments, u->count, segment, word, plain, out, u->flaw);
 }
 
-/* Count the words of an object. True if it is the first that has them, and is to be looked into;
- * otherwise what is new in it is counted as data, and nothing in it is read. */
+/* Count the words of an object. Return true if none of them was counted before: then the caller
+ * looks into the object. Otherwise count the new words as data, and read nothing of it. */
 static bool claim(mmb_usage *u, const mmb__extent *e, uint32_t node)
 {
     if (e->words == 0) {
@@ -130,7 +133,8 @@ static int push(mmb_usage *u, const pending *item)
     return 0;
 }
 
-/* Follow the pointers of an object later, if it has any, or unions to be looked at. */
+/* Let an object wait, so that its pointers and unions are looked at later. One without them does
+ * not wait. */
 static int push_object(mmb_usage *u, const mmb_object *o, uint32_t node, role as, bool varies)
 {
     if (o->elements == 0 || (o->pointer_words == 0 && !(varies && o->data_words != 0))) {
@@ -151,7 +155,7 @@ static int push_object(mmb_usage *u, const mmb_object *o, uint32_t node, role as
 /* ---- objects ----------------------------------------------------------------------------------
  */
 
-/* An object of which no schema is known. */
+/* Count an object for which no schema is known. */
 static int count_unknown(mmb_usage *u, const mmb__extent *e, uint32_t number)
 {
     const mmb_object *o = &e->object;
@@ -172,7 +176,7 @@ static int count_unknown(mmb_usage *u, const mmb__extent *e, uint32_t number)
     return push_object(u, o, number, AS_UNKNOWN, false);
 }
 
-/* Structs: one, or the elements of a list. The scope counts what lies in them. */
+/* Count structs: one, or the elements of a list. The scope counts what lies in them. */
 static int count_structs(mmb_usage *u, const mmb_object *o, uint32_t number, role *as)
 {
     uint32_t scope;
@@ -238,7 +242,7 @@ static int count_bytes(mmb_usage *u, const mmb__extent *e, uint32_t number, bool
 /* ---- lists ------------------------------------------------------------------------------------
  */
 
-/* The elements of a list that are numbers, Void, or something that pointers lead to. */
+/* Count the elements of a list: numbers, Voids, or pointers, which may lead to objects. */
 static int count_values(mmb_usage *u, const mmb__extent *e, uint32_t elements, mmb_type_kind kind)
 {
     const mmb_object *o = &e->object;
@@ -257,7 +261,7 @@ static int count_values(mmb_usage *u, const mmb__extent *e, uint32_t elements, m
     return push_object(u, o, elements, are_pointers ? AS_ELEMENTS : AS_UNKNOWN, false);
 }
 
-/* The elements of a list of structs, which an older schema may have as numbers. */
+/* Count the elements of a list of structs. An older schema may have stored them as numbers. */
 static int count_records(mmb_usage *u, const mmb__extent *e, uint32_t elements)
 {
     const mmb_object *o = &e->object;
@@ -298,7 +302,7 @@ static int count_list(mmb_usage *u, const mmb__extent *e, uint32_t number, uint3
     u->tree.nodes[number].pointers += composite ? MMB_WORD : 0;
     u->tree.nodes[elements].padding_bits +=
         64 * (e->words - (composite ? 1 : 0)) - step_bits * o->elements;
-    if (elements == number) { /* there is no room for another path */
+    if (elements == number) { /* the tree has no room for another path */
         u->tree.nodes[number].bits +=
             step_bits * o->elements - 64ull * o->elements * o->pointer_words;
         return push_object(u, o, number, AS_UNKNOWN, false);
@@ -349,7 +353,7 @@ static int follow(mmb_usage *u, uint32_t segment, uint64_t word, uint32_t number
     }
 }
 
-/* Count a pointer that belongs to no field of the scope: empty ones are padding. */
+/* Count a pointer that belongs to no field of the scope. A null pointer is padding. */
 static int follow_other(mmb_usage *u, uint32_t segment, uint64_t word, uint32_t scope)
 {
     uint32_t other;
@@ -364,7 +368,7 @@ static int follow_other(mmb_usage *u, uint32_t segment, uint64_t word, uint32_t 
 /* ---- what waits -------------------------------------------------------------------------------
  */
 
-/* The nodes of the pointers of the struct at `word`. */
+/* Return the nodes of the pointers of the struct at `word`. */
 static const uint32_t *slots_of(mmb_usage *u, const pending *item, uint64_t word, uint32_t *count)
 {
     const mmb__node *scope = &u->tree.nodes[item->node];
@@ -404,7 +408,7 @@ static int follow_element(mmb_usage *u, const pending *item, uint64_t word)
     return error;
 }
 
-/* Follow the pointers of what waits on top, or of its next part. */
+/* Follow the pointers of the object on top of the stack, or of its next part. */
 static int work(mmb_usage *u)
 {
     pending item = u->stack[--u->waiting];

@@ -1,14 +1,14 @@
 /* usage.h - the usage of messages: what takes how many bytes, by the path of fields.
  *
- * A *usage* is a tree of *paths*, each a field, the elements of a list, the tag of a union, or
- * what the schema does not know. Each byte of a message is counted at one path, and once, even
- * if many pointers lead to it; what nothing leads to is counted apart. So all sums together
- * are the bytes of the segments, whatever these hold.
+ * A *usage* is a tree of *paths*. A path stands for a field, the elements of a list, the tag of a
+ * union, or what the schema does not know. Each byte of a message is counted once, at one path,
+ * even if many pointers lead to it. Bytes that no pointer leads to are counted apart. So all sums
+ * together are the bytes of the segments, whatever these hold.
  *
- * A struct within itself is counted at its outermost path, so that the tree ends.
+ * A struct within a struct of the same type is counted at the outermost path, so that the tree is
+ * finite.
  *
- * A usage belongs to one thread. No function here may be called from a signal handler.
- */
+ * A usage belongs to one thread. No function here may be called from a signal handler. */
 #ifndef MMB_USAGE_H
 #define MMB_USAGE_H
 
@@ -18,36 +18,37 @@
 
 typedef struct mmb_usage mmb_usage;
 
-/* The usage of messages whose roots are structs of type 0 of a plan, which must outlive it; NULL
- * for messages of which no schema is known: all is of one path. NULL if there is no memory. */
+/* Make a usage for messages whose roots are structs of type 0 of a plan; the plan must outlive
+ * the usage. With NULL no schema is known, and all bytes are counted at one path. Return NULL if
+ * there is no memory. */
 mmb_usage *mmb_usage_new(const mmb_plan *plan);
 void mmb_usage_free(mmb_usage *usage);
 
-/* Add a message. Its bytes are checked as they are read, and may change meanwhile. Time is
- * bounded by its words, memory by a 64th of them and 128 MiB. Where it contradicts the schema,
- * that is a flaw.
- * Errors: MMB_EMESSAGE with the flaw, EINTR, ENOMEM; the usage is then good for nothing more. */
+/* Add a message. Its bytes are checked as they are read, and may change meanwhile. The time is
+ * bounded by its words, the memory by a 64th of them plus 128 MiB. If the message contradicts
+ * the schema, that is a flaw. Errors: MMB_EMESSAGE with the flaw, EINTR, ENOMEM. After an error
+ * the usage can only be freed. */
 int mmb_usage_add(mmb_usage *usage, const mmb_segment *segments, uint32_t count,
                   const mmb_interrupt *interrupt, mmb_flaw *flaw);
 
-/* The same for messages that lie back to back, each with its table; `*done` is how many were
- * added. Bytes of the tables are not counted at any path. */
+/* Add messages that lie back to back, each with its table. `*done` becomes how many were added.
+ * Bytes of the tables are not counted at any path. */
 int mmb_usage_add_frames(mmb_usage *usage, const unsigned char *frames, uint64_t bytes,
                          uint64_t *done, const mmb_interrupt *interrupt, mmb_flaw *flaw);
 
 typedef struct {
-    uint64_t words;       /* of all segments */
-    uint64_t unreachable; /* words that nothing leads to */
-    uint64_t overlaps;    /* pointers to what was counted already, or in part */
+    uint64_t words;       /* words of all segments */
+    uint64_t unreachable; /* words that no pointer leads to */
+    uint64_t overlaps;    /* pointers to objects that were counted already, at least in part */
 } mmb_usage_totals;
 
 mmb_usage_totals mmb_usage_sum(const mmb_usage *usage);
 
-/* The number of paths, and all of them, to `out`. */
+/* Return the number of paths. Store all of them in `out`. */
 uint32_t mmb_usage_count(const mmb_usage *usage);
 void mmb_usage_paths(const mmb_usage *usage, mmb_usage_path *out);
 
-/* Which words of the last message something leads to. */
+/* Return which words of the last message a pointer leads to. */
 const mmb_tally *mmb_usage_tally(const mmb_usage *usage);
 
 #endif

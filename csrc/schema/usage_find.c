@@ -1,4 +1,4 @@
-/* usage_find.c - the words that an object takes. See usage_find.h. */
+/* usage_find.c - finds the words that an object takes. See usage_find.h. */
 #include "usage_find.h"
 
 const uint8_t mmb__element_bits[8] = {0, 1, 8, 16, 32, 64, 64, 0};

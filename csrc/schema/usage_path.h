@@ -1,4 +1,4 @@
-/* usage_path.h - a path of a usage, with what was counted there. See usage.h. */
+/* usage_path.h - a path of a usage, with the bytes that were counted there. See usage.h. */
 #ifndef MMB_USAGE_PATH_H
 #define MMB_USAGE_PATH_H
 
@@ -7,21 +7,22 @@
 typedef enum {
     MMB_PATH_ROOT,
     MMB_PATH_FIELD,
-    MMB_PATH_ELEMENTS, /* of the list that the parent is */
-    MMB_PATH_TAG,      /* of the union in the struct or group that the parent is */
-    MMB_PATH_OTHER,    /* what lies in the struct that the parent is, but in no field of the schema,
-                        * or in one that is not the active member of its union */
+    MMB_PATH_ELEMENTS, /* the elements of the parent, which is a list */
+    MMB_PATH_TAG,      /* the tag of the union in the parent, which is a struct or group */
+    /* Bytes of the parent, a struct, that belong to no field of the schema, or to a field that is
+       not the active member of its union. */
+    MMB_PATH_OTHER,
 } mmb_path_kind;
 
-/* One path, all numbers but the first in bytes. */
+/* One path. `count` counts values; the numbers below it are in bytes. */
 typedef struct {
     mmb_path_kind kind;
-    uint32_t parent;   /* number of a path; 0 for the root */
-    uint32_t field;    /* number in the plan; MMB_NONE for what is no field */
+    uint32_t parent;   /* number of the parent's path; 0 for the root */
+    uint32_t field;    /* number of a field in the plan; MMB_NONE if the path is no field */
     uint64_t count;    /* values: numbers that are there, pointers that are not null */
-    uint64_t data;     /* numbers, and bytes of Data */
+    uint64_t data;     /* numbers, and the bytes of Data */
     uint64_t pointers; /* pointers, and the tags of lists of structs */
-    uint64_t text;     /* of Text, without its terminator */
+    uint64_t text;     /* bytes of Text without its terminator */
     uint64_t padding;
     uint64_t far; /* landing pads */
 } mmb_usage_path;

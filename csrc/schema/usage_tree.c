@@ -1,11 +1,11 @@
-/* usage_tree.c - the tree of paths of a usage. See usage_tree.h. */
+/* usage_tree.c - keeps the tree of paths of a usage. See usage_tree.h. */
 #include "usage_tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A schema may have more paths than anyone could look at. */
+/* The most nodes of a tree. A schema may have more paths than anyone could look at. */
 enum { MOST_NODES = 1 << 16 };
 
 static int add_node(mmb__tree *tree, mmb_path_kind kind, uint32_t parent, uint32_t field,
@@ -67,7 +67,7 @@ static bool has_union(const mmb_plan *plan, uint32_t record)
     return false;
 }
 
-/* Nodes of the fields of a struct, those in groups included. */
+/* Return how many nodes the fields of a struct need; fields of its groups count, too. */
 static uint64_t fields_within(const mmb_plan *plan, uint32_t record)
 {
     const mmb_plan_struct *type = &plan->structs[record];
@@ -79,7 +79,8 @@ static uint64_t fields_within(const mmb_plan *plan, uint32_t record)
     return found;
 }
 
-/* The outer struct of the same type, if a struct is within itself; else the node itself. */
+/* Return the outermost struct of the same type around a struct; the node itself if there is
+ * none. */
 static uint32_t outermost(const mmb__tree *tree, uint32_t node, uint32_t record)
 {
     uint32_t at = node;
@@ -92,7 +93,7 @@ static uint32_t outermost(const mmb__tree *tree, uint32_t node, uint32_t record)
     return node;
 }
 
-/* Make the children of a struct or group. Groups are opened with it: they are finite. */
+/* Make the children of a struct or group, and also those of its groups, which are finitely many. */
 static int open_scope(mmb__tree *tree, uint32_t number, uint32_t record, bool counts)
 {
     const mmb_plan *plan = tree->plan;
@@ -125,7 +126,7 @@ static int open_scope(mmb__tree *tree, uint32_t number, uint32_t record, bool co
     return error;
 }
 
-/* Tell the pointers of a struct which nodes are theirs whatever its unions hold. */
+/* Store the node of each pointer of a struct that does not depend on a union. */
 static void set_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, uint32_t count)
 {
     const mmb_plan *plan = tree->plan;
@@ -210,7 +211,7 @@ int mmb__tree_other(mmb__tree *tree, uint32_t number, uint32_t *child)
 
 /* ---- bytes --------------------------------------------------------------------------------- */
 
-/* What is left of the data sections of a struct while its numbers take their bits. */
+/* The bytes of the data sections of a struct that its numbers have not taken yet. */
 typedef struct {
     const mmb__tree *tree;
     mmb_usage_path *out;
@@ -224,7 +225,7 @@ static void give(sections *s, uint32_t number, uint64_t bits)
     s->left -= bytes;
 }
 
-/* How many structs have data sections that reach as far as `bits`. */
+/* Return how many structs have data sections that reach to `bits`. */
 static uint64_t reaching(const uint64_t *present, uint32_t data_words, uint64_t bits)
 {
     uint64_t found = 0;
@@ -252,7 +253,7 @@ static void give_numbers(sections *s, uint32_t scope, const uint64_t *present)
         if (kind == MMB_GROUP) {
             give_numbers(s, node->fields[i], child->present != NULL ? child->present : present);
         } else if (mmb_kind_is_pointer(kind)) {
-            continue; /* what it leads to has been counted */
+            continue; /* the pointers were counted when they were met */
         } else if (mmb__is_in_union(field)) {
             give(s, node->fields[i], child->bits);
         } else {
@@ -263,7 +264,7 @@ static void give_numbers(sections *s, uint32_t scope, const uint64_t *present)
     }
 }
 
-/* True if the bits of a node are given to it as one of the numbers of a struct. */
+/* Return true if a node is a number of a struct, which gets its bits at the end. */
 static bool is_number(const mmb__tree *tree, const mmb__node *node)
 {
     return node->kind == MMB_PATH_FIELD && node->type != MMB_NONE &&

@@ -1,9 +1,8 @@
-/* usage_unions.c - which members of unions are active in a struct, for its usage.
- *
- * See usage_tree.h. */
+/* usage_unions.c - finds which members of unions are active in a struct, for its usage. See
+ * usage_tree.h. */
 #include "usage_tree.h"
 
-/* The pointers of a group that is active, those in unions apart. */
+/* Store the nodes of the pointers of an active group, except those in its unions. */
 static void set_group_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, uint32_t count)
 {
     const mmb_plan *plan = tree->plan;
@@ -23,7 +22,7 @@ static void set_group_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slo
     }
 }
 
-/* The active member of a union. */
+/* Count the active member of a union. */
 static void count_member(mmb__tree *tree, uint32_t scope, uint32_t field_number,
                          const mmb__record_data *record, uint32_t *slots, uint32_t count)
 {
