@@ -62,6 +62,10 @@ class Syncer:
         self._served = 0  # of these, how many have got it
         self._failure: Exception | None = None
         self._stopped = False
+        # Threads that may hold the condition, each as often as it is inside. A signal handler
+        # that closes the log in one of them must not wait for the thread of this object, which
+        # may wait for the condition.
+        self._inside: list[int] = []
         self._thread: threading.Thread | None = None
         if pause is not None:
             self._start()
@@ -74,18 +78,23 @@ class Syncer:
             OSError: the device has failed, now or earlier.
             ValueError: the log is closed.
         """
-        with self._changed:
-            self._start()
-            self._wanted += 1
-            mine = self._wanted
-            self._changed.notify_all()
-            done = self._changed.wait_for(lambda: self._is_over(mine), timeout)
-            if self._failure is not None:
-                raise self._failure
-            if not done:
-                raise TimeoutError(f"the device has not taken all of the log within {timeout} s")
-            if self._served < mine:
-                raise ValueError("I/O operation on closed log")
+        me = threading.get_ident()
+        self._inside.append(me)
+        try:
+            with self._changed:
+                self._start()
+                self._wanted += 1
+                mine = self._wanted
+                self._changed.notify_all()
+                done = self._changed.wait_for(lambda: self._is_over(mine), timeout)
+        finally:
+            self._inside.remove(me)
+        if self._failure is not None:
+            raise self._failure
+        if not done:
+            raise TimeoutError(f"the device has not taken all of the log within {timeout} s")
+        if self._served < mine:
+            raise ValueError("I/O operation on closed log")
 
     def _is_over(self, mine: int) -> bool:
         return self._served >= mine or self._failure is not None or self._stopped
@@ -96,14 +105,24 @@ class Syncer:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and wait until it is gone."""
+        """End the thread, and wait until it is gone.
+
+        In a signal handler that interrupts a call of this very object, it is not waited for:
+        it ends by itself.
+        """
         if self.pid != os.getpid():
             return  # a forked child has no such thread
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        me = threading.get_ident()
+        is_interrupting = me in self._inside
+        self._inside.append(me)
+        try:
+            with self._changed:
+                self._stopped = True
+                self._changed.notify_all()
+                thread = self._thread
+        finally:
+            self._inside.remove(me)
+        if thread is not None and thread.ident != me and not is_interrupting:
             thread.join()
 
     @property
