@@ -1,4 +1,4 @@
-/* arrow_describe.c - what columns of Arrow are like, for whoever writes a schema for them. */
+/* arrow_describe.c - describes columns of Arrow, so that a schema can be written for them. */
 
 #include "arrow_take.h"
 #include "arrow_values.h"
@@ -14,14 +14,14 @@ static bool damaged(const char *what)
     return false;
 }
 
-/* An array, and which of its values belong to something that is there: a value of a struct or of
- * a list of fixed size that is null is there in the memory alone. */
+/* An array, and which of its values belong to something. If a struct or a list of fixed size is
+ * null, its children still have values in memory, but these belong to nothing. */
 typedef struct {
     const mmb_arrow_array *array;
-    unsigned char *there; /* a byte each; owned; NULL: all */
+    unsigned char *there; /* one byte for each value; owned; NULL: all are there */
 } part;
 
-/* Whether the first buffer of such arrays says which values are there. */
+/* Return whether the first buffer of arrays of this format says which values are there. */
 static bool has_validity(const char *format)
 {
     return strncmp(format, "+u", 2) != 0 && strcmp(format, "+r") != 0 && strcmp(format, "n") != 0;
@@ -50,7 +50,8 @@ static bool count_nulls(const char *format, const part *p, uint64_t *nulls)
     return true;
 }
 
-/* How many values of a child belong to one of a struct or a list of fixed size; else 0. */
+/* Return how many values of a child belong to one struct or one list of fixed size; 0 for other
+ * formats. */
 static int64_t width_of(const char *format)
 {
     return strcmp(format, "+s") == 0        ? 1
@@ -58,7 +59,7 @@ static int64_t width_of(const char *format)
                                             : 0;
 }
 
-/* Which values of a child belong to something. */
+/* Mark the values of a child that belong to something. */
 static bool mark_child(const char *format, const part *p, const mmb_arrow_array *child, part *out)
 {
     int64_t width = width_of(format);
@@ -75,7 +76,7 @@ static bool mark_child(const char *format, const part *p, const mmb_arrow_array 
         bool there = (p->there == NULL || p->there[i] != 0) && is_valid(format, p->array, i);
         int64_t first = p->array->offset + i;
         if (first >= child->length / width) {
-            break; /* the child is too short: whoever takes the values says so */
+            break; /* the child is too short; the code that takes the values reports it */
         }
         if (there) {
             memset(out->there + first * width, 1, (size_t)width);
@@ -105,8 +106,8 @@ static bool add_strings(const char *format, const mmb_arrow_array *array, PyObje
     return true;
 }
 
-/* The strings of dictionaries, each once, in the order in which they appear; None where there
- * are no strings. A new reference. */
+/* Return the strings of dictionaries, each once, in the order in which they appear; None if the
+ * dictionaries have no strings. A new reference. */
 static PyObject *strings_of(const mmb_arrow_schema *schema, const part *parts, uint32_t count)
 {
     if (strcmp(schema->format, "u") != 0 && strcmp(schema->format, "U") != 0 &&
@@ -135,7 +136,7 @@ static void free_parts(part *parts, uint32_t count)
     PyMem_Free(parts);
 }
 
-/* The array of a child, or of the dictionary for -1; NULL if there is none. */
+/* Return the array of a child, or of the dictionary for -1; NULL if there is none. */
 static const mmb_arrow_array *child_of(const mmb_arrow_array *array, int64_t child)
 {
     return child < 0                                              ? array->dictionary
@@ -143,7 +144,7 @@ static const mmb_arrow_array *child_of(const mmb_arrow_array *array, int64_t chi
                                                                   : NULL;
 }
 
-/* A child, or the dictionary for -1. */
+/* Describe a child, or the dictionary for -1. */
 static PyObject *describe_child(const mmb_arrow_schema *schema, const part *parts, uint32_t count,
                                 bool is_known, int64_t child, unsigned depth)
 {

@@ -1,4 +1,4 @@
-/* arrow_take.c - see arrow_take.h. */
+/* arrow_take.c - takes schemas and arrays of Arrow out of capsules. See arrow_take.h. */
 
 #include "arrow_take.h"
 
@@ -72,7 +72,8 @@ bool mmbpy_arrow_take(PyObject *given, mmbpy_arrow *out)
 
 void mmbpy_arrow_release(mmbpy_arrow *arrow)
 {
-    /* The producer may run Python's code, which an exception would get lost in. */
+    /* The producer may run code of Python, and an exception that is set now would get lost
+     * there. */
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     for (uint32_t i = 0; i < arrow->count; i++) {

@@ -1,4 +1,4 @@
-/* column_args.c - arguments of the functions on columns, as C takes them. */
+/* column_args.c - converts arguments of the functions on columns to C. See column_args.h. */
 
 #include "column_args.h"
 
@@ -60,7 +60,7 @@ bool mmbpy_strings_get(PyObject *tuple, mmbpy_strings *out)
     if (fits && valid != Py_None) {
         if (PyObject_GetBuffer(valid, &out->valid, PyBUF_SIMPLE) < 0)
             return false;
-        uint64_t end = first + count; /* below 2^61, as there is an offset for each */
+        uint64_t end = first + count; /* below 2^61, since each string has an offset */
         fits = (end + 7) / 8 <= (uint64_t)out->valid.len;
     }
     if (!fits) {

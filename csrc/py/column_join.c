@@ -1,15 +1,15 @@
-/* column_join.c - NumPy's strings into one buffer with offsets, and strings out of one. */
+/* column_join.c - joins NumPy's strings into one buffer with offsets, and splits such a buffer. */
 
 #include "column_args.h"
 
 #include <string.h>
 
-/* What is being joined. The buffers are bytearrays, which can grow in place. */
+/* The result of a join while it is made. The buffers are bytearrays, which can grow in place. */
 typedef struct {
     PyObject *offsets, *bytes;
     char *offsets_at, *bytes_at; /* their memory */
     uint64_t count;
-    Py_ssize_t used; /* of `bytes` */
+    Py_ssize_t used; /* bytes in use of `bytes` */
     Py_ssize_t room;
 } joined;
 
@@ -36,7 +36,7 @@ static void set_offset(joined *j, uint64_t index)
     memcpy(j->offsets_at + index * 8, &end, sizeof end);
 }
 
-/* Room for `length` more bytes; where they go. */
+/* Make room for `length` more bytes, and return their place. */
 static char *joined_room(joined *j, Py_ssize_t length)
 {
     if (length > j->room - j->used) {
@@ -67,7 +67,7 @@ static bool joined_add(joined *j, const char *data, Py_ssize_t length)
     return true;
 }
 
-/* The result, or NULL if `good` is false; the buffers are given up either way. */
+/* Return the result; NULL if `good` is false. The buffers are given up in both cases. */
 static PyObject *joined_finish(joined *j, bool good)
 {
     PyObject *result = NULL;
@@ -81,7 +81,7 @@ static PyObject *joined_finish(joined *j, bool good)
 
 /* ---- NumPy's strings of fixed width ---------------------------------------------- */
 
-/* Returns the number of bytes, 0 for what is no character. */
+/* Encode a character. Return the number of bytes; 0 if `c` is no character. */
 static unsigned encode(uint32_t c, unsigned char *to)
 {
     if (c < 0x80) {

@@ -1,17 +1,16 @@
-/* column_lists.c - columns of Text and Data from lists of Python's strings.
+/* column_lists.c - lays columns of Text and Data from lists of Python's strings.
  *
- * The strings are gone through twice: all are checked before the first is laid. They are
- * laid from where they are, some at a time, so that nothing is copied twice and nothing
- * large is allocated. Most of the time is spent waiting for the memory of the objects;
- * so they are only read, and not even counted as referred to where the list that
- * refers to them cannot change meanwhile. */
+ * The code goes through the strings twice: it checks all of them before it lays the first. It lays
+ * them from the memory of their objects, some at a time, so that nothing is copied twice and
+ * nothing large is allocated. Most of the time goes into waiting for this memory. So the objects
+ * are only read; their references are not even counted while their list cannot change. */
 
 #include "column_args.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Strings that are laid at a time. */
+/* The number of strings that are laid at a time. */
 enum { BATCH = 256 };
 
 static bool is_missing(PyObject *item)
@@ -34,16 +33,16 @@ static inline bool is_str(PyObject *item)
     return Py_IS_TYPE(item, &PyUnicode_Type) || PyUnicode_Check(item);
 }
 
-/* Whether asking for the bytes of an object runs nobody's code, which might change the
- * list. Those of others are asked for through the buffer protocol. */
+/* Return true if getting the bytes of an object runs no code of others. Such code might change
+ * the list. All other objects go through the buffer protocol. */
 static bool is_plain(PyObject *item)
 {
     return is_str(item) || PyBytes_Check(item) || item == Py_None ||
            Py_IS_TYPE(item, &PyFloat_Type);
 }
 
-/* The same for what most objects in such a list are: a str and nothing more. False if it is
- * none, or has no UTF-8, which get_plain explains. */
+/* Find the bytes of a plain str, as most objects in such a list are. Return false without an
+ * exception if the object is none, or has no UTF-8; get_plain then says what is wrong. */
 static inline bool get_str(PyObject *item, mmb_slice *out)
 {
     Py_ssize_t length;
@@ -59,8 +58,8 @@ static inline bool get_str(PyObject *item, mmb_slice *out)
     return out->bytes != NULL;
 }
 
-/* Where the bytes of a plain object are: `bytes` is NULL if it is a missing string.
- * They stay as long as the object does. */
+/* Find the bytes of a plain object; `bytes` becomes NULL if the string is missing. The bytes
+ * stay as long as the object does. */
 static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
 {
     Py_ssize_t length = 0;
@@ -81,13 +80,13 @@ static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
     return true;
 }
 
-/* Raise a better error than the one that is set if bytes do not lie side by side. */
+/* Replace the error that is set by a better one if the bytes do not lie side by side. */
 static void explain_strides(uint64_t index, PyObject *item)
 {
     Py_buffer strided;
     PyErr_Clear();
     if (PyObject_GetBuffer(item, &strided, PyBUF_STRIDED_RO) < 0) {
-        return; /* with much the same error as before */
+        return; /* the error is much the same as before */
     }
     PyBuffer_Release(&strided);
     PyErr_Format(PyExc_ValueError,
@@ -96,12 +95,12 @@ static void explain_strides(uint64_t index, PyObject *item)
                  (unsigned long long)index);
 }
 
-/* The same for any other object, held in the view, which is to be released. */
+/* Find the bytes of any other object. The view holds them, and the caller releases it. */
 static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *view, mmb_slice *out)
 {
     *out = (mmb_slice){.bytes = NULL};
     if (is_missing(item)) {
-        return true; /* a subclass of float: numpy.float64 */
+        return true; /* a subclass of float, such as numpy.float64 */
     }
     if (!PyObject_CheckBuffer(item)) {
         raise_no_string(index, item);
@@ -115,13 +114,13 @@ static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *vie
         raise_no_string(index, item);
         return false;
     }
-    /* Something must be there, even if it has no bytes. */
+    /* A pointer that is not NULL says that the string is there, even if it has no bytes. */
     out->bytes = view->buf != NULL ? view->buf : (const void *)"";
     out->length = (uint64_t)view->len;
     return true;
 }
 
-/* Goes through a list or tuple, which Python code that runs meanwhile may change. */
+/* The items of a list or a tuple. Python code that runs meanwhile may change the list. */
 typedef struct {
     PyObject *sequence; /* owned */
     uint64_t count;
@@ -139,7 +138,7 @@ static bool items_start(items *in, PyObject *values)
     return true;
 }
 
-/* Borrowed from the list; IndexError if it has become shorter. */
+/* Return an item, borrowed from the list. Raise IndexError if the list has become shorter. */
 static inline PyObject *items_get(const items *in, uint64_t index)
 {
     return in->is_list ? PyList_GetItem(in->sequence, (Py_ssize_t)index)
@@ -148,7 +147,7 @@ static inline PyObject *items_get(const items *in, uint64_t index)
 
 /* ---- checking --------------------------------------------------------------------- */
 
-/* Check a string of which nothing is known and add what it takes. */
+/* Check a string of which nothing is known yet, and add the words that it takes. */
 static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uint64_t *words,
                           uint64_t *found)
 {
@@ -169,7 +168,7 @@ static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uin
     return true;
 }
 
-/* Check one object and add what it takes. `*others` becomes true if it is not plain. */
+/* Check one object, and add the words that it takes. `*others` becomes true if it is not plain. */
 static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *words,
                          uint64_t *found, bool *others)
 {
@@ -190,7 +189,7 @@ static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *wo
     if (slice.bytes == NULL) {
         return true;
     }
-    bool is_good = !text || is_str(item); /* a str is UTF-8 by its make */
+    bool is_good = !text || is_str(item); /* a str is always UTF-8 */
     if (!is_good || slice.length >= MMB_MAX_SEGMENT_WORDS) {
         return measure_slice(index, &slice, text, words, found);
     }
@@ -235,13 +234,13 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* ---- laying ----------------------------------------------------------------------- */
 
-/* Strings to be laid at once: plain objects, which nothing can take from their list
- * before they are laid, or one that is none, and is held. */
+/* Strings that are laid together. They are plain objects, which no code can take from their list
+ * before they are laid; or one other object, which is held. */
 typedef struct {
     mmb_slice slices[BATCH];
     uint64_t count;
     PyObject *held; /* owned, or NULL */
-    Py_buffer view; /* of what is held */
+    Py_buffer view; /* buffer of the held object */
 } batch;
 
 static void batch_release(batch *these)
@@ -251,7 +250,7 @@ static void batch_release(batch *these)
     these->count = 0;
 }
 
-/* Take the strings from `first` on, `left` at the most. */
+/* Take strings from `first` on, at most `left` of them. */
 static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t left,
                        const unsigned char *wanted)
 {
@@ -273,7 +272,7 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
                 return false;
             }
         } else if (i != 0) {
-            break; /* the next time, since it may run any code */
+            break; /* it comes next time, since it may run any code */
         } else {
             these->held = Py_NewRef(item);
             if (!get_buffer(index, item, false, &these->view, &these->slices[i])) {
@@ -285,7 +284,7 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
     return true;
 }
 
-/* The work of lay_list. False with an exception. */
+/* Do the work of lay_list. Return false with an exception on an error. */
 static bool lay_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_pointers *all,
                       const items *in, uint64_t start, const unsigned char *wanted, bool text,
                       uint64_t *next, mmb_block *block)

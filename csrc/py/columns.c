@@ -1,4 +1,5 @@
-/* columns.c - functions on the memory of messages: pointers, columns of Text and Data. */
+/* columns.c - functions of `_core` on the memory of messages: pointers, columns of Text and
+ * Data. */
 
 #include "column_args.h"
 
@@ -33,7 +34,7 @@ static PyObject *resolve(PyObject *module, PyObject *args)
     return result;
 }
 
-/* One column of store_columns: (numbers, offset, flip). The buffer is to be released. */
+/* Take one column of store_columns: (numbers, offset, flip). The caller releases the buffer. */
 static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_numbers *out)
 {
     PyObject *numbers;
@@ -192,7 +193,7 @@ static PyObject *new_bytearray(uint64_t size)
     return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
 }
 
-/* The work of read_strings, once its arguments are there. */
+/* Do the work of read_strings after its arguments are taken. */
 static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memory,
                                    const mmb_pointers *pointers, const unsigned char *wanted,
                                    bool text)
@@ -251,7 +252,7 @@ static PyObject *read_strings(PyObject *module, PyObject *args)
         return NULL;
     if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
         mmbpy_wanted_get(wanted_object, pointers.count, &wanted)) {
-        /* First of all, since the size of what is allocated depends on it. */
+        /* This comes first, since the size of what is allocated depends on it. */
         if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0)
             mmbpy_raise_invalid(state, &flaw);
         else

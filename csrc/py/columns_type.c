@@ -1,6 +1,6 @@
 /* columns_type.c - `_core.Columns`: a list of a message as columns of Apache Arrow.
  *
- * They are handed out by capsules of the Arrow C data interface, and need no Arrow library. */
+ * Capsules of the Arrow C data interface hand the columns out, so no Arrow library is needed. */
 
 #include "column_args.h"
 #include "column_read.h"
@@ -13,10 +13,10 @@
 #include <string.h>
 
 typedef struct {
-    PyObject_HEAD mmb_columns *columns; /* one reference */
+    PyObject_HEAD mmb_columns *columns; /* holds one reference */
 } mmbpy_columns;
 
-/* How deeply columns may nest: each level takes a few kilobytes of stack. */
+/* The most levels that columns may nest. Each level takes a few kilobytes of stack. */
 enum { MOST_NESTED = 64 };
 
 /* ---- from a description of the columns -------------------------------------------------- */
@@ -52,7 +52,7 @@ static bool get_conditions(PyObject *list, mmb_column *column)
     return true;
 }
 
-/* Views are asked for by the format. */
+/* Return the layout of a column. The format says whether it has views. */
 static mmb_column_layout layout_of(const mmb_plan_type *type, const char *format)
 {
     if (type->meaning.what == MMB_DECIMAL) {
@@ -78,7 +78,7 @@ static mmb_column_layout layout_of(const mmb_plan_type *type, const char *format
     }
 }
 
-/* The names of an enum, or of a union's members by their tags. */
+/* Set the names of an enum, or those of a union's members by their tags. */
 static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned int record,
                       mmb_column *column)
 {
@@ -101,9 +101,8 @@ static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned 
     return true;
 }
 
-/* Check that what the column says about its source is true, and complete it. `type` is the
- * number of a type; for a field the number of a field; for a tag or a group that of a
- * struct. */
+/* Check that a column fits its source, and complete the column. `number` is the number of a type
+ * for elements, of a field for a field, and of a struct for a tag or a group. */
 static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *column)
 {
     mmb_plan_type type = {.kind = MMB_GROUP, .target = number};
@@ -152,7 +151,7 @@ static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *co
 static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent,
                         unsigned int depth);
 
-/* Whether the columns within are what the layout of a column wants. */
+/* Return whether the children of a column are as its layout needs them. */
 static bool check_children(const mmb_column *column)
 {
     const mmb_column *inner = column->children;
@@ -177,7 +176,7 @@ static bool check_children(const mmb_column *column)
     return good;
 }
 
-/* One column as (name, format, source, number, nullable, code, conditions, children). */
+/* Take one column from (name, format, source, number, nullable, code, conditions, children). */
 static bool get_column(const mmb_plan *plan, PyObject *tuple, mmb_column *column,
                        unsigned int depth)
 {
@@ -223,7 +222,7 @@ static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent
 
 /* ---- keeping what is borrowed --------------------------------------------------------------- */
 
-/* Arrays can be released by any thread, with or without the GIL. */
+/* Free what an array has borrowed. Any thread may release arrays, with or without the GIL. */
 static void let_go(void *keeper)
 {
     if (Py_IsInitialized()) {
@@ -248,13 +247,13 @@ static PyObject *new_columns(mmbpy_state *state, mmb_columns *columns)
     return (PyObject *)self;
 }
 
-/* Elements of a list: from `start` up to the one before `stop`, as slices have them. */
+/* A range of elements of a list: `stop` is not included, as in slices. */
 typedef struct {
     Py_ssize_t start, stop;
 } range;
 
-/* Keep those elements of a span. Bits that begin within a byte are copied to `*bits`, which is to
- * be freed. False if there is no memory. */
+/* Keep only a range of the elements of a span. Bits that begin within a byte are copied to
+ * `*bits`, which the caller frees. Return false if there is no memory. */
 static bool keep_range(mmb_span *span, range kept, unsigned char **bits)
 {
     Py_ssize_t count = PySlice_AdjustIndices((Py_ssize_t)span->count, &kept.start, &kept.stop, 1);
@@ -282,7 +281,7 @@ static bool keep_range(mmb_span *span, range kept, unsigned char **bits)
     return true;
 }
 
-/* Read the list; takes over the reference. */
+/* Read the list into the columns, and take over the reference to them. */
 static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_columns *columns,
                               PyObject *segments, const mmb_plan_type *type, unsigned int segment,
                               unsigned long long word, bool there, bool trusted, bool borrow,

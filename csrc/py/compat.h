@@ -1,9 +1,8 @@
-/* compat.h - Python.h, and what differs between its versions.
+/* compat.h - includes Python.h, and hides the differences between Python's versions.
  *
- * The only file with preprocessor conditions on the Python version or the GIL.
- * There are two kinds of build: against the limited API of 3.11, which serves
- * every later version with the GIL, and a full one for free-threaded Pythons.
- */
+ * No other file has preprocessor conditions on the version of Python or on the GIL. There are two
+ * kinds of builds: one against the limited API of 3.11, which serves every later version with the
+ * GIL, and a full one for free-threaded Pythons. */
 #ifndef MMBPY_COMPAT_H
 #define MMBPY_COMPAT_H
 
@@ -11,8 +10,8 @@
 #include <Python.h>
 #include <structmember.h>
 
-/* A lock on one object, for the few places where several fields change together.
- * With the GIL there is nothing to do as long as the GIL is kept in between. */
+/* A lock on one object, for the few places that change several fields together. With the GIL the
+ * lock does nothing: the code inside must keep the GIL. */
 #ifdef Py_GIL_DISABLED
 #define MMBPY_HAS_GIL false
 #define MMBPY_LOCK(object) Py_BEGIN_CRITICAL_SECTION(object);
@@ -23,9 +22,9 @@
 #define MMBPY_UNLOCK() }
 #endif
 
-/* A list or tuple to go through: without a GIL a copy, since others may change a list
- * at any time; with it the list itself, whose items and length are to be asked for
- * again after anything that can run Python code. A new reference. */
+/* Return a list or tuple to go through, as a new reference. Without a GIL it is a copy, since
+ * other threads may change a list at any time. With the GIL it is the list itself: ask for its
+ * length and its items again after anything that can run Python code. */
 #ifdef Py_GIL_DISABLED
 #define MMBPY_SNAPSHOT(sequence) PySequence_Tuple(sequence)
 #else
@@ -33,8 +32,8 @@
     (PyList_Check(sequence) ? Py_NewRef(sequence) : PySequence_Tuple(sequence))
 #endif
 
-/* The value of a key of a dict that others may change: 1 with a new reference, 0 if there is
- * none, -1 with an exception. */
+/* Get the value of a key from a dict that others may change. 1 with a new reference, 0 if the
+ * key is not there, -1 with an exception. */
 #ifdef Py_GIL_DISABLED
 #define MMBPY_DICT_GET(dict, key, value) PyDict_GetItemRef(dict, key, value)
 #else
@@ -44,8 +43,8 @@
                                                                          : 0)
 #endif
 
-/* Up to 3.11, making an object can run the cycle collector, and with it any Python code, which
- * may give the GIL away. Between these it does not. */
+/* Up to Python 3.11 the making of an object can run the cycle collector, and with it any Python
+ * code, which may give the GIL away. Between these two macros the collector does not run. */
 #ifdef Py_GIL_DISABLED
 #define MMBPY_PAUSE_GC() {
 #define MMBPY_RESUME_GC() }
@@ -60,14 +59,14 @@
     }
 #endif
 
-/* The headers of 3.11 do not know this slot; an interpreter of 3.12 or later
- * does, whatever headers the module was compiled with. So the numbers are
- * spelled out, and the module chooses at run time whether to offer the slot. */
+/* The headers of 3.11 do not have this slot, but an interpreter of 3.12 or later knows it,
+ * whatever headers the module was compiled with. So we spell the numbers out, and the module
+ * decides at run time whether to offer the slot. */
 #define MMBPY_SLOT_MULTIPLE_INTERPRETERS 3
 #define MMBPY_PER_INTERPRETER_GIL_SUPPORTED ((void *)2)
 #define MMBPY_HAS_INTERPRETER_SLOT (Py_Version >= 0x030C0000)
 
-/* A free-threaded interpreter turns its GIL on for a module without this slot. */
+/* Without this slot, a free-threaded interpreter turns its GIL on for the module. */
 #ifdef Py_GIL_DISABLED
 #define MMBPY_SLOT_GIL {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #else

@@ -1,8 +1,8 @@
-/* encoder.c - Python's values as whole messages. See encoder.h. */
+/* encoder.c - makes whole messages of Python's values. See encoder.h. */
 
 #include "encoder.h"
 
-/* More memory than this is not kept. */
+/* An encoder keeps no more memory than this for the next message. */
 enum { MOST_KEPT_WORDS = 1 << 17 };
 
 void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)

@@ -1,4 +1,4 @@
-/* errors.c - errors of the C layers as Python exceptions. */
+/* errors.c - raises errors of the C layers as exceptions of Python. */
 
 #include "state.h"
 
@@ -27,7 +27,7 @@ int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
         return -1;
     }
 
-    /* On the class, so that the attributes exist whoever makes an instance. */
+    /* The class has the attributes, so that they exist in every instance. */
     PyObject *attributes = Py_BuildValue("{s:O,s:O,s:s,s:O}", "segment", Py_None, "word", Py_None,
                                          "reason", "", "filename", Py_None);
     if (attributes == NULL) {
@@ -49,7 +49,7 @@ int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
 PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name)
 {
     PyObject *type = error == MMB_ECAPACITY ? state->capacity_error : PyExc_OSError;
-    /* The system's words are in the encoding of the locale. */
+    /* The system's words come in the encoding of the locale. */
     PyObject *words = PyUnicode_DecodeLocale(mmb_strerror(error), "surrogateescape");
     if (words == NULL) {
         return NULL;
@@ -58,10 +58,10 @@ PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name)
                                  name != NULL ? name : Py_None);
 }
 
-/* Raise `exception`, a new reference that may be NULL. Always returns NULL. */
+/* Raise `exception`, a new reference, which may be NULL. Always return NULL. */
 static PyObject *raise_it(PyObject *exception)
 {
-    /* By its own type: OSError picks a subclass (PermissionError, ...) by errno. */
+    /* Raise it as its own type: OSError chooses a subclass, such as PermissionError, by errno. */
     if (exception != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
     }
@@ -124,7 +124,7 @@ PyObject *mmbpy_raise_closed(void)
 static int set_number(PyObject *object, const char *attribute, long long value)
 {
     if (value < 0) {
-        return 0; /* None, as the class says */
+        return 0; /* it stays None, as the class says */
     }
     PyObject *number = PyLong_FromLongLong(value);
     if (number == NULL) {
@@ -135,7 +135,7 @@ static int set_number(PyObject *object, const char *attribute, long long value)
     return result;
 }
 
-/* What is wrong, where, and in which file. */
+/* Return a text that says what is wrong, where, and in which file. */
 static PyObject *text_of_flaw(const mmb_flaw *flaw, PyObject *name)
 {
     long long word = (long long)flaw->word;

@@ -1,13 +1,13 @@
-/* file_claim.c - which files are held in this process, and by which `_core.File`.
+/* file_claim.c - knows which files this process holds, and which `_core.File` holds each.
  *
- * flock tells builders apart only if they opened the file themselves: two that share a
- * descriptor also share its lock. So each module has a table of the files that are held, from
- * (device, inode) to a weak reference. A claim counts as long as its file is alive and has not
- * ended: nothing can be left behind. */
+ * flock tells builders apart only if each opened the file itself: builders that share a descriptor
+ * share its lock. So each module has a table of the files that are held. It leads from (device,
+ * inode) to a weak reference. A claim counts while its file object lives and has not ended, so no
+ * claim can be left behind. */
 
 #include "file_type.h"
 
-/* The file that holds `key`, as a new reference; NULL if nobody does. */
+/* Return the file that holds `key`, as a new reference; NULL if no file holds it. */
 static mmbpy_file *holder_of(mmbpy_state *state, PyObject *key)
 {
     PyObject *reference = PyDict_GetItemWithError(state->claims, key);
@@ -24,15 +24,15 @@ static bool is_in_the_way(const mmbpy_file *self, const mmbpy_file *other)
         return false;
     }
     if (self->shared && other->shared && self->path != NULL && other->path != NULL) {
-        return false; /* flock, which tells the two apart, lets both have it */
+        return false; /* each has a lock of its own, and flock lets both have the file */
     }
-    /* What a fork has inherited: whether its builder is still at work, flock knows, unless
-     * its descriptor was inherited as well. */
+    /* A claim of another process was inherited by a fork. flock knows whether its builder is
+     * still at work, unless our descriptor was inherited as well. */
     return mmbpy_file_is_owner(other) || self->path == NULL;
 }
 
-/* Enter `self` under its device and inode. 1, or 0 and the file that is in the way in *other,
- * or -1 with an exception. */
+/* Enter `self` into the table. Return 1; or 0, and in *other the file that is in the way; or -1
+ * with an exception. */
 int mmbpy_file_enter_claim(mmbpy_file *self, PyObject **other)
 {
     PyObject *reference = PyWeakref_NewRef((PyObject *)self, NULL);
@@ -75,11 +75,11 @@ void mmbpy_file_drop_claim(mmbpy_file *self)
         return;
     }
     self->claim = NULL;
-    if (claims == NULL) { /* the module has been cleared */
+    if (claims == NULL) { /* the module was cleared */
         Py_DECREF(claim);
         return;
     }
-    PyObject *type, *value, *traceback; /* it may be on the way out of a failure */
+    PyObject *type, *value, *traceback; /* an exception may be set, since a failure may lead here */
     PyErr_Fetch(&type, &value, &traceback);
     PyObject *key = PyTuple_GetItem(claim, 0);
     MMBPY_LOCK(claims);

@@ -1,7 +1,7 @@
-/* file_end.c - the endings of a file: `commit`, `keep`, `remove`, `roll_back`.
+/* file_end.c - the endings of a file: `commit`, `keep`, `remove` and `roll_back`.
  *
- * Each is one step, whatever it has to do: when it returns or raises, the file has ended. The
- * first thread that ends a file does it; others wait for it and do nothing. */
+ * Each ending is one step, whatever it has to do: when it returns or raises, the file has ended.
+ * The first thread that ends a file does the work. Other threads wait for it and do nothing. */
 
 #include "file_type.h"
 
@@ -22,8 +22,8 @@ bool mmbpy_file_is_owner(const mmbpy_file *self)
 
 /* ---- descriptor and lock ------------------------------------------------------ */
 
-/* By hand, since the lock belongs to what the program's own descriptor refers to as well. A
- * forked child shares it too, but it is not the child's to give up. */
+/* Unlock the file. To close the descriptor is not enough, since the program's own descriptor
+ * shares the lock. A forked child shares it too, but must not give it up. */
 static void unlock(mmbpy_file *self)
 {
     int fd = atomic_load(&self->fd);
@@ -41,8 +41,9 @@ static void close_descriptor(mmbpy_file *self)
     }
 }
 
-/* The claim ends between the two: before it, who shares the descriptor could take a lock that we
- * would then give up; after it, the inode may be another file's. */
+/* Unlock, drop the claim, and close, in this order. If the claim ended before the lock, another
+ * user of the descriptor could take the lock, and we would give it up. If the claim ended after
+ * the close, the inode could belong to another file. */
 static void unlock_and_close(mmbpy_file *self)
 {
     Py_BEGIN_ALLOW_THREADS
@@ -89,7 +90,7 @@ void mmbpy_file_take_back(mmbpy_file *self, int fd)
     }
     int old = atomic_exchange(&self->fd, fd);
     if (old >= 0) {
-        close(old); /* it has the same lock as `fd` */
+        close(old); /* `fd` has the same lock */
     }
     if (mmbpy_file_has_ended(self)) {
         unlock_and_close(self);
@@ -98,7 +99,7 @@ void mmbpy_file_take_back(mmbpy_file *self, int fd)
 
 /* ---- names ---------------------------------------------------------------------- */
 
-/* Whether the file is what stands at `path`. */
+/* Return whether the file is the one at `path`. */
 bool mmbpy_file_is_at(const mmbpy_file *self, const char *path, bool follow)
 {
     struct stat there;
@@ -139,7 +140,7 @@ static int rename_without_replacing(const char *from, const char *to)
     if (errno == EEXIST) {
         return errno;
     }
-    /* There are no hard links here: claim the name, then replace the claim. */
+    /* There are no hard links here: claim the name with an empty file, then replace that file. */
     int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
         return errno;
@@ -148,7 +149,8 @@ static int rename_without_replacing(const char *from, const char *to)
     return rename(from, to) == 0 ? 0 : errno;
 }
 
-/* From the temporary name to the path. ESTALE if the temporary name was taken away. */
+/* Rename the file from its temporary name to its path. Return ESTALE if the temporary name was
+ * taken away. */
 static int take_name(mmbpy_file *self)
 {
     if (self->origin != MMBPY_TEMPORARY) {
@@ -191,7 +193,8 @@ void mmbpy_file_fall_back(mmbpy_file *self)
     self->inode = old->inode;
     self->locked = old->locked;
     old->locked = false;
-    atomic_store(&self->fd, atomic_exchange(&old->fd, -1)); /* its claim stays until the end */
+    /* The target keeps its claim until the end. */
+    atomic_store(&self->fd, atomic_exchange(&old->fd, -1));
 }
 
 int mmbpy_file_settle(mmbpy_file *self)
@@ -207,7 +210,7 @@ int mmbpy_file_settle(mmbpy_file *self)
         release_target(self);
         return 1;
     }
-    if (self->target->shared) { /* it must not be changed itself */
+    if (self->target->shared) { /* the lock is shared, so the target itself must not change */
         mmbpy_raise(self->state, error, self->name);
         return -1;
     }
@@ -220,16 +223,16 @@ void mmbpy_file_lend(mmbpy_file *self)
     self->lent = true;
     int fd = atomic_exchange(&self->fd, -1);
     if (fd >= 0) {
-        close(fd); /* and keep the lock, which the map's duplicate has as well */
+        close(fd); /* the lock stays, since the map's duplicate has it as well */
     }
 }
 
 /* ---- the endings ---------------------------------------------------------------- */
 
 typedef struct {
-    int error;        /* an errno; 0 if all is well */
-    const char *text; /* what the system does not say; may be NULL */
-    bool temporary;   /* it is about the temporary name */
+    int error;        /* an errno; 0 if there is none */
+    const char *text; /* says more than the system does; may be NULL */
+    bool temporary;   /* the error concerns the temporary name */
 } failure;
 
 static void pause_briefly(void)
@@ -240,7 +243,7 @@ static void pause_briefly(void)
     Py_END_ALLOW_THREADS
 }
 
-/* True for the one that is to end the file; false, when that is over, for all others. */
+/* Return true to the thread that is to end the file. All others get false when it has ended. */
 static bool begin_ending(mmbpy_file *self)
 {
     int seen = MMBPY_FILE_OPEN;
@@ -248,7 +251,7 @@ static bool begin_ending(mmbpy_file *self)
         if (seen == MMBPY_FILE_ENDED) {
             return false;
         }
-        if (!mmbpy_file_is_owner(self)) { /* forked in the middle: who is ending it is not here */
+        if (!mmbpy_file_is_owner(self)) { /* the thread that was ending it is not in this child */
             return true;
         }
         pause_briefly();
@@ -257,7 +260,7 @@ static bool begin_ending(mmbpy_file *self)
     return true;
 }
 
-/* What all endings come to. */
+/* Do what all endings have in common. */
 static void end(mmbpy_file *self)
 {
     mmbpy_file_let_go(self);
@@ -270,7 +273,7 @@ static int sync_descriptor(int fd)
     return fsync(fd) == 0 ? 0 : errno;
 }
 
-/* Give the file its name, and let name and content reach the device. */
+/* Give the file its name, and wait until the device has the name and the content. */
 static failure publish_durably(mmbpy_file *self)
 {
     int fd = atomic_load(&self->fd);
@@ -281,7 +284,7 @@ static failure publish_durably(mmbpy_file *self)
     if (error != 0 || self->path == NULL || self->origin == MMBPY_FOUND) {
         return (failure){.error = error};
     }
-    /* Opened first: what fails here must not find the target replaced. */
+    /* Open the directory first: if that fails, the target must not have been replaced. */
     const char *slash = strrchr(self->path, '/');
     char *name = strndup(self->path, slash > self->path ? (size_t)(slash - self->path) : 1);
     if (name == NULL) {
@@ -352,7 +355,7 @@ PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
         temporary = PyUnicode_DecodeFSDefault(self->temporary);
     }
     Py_BEGIN_ALLOW_THREADS
-    remove_temporary(self); /* what is raised is more important than that */
+    remove_temporary(self); /* an error here is less important than the one that is raised */
     Py_END_ALLOW_THREADS
     end(self);
     if (error != Py_None) {
@@ -367,7 +370,7 @@ PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* An ending that may have removed a file. */
+/* Finish an ending that may have removed a file. */
 static PyObject *end_with(mmbpy_file *self, int error)
 {
     end(self);
@@ -427,14 +430,14 @@ PyObject *mmbpy_file_remove(PyObject *object, PyObject *Py_UNUSED(unused))
     return end_with(self, error);
 }
 
-/* Whether the file is in use by others: somebody was quick to find and lock it. */
+/* Return whether others have found and locked the file already. */
 static bool is_locked_by_others(const mmbpy_file *self)
 {
     int fd = atomic_load(&self->fd);
     return !self->locked && fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
-/* Remove what was made. */
+/* Remove the file if this object made it. */
 static void unmake(mmbpy_file *self)
 {
     if (self->origin == MMBPY_FOUND || !mmbpy_file_is_owner(self) || is_locked_by_others(self)) {
@@ -463,8 +466,8 @@ PyObject *mmbpy_file_roll_back(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
-/* Of use where an interruption came between two steps of a builder. What was lent may have
- * content: that is kept. */
+/* Give back what no ending gave back. This happens if an interruption came between two steps of
+ * a builder. A file that was lent may have content, so it is kept. */
 void mmbpy_file_give_back(mmbpy_file *self)
 {
     if (atomic_load(&self->phase) == MMBPY_FILE_ENDED) {

@@ -1,7 +1,7 @@
-/* file_type.c - `_core.File`: opening and locking a file, and the type itself (see file_type.h).
+/* file_type.c - `_core.File`: opens and locks a file, and defines the type. See file_type.h.
  *
- * What is to be opened, and under which name, is decided in Python (`_output`). Here stand the
- * steps that must not be torn apart; those that end a file stand in file_end.c. */
+ * Python code (`_output`) decides which file to open, and under which name. This file has the steps
+ * that an interruption must not come between; file_end.c has those that end a file. */
 
 #include "file_type.h"
 
@@ -15,7 +15,7 @@
 
 /* ---- opening ------------------------------------------------------------------------ */
 
-/* Take `fd`, or the error in errno, if the system has given one. */
+/* Take `fd`. If the system has given none, return the error in errno. */
 static int accept_descriptor(mmbpy_file *self, int fd)
 {
     struct stat status;
@@ -124,7 +124,7 @@ static PyObject *file_lock(PyObject *object, PyObject *args)
     self->shared = shared != 0;
     int entered = mmbpy_file_enter_claim(self, &other);
     if (entered < 1) {
-        return other; /* or NULL, with an exception */
+        return other; /* NULL with an exception is possible, too */
     }
     int error;
     Py_BEGIN_ALLOW_THREADS
@@ -234,7 +234,7 @@ static PyObject *file_get_ended(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *file_get_name(PyObject *object, void *Py_UNUSED(closure))
 {
     PyObject *name = ((mmbpy_file *)object)->name;
-    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector takes it away */
+    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector may clear it */
 }
 
 static PyObject *file_get_atomic(PyObject *object, void *Py_UNUSED(closure))
@@ -331,7 +331,7 @@ static int file_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* The target is not among it: it is locked, and given back with the rest. */
+/* Clear references but the one to the target, which is locked: it is given back with the rest. */
 static int file_clear(PyObject *object)
 {
     Py_CLEAR(((mmbpy_file *)object)->name);

@@ -1,15 +1,15 @@
 /* gate_type.c - `_core.Gate`: one call at a time.
  *
- * A *gate* is what the calls of one object go through that must not meet: it lets one
- * thread in, and everything that this thread calls. Other threads wait. The thread that is
- * inside cannot wait for itself: where a signal handler, a generator or a finalizer, which
- * run in the middle of anything, come to the same gate, they get a RuntimeError.
+ * Calls of one object that must not run at the same time go through a *gate*. It lets one thread
+ * in, with everything that this thread calls. Other threads wait. The thread inside cannot wait for
+ * itself. A signal handler, a generator or a finalizer runs in the middle of other code: if it
+ * comes to the same gate, it gets a RuntimeError.
  *
- * The gate is entered and left in C, around the call: an interruption (KeyboardInterrupt)
- * comes before, inside, or after, and never leaves a gate closed that nobody is in.
+ * C code enters and leaves the gate, around the call. So an interruption (KeyboardInterrupt) comes
+ * before, inside or after, and never leaves a gate closed that no thread is in.
  *
- * It is no lock of the system's, since a forked child would find that of a thread that is
- * not there: the child takes over what another thread held in its parent. */
+ * A gate is no lock of the system: a forked child would find it locked by a thread that the child
+ * does not have. Instead the child takes over what another thread of its parent held. */
 
 #include "state.h"
 
@@ -18,22 +18,22 @@
 
 typedef struct {
     PyObject_HEAD
-        /* Who is inside: the process and the thread, as told by `self_here`; 0 for nobody. Entered
-         * by compare-and-swap, left by a store. seq_cst. */
+        /* Who is inside: process and thread, as self_here returns them; 0: no thread. A
+         * compare-and-swap enters, a store leaves. seq_cst. */
         _Atomic uint64_t inside;
-    const char *call; /* what is being called; of the thread that is inside, like the next */
+    const char *call; /* like the next one it belongs to the thread that is inside */
     PyObject *name;   /* keeps `call` alive */
 } mmbpy_gate;
 
-/* ---- who is who ------------------------------------------------------------- */
+/* ---- threads and processes ---------------------------------------------------- */
 
-/* The two statics that are written to. How often this process was forked: raised in the child,
- * where nobody else runs yet. And the number for the next thread that asks for one. */
+/* These are the only two statics that change: how often this process was forked (the child
+ * counts, where no other thread runs yet), and the number for the next thread that asks for one. */
 static _Atomic uint32_t forks;
 static _Atomic uint32_t next_thread = 1;
 
-/* A number that no other thread of this process, and none that its children inherited, ever
- * had. The system's own names of threads are used again. */
+/* A number that no other thread of this process, and none that its children inherited, ever had.
+ * The system uses its own ids of threads again. */
 static _Thread_local uint32_t this_thread;
 
 static void count_fork(void)
@@ -48,27 +48,28 @@ static void watch_forks(void)
 
 static uint64_t self_here(void)
 {
-    while (this_thread == 0) { /* after 2^32 threads it is 0 once */
+    while (this_thread == 0) { /* after 2^32 threads the counter is 0 once */
         this_thread = atomic_fetch_add(&next_thread, 1);
     }
     return (uint64_t)atomic_load(&forks) << 32 | this_thread;
 }
 
-/* True also in a child that this very thread has forked: its calls go on there. */
+/* Return true for this thread, also in a child that it has forked: its calls go on there. */
 static bool is_this_thread(uint64_t inside)
 {
     return (uint32_t)inside == this_thread;
 }
 
-/* True if this is nobody, or a thread that a forked child has left behind. */
+/* Return true if no thread is inside, or only one that a forked child does not have. */
 static bool is_nobody_here(uint64_t inside, uint64_t self)
 {
     return inside == 0 || (inside >> 32 != self >> 32 && !is_this_thread(inside));
 }
 
-/* ---- in and out -------------------------------------------------------------- */
+/* ---- entering and leaving ------------------------------------------------------ */
 
-/* Threads do not come back from the end of the interpreter: one may be inside for ever. */
+/* Return whether the interpreter ends. Threads never return from that: one may stay inside
+ * forever. */
 static bool interpreter_ends(void)
 {
     PyObject *ask = PySys_GetObject("is_finalizing");
@@ -79,7 +80,7 @@ static bool interpreter_ends(void)
     return ends;
 }
 
-/* Let others run; -1 with an exception if there is no use in waiting any longer. */
+/* Let other threads run. Return -1 with an exception if it is no use to wait any longer. */
 static int wait_a_little(const char *call, long *nanoseconds)
 {
     const long longest = 1000000;
@@ -143,7 +144,7 @@ static PyObject *gate_run(PyObject *object, PyObject *args, PyObject *kwargs)
         Py_DECREF(rest);
         return NULL;
     }
-    /* What a thread that is not here has left, in a forked child. */
+    /* In a forked child, a thread of the parent may have left this. */
     PyObject *left = self->name;
     self->name = Py_NewRef(name);
     self->call = call;

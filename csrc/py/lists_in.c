@@ -1,9 +1,9 @@
-/* lists_in.c - Python's sequences as lists of a stage, and what else pointers lead to.
- * See rows_in.h. */
+/* lists_in.c - writes Python's sequences as lists of a stage, and other values of pointers. See
+ * rows_in.h. */
 
 #include "rows_in.h"
 
-/* Element `index` of the list at `place`. */
+/* Write element `index` of the list at `place`. */
 static bool write_element(mmbpy_writer *w, const mmb_plan_type *type, uint64_t place,
                           Py_ssize_t index, PyObject *value)
 {
@@ -83,7 +83,8 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
         sequence = MMBPY_SNAPSHOT(value);
     } else {
         sequence = PySequence_Tuple(value);
-        /* The slot, not the attribute: nothing may be asked of Python while an error is set. */
+        /* We look at the slot and not at the attribute: no Python code may run while an error is
+         * set. */
         if (sequence == NULL && PyErr_ExceptionMatches(PyExc_TypeError) &&
             PyType_GetSlot(Py_TYPE(value), Py_tp_iter) == NULL) {
             PyErr_Clear();

@@ -1,24 +1,24 @@
-/* log_append.c - `_core.LogWriter`: messages that are made of values while they are appended.
+/* log_append.c - `_core.LogWriter`: makes messages of values and appends them.
  *
- * What a message is made of tells its class. Dicts, tuples and objects are for the encoder, which
- * the log asks for the schema when it first needs it; for what is pycapnp's there is a function
- * each that gives the frame. Values may run code, also such that appends to the same log, so that
- * nothing is locked and no room is taken until a message is ready. */
+ * The class of a value says how it becomes a message. Dicts, tuples and objects go to the encoder,
+ * which the log asks for the schema when it first needs it. For each class of pycapnp there is a
+ * function that gives the frame. Values may run code, even code that appends to the same log. So
+ * nothing is locked, and no room is taken, until a message is ready. */
 
 #include "encoder.h"
 #include "log_type.h"
 #include "stage_arrow.h"
 
-/* Of a batch of `extend` readers find all or none. */
+/* The most that `extend` appends at once. Readers find all messages of such a batch, or none. */
 enum { BATCH_WORDS = 1 << 13, BATCH_MESSAGES = 1024 };
 
-/* Readers of other packages stop at larger messages. */
+/* Readers of other packages refuse messages that are larger than this. */
 #define LARGE ((uint64_t)64 << 20)
 
 /* ---- what the log knows -----------------------------------------------------------------------
  */
 
-/* The encoder, borrowed: the log keeps it. NULL with an exception. */
+/* Return the encoder, borrowed: the log keeps it. NULL with an exception. */
 static mmbpy_encoder *encoder_of(mmbpy_log_writer *self)
 {
     if (self->encoder == NULL) {
@@ -40,7 +40,7 @@ static mmbpy_encoder *encoder_of(mmbpy_log_writer *self)
     return (mmbpy_encoder *)self->encoder;
 }
 
-/* What gives frames of objects of that class, or None: a new reference. */
+/* Return the function that gives frames of objects of a class, or None. A new reference. */
 static PyObject *framer_of(mmbpy_log_writer *self, PyObject *class)
 {
     PyObject *found = NULL;
@@ -65,7 +65,8 @@ static bool is_row(PyObject *message)
     return PyDict_CheckExact(message) || PyTuple_CheckExact(message);
 }
 
-/* The framer of a message that is pycapnp's: 1 with a new reference; 0 it is to be encoded. */
+/* Find the framer of a message of pycapnp. Return 1 with a new reference; 0 if the message is to
+ * be encoded. */
 static int find_framer(mmbpy_log_writer *self, PyObject *message, PyObject **framer)
 {
     if (is_row(message)) {
@@ -101,7 +102,7 @@ static PyObject *append_frames(mmbpy_log_writer *self, const unsigned char *byte
     return number;
 }
 
-/* The table of a message, and the segments of it that a list has, as bytes. */
+/* Take the segments of a message from a list, as bytes, with a table before them. */
 static bool take_segments(mmbpy_log_writer *self, PyObject *list, mmb_frames *frames)
 {
     uint32_t words[MMB_MAX_SEGMENTS];
@@ -143,7 +144,7 @@ static bool take_bytes(mmbpy_log_writer *self, PyObject *frame, mmb_frames *fram
     return error == 0;
 }
 
-/* Take what the framer gives: the segments of a message in a list, or a whole frame. */
+/* Take what the framer gives: a list with the segments of a message, or a whole frame. */
 static bool take_frame(mmbpy_log_writer *self, PyObject *framer, PyObject *message,
                        mmb_frames *frames)
 {
@@ -156,7 +157,7 @@ static bool take_frame(mmbpy_log_writer *self, PyObject *framer, PyObject *messa
     return good;
 }
 
-/* A message that pycapnp has. */
+/* Append a message of pycapnp. */
 static PyObject *append_framed(mmbpy_log_writer *self, PyObject *framer, PyObject *message)
 {
     mmb_frames frames = {0};
@@ -217,9 +218,7 @@ PyObject *mmbpy_log_append_message(PyObject *object, PyObject *const *args, Py_s
     return number;
 }
 
-/* ---- many
- * ------------------------------------------------------------------------------------------
- */
+/* ---- many messages ------------------------------------------------------------ */
 
 static bool flush(mmbpy_log_writer *self, mmb_frames *frames)
 {
@@ -232,8 +231,8 @@ static bool flush(mmbpy_log_writer *self, mmb_frames *frames)
     return number != NULL;
 }
 
-/* What extend works with. The encoder is asked for when it is needed: pycapnp's messages need no
- * schema. */
+/* The state of one extend. The encoder is made only when it is needed, since messages of pycapnp
+ * need no schema. */
 typedef struct {
     mmbpy_log_writer *log;
     PyObject *fields;
@@ -312,16 +311,14 @@ PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
     return good ? Py_NewRef(Py_None) : NULL;
 }
 
-/* ---- tables
- * ---------------------------------------------------------------------------------------
- */
+/* ---- tables ------------------------------------------------------------------- */
 
 typedef struct {
     mmbpy_log_writer *log;
     mmb_frames frames;
 } table_sink;
 
-/* Rows of a table that were converted: append a message for each. */
+/* Append a message for each of these rows, which were converted from a table. */
 static bool append_rows(void *context, const mmb_stage *stage)
 {
     table_sink *sink = context;

@@ -1,40 +1,40 @@
 /* log_build.c - `_core.LogBuild`: one message of a log that is built in place.
  *
- * It hands segments out to pycapnp, in the file behind the last message of the log, and appends
- * the whole in the end, or gives it up. pycapnp dies of exceptions in its allocator, and no code
- * of Python's may run there, which could be interrupted. So what fails in it is noted, and the
- * memory comes from elsewhere.
+ * A *build* hands segments out to pycapnp. They lie in the file, behind the last message of the
+ * log. In the end it appends the whole message, or gives it up. An exception in pycapnp's allocator
+ * ends the process, and no Python code may run there, since it could be interrupted. So errors in
+ * it are noted, and the memory comes from elsewhere.
  *
- * It refers to the log and to the map, and to nothing of pycapnp: see segments_type.c. */
+ * A build refers to the log and to the map, but to nothing of pycapnp: segments_type.c says why. */
 
 #include "log_type.h"
 #include "segment_window.h"
 
 #include <string.h>
 
-/* Room for so many segments is left in the table; what is not needed becomes part of the only
- * segment. Its 32 bytes are a multiple of a word. */
+/* The table has room for so many segments. Room that is not needed becomes part of the only
+ * segment. The 32 bytes of the table are a multiple of a word. */
 enum { SEGMENTS = 7, TABLE_BYTES = 32 };
 
-/* The fence claims as much at first, which readers accept. The file reaches up to a granule
- * beyond what is stored to. */
+/* The first fence claims as much, which readers accept. The file ends at most a granule beyond
+ * the last byte that was stored. */
 #define FIRST_REACH MMB_FENCE_BYTES
 #define SLACK ((uint64_t)3 << 20)
 #define FIRST_WORDS ((FIRST_REACH - SLACK - ((uint64_t)1 << 20)) / MMB_WORD)
 
-/* Noted as what went wrong where there is no errno for it. */
+/* `problem` where no errno says what went wrong: the log is closed. */
 enum { CLOSED = -1 };
 
 typedef struct {
-    PyObject_HEAD mmbpy_log_writer *log; /* set once by __new__ */
-    /* Under the lock of the log: */
-    mmbpy_map *map;          /* the file of the log, mapped a second time; NULL before begin */
-    PyObject *spare;         /* a window for when there is no memory for another, or NULL */
+    PyObject_HEAD mmbpy_log_writer *log; /* __new__ sets it once */
+    /* The lock of the log guards these. */
+    mmbpy_map *map;          /* a second map of the log's file; NULL before begin */
+    PyObject *spare;         /* a window for the case that there is no memory for one; or NULL */
     bool begun;              /* the log waits for this message */
-    int problem;             /* the first that was met: an error of the C layers, or CLOSED */
-    uint64_t start;          /* of the message in the file */
-    uint32_t count;          /* segments handed out */
-    uint32_t full[SEGMENTS]; /* their sizes: words */
+    int problem;             /* the first error that was met: one of the C layers, or CLOSED */
+    uint64_t start;          /* offset of the message in the file */
+    uint32_t count;          /* number of segments handed out */
+    uint32_t full[SEGMENTS]; /* their sizes in words */
 } mmbpy_log_build;
 
 static PyObject *build_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
@@ -75,7 +75,7 @@ static PyObject *build_begin(PyObject *object, PyObject *Py_UNUSED(unused))
         if (error == 0) {
             self->log->building = self->begun = true;
             start = PyLong_FromUnsignedLongLong(self->start);
-        } else if (PyErr_Occurred() == NULL) { /* else a signal's handler has ended a wait */
+        } else if (PyErr_Occurred() == NULL) { /* else a signal handler has raised one */
             mmbpy_raise(self->log->state, error, self->log->name);
         }
     }
@@ -122,8 +122,8 @@ static PyObject *build_use(PyObject *object, PyObject *map_object)
 
 /* ---- handing out ------------------------------------------------------------------- */
 
-/* The size of the next segment in words, or 0 if there is no room for it. `*start` is where it
- * begins in the file. */
+/* Return the size of the next segment in words; 0 if there is no room for it. `*start` is where
+ * it begins in the file. */
 static uint64_t next_size(const mmbpy_log_build *self, uint64_t min_words, uint64_t *start)
 {
     *start = self->start + TABLE_BYTES;
@@ -131,14 +131,14 @@ static uint64_t next_size(const mmbpy_log_build *self, uint64_t min_words, uint6
         *start += (uint64_t)self->full[i] * MMB_WORD;
     }
     uint64_t usual = self->count == 0 ? FIRST_WORDS : MMB_MAX_SEGMENT_WORDS;
-    uint64_t end = *start + MMB_WORD; /* a fence follows */
+    uint64_t end = *start + MMB_WORD; /* a fence follows the segment */
     uint64_t room = end < self->map->capacity ? (self->map->capacity - end) / MMB_WORD : 0;
     uint64_t words = usual < room ? usual : room;
     words = words < min_words ? min_words : words;
     return self->count < SEGMENTS && words <= room ? words : 0;
 }
 
-/* Let the file grow for the next segment, and show it in `window`: 0 or what hinders it. */
+/* Let the file grow for the next segment, and let `window` show it. Return 0 or an error. */
 static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window)
 {
     mmb_log_writer *writer = self->log->writer;
@@ -154,7 +154,7 @@ static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window
     uint64_t same;
     int error = mmb_log_begin(writer, reach > FIRST_REACH ? reach : FIRST_REACH, &same);
     error = error != 0 ? error : mmb_install_handler();
-    /* The kernel can read its start then, when pycapnp is asked for its sizes. */
+    /* The kernel must be able to read the start when pycapnp is asked for the sizes. */
     error = error != 0 ? error : mmb_map_ensure(map, start + MMB_WORD);
     if (error == 0) {
         self->full[self->count++] = (uint32_t)words;
@@ -203,8 +203,8 @@ static PyObject *build_allocate(PyObject *object, PyObject *min_words)
 
 /* ---- the end ------------------------------------------------------------------------- */
 
-/* The full sizes of all segments, but for the last that is not empty, whose size is what is used:
- * 0, or -1 with an exception. Under the lock. */
+/* Find the sizes of all segments. The last one that is not empty has its used size, those before
+ * it have their full sizes. Return 0, or -1 with an exception. The caller holds the lock. */
 static int sizes_from(const mmbpy_log_build *self, PyObject *used, uint32_t *words)
 {
     Py_ssize_t given = PyList_Size(used);
@@ -220,7 +220,7 @@ static int sizes_from(const mmbpy_log_build *self, PyObject *used, uint32_t *wor
         }
     }
     if (given <= 0 || words[0] == 0) {
-        words[0] = 1; /* a null root */
+        words[0] = 1; /* the message has a null root */
     }
     return 0;
 }
@@ -289,7 +289,7 @@ static PyObject *build_commit(PyObject *object, PyObject *args)
     return result;
 }
 
-/* Give the message up, if the log still waits for it. Under the lock. */
+/* Give the message up if the log still waits for it. The caller holds the lock. */
 static void abandon(mmbpy_log_build *self)
 {
     if (self->begun) {

@@ -1,14 +1,14 @@
-/* log_columns.c - one field of the roots of all messages of a log, for Python. */
+/* log_columns.c - reads one field of the roots of all messages of a log. */
 
 #include "plan_type.h"
 #include "roots.h"
 
 #include <stdlib.h>
 
-/* What a call was given. `frames` and `fields` are to be released. */
+/* The arguments of a call. `frames` and `fields` are released at its end. */
 typedef struct {
     mmbpy_state *state;
-    PyObject *name; /* of the log, borrowed */
+    PyObject *name; /* name of the log, borrowed */
     unsigned long long first;
     Py_buffer frames;
     uint32_t *fields;
@@ -22,7 +22,7 @@ static void release(request *r)
     PyMem_Free(r->fields);
 }
 
-/* Numbers of fields that form a way in the plan; false with an exception. */
+/* Take the numbers of the fields that form a way in the plan. Return false with an exception. */
 static bool take_way(request *r, mmbpy_plan *plan, PyObject *tuple, bool tag)
 {
     Py_ssize_t length = PyTuple_Size(tuple);
@@ -55,7 +55,7 @@ static bool take_way(request *r, mmbpy_plan *plan, PyObject *tuple, bool tag)
     return true;
 }
 
-/* (plan, fields, tag, frames, count, first, name): what to visit. */
+/* Take the arguments (plan, fields, tag, frames, count, first, name). */
 static bool parse(PyObject *module, PyObject *args, request *r)
 {
     PyObject *plan, *fields;
@@ -68,7 +68,8 @@ static bool parse(PyObject *module, PyObject *args, request *r)
     }
     r->roots =
         (mmb_roots){.frames = r->frames.buf, .bytes = (uint64_t)r->frames.len, .count = count};
-    /* No message is shorter: what is asked for here can be had. */
+    /* No message is shorter than two words, so a larger count is an error, and memory for this
+     * count can be had. */
     if (count > r->roots.bytes / (2 * MMB_WORD)) {
         PyErr_SetString(PyExc_ValueError, "there are fewer messages");
     } else if (take_way(r, (mmbpy_plan *)plan, fields, tag != 0)) {

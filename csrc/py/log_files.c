@@ -1,5 +1,5 @@
-/* log_files.c - functions of `_core` for the files of a log: who is at work on them, and what of
- * them is good. */
+/* log_files.c - functions of `_core` for the files of a log: which writers work on them, and
+ * which bytes of them are good. */
 
 #include "state.h"
 
@@ -53,7 +53,7 @@ static PyObject *has_writers(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* ---- after the machine has gone down ------------------------------------------------------ */
 
-/* What a view of a file is of. */
+/* The file that a view shows. */
 typedef struct {
     mmb_log_identity identity;
     mmb_view view;
@@ -65,7 +65,7 @@ static int look_at(int fd, seen *out)
     return error != 0 ? error : mmb_view_map(fd, out->identity.size, &out->view);
 }
 
-/* Returns 0, ENODATA if nothing has to be checked, or another errno. */
+/* Find the good messages. Return 0, ENODATA if nothing has to be checked, or another errno. */
 static int trust(int fd, int index_fd, mmb_places *places, bool *unchecked)
 {
     seen data = {0}, index = {0};

@@ -1,7 +1,7 @@
 /* log_reader.c - `_core.LogReader`: the messages of a log as memory.
  *
- * It maps the file of the log, and its index if there is one, and keeps no descriptor. What
- * it has handed out are views of its own memory, which keep it alive. */
+ * A *reader* maps the file of the log, and its index if there is one, and keeps no descriptor. It
+ * hands out views of its own memory, which keep it alive. */
 
 #include "state.h"
 
@@ -9,20 +9,21 @@
 
 #include <errno.h>
 
-/* A file that outgrows its mapping is mapped again, four times as large each time. */
+/* A file that outgrows its mapping is mapped again; each mapping is four times as large as the
+ * last. */
 enum { MAX_VIEWS = 24 };
 
-/* All fields below `name` are read and written under the object's lock. */
+/* The object's lock guards all fields below `name`. */
 typedef struct {
-    PyObject_HEAD PyObject *name; /* for error texts; set once by __new__ */
+    PyObject_HEAD PyObject *name; /* for error texts; __new__ sets it once */
     mmbpy_state *state;
-    mmb_view data[MAX_VIEWS]; /* the last is in use, earlier ones may be referred to */
+    mmb_view data[MAX_VIEWS]; /* the last is in use; views may refer to earlier ones */
     uint32_t views;
     mmb_view index;
-    mmb_log_identity seen;              /* the log's file, as it was looked at last */
-    uint64_t index_bytes;               /* of the index's file then */
-    uint64_t index_device, index_inode; /* of the file that `index` shows */
-    unsigned char *header;              /* of the index, to wait for news; NULL before that */
+    mmb_log_identity seen;              /* the file of the log at the last look */
+    uint64_t index_bytes;               /* size of the index's file at the last look */
+    uint64_t index_device, index_inode; /* the file that `index` shows */
+    unsigned char *header; /* header of the index, to wait for news; NULL before the first wait */
     mmb_places places;
     mmb_tail tail;
     uint64_t file_bytes;
@@ -30,7 +31,7 @@ typedef struct {
 
 /* ---- errors ------------------------------------------------------------------------- */
 
-/* Raise InvalidMessage for what stands at `place` in place of message `number`. */
+/* Raise InvalidMessage for the bytes at `place`, where message `number` should be. */
 static void raise_invalid(mmbpy_log_reader *self, uint64_t number, uint64_t place,
                           const char *reason)
 {
@@ -57,7 +58,7 @@ static const char changed[] = "the bytes are no longer those that were there, or
 
 /* ---- looking at the files ------------------------------------------------------------ */
 
-/* Have all of [0, bytes) mapped. */
+/* Map all of [0, bytes). */
 static int map_data(mmbpy_log_reader *self, int fd, uint64_t bytes)
 {
     if (self->views > 0 && bytes <= self->data[self->views - 1].length) {
@@ -76,13 +77,14 @@ static const unsigned char *data_of(const mmbpy_log_reader *self)
     return self->data[self->views - 1].base;
 }
 
-/* Whether it is the file of the index that is in use. */
+/* Return whether `file` is the file of the index that is in use. */
 static bool is_index(const mmbpy_log_reader *self, const mmb_log_identity *file)
 {
     return file->device == self->index_device && file->inode == self->index_inode;
 }
 
-/* Take over what the index knows beyond what is known already. False if it is of no use. */
+/* Take over what the index knows and the reader does not. Return false if the index is of no
+ * use. */
 static bool take_over(mmbpy_log_reader *self)
 {
     uint64_t count, end, start, bytes;
@@ -93,14 +95,14 @@ static bool take_over(mmbpy_log_reader *self)
     mmb_places known = {.index = self->index.base, .indexed = count, .count = count, .end = end};
     if (mmb_places_find(&known, data_of(self), count - 1, &start, &bytes) != 0 ||
         start + bytes != end) {
-        return false; /* whatever it describes, it is not this log */
+        return false; /* the index belongs to another log */
     }
     mmb_places_clear(&self->places);
     self->places = known;
     return true;
 }
 
-/* Look at the index's file `fd`, or -1, which is mapped the first time. */
+/* Look at the file `fd` of the index; -1 if there is none. The first look maps it. */
 static void use_index(mmbpy_log_reader *self, int fd)
 {
     mmb_log_identity file;
@@ -109,7 +111,7 @@ static void use_index(mmbpy_log_reader *self, int fd)
     }
     if (self->index.base == NULL) {
         if (mmb_view_map(fd, file.size, &self->index) != 0) {
-            return; /* it goes without */
+            return; /* the reader goes on without an index */
         }
         self->index_device = file.device;
         self->index_inode = file.inode;
@@ -120,7 +122,7 @@ static void use_index(mmbpy_log_reader *self, int fd)
     }
 }
 
-/* See what is new. Returns 0, an errno, or MMB_EMESSAGE with the reason. */
+/* Look for news. Return 0, an errno, or MMB_EMESSAGE with the reason. */
 static int look(mmbpy_log_reader *self, int fd, int index_fd, const char **reason)
 {
     int error = mmb_log_identify(fd, &self->seen);
@@ -164,7 +166,7 @@ static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->state = state;
     self->name = Py_NewRef(name);
-    Py_BEGIN_ALLOW_THREADS /* nobody else knows the object yet */
+    Py_BEGIN_ALLOW_THREADS /* no other thread has the object yet */
     error = look(self, fd, index_fd, &reason);
     Py_END_ALLOW_THREADS
     if (error == MMB_EMESSAGE && lenient) {
@@ -232,7 +234,7 @@ static PyObject *log_glance(PyObject *object, PyObject *Py_UNUSED(unused))
     return PyLong_FromUnsignedLongLong(count);
 }
 
-/* The header of the index through which a writer that is at work can be waited for. */
+/* Return the header of the index, if a writer at work can be waited for through it. */
 static unsigned char *news_from(mmbpy_log_reader *self, int index_fd)
 {
     mmb_log_identity file;
@@ -296,7 +298,7 @@ static PyObject *log_write_index(PyObject *object, PyObject *args)
 
 /* ---- messages --------------------------------------------------------------------------- */
 
-/* Where message `number` lies. -1 with IndexError or InvalidMessage. */
+/* Find where message `number` lies. Return -1 with IndexError or InvalidMessage. */
 static int find(mmbpy_log_reader *self, uint64_t number, uint64_t *start, uint64_t *bytes)
 {
     if (number >= self->places.count) {
@@ -377,7 +379,7 @@ static Py_ssize_t log_length(PyObject *object)
 
 /* ---- memory and properties ---------------------------------------------------------------- */
 
-/* The committed part of the file, as far as it is known now. */
+/* Export the committed part of the file, as far as the reader knows it. */
 static int log_getbuffer(PyObject *object, Py_buffer *view, int flags)
 {
     mmbpy_log_reader *self = (mmbpy_log_reader *)object;

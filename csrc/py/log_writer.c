@@ -1,8 +1,8 @@
-/* log_writer.c - `_core.LogWriter`: appending messages to a log.
+/* log_writer.c - `_core.LogWriter`: appends messages to a log.
  *
- * The writer is used under the object's lock, which with a GIL is the GIL: an append is a
- * short copy. Where it has to wait, for another process that appends or for slow readers, it lets
- * other threads run, who find it busy. Waiting for the device is not done here. */
+ * The object's lock guards the writer. With a GIL the lock is the GIL: an append is only a short
+ * copy. If the writer must wait, for another process that appends or for slow readers, it lets
+ * other threads run, and they find it busy. It does not wait for the device here. */
 
 #include "log_type.h"
 
@@ -23,7 +23,7 @@ static bool was_interrupted(void)
     return PyErr_CheckSignals() != 0;
 }
 
-/* Raise `error`, unless an exception is there already, of a signal's handler. */
+/* Raise `error`, unless a signal handler has already raised an exception. */
 static PyObject *raise_error(const mmbpy_log_writer *self, int error)
 {
     if (PyErr_Occurred() != NULL) {
@@ -57,7 +57,7 @@ PyDoc_STRVAR(open_doc,
              "A file that is to replace another one takes its name when nothing else can fail.\n"
              "False if it cannot: then file is the old one now, to be looked at and opened again.");
 
-/* Keep what was opened; false if that was done before. */
+/* Keep what was opened. Return false if another call has opened the log before. */
 static bool keep_writer(mmbpy_log_writer *self, mmbpy_file *file, mmb_log_writer *writer)
 {
     bool kept = false;
@@ -156,7 +156,8 @@ mmb_log_writer *mmbpy_log_usable(mmbpy_log_writer *self)
 
 /* ---- appending -------------------------------------------------------------------------- */
 
-/* True if the bytes are whole frames, of which there are `*count`; else InvalidMessage. */
+/* Count the frames in `*count`. Return false with InvalidMessage if the bytes are not whole
+ * frames. */
 static bool check_frames(mmbpy_log_writer *self, const unsigned char *frames, uint64_t bytes,
                          uint64_t *count)
 {

@@ -1,11 +1,11 @@
-/* map_close.c - closing a `_core.Map`: the method that cuts its file and lets go of it.
+/* map_close.c - closes a `_core.Map`: the method cuts its file and lets go of it.
  *
- * Who may close, and when, is decided in map_phase.c. */
+ * map_phase.c decides which thread may close, and when. */
 
 #include "state.h"
 
-/* What cutting does to a file whose map is poisoned: never make it longer, and
- * leave it alone if someone else has cut it. */
+/* Cut the file of a poisoned map. Never make it longer, and do not touch it if another program
+ * has cut it. */
 static int cut_file(mmb_map *map, uint64_t used)
 {
     int poison = mmb_map_poison(map);

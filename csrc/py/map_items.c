@@ -1,9 +1,8 @@
-/* map_items.c - indexing and slicing of `_core.Map`.
+/* map_items.c - indexes and slices of `_core.Map`.
  *
- * Negative indexes, and a stop that is left out, count from the size, as does len(); other
- * indexes reach as far as the capacity. What is got is memory: a slice is a memoryview.
- * What is assigned is declared, zeros included, and a full disk is an error at once, not
- * later as that of a store. */
+ * Negative indexes, and a stop that is left out, count from the size, as len() does. Other indexes
+ * reach as far as the capacity. To get a slice gives memory: a memoryview. To assign declares the
+ * bytes, even if they are zeros, and reports a full disk at once; a store would report it later. */
 
 #include "state.h"
 
@@ -13,7 +12,7 @@ Py_ssize_t mmbpy_map_length(PyObject *object)
     return mmbpy_map_find_size((mmbpy_map *)object, &size) < 0 ? -1 : (Py_ssize_t)size;
 }
 
-/* The place that the index `key` means. False with an exception set. */
+/* Find the place that the index `key` means. Return false with an exception. */
 static bool find_place(mmbpy_map *self, PyObject *key, uint64_t *place)
 {
     Py_ssize_t index = PyNumber_AsSsize_t(key, PyExc_IndexError);
@@ -24,7 +23,7 @@ static bool find_place(mmbpy_map *self, PyObject *key, uint64_t *place)
     if (index < 0 && mmbpy_map_find_size(self, &size) < 0) {
         return false;
     }
-    *place = (uint64_t)index + size; /* wraps to beyond the capacity if it is before the start */
+    *place = (uint64_t)index + size; /* before the start it wraps to a place beyond the capacity */
     if (*place < self->capacity) {
         return true;
     }
@@ -37,7 +36,7 @@ typedef struct {
     Py_ssize_t start, stop, step, count;
 } range;
 
-/* The range that the slice `key` means. False with an exception set. */
+/* Find the range that the slice `key` means. Return false with an exception. */
 static bool find_range(mmbpy_map *self, PyObject *key, range *out)
 {
     if (PySlice_Unpack(key, &out->start, &out->stop, &out->step) < 0) {
@@ -68,7 +67,7 @@ static bool find_range(mmbpy_map *self, PyObject *key, range *out)
     return true;
 }
 
-/* An open file is true, and so is a closed one, however long. */
+/* A file is true, open or closed, however long it is. */
 int mmbpy_map_bool(PyObject *Py_UNUSED(object))
 {
     return 1;
@@ -87,7 +86,7 @@ PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_s
     return result;
 }
 
-/* The slice of the whole memory that `key` means. */
+/* Return the slice of the whole memory that `key` means. */
 static PyObject *get_slice(mmbpy_map *self, PyObject *key)
 {
     range range;
@@ -117,7 +116,7 @@ PyObject *mmbpy_map_subscript(PyObject *object, PyObject *key)
     return error != 0 ? mmbpy_raise(self->state, error, self->name) : PyLong_FromLong(byte);
 }
 
-/* Write `length` bytes to `offset`: 0, or -1 with an exception set. */
+/* Write `length` bytes to `offset`. Return 0, or -1 with an exception. */
 static int assign(mmbpy_map *self, uint64_t offset, const void *data, uint64_t length)
 {
     mmb_map *map = mmbpy_map_enter(self);
@@ -194,7 +193,7 @@ static int assign_bytes(mmbpy_map *self, PyObject *key, const unsigned char *byt
     return -1;
 }
 
-/* Bytes that do not lie side by side are copied first. */
+/* Assign a slice. Bytes that do not lie side by side are copied first. */
 static int assign_slice(mmbpy_map *self, PyObject *key, PyObject *value)
 {
     Py_buffer source;

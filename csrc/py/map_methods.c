@@ -1,8 +1,8 @@
-/* map_methods.c - using a `_core.Map`: the file-like methods, reserve, allocate.
+/* map_methods.c - the methods of `_core.Map` like those of a file, and reserve and allocate.
  *
- * Whatever can fault, block or copy much runs without the GIL. Several threads
- * may be in here at once: each write and each allocation takes its range of the
- * file by moving the cursor in one atomic step (content.c of the core). */
+ * Code that can fault, block or copy much runs without the GIL. Several threads may be in here at
+ * once: each write and each allocation takes its range of the file, as it moves the cursor in one
+ * atomic step (map/content.c). */
 
 #include "state.h"
 
@@ -21,7 +21,7 @@ PyObject *mmbpy_map_write(PyObject *object, PyObject *data)
         PyErr_SetString(PyExc_TypeError, "a bytes-like object is required, not 'str'");
         return NULL;
     }
-    /* Before entering: the exporter may be Python code. */
+    /* This comes before the map is entered, since the exporter may run Python code. */
     if (PyObject_GetBuffer(data, &source, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
@@ -99,13 +99,13 @@ PyObject *mmbpy_map_raise_at(mmbpy_map *self, int error, uint64_t start, uint64_
 
 enum { BEFORE_START = INT_MIN };
 
-/* `from` moved by `by`, no further than Python counts. */
+/* Move `from` by `by`, but no further than Python can count. */
 static int move(uint64_t from, Py_ssize_t by, uint64_t *target)
 {
     if (by < 0 && (uint64_t)(-(by + 1)) >= from) {
         return BEFORE_START;
     }
-    *target = from + (uint64_t)by; /* wraps to a subtraction if negative */
+    *target = from + (uint64_t)by; /* if `by` is negative, this wraps to a subtraction */
     if (*target > (uint64_t)PY_SSIZE_T_MAX) {
         *target = (uint64_t)PY_SSIZE_T_MAX;
     }
@@ -202,15 +202,15 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
-/* A view of the next `length` bytes at the cursor, backed; with `zeroed`, whatever content was
- * there becomes zeros. */
+/* Return a view of the next `length` bytes at the cursor, which the file backs. With `zeroed`,
+ * old content there becomes zeros. */
 static PyObject *allocate(mmbpy_map *self, uint64_t length, uint64_t align, bool zeroed)
 {
     PyObject *view = PyMemoryView_FromObject((PyObject *)self);
     if (view == NULL) {
         return NULL;
     }
-    mmb_map *map = mmbpy_map_hold(self); /* the view's making has just armed the handler */
+    mmb_map *map = mmbpy_map_hold(self); /* the making of the view has just armed the handler */
     if (map == NULL) {
         Py_DECREF(view);
         return mmbpy_raise_closed();

@@ -1,4 +1,4 @@
-/* map_open.c - opening a `_core.Map`. */
+/* map_open.c - opens a `_core.Map`. */
 
 #include "file_type.h"
 #include "state.h"
@@ -83,14 +83,14 @@ static int map_file(mmbpy_map *self, const mmb_options *options, mmb_map **map)
     return 0;
 }
 
-/* What a file has before anybody can find it. */
+/* What a file contains before anyone can find it. */
 typedef struct {
-    Py_buffer bytes;  /* its first bytes, or none */
-    uint32_t entries; /* of the table of a message that begins in it; 0: it is no message */
+    Py_buffer bytes;  /* its first bytes; may be empty */
+    uint32_t entries; /* entries in the table of its message; 0: it is no message */
     bool durable;
 } beginning;
 
-/* Begin a message, which `Segments` goes on with. Without the GIL. */
+/* Begin a message; `Segments` goes on with it. The caller has released the GIL. */
 static int begin_message(mmbpy_map *self, mmb_map *map, const beginning *with)
 {
     mmb_region region = {.map = map, .offset = 0, .capacity = mmb_map_capacity(map)};
@@ -119,8 +119,8 @@ static int begin(mmbpy_map *self, mmb_map *map, const beginning *with)
     return error != 0 ? -1 : 0;
 }
 
-/* Map the file, put into it what it begins with, and once nothing else can fail, let it have its
- * name; where it cannot, do so with the one that has the name. */
+/* Map the file and write its beginning. When nothing else can fail, let the file take its name.
+ * If it cannot take it, do the same with the file that has the name. */
 static int open_map(mmbpy_map *self, mmb_options *options, const beginning *with)
 {
     mmb_map *map = NULL;
@@ -146,7 +146,7 @@ static int open_map(mmbpy_map *self, mmb_options *options, const beginning *with
     return 0;
 }
 
-/* What the numbers among the arguments are: true, or false with an exception. */
+/* Take the arguments that are numbers. Return false with an exception on an error. */
 static bool take_numbers(PyObject *capacity, PyObject *max_growth, PyObject *size_hint,
                          PyObject *declared, mmb_options *options, uint64_t *declared_size)
 {
@@ -164,7 +164,7 @@ static bool take_numbers(PyObject *capacity, PyObject *max_growth, PyObject *siz
     return true;
 }
 
-/* Take the right to open it, which is given once, and the file. */
+/* Take the right to open the map, which is given once, and the file. */
 static bool take_file(mmbpy_map *self, PyObject *file)
 {
     int expected = MMBPY_NEW;

@@ -1,8 +1,8 @@
-/* map_phase.c - who may use the map of a `_core.Map`, and when it goes away.
+/* map_phase.c - decides who may use the map of a `_core.Map`, and when it goes away.
  *
- * The whole protocol on `phase` and `busy` stands here; state.h says what
- * they mean. All of it is sequentially consistent, and the same with and without a
- * GIL: a method gives the GIL away while it works, so it never was a lock here. */
+ * The whole protocol on `phase` and `busy` stands here; state.h says what they mean. All of it is
+ * sequentially consistent, and the same with and without a GIL: a method gives the GIL away while
+ * it works, so the GIL never was a lock here. */
 
 #include "file_type.h"
 #include "state.h"
@@ -29,13 +29,13 @@ bool mmbpy_map_is_open(const mmbpy_map *self)
 
 /* ---- use ------------------------------------------------------------------ */
 
-/* `busy` when no method of this process is at work. */
+/* Return the value of `busy` while no method of this process is at work. */
 static uint64_t busy_of_nobody(void)
 {
     return mmb_this_process() >> 32 << 32;
 }
 
-/* True if `busy` counts methods of the process that this one was forked from. */
+/* Return true if `busy` counts methods of the process that forked this one. */
 static bool is_inherited(uint64_t busy, uint64_t nobody)
 {
     return busy >> 32 != nobody >> 32;
@@ -119,7 +119,7 @@ void mmbpy_map_seal(mmbpy_map *self)
     uint64_t used = 0;
     Py_BEGIN_ALLOW_THREADS
     mmb_map_seal(map);
-    (void)mmb_map_size(map, &used); /* what `size` is until the file is finished */
+    (void)mmb_map_size(map, &used); /* `size` is this until the file is finished */
     Py_END_ALLOW_THREADS
     mmb_map_get_stats(map, &self->last_stats);
     self->last_used = used;
@@ -146,7 +146,7 @@ void mmbpy_map_free(mmbpy_map *self)
     if (map == NULL) {
         return;
     }
-    /* What was never closed has the descriptor still. */
+    /* A map that was never closed still has its descriptor. */
     int fd;
     Py_BEGIN_ALLOW_THREADS
     if (atomic_load(&self->phase) != MMBPY_CLOSED) {
@@ -182,7 +182,7 @@ void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error, bool dropped
     } else if ((error != 0 || dropped) && atomic_load(&self->exports) == 0) {
         mmb_map_clear(map);
     } else {
-        mmb_map_detach(map); /* on failure the memory stays as it is, sealed */
+        mmb_map_detach(map); /* if this fails, the memory stays as it is, sealed */
     }
     Py_END_ALLOW_THREADS
     mmbpy_file_take_back(self->file, mmb_map_take_fd(map));

@@ -1,17 +1,17 @@
-/* map_read.c - reading the content of a `_core.Map` as a file: read, readline and their kin.
+/* map_read.c - reads the content of a `_core.Map` as that of a file: read, readline and the like.
  *
- * What is read is the content up to its size, not the memory up to the capacity. Each reader
- * takes a range of its own by moving the cursor, as each writer does, and copies it from the
- * file: a page that cannot be read is an error here, and there need be no memory yet. */
+ * The content ends at the size, while the memory goes on to the capacity. Each reader takes a range
+ * of its own as it moves the cursor, as each writer does. It copies the range from the file: a page
+ * that cannot be read is an error here, and the map may have no memory yet. */
 
 #include "state.h"
 
 #include <string.h>
 
-/* As many bytes are looked at in one go for the end of a line, or shown by peek. */
+/* How many bytes to search at a time for the end of a line, and how many peek shows. */
 #define CHUNK 8192
 
-/* A size as io takes it: None or a negative number for all. */
+/* Take a size as io does: None or a negative number means all. */
 static bool size_argument(PyObject *object, uint64_t *most)
 {
     *most = UINT64_MAX;
@@ -26,7 +26,7 @@ static bool size_argument(PyObject *object, uint64_t *most)
     return true;
 }
 
-/* [start, start + length) of the file as bytes. */
+/* Return [start, start + length) of the file as bytes. */
 static PyObject *bytes_at(mmbpy_map *self, mmb_map *map, uint64_t start, uint64_t length)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
@@ -80,7 +80,7 @@ PyObject *mmbpy_map_readinto(PyObject *object, PyObject *buffer)
 {
     mmbpy_map *self = (mmbpy_map *)object;
     Py_buffer target;
-    /* Before entering: the exporter may be Python code. */
+    /* This comes before the map is entered, since the exporter may run Python code. */
     if (PyObject_GetBuffer(buffer, &target, PyBUF_WRITABLE) < 0) {
         return NULL;
     }
@@ -106,13 +106,13 @@ PyObject *mmbpy_map_readinto(PyObject *object, PyObject *buffer)
 /* ---- readline ---------------------------------------------------------------- */
 
 typedef struct {
-    unsigned char bytes[CHUNK]; /* the first of the line */
+    unsigned char bytes[CHUNK]; /* the first bytes of the line */
     uint64_t start;
-    uint64_t length; /* of the line, with its line feed */
+    uint64_t length; /* length of the line with its line feed */
 } line;
 
-/* Find the end of the line in what is ahead, `most` bytes of it at the most. False if there is
- * no line feed: then all of it is the line. */
+/* Find the end of the line in the next bytes, at most `most`. `*ended` becomes false if there is
+ * no line feed: then all these bytes are the line. */
 static int measure(mmb_map *map, uint64_t most, line *out, bool *ended)
 {
     uint64_t ahead = 0;
@@ -133,13 +133,13 @@ static int measure(mmb_map *map, uint64_t most, line *out, bool *ended)
     return error;
 }
 
-/* The line at the cursor, which moves. */
+/* Take the line at the cursor, and move the cursor. */
 static int take_line(mmb_map *map, uint64_t most, line *out)
 {
     int error;
     do {
         bool ended;
-        /* Most lines are short, and to look no further spares looking for the size. */
+        /* Most lines are short. If we look no further, we need not find the size. */
         error = measure(map, most < CHUNK ? most : CHUNK, out, &ended);
         if (error == 0 && !ended && out->length == CHUNK) {
             error = measure(map, most, out, &ended);
@@ -180,7 +180,7 @@ PyObject *mmbpy_map_readline(PyObject *object, PyObject *args)
 
 /* ---- without the cursor -------------------------------------------------------- */
 
-/* [start, start + most) as far as it is content. */
+/* Return the content of [start, start + most); it may be shorter. */
 static PyObject *content_at(mmbpy_map *self, mmb_map *map, uint64_t start, uint64_t most)
 {
     uint64_t size = 0;

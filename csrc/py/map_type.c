@@ -1,8 +1,8 @@
 /* map_type.c - `_core.Map`: one growing file as a Python object.
  *
- * The buffer protocol, properties, and the type itself. Opening stands in map_open.c, who may
- * use the map and when it may go in map_phase.c, closing in map_close.c, the methods that use
- * the map in map_methods.c and map_items.c. */
+ * This file has the buffer protocol, the properties, and the type itself. map_open.c opens the map,
+ * and map_close.c closes it. map_phase.c decides who may use it and when it goes. map_methods.c and
+ * map_items.c have the methods that use it. */
 
 #include "file_type.h"
 #include "state.h"
@@ -48,7 +48,7 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
         view->obj = NULL;
         return -1;
     }
-    /* Before leaving: a closer that waits for us must see it. */
+    /* This comes before leaving: a closer that waits for us must see it. */
     atomic_store(&self->exposed, true);
     atomic_fetch_add(&self->exports, 1);
     mmbpy_map_leave(self);
@@ -118,7 +118,7 @@ static PyObject *map_get_closed(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *map_get_name(PyObject *object, void *Py_UNUSED(closure))
 {
     PyObject *name = ((mmbpy_map *)object)->name;
-    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector takes it away */
+    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector may clear it */
 }
 
 static PyObject *map_reduce(PyObject *object, PyObject *Py_UNUSED(unused))
@@ -141,15 +141,15 @@ static int map_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* The file is not among it: the map has its descriptor to give back. */
+/* Clear references but the one to the file: the map must give it its descriptor back. */
 static int map_clear(PyObject *object)
 {
     Py_CLEAR(((mmbpy_map *)object)->name);
     return 0;
 }
 
-/* Nobody refers to the map any more, so nobody writes through it: what was not
- * closed is let go of, and its file stays as it is. */
+/* Free the object. Nothing refers to the map now, so no one writes through it. A map that was
+ * not closed is let go of, and its file stays as it is. */
 static void map_dealloc(PyObject *object)
 {
     mmbpy_map *self = (mmbpy_map *)object;
@@ -161,7 +161,7 @@ static void map_dealloc(PyObject *object)
     mmbpy_map_free(self);
     free(self->building);
     map_clear(object);
-    Py_XDECREF((PyObject *)self->file); /* which lets go of the descriptor */
+    Py_XDECREF((PyObject *)self->file); /* this closes the descriptor */
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);

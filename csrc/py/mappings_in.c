@@ -1,8 +1,9 @@
-/* mappings_in.c - what has values under names, as a dict. See rows_in.h. */
+/* mappings_in.c - turns values that have names into a dict. See rows_in.h. */
 
 #include "rows_in.h"
 
-/* The attribute, or NULL; an exception is set only if it is none that says that it is missing. */
+/* Return the attribute, or NULL. An exception is set only if it is not that the attribute is
+ * missing. */
 static PyObject *attribute(PyObject *object, const char *name)
 {
     PyObject *found = PyObject_GetAttrString(object, name);
@@ -26,8 +27,8 @@ static PyObject *items_of(PyObject *record, PyObject *names)
     return dict;
 }
 
-/* A struct of NumPy: its type has the names of its fields. NULL without an exception: it is
- * none. */
+/* Return a struct of NumPy as a dict: its type has the names of its fields. Return NULL without
+ * an exception if the value is no such struct. */
 static PyObject *numpy_struct(PyObject *value)
 {
     PyObject *dtype = attribute(value, "dtype");

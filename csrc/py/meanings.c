@@ -1,11 +1,11 @@
-/* meanings.c - times, dates, durations and decimals of rows. See rows_in.h.
+/* meanings.c - converts times, dates, durations and decimals of rows. See rows_in.h.
  *
- * What a stored number or Data means is known to Python code (mmapbuilder.columns.meanings),
- * which the plan has for each such type. */
+ * Python code (mmapbuilder.columns.meanings) knows what a stored number or Data means. The plan has
+ * its functions for each such type. */
 
 #include "rows_in.h"
 
-/* The exception of a converter with the place of the writer before its text. */
+/* Put the place of the writer before the text of a converter's exception. */
 static void say_where(const mmbpy_writer *w)
 {
     PyObject *type, *value, *traceback;

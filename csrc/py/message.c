@@ -1,10 +1,10 @@
-/* message.c - functions on message files: their table, verify, recover. */
+/* message.c - functions of `_core` on message files: their table, verify, recover. */
 
 #include "waiting.h"
 
 #include <errno.h>
 
-/* The C layer does not know what the way out is called here. */
+/* The C layer does not know the name of the function that helps here. */
 static const char unfinished[] =
     "the message is unfinished: its builder did not close it, recover() may finish it";
 

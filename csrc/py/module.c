@@ -1,4 +1,4 @@
-/* module.c - the extension module `mmapbuilder._core`. */
+/* module.c - defines the extension module `mmapbuilder._core`. */
 
 #include "arrow_take.h"
 #include "column_args.h"
@@ -147,7 +147,7 @@ static void module_free(void *module)
 
 mmbpy_state *mmbpy_state_of_type(PyTypeObject *type)
 {
-    /* A class made in Python has no module of ours; one of its bases has. */
+    /* A class made in Python does not belong to our module, but one of its bases does. */
     while (type != NULL) {
         PyObject *module = PyType_GetModule(type);
         if (module != NULL) {
@@ -160,9 +160,8 @@ mmbpy_state *mmbpy_state_of_type(PyTypeObject *type)
     return NULL;
 }
 
-/* Two definitions that differ in one slot, since a slot that the running
- * version does not know is an error, and changing a table in place would be a
- * race between interpreters. */
+/* There are two definitions, which differ in one slot. A slot that the running version does not
+ * know is an error. To change one table in place would be a race between interpreters. */
 static PyModuleDef_Slot plain_slots[] = {
     {Py_mod_exec, module_exec},
     MMBPY_SLOT_GIL{0, NULL},

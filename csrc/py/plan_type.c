@@ -24,9 +24,8 @@ static bool add_text(PyObject *object, mmb_plan *sizes)
     return true;
 }
 
-/* One struct as (name, data words, pointer words, tag offset or -1, members, is group,
- * fields), and one field as (name, type, offset, tag or -1, default, name of its columns or None).
- */
+/* A struct comes as (name, data words, pointer words, tag offset or -1, members, is group,
+ * fields), and a field as (name, type, offset, tag or -1, default, name of its columns or None). */
 typedef struct {
     PyObject *name, *fields;
     unsigned int data_words, pointer_words, members;
@@ -100,11 +99,11 @@ static bool measure(PyObject *types, PyObject *structs, PyObject *enums, mmb_pla
 typedef struct {
     mmbpy_plan *self;
     mmb_plan *plan;
-    size_t text;                               /* bytes of it that are taken */
-    uint32_t field, member, enumerant, object; /* the next one */
+    size_t text;                               /* bytes of `text` that are taken */
+    uint32_t field, member, enumerant, object; /* the next number of each */
 } filler;
 
-/* Copy a str or bytes, with a zero at the end. There is room, unless the object changed. */
+/* Copy a str or bytes, with a zero at the end. There is room, unless the object has changed. */
 static const char *copy_text(filler *f, PyObject *object, Py_ssize_t *length)
 {
     char *from;
@@ -122,7 +121,8 @@ static const char *copy_text(filler *f, PyObject *object, Py_ssize_t *length)
     return to;
 }
 
-/* (segment, word): a message of one segment, and where in it the pointer to the default is. */
+/* Take a default from (segment, word): a message of one segment, and where its pointer lies
+ * there. */
 static bool fill_object(filler *f, PyObject *tuple, mmb_plan_field *field)
 {
     PyObject *bytes;
@@ -270,8 +270,9 @@ static bool fill_enum(filler *f, PyObject *names, uint32_t number)
     return true;
 }
 
-/* (kind, target), or as well (what it means, unit, precision, scale, zoned, into, out of): two
- * functions that make the stored int or bytes of a Python value, and the other way round. */
+/* Take a type from (kind, target), or from (kind, target, meaning, unit, precision, scale,
+ * zoned, into, out of). `into` makes the stored int or bytes of a Python value; `out of` makes
+ * the Python value of these. */
 static bool fill_type(filler *f, PyObject *tuple, uint32_t number)
 {
     unsigned int kind, target, what = 0;

@@ -1,6 +1,6 @@
 /* plan_type.h - a plan as a Python object, with the names that dicts and attributes have.
  *
- * Everything in it is set while it is made, and constant afterwards. */
+ * All of it is set while it is made, and constant afterwards. */
 #ifndef MMBPY_PLAN_TYPE_H
 #define MMBPY_PLAN_TYPE_H
 
@@ -9,15 +9,15 @@
 
 typedef struct {
     PyObject_HEAD mmb_plan *plan; /* owned */
-    PyObject **names;             /* of fields, interned */
-    PyObject **into;            /* by type: what makes the stored value of a Python one; or NULL */
-    PyObject **out_of;          /* likewise: what makes a Python value of a stored one */
-    PyObject **fields_by_name;  /* a dict for each struct: name -> number of the field */
-    PyObject **enumerants;      /* names by number, as the plan has them; NULL: no such number */
-    PyObject **numbers_by_name; /* a dict for each enum: name -> number */
+    PyObject **names;             /* names of fields, interned */
+    PyObject **into;              /* by type: makes the stored value of a Python value; or NULL */
+    PyObject **out_of;            /* by type: makes the Python value of a stored one; or NULL */
+    PyObject **fields_by_name; /* for each struct a dict from a name to the number of the field */
+    PyObject **enumerants; /* names by number, in the plan's order; NULL: the number has no name */
+    PyObject **numbers_by_name; /* for each enum a dict from a name to the number */
 } mmbpy_plan;
 
-/* What other files add to the type. */
+/* The methods that other files add to the type. */
 PyObject *mmbpy_plan_read(PyObject *self, PyObject *args); /* rows_out.c */
 extern const char mmbpy_plan_read_doc[];
 
@@ -27,7 +27,7 @@ extern const char mmbpy_plan_read_roots_doc[];
 PyObject *mmbpy_plan_columns_of_roots(PyObject *self, PyObject *args); /* columns_type.c */
 extern const char mmbpy_plan_columns_of_roots_doc[];
 
-/* Raise a flaw of message `number` of a log. Returns NULL. (log_columns.c) */
+/* Raise a flaw of message `number` of a log. Return NULL. (log_columns.c) */
 PyObject *mmbpy_raise_in_log(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name,
                              uint64_t number);
 
@@ -40,8 +40,8 @@ extern const char mmbpy_plan_columns_doc[];
 PyObject *mmbpy_plan_stage_arrow(PyObject *self, PyObject *args); /* stage_arrow.c */
 extern const char mmbpy_plan_stage_arrow_doc[];
 
-/* meanings.c: what a stored int or bytes mean, whose type has a meaning. Takes the reference
- * over, which may be NULL with an exception. */
+/* meanings.c: return what a stored int or bytes mean; their type has a meaning. This takes the
+ * reference over, which may be NULL with an exception. */
 PyObject *mmbpy_meant_by(const mmbpy_plan *self, const mmb_plan_type *type, PyObject *stored);
 
 extern PyType_Spec mmbpy_plan_spec;

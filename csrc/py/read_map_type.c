@@ -1,8 +1,8 @@
 /* read_map_type.c - `_core.ReadMap`: a file mapped for reading.
  *
- * Its buffer keeps the mapping, and nothing else: unlike Python's own mmap, which keeps a
- * duplicate of the descriptor for as long as an array lives, it lets any number of files be
- * read at once. */
+ * Its buffer keeps the mapping, and no descriptor. Python's own mmap keeps a duplicate of the
+ * descriptor as long as an array lives; this type lets a program read any number of files at once.
+ */
 
 #include "state.h"
 
@@ -11,18 +11,19 @@
 #include <sys/stat.h>
 
 typedef struct {
-    PyObject_HEAD void *base; /* set once by __new__, like the one below */
+    PyObject_HEAD void *base; /* __new__ sets it and the next one once */
     Py_ssize_t length;        /* bytes; not zero */
 } mmbpy_read_map;
 
-/* Map `length` bytes of `fd`. ESTALE if the file has become shorter. */
+/* Map `length` bytes of `fd`. Return ESTALE if the file has become shorter. */
 static int map_file(int fd, size_t length, void **base)
 {
     struct stat now;
     *base = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
     if (*base == MAP_FAILED && errno == EPERM) {
-        /* Before Linux 6.7 a file that is sealed against writing could not be mapped as shared
-         * through a descriptor that was open for writing. Nobody can change it: it is the same. */
+        /* Before Linux 6.7 the kernel refuses a shared mapping of a file that is sealed against
+         * writing if the descriptor is open for writing. A private mapping is the same, since
+         * nothing can change the file. */
         *base = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
     }
     if (*base == MAP_FAILED) {

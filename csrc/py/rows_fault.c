@@ -1,10 +1,10 @@
-/* rows_fault.c - errors of a writer, with the row and the field. See rows_in.h. */
+/* rows_fault.c - raises errors of a writer, with the row and the field. See rows_in.h. */
 
 #include "rows_in.h"
 
 #include <stdarg.h>
 
-/* "row 7, field phones[2].number: ", or less. Steps are listed from the inside. */
+/* Return "row 7, field phones[2].number: ", or a part of it. The list of steps begins inside. */
 static PyObject *where(const mmbpy_writer *w)
 {
     PyObject *path = PyUnicode_FromString("");

@@ -1,4 +1,4 @@
-/* rows_in.c - dicts, tuples and objects into structs of a stage. See rows_in.h. */
+/* rows_in.c - writes dicts, tuples and objects into structs of a stage. See rows_in.h. */
 
 #include "rows_in.h"
 
@@ -6,7 +6,7 @@
 
 /* ---- one field ------------------------------------------------------------------------ */
 
-/* Note that bits of the rows were written, where only those are to be replaced. */
+/* Note which bits of the rows were written, if only these are to be replaced. */
 static void note_bits(mmbpy_writer *w, mmbpy_target target, uint32_t offset, uint32_t bits)
 {
     if (w->stage->mask != NULL && (target.place & MMB_IN_HEAP) == 0 && bits != 0) {
@@ -30,7 +30,8 @@ static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struc
     note_bits(w, target, type->tag_offset, 16);
 }
 
-/* Whether a field is a group that stands for a value that can be null: `*value` is its field. */
+/* Return whether a field is a group that stands for a nullable value; `*value` is its value
+ * field. */
 static bool is_nullable(const mmbpy_writer *w, const mmb_plan_field *field, uint32_t *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
@@ -38,8 +39,8 @@ static bool is_nullable(const mmbpy_writer *w, const mmb_plan_field *field, uint
     return *value != MMB_NONE;
 }
 
-/* Whether an object is the value of a group that can be null, and not the group: a dict with
- * its fields, a tuple of them, or an object that has them. */
+/* Return whether an object is the value of a nullable group. It could also be the group itself:
+ * a dict with its fields, a tuple of them, or an object that has them. */
 static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *object)
 {
     const mmb_plan_field *field = &w->plan->fields[value_field];
@@ -62,7 +63,7 @@ static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject 
         Py_DECREF(dict);
         return bare;
     }
-    PyErr_Clear(); /* a mapping that fails does so again when it is written */
+    PyErr_Clear(); /* a mapping that fails will fail again when it is written */
     return kind == MMB_STRUCT || !PyObject_HasAttr(object, name);
 }
 
@@ -94,7 +95,7 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
     return true;
 }
 
-/* None: a null pointer, a value that can be null, or a number that is not given. */
+/* Store None: it is a null pointer, the null of a nullable group, or a missing number. */
 static bool write_none(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
@@ -102,7 +103,7 @@ static bool write_none(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fiel
     if (w->refuses_none && mmb_kind_bits(type->kind) != 0) {
         return mmbpy_writer_fail(w, PyExc_TypeError, "None is no value of a number");
     }
-    if (is_nullable(w, field, &value)) { /* the other one of two members */
+    if (is_nullable(w, field, &value)) { /* activate the other one of two members */
         store_tag(w, target, &w->plan->structs[type->target], 1 - w->plan->fields[value].tag);
     }
     return true;
@@ -121,7 +122,7 @@ static bool choose(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
     return true;
 }
 
-/* Deal with what was given for a field. */
+/* Write the value that was given for a field. */
 static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type, uint32_t number,
                 PyObject *value, mmbpy_union *state)
 {
@@ -149,7 +150,7 @@ static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *typ
     return good;
 }
 
-/* The only Void member of a union, or MMB_NONE. */
+/* Return the only Void member of a union; MMB_NONE if there is none, or more than one. */
 static uint32_t only_void(const mmbpy_writer *w, const mmb_plan_struct *type)
 {
     uint32_t found = MMB_NONE;
@@ -165,8 +166,9 @@ static uint32_t only_void(const mmbpy_writer *w, const mmb_plan_struct *type)
     return found;
 }
 
-/* Choose the member of a union of which no value was given that is not None: a Void one
- * that was named; the one pointer that was, and is null; the one that stands for null. */
+/* Choose the active member of a union if only None was given for its members. It is a Void
+ * member that was named; or the only member that was named, if it is a pointer, which is null
+ * then; or else the only Void member of the union. */
 static bool finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
                          mmbpy_union *state)
 {
@@ -193,7 +195,8 @@ static bool finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_st
 
 /* ---- dicts ---------------------------------------------------------------------------- */
 
-/* The number of the field of a name, or MMB_NONE; -1 with an exception. */
+/* Find the number of the field with a name; MMB_NONE if there is none. Return -1 with an
+ * exception. */
 static int field_of(const mmbpy_writer *w, uint32_t type, PyObject *name, uint32_t *number)
 {
     PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], name);
@@ -209,7 +212,7 @@ static bool is_tag_name(PyObject *key)
     return PyUnicode_Check(key) && PyUnicode_CompareWithASCIIString(key, "@which") == 0;
 }
 
-/* The name of the active member. */
+/* Store the tag from the name of the active member. */
 static bool put_tag(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value,
                     mmbpy_union *state)
 {
@@ -239,7 +242,8 @@ static bool missing(const mmbpy_writer *w, uint32_t number)
                              w->self->names[number]);
 }
 
-/* By the keys: where a dict has keys that are no fields, or few of very many fields. */
+/* Write a dict by its keys. This is for dicts with keys that are no fields, or with few of very
+ * many fields. */
 static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict,
                      bool values, mmbpy_union *state)
 {
@@ -257,7 +261,7 @@ static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
         } else if (good && (values || is_tag)) {
             PyObject *value;
             int there = MMBPY_DICT_GET(dict, key, &value);
-            if (there <= 0) { /* code of another value has taken it out */
+            if (there <= 0) { /* code of another value has taken the key out */
                 good = there == 0;
                 continue;
             }
@@ -328,7 +332,7 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
 
 /* ---- objects -------------------------------------------------------------------------- */
 
-/* The fields of a class that names them: all of them must be fields of the struct. */
+/* Take the fields of a class that names them. All of them must be fields of the struct. */
 static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_row_class *known)
 {
     Py_ssize_t count = PyTuple_Size(names);
@@ -370,7 +374,7 @@ static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
     return true;
 }
 
-/* Find out which attributes objects of a class have for the struct; kept until another
+/* Find which attributes of a class are fields of the struct. The result is kept until another
  * class comes. */
 static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
 {
@@ -444,7 +448,7 @@ static bool write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, 
         if (!good) {
             return false;
         }
-        /* Code of an attribute may have written rows of another class. */
+        /* The code of an attribute may have written rows of another class. */
         if (known->type != Py_TYPE(value) && !learn_class(w, number, Py_TYPE(value))) {
             return false;
         }
@@ -472,7 +476,7 @@ static bool is_named_tuple(PyObject *value)
     return !PyTuple_CheckExact(value) && PyObject_HasAttrString(value, "_fields");
 }
 
-/* What the faster way has left. */
+/* Write the values that the fast way has left. */
 static bool put_later(mmbpy_writer *w, mmbpy_target target, uint32_t number, mmbpy_put_off *later,
                       mmbpy_union *state)
 {

@@ -1,21 +1,21 @@
-/* rows_out.c - structs of a message as Python's dicts, tuples and objects.
+/* rows_out.c - makes Python's dicts, tuples and objects of structs of a message.
  *
- * No Python code of others runs while bytes of the message are looked at, but where a class of
- * the caller makes an object of a row, between two rows. */
+ * No code of others runs while bytes of the message are looked at. The only exception is a class of
+ * the caller, which makes the object of a row: it runs between two rows. */
 
 #include "column_args.h"
 #include "plan_type.h"
 #include "roots.h"
 
-/* What stands for a struct. A row of the first two kinds has them nested in it as well. */
+/* What a struct becomes. For the first two kinds, structs inside it become the same kind. */
 typedef enum {
-    AS_DICT,   /* keys for what is set, as pycapnp's to_dict() */
-    AS_TUPLE,  /* a value for each field; None for what is not set */
-    AS_OBJECT, /* keywords for a class: a value for each field; dicts are nested in it */
+    AS_DICT,   /* a key for each field that is set, as in pycapnp's to_dict() */
+    AS_TUPLE,  /* a value for each field; None if it is not set */
+    AS_OBJECT, /* keywords for a class, a value for each field; structs inside become dicts */
 } row_style;
 
-/* Structs that are not there stand for others of which they are the members: a struct can
- * be a member of its own union, and then there is no end. */
+/* The most structs within each other that are shown though they are not there. A struct can be a
+ * member of its own union, so without a limit this would have no end. */
 enum { MOST_ABSENT = 8 };
 
 typedef struct {
@@ -25,10 +25,10 @@ typedef struct {
     mmb_reading reading;
     row_style style;
     PyObject *class;   /* for AS_OBJECT; borrowed */
-    PyObject *fields;  /* a set of the names that `class` takes, or NULL for all; borrowed */
-    uint32_t depth;    /* structs and lists around the present place */
-    uint32_t absent;   /* structs around it that are not there */
-    uint32_t left_out; /* number of the first field that was set but cannot be shown */
+    PyObject *fields;  /* set of the names that `class` takes; NULL: all; borrowed */
+    uint32_t depth;    /* how many structs and lists are around the present place */
+    uint32_t absent;   /* how many of these structs are not there */
+    uint32_t left_out; /* number of the first field that is set but cannot be shown */
 } reader;
 
 static PyObject *invalid(const reader *r)
@@ -68,7 +68,7 @@ static PyObject *float32_of(uint64_t bits)
     return PyFloat_FromDouble((double)value);
 }
 
-/* What `bits`, the default taken into account, mean. */
+/* Return what `bits` mean. The default is in them already. */
 static PyObject *stored_number(const reader *r, const mmb_plan_type *type, uint64_t bits)
 {
     switch (type->kind) {
@@ -113,8 +113,8 @@ static PyObject *bytes_or_str(bool text, const unsigned char *start, uint64_t le
 static PyObject *read_list(reader *r, uint32_t element, const mmb_span *span, uint64_t start,
                            uint64_t stop, row_style style);
 
-/* What the pointer at a place leads to. Where it is null: `*is_null` is set, and what comes
- * back is what such a pointer stands for, or NULL without an exception if `absent`. */
+/* Return the value of the pointer at a place. If it is null, set `*is_null`, and return what a
+ * null pointer stands for; with `absent`, return NULL without an exception instead. */
 static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_plan_field *field,
                               uint32_t segment, uint64_t word, bool there, bool absent,
                               row_style style)
@@ -174,7 +174,7 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
             read_record(r, type->target, &record, style == AS_TUPLE ? AS_TUPLE : AS_DICT);
         r->absent -= is_null ? 1 : 0;
         return result;
-    default: /* AnyPointer, interfaces */
+    default: /* AnyPointer and interfaces */
         if (there) {
             if (mmb_read_object(&r->reading, segment, word, &object) != 0) {
                 return invalid(r);
@@ -238,7 +238,7 @@ static PyObject *read_list(reader *r, uint32_t element, const mmb_span *span, ui
 
 /* ---- structs ------------------------------------------------------------------------- */
 
-/* The value of a field, or NULL without an exception if it is not to be shown. */
+/* Return the value of a field; NULL without an exception if it is not to be shown. */
 static PyObject *read_field(reader *r, const mmb_plan_field *field, uint32_t tag,
                             const mmb_record *record, row_style style)
 {
@@ -321,7 +321,7 @@ static PyObject *read_record(reader *r, uint32_t type, const mmb_record *record,
 
 /* ---- the method ---------------------------------------------------------------------- */
 
-/* What slices do with a start and a stop that are negative or too large. */
+/* Limit an index as slices do, if it is negative or too large. */
 static uint64_t clip(long long index, uint64_t count)
 {
     if (index < 0) {
@@ -378,9 +378,9 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
     if (mmbpy_memory_get(tuple, false, &memory)) {
         mmb_reading_start(&r.reading, memory.segments, memory.count, trusted != 0);
         r.reading.plan = r.plan;
-        /* What is made has no cycles, and none of it can be garbage before it is handed out:
-         * a collector that looks at it again and again would take most of the time. Where
-         * code of a class runs, the collector is left alone. */
+        /* The new objects have no cycles, and all of them are in use. A collector that looks at
+         * them again and again would take most of the time, so it is turned off. If code of a
+         * class runs, the collector stays on. */
         bool collects = r.style != AS_OBJECT && PyGC_Disable() != 0;
         PyObject *value = read_target(&r, &r.plan->types[type], segment, word, start, stop);
         if (collects) {
@@ -399,7 +399,7 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
 
 /* ---- the roots of many messages ------------------------------------------------------------ */
 
-/* Append the root of the next message to the list; false with an exception. */
+/* Append the root of the next message to the list. Return false with an exception on an error. */
 static bool read_root(reader *r, const unsigned char *frame, uint64_t left, mmb_segment *segments,
                       uint64_t *bytes, PyObject *list)
 {
@@ -439,7 +439,7 @@ PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
     const unsigned char *bytes = frames.buf;
     uint64_t place = 0, size = 0;
     PyObject *list = PyList_New(0);
-    bool good = list != NULL, collects = PyGC_Disable() != 0; /* as above */
+    bool good = list != NULL, collects = PyGC_Disable() != 0; /* see above */
     for (uint64_t i = 0; good && i < count; i++, place += size) {
         good = read_root(&r, bytes + place, (uint64_t)frames.len - place, segments, &size, list);
         if (!good && PyErr_ExceptionMatches(r.state->invalid_message)) {

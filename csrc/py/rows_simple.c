@@ -1,18 +1,18 @@
-/* rows_simple.c - rows of which the values are simple. See rows_in.h.
+/* rows_simple.c - writes rows whose values are simple. See rows_in.h.
  *
- * A value is *simple* if looking at it runs no code of Python: an int, a float, a bool, a str,
- * bytes or None, of just that class; a dict, a list or a tuple of simple values. Nearly all rows
- * are made of nothing else, and while no code runs, nothing changes: values need no reference
- * of their own, a dict can be gone through in its own order, and where the writer is need not
- * be noted. Nothing here raises. What is not simple, or wrong, is left as it was found, and the
- * general way does it once more, or says what is wrong. */
+ * A value is *simple* if looking at it runs no code of Python. An int, a float, a bool, a str,
+ * bytes and None are simple if they are of just that class; a dict, a list or a tuple is simple if
+ * its values are. Nearly all rows have only simple values. While no code runs, nothing changes: so
+ * values need no reference of their own, a dict can be read in its own order, and the place of the
+ * writer need not be noted. No function here raises. A value that is not simple, or wrong, is left
+ * as it was found, and the general way then writes it, or says what is wrong. */
 
 #include "rows_in.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Without a GIL other threads can change what is looked at. */
+/* Without a GIL other threads can change a value while we look at it. */
 static bool may_be_simple(const mmbpy_writer *w)
 {
     return MMBPY_HAS_GIL && w->is_simple;
@@ -20,7 +20,7 @@ static bool may_be_simple(const mmbpy_writer *w)
 
 /* ---- numbers ------------------------------------------------------------------------ */
 
-/* An int within bounds. */
+/* Take an int within bounds. */
 static inline bool get_int(PyObject *value, long long least, long long most, uint64_t *bits)
 {
     int beyond = 0;
@@ -66,7 +66,7 @@ static inline bool get_number(const mmbpy_writer *w, const mmb_plan_type *type, 
     double number;
     float narrow;
     uint32_t half;
-    if (type->meaning.what == MMB_DECIMAL) { /* of which an int is not what is stored */
+    if (type->meaning.what == MMB_DECIMAL) { /* the stored value of a decimal is not an int */
         return false;
     }
     switch (type->kind) {
@@ -222,7 +222,7 @@ static bool put_nested(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *t
     return put_list(w, pointer, &w->plan->types[type->target], &from);
 }
 
-/* A value that is not None. If it is not simple, the pointer is null again. */
+/* Write a value that is not None. If it is not simple, the pointer becomes null again. */
 static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
                         PyObject *value)
 {
@@ -247,7 +247,7 @@ static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *
 
 /* ---- structs ------------------------------------------------------------------------- */
 
-/* A value that is not None, for a field that is no group. */
+/* Write a value that is not None to a field that is no group. */
 static inline bool put_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
                              PyObject *value)
 {
@@ -271,7 +271,7 @@ bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field
            put_value(w, target, field, value);
 }
 
-/* Whether None is a value of such a field that needs no more than what is there: zeros. */
+/* Return whether None is stored in such a field as zeros, which are there already. */
 static bool takes_none(const mmbpy_writer *w, mmb_type_kind kind)
 {
     return !w->refuses_none || mmb_kind_bits(kind) == 0;
@@ -283,7 +283,7 @@ static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struc
     mmb_stage_store(w->stage, target.place, type->tag_offset, 16, tag);
 }
 
-/* A group: the values of its fields, or if it stands for a value that can be null, that one. */
+/* Write a group: the values of its fields, or for a nullable group its value. */
 static bool put_group(mmbpy_writer *w, mmbpy_target target, uint32_t group, PyObject *value)
 {
     uint32_t inner = mmb_plan_nullable(w->plan, group);
@@ -297,7 +297,7 @@ static bool put_group(mmbpy_writer *w, mmbpy_target target, uint32_t group, PyOb
         return true;
     }
     mmb_type_kind kind = w->plan->types[bare->type].kind;
-    if (kind == MMB_STRUCT || kind == MMB_LIST) { /* either may be meant */
+    if (kind == MMB_STRUCT || kind == MMB_LIST) { /* both are possible */
         return false;
     }
     if (PyDict_CheckExact(value) || PyTuple_CheckExact(value)) {
@@ -307,7 +307,7 @@ static bool put_group(mmbpy_writer *w, mmbpy_target target, uint32_t group, PyOb
     return put_value(w, target, bare, value);
 }
 
-/* A field of a struct that may be a member of its union. */
+/* Write a field of a struct. It may be a member of its union. */
 static inline bool put_field(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
                              uint32_t number, PyObject *value, mmbpy_union *state)
 {
@@ -330,13 +330,14 @@ static inline bool put_field(mmbpy_writer *w, mmbpy_target target, const mmb_pla
     return value == Py_None ? takes_none(w, kind->kind) : put_value(w, target, field, value);
 }
 
-/* Whether nothing is left to be said about the union. */
+/* Return whether nothing is left to be decided about the union. */
 static bool is_settled(const mmbpy_writer *w, const mmb_plan_struct *type, const mmbpy_union *state)
 {
     return type->members == 0 || state->chosen != MMB_NONE || (state->nulls == 0 && !w->wants_all);
 }
 
-/* The number of the field that a key names; MMB_NONE if there is none, or it is no plain str. */
+/* Return the number of the field that a key names; MMB_NONE if it names none, or is no plain
+ * str. */
 static uint32_t field_of_key(const mmbpy_writer *w, uint32_t type, PyObject *key)
 {
     if (!PyUnicode_CheckExact(key)) {
@@ -350,7 +351,7 @@ static uint32_t field_of_key(const mmbpy_writer *w, uint32_t type, PyObject *key
     return (uint32_t)PyLong_AsUnsignedLong(found);
 }
 
-/* Leave a value that is not simple for later, if there is somewhere to. */
+/* Leave a value that is not simple for later. Return false if there is no room for it. */
 static bool put_off(const mmbpy_writer *w, uint32_t field, PyObject *value, mmbpy_put_off *later)
 {
     bool is_group = w->plan->types[w->plan->fields[field].type].kind == MMB_GROUP;
@@ -362,7 +363,7 @@ static bool put_off(const mmbpy_writer *w, uint32_t field, PyObject *value, mmbp
     return true;
 }
 
-/* Go through a dict in its own order, which is that of the fields as a rule: then not even a
+/* Write a dict in its own order. Usually that is the order of the fields, and then not even a
  * hash is looked up. */
 static bool put_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict,
                      mmbpy_union *state, mmbpy_put_off *later)
@@ -384,7 +385,7 @@ static bool put_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
     return !w->wants_all || found == type->count;
 }
 
-/* `order` says which fields the values are for; NULL: all. */
+/* Write a tuple. `order` says which fields its values are for; NULL: all. */
 static bool put_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *tuple,
                       const uint32_t *order, uint32_t count, mmbpy_union *state,
                       mmbpy_put_off *later)
@@ -403,7 +404,7 @@ static bool put_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyO
     return true;
 }
 
-/* A struct or group inside another one. */
+/* Write a struct or group inside another one. */
 static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
 {
     mmbpy_union state = MMBPY_NO_UNION;
@@ -423,7 +424,7 @@ static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyOb
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-/* Trying costs time where it is in vain. */
+/* Stop trying the fast way if it often fails, since each try then costs time. */
 static void stop_trying(mmbpy_writer *w)
 {
     enum { FREE_WORDS = 1 << 12 };

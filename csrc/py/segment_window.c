@@ -1,9 +1,9 @@
-/* segment_window.c - how pycapnp is handed a segment. See segment_window.h. */
+/* segment_window.c - hands a segment to pycapnp. See segment_window.h. */
 
 #include "segment_window.h"
 
-/* What is handed out when the file has no room: enough that a program which goes
- * on building for a while does not come back for every object. */
+/* The words that are handed out when the file has no room. A program that goes on building for a
+ * while then does not come back for every object. */
 #define SPARE_WORDS ((uint64_t)1 << 17)
 
 bool mmbpy_segment_words(PyObject *asked, uint64_t *words)

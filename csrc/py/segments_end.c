@@ -1,9 +1,9 @@
-/* segments_end.c - the end of a `_core.Segments`: sealed, measured, finished.
+/* segments_end.c - ends a `_core.Segments`: seals, measures and finishes the message.
  *
- * The order matters. First the message is sealed: from that moment on no store of this process
- * reaches the file, so that what lies in the file belongs to calls of pycapnp that are whole.
- * Then pycapnp is asked for its sizes. What somebody has built in between is counted as well,
- * as zeros at the end, where nothing leads; what is in the file is never cut off. */
+ * The order matters. First the message is sealed. From then on no store of this process reaches the
+ * file, so everything in the file belongs to whole calls of pycapnp. Then pycapnp is asked for its
+ * sizes. They may include what was built in between: it becomes zeros at the end, where no pointer
+ * leads. Nothing that is in the file is ever cut off. */
 
 #include "segments.h"
 
@@ -14,7 +14,7 @@
 
 /* ---- asking pycapnp --------------------------------------------------------- */
 
-/* A pipe that nobody inherits, as Python makes it, and at which nobody waits. */
+/* Make a pipe that no child inherits, as Python does, and that never blocks. */
 static bool open_pipe(int ends[2])
 {
     PyObject *os = PyImport_ImportModule("os");
@@ -38,8 +38,8 @@ static uint32_t number_at(const unsigned char *bytes)
            (uint32_t)bytes[3] << 24;
 }
 
-/* The sizes in a table of which `length` bytes are there; NULL, without an exception, if that is
- * not all of it. */
+/* Return the sizes in a table of which `length` bytes are there; NULL without an exception if
+ * the table is not complete. */
 static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
 {
     uint64_t numbers = length > 0 ? (uint64_t)length / 4 : 0;
@@ -47,7 +47,7 @@ static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
     if (count + 1 > numbers) {
         return NULL;
     }
-    PyErr_Clear(); /* the pipe is full, as it should be */
+    PyErr_Clear(); /* the write failed because the pipe is full, as it should be */
     PyObject *sizes = PyList_New((Py_ssize_t)count);
     for (uint64_t i = 0; sizes != NULL && i < count; i++) {
         PyObject *size = PyLong_FromUnsignedLong(number_at(table + 4 * (i + 1)));
@@ -83,7 +83,7 @@ static PyObject *used_words(PyObject *module, PyObject *args)
         return NULL;
     }
     mmbpy_segments *self = segments != Py_None ? (mmbpy_segments *)segments : NULL;
-    mmb__os_shrink_pipe(ends[1]); /* what goes into it beyond the table is copied for nothing */
+    mmb__os_shrink_pipe(ends[1]); /* the copy of what follows the table would be for nothing */
     if (self != NULL) {
         atomic_store(&self->asking, ends[0]);
     }
@@ -111,7 +111,7 @@ PyMethodDef mmbpy_segments_functions[] = {
 
 /* ---- sealing ------------------------------------------------------------------ */
 
-/* The moment of the end; see above. Under the lock, the GIL is not given up. */
+/* End the message. The caller holds the lock, and the GIL is not given up. */
 static void end(mmbpy_segments *self, mmb_map *map)
 {
     if (!self->ended) {
@@ -143,8 +143,8 @@ PyObject *mmbpy_segments_seal(PyObject *object, PyObject *Py_UNUSED(unused))
 
 /* ---- finishing ------------------------------------------------------------------ */
 
-/* Used words as given by the caller; false with an exception. What pycapnp has got after the end
- * is not ours: more segments, or more of one than it has. */
+/* Take the used words from the caller's sequence. Return false with an exception. What pycapnp
+ * built after the end does not count: further segments, or words beyond the size of one. */
 static bool used_from_sequence(const mmb_building *building, PyObject *sequence, uint32_t *used)
 {
     Py_ssize_t given = PySequence_Size(sequence);
@@ -161,8 +161,9 @@ static bool used_from_sequence(const mmb_building *building, PyObject *sequence,
     return given >= 0;
 }
 
-/* A segment that the root does not lead to, but that begins as a message does, is the first of
- * another message, made by the same allocator: it must not go without a word. */
+/* Check that all segments belong to one message. If the root does not lead to a segment, and it
+ * begins as a message does, then it is the first segment of another message from the same
+ * allocator, which must not be lost in silence. */
 static int check_single(const mmb_building *building, const uint32_t *used, mmb_flaw *flaw)
 {
     mmb_segment segments[MMB_MAX_SEGMENTS];
@@ -185,12 +186,12 @@ static int check_single(const mmb_building *building, const uint32_t *used, mmb_
     return 0;
 }
 
-/* Without the GIL. */
+/* Finish the message. The caller has released the GIL. */
 static int finish(mmbpy_segments *self, mmb_map *map, uint32_t *used, bool is_told, bool durable,
                   uint64_t *file_bytes)
 {
     mmb_building *building = self->building;
-    bool has_far = building->count > 1; /* pycapnp makes none with one segment */
+    bool has_far = building->count > 1; /* with one segment pycapnp makes none */
     mmb_map_seal(map);
     int error = mmb_map_poison(map);
     if (error == 0 && !(is_told && self->is_sure)) {

@@ -1,9 +1,9 @@
-/* segments_type.c - `_core.Segments`: the segments of one message being built.
+/* segments_type.c - `_core.Segments`: the segments of one message that is built.
  *
- * Lays the message out in a map and hands its segments out; segments_end.c finishes it.
- * It refers to the map but to nothing of pycapnp: pycapnp's message owns a
- * reference to its allocator that the cycle collector cannot see, so a way back
- * from here to the message would keep both alive for ever. */
+ * It lays the message out in a map and hands its segments out; segments_end.c finishes it. It
+ * refers to the map, but to nothing of pycapnp. pycapnp's message owns a reference to its allocator
+ * that the cycle collector cannot see. A reference from here to the message would keep both alive
+ * forever. */
 
 #include "segment_window.h"
 #include "segments.h"
@@ -49,12 +49,13 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *Py_U
 
 /* ---- handing out ---------------------------------------------------------- */
 
-/* Put the next segment of the file into `window`. False if it must come from elsewhere: the
- * message is closed, its file poisoned, or without room, which poisons it. Under the lock.
+/* Let `window` show the next segment of the file. Return false if the memory must come from
+ * elsewhere: because the message is closed, its file is poisoned, or has no room, which poisons it.
+ * The caller holds the lock.
  *
- * pycapnp's call is half done here. Others see what it stores only when it is whole as long as
- * the GIL is not given up, so nothing in here does; and nothing needs to be counted in with the
- * map, whose memory lives as long as the object. */
+ * A call of pycapnp is half done here. Others must see its stores only when the call is complete.
+ * The GIL ensures that, so nothing here gives it up. The map need not be entered, since its memory
+ * lives as long as the object. */
 static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *window)
 {
     mmb_building *building = self->building;
@@ -72,8 +73,8 @@ static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *window
     return true;
 }
 
-/* Until the kernel has begun to take the table: then pycapnp has read its list of segments, and
- * may add one to it. It reads it without the GIL. */
+/* Wait until the kernel has begun to take the table. Then pycapnp has read its list of segments,
+ * and may add one. It reads the list without the GIL. */
 static void wait_for_table(mmbpy_segments *self)
 {
     struct pollfd table = {.fd = atomic_load(&self->asking), .events = POLLIN};
@@ -82,7 +83,8 @@ static void wait_for_table(mmbpy_segments *self)
     }
 }
 
-/* Under the lock: a window over the next segment, or over other memory, as it has to be. */
+/* Return a window on the next segment, or on other memory if it must be. The caller holds the
+ * lock. */
 static PyObject *next_window(mmbpy_segments *self, uint64_t words, bool by_hand)
 {
     bool foreign = by_hand && self->has_message;
@@ -154,7 +156,7 @@ PyDoc_STRVAR(make_readable_doc,
 
 static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    enum { ENOUGH_WORDS = 512 }; /* a page: what the kernel takes at once */
+    enum { ENOUGH_WORDS = 512 }; /* a page, which is what the kernel takes at once */
     mmbpy_segments *self = (mmbpy_segments *)object;
     uint64_t reach = 0;
     MMBPY_LOCK(object);
@@ -235,8 +237,8 @@ static int segments_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* No clear: the map is used without looking whether it is there, and every
- * cycle through it passes through something else that can be cleared. */
+/* Free the object. There is no clear: methods use the map without a check for NULL, and every
+ * cycle through the map also goes through an object that can be cleared. */
 static void segments_dealloc(PyObject *object)
 {
     mmbpy_segments *self = (mmbpy_segments *)object;

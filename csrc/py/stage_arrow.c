@@ -1,4 +1,4 @@
-/* stage_arrow.c - columns of the Arrow PyCapsule interface into a stage. */
+/* stage_arrow.c - stages columns of the Arrow PyCapsule interface. */
 
 #include "stage_arrow.h"
 #include "arrow_in.h"
@@ -8,19 +8,19 @@
 
 #include <string.h>
 
-/* One column, or a table of several. */
+/* An input: one column, or a table of several. */
 typedef struct {
     mmbpy_arrow arrow;
-    bool is_table; /* columns are the children */
+    bool is_table; /* the columns are children of its arrays */
 } input;
 
-/* A column in parts: which input, and which child of its arrays. */
+/* A column, which comes in parts: from which input, and which child of its arrays. */
 typedef struct {
-    mmb_arrow_schema schema; /* a copy of the input's with a name; nothing in it is owned */
+    mmb_arrow_schema schema; /* copy of the input's schema with a name; it owns nothing */
     const input *from;
-    int64_t child; /* -1: the arrays themselves */
-    uint32_t part; /* the present one */
-    uint64_t done; /* rows of it that were staged */
+    int64_t child; /* -1: the arrays themselves are the column */
+    uint32_t part; /* number of the present part */
+    uint64_t done; /* rows of this part that were staged */
 } column;
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
     Py_ssize_t input_count;
     uint32_t column_count;
     uint64_t rows;
-    bool defaults; /* numbers can be missing */
+    bool defaults; /* a missing number becomes the default */
 } source;
 
 /* ---- columns ------------------------------------------------------------------------------ */
@@ -61,7 +61,7 @@ static bool row_is_null(const mmb_arrow_array *batch)
     return false;
 }
 
-/* Check the batches of a table, as far as its columns are to be found. */
+/* Check the batches of a table as far as this is needed to find its columns. */
 static bool check_table(const input *in)
 {
     const mmb_arrow_schema *schema = &in->arrow.schema;
@@ -126,7 +126,7 @@ static bool add_columns(source *s, const input *in, const char *name)
     return true;
 }
 
-/* One item: (name or None for a table, capsule or pair of them). */
+/* Take one item: (name or None for a table, capsule or pair of capsules). */
 static bool take(source *s, PyObject *item, input *in)
 {
     const char *name;
@@ -190,7 +190,7 @@ static bool raise_fault(mmbpy_state *state, const mmb_fault *fault)
     return false;
 }
 
-/* Where the column goes on, and for how many rows that part does. */
+/* Return where the column goes on, and in `*left` how many rows that part still has. */
 static mmb_arrow_part part_of(column *c, uint64_t *left)
 {
     const input *in = c->from;
@@ -206,7 +206,8 @@ static mmb_arrow_part part_of(column *c, uint64_t *left)
     return (mmb_arrow_part){array->children[c->child], (uint64_t)array->offset + c->done};
 }
 
-/* What the next rows are of which each column is one array; NULL as a `sink`: take all. */
+/* How many rows to take at a time, and the sink that gets them. Without a sink (NULL) all rows
+ * stay in the stage. */
 typedef struct {
     uint64_t most;
     mmbpy_rows_sink *sink;
@@ -224,8 +225,8 @@ static uint64_t next_range(source *s, uint64_t most, mmb_arrow_part *parts)
     return range;
 }
 
-/* Stage all rows, or let the sink have some at a time. False with the fault set, or with an
- * exception of the sink. */
+/* Stage all rows, in ranges in which each column is one array, or give them to the sink. Return
+ * false with the fault set, or with an exception of the sink. */
 static bool stage_ranges(source *s, const mmb_plan *plan, const mmb_binding *binding,
                          mmb_stage *stage, mmb_arrow_part *parts, const taker *t, mmb_fault *fault)
 {

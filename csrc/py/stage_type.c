@@ -1,4 +1,4 @@
-/* stage_type.c - `_core.Stage`: rows that were converted, until they are put into a message. */
+/* stage_type.c - `_core.Stage`: holds converted rows until they are put into a message. */
 
 #include "stage_type.h"
 #include "column_args.h"
@@ -217,7 +217,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     w.wants_all = how == 1;
     w.refuses_none = how == 1 || how == 2;
     w.writes_parts = how == 2 || how == 3;
-    w.is_simple = !w.writes_parts; /* then what is written must be noted */
+    w.is_simple = !w.writes_parts; /* otherwise each write must be noted */
     mmbpy_stage *self = mmbpy_stage_new(w.state, what);
     if (self != NULL) {
         w.stage = &self->stage;
@@ -231,11 +231,11 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
 
 /* ---- using it -------------------------------------------------------------------------- */
 
-/* From so many bytes on a call to write is faster than stores, which take a page fault for
- * each page that is new. */
+/* From this number of bytes on, a call of write is faster than stores, which take a page fault
+ * for each new page. */
 enum { WORTH_WRITING = 1 << 16 };
 
-/* A map that is entered, to write to. */
+/* A map that was entered to write to it. */
 typedef struct {
     mmb_map *core;
     unsigned char *base;
@@ -253,13 +253,13 @@ static int write_or_copy(void *context, unsigned char *to, const unsigned char *
     return mmb_map_poison(map->core);
 }
 
-/* Elements of a list: all of them, or `count` from `first` on. */
+/* A part of the elements of a list: all of them, or `count` from `first` on. */
 typedef struct {
     bool is_all;
     unsigned long long first, count;
 } list_part;
 
-/* Leave of a list only that part of its elements. */
+/* Let a list object stand for only a part of its elements. */
 static int narrow(mmb_object *list, const list_part *part, mmb_flaw *flaw)
 {
     uint64_t words = (uint64_t)list->data_words + list->pointer_words;
@@ -275,7 +275,7 @@ static int narrow(mmb_object *list, const list_part *part, mmb_flaw *flaw)
     return 0;
 }
 
-/* Put the stage into the segments, its heap or its rows into a room that may be in `map`. */
+/* Put the stage into the segments. Its heap or its rows go into a room, which may be in `map`. */
 static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t segment, uint64_t word,
                      const mmb_block *room, const list_part *part, mmb_map *map, mmb_flaw *flaw)
 {

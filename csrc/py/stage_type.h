@@ -1,12 +1,12 @@
-/* stage_type.h - the Python object that holds a stage. */
+/* stage_type.h - a stage as a Python object. */
 #ifndef MMBPY_STAGE_TYPE_H
 #define MMBPY_STAGE_TYPE_H
 
 #include "stage.h"
 #include "state.h"
 
-/* What a stage holds, and so where it goes: the rows of a list of structs, what one pointer
- * leads to, one struct. */
+/* What a stage holds, which says where it can go: the rows of a list of structs, the value of
+ * one pointer, or one struct. */
 enum { MMBPY_ROWS, MMBPY_POINTER, MMBPY_RECORD };
 
 typedef struct {
@@ -14,7 +14,7 @@ typedef struct {
     int what;
 } mmbpy_stage;
 
-/* An empty one; NULL with an exception set. */
+/* Make an empty stage object. Return NULL with an exception on an error. */
 mmbpy_stage *mmbpy_stage_new(mmbpy_state *state, int what);
 
 #endif

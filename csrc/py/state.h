@@ -1,8 +1,7 @@
-/* state.h - what the files of the glue share: module state, objects, helpers.
+/* state.h - shared by all files of csrc/py: module state, objects, helpers.
  *
- * Nothing here is process-wide: each interpreter has a module of its own, and
- * each object points to the state of the module that made its type.
- */
+ * Nothing here is shared by the whole process: each interpreter has a module of its own, and each
+ * object points to the state of the module that made its type. */
 #ifndef MMBPY_STATE_H
 #define MMBPY_STATE_H
 
@@ -31,125 +30,131 @@ typedef struct {
     PyTypeObject *usage_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
-    PyObject *claims;          /* the files that are held in this process (file_claim.c) */
+    PyObject *claims;          /* table of the files that this process holds (file_claim.c) */
 } mmbpy_state;
 
 /* ---- Map ------------------------------------------------------------------ */
 
 typedef enum {
-    MMBPY_NEW,     /* made, not opened: behaves as closed */
-    MMBPY_OPEN,    /* in use */
-    MMBPY_SEALED,  /* of no use any more, its memory a snapshot, but the file is not finished */
-    MMBPY_CLOSING, /* one thread is opening or closing it; everyone else finds it closed */
-    MMBPY_CLOSED,  /* for good */
+    MMBPY_NEW,  /* it was made but not opened, and behaves as closed */
+    MMBPY_OPEN, /* in use */
+    /* The map is of no use any more and its memory is a snapshot, but the file is not finished. */
+    MMBPY_SEALED,
+    MMBPY_CLOSING, /* one thread opens or closes it; all others find it closed */
+    MMBPY_CLOSED,  /* closed for good */
 } mmbpy_phase;
 
 /* One map as a Python object.
  *
- * Any thread may call any method at any time, with or without a GIL. What keeps
- * the mmb_map alive under a method is `phase` and `busy`, used like this:
+ * Any thread may call any method at any time, with or without a GIL. `phase` and `busy` keep the
+ * mmb_map alive while a method works:
  *
- *   a method    adds to `busy`, then looks whether `phase` is OPEN; if not it
- *               takes itself off again and reports a closed builder;
- *   a closer    moves `phase` from OPEN to CLOSING, which one thread only can do,
- *               then waits until `busy` counts nobody.
+ * - A method adds to `busy`, then checks that `phase` is OPEN. If it is not, the method subtracts
+ *   from `busy` again, and reports a closed builder.
+ * - A closer moves `phase` from OPEN to CLOSING, which only one thread can do. Then it waits until
+ *   `busy` counts no method.
  *
- * Both are sequentially consistent, so either the method sees the new phase or the
- * closer sees the method. No Python code may run between hold and leave: it
- * could call close, which would wait for itself for ever. */
+ * Both are sequentially consistent, so either the method sees the new phase, or the closer sees the
+ * method. No Python code may run between hold and leave: it could call close, which would wait for
+ * itself forever. */
 typedef struct {
     PyObject_HEAD PyObject *weakrefs;
-    PyObject *name;     /* for error texts; set once by __init__ */
-    mmbpy_state *state; /* of the module that made the type; set once by __new__ */
-    /* Set once by __init__. It outlives the mmb_map, which hands its descriptor back to it. */
+    PyObject *name;     /* for error texts; __init__ sets it once */
+    mmbpy_state *state; /* state of the module that made the type; __new__ sets it once */
+    /* __init__ sets it once. It outlives the mmb_map, which hands its descriptor back to it. */
     struct mmbpy_file *file;
 
-    /* Set by __init__ before `phase` becomes OPEN; taken out with an atomic
-     * exchange by whoever frees it, so that this happens once. */
+    /* __init__ sets it before `phase` becomes OPEN. An atomic exchange takes it out, so that it
+     * is freed only once. */
     _Atomic(mmb_map *) map;
-    uint64_t capacity; /* bytes; set once by __init__ */
-    uint64_t owner;    /* mmb_this_process() of the one that opened it; set once by __init__ */
-    /* A message that was begun by __init__, until `Segments` takes it over, once. */
+    uint64_t capacity; /* in bytes; __init__ sets it once */
+    uint64_t owner;    /* mmb_this_process() of the process that opened it; __init__ sets it once */
+    /* A message that __init__ has begun, until `Segments` takes it over, once. */
     mmb_building *building;
 
-    /* Somebody may have an address in its memory, which stays mapped as long as the object lives
-     * then, closed or not. Counting buffers would not do: numpy.ndarray(..., buffer=) releases
-     * its own at once, and only keeps a reference. Set before the first address is told; read
-     * by the closer. */
+    /* True if anything may have an address in the map's memory. Then the memory stays mapped as
+     * long as the object lives, even after close. To count buffers would not be enough:
+     * numpy.ndarray(..., buffer=) releases its buffer at once, and keeps only a reference. It is
+     * set before the first address is told; the closer reads it. */
     _Atomic bool exposed;
-    /* Buffers handed out and not released, and one more for windows, which nobody counts. */
+    /* How many buffers are handed out and not released. Windows count as one more, since they
+     * are not counted each. */
     _Atomic long exports;
 
     _Atomic int phase; /* an mmbpy_phase */
-    /* pid << 32 | methods of that process at work on `map` right now: a forked child
-     * begins with none, since the threads that were at work are not there */
+    /* pid << 32 | how many methods of that process are at work on `map` now. A forked child
+     * begins with none, since it does not have the threads that were at work. */
     _Atomic uint64_t busy;
 
-    /* Written by the closer before `phase` becomes CLOSED, read afterwards. */
+    /* The closer writes these before `phase` becomes CLOSED; others read them afterwards. */
     mmb_stats last_stats;
     _Atomic uint64_t last_used;
     int last_error;
 } mmbpy_map;
 
-/* Opening (map_open.c): its __init__; and why there is no map, or no memory of it. */
+/* mmbpy_map_init opens the map: it is its __init__. mmbpy_map_raise_open says why there is no map,
+ * or no memory for it. (map_open.c) */
 int mmbpy_map_init(PyObject *self, PyObject *args, PyObject *kwargs);
 void mmbpy_map_raise_open(mmbpy_map *self, int error, mmb_limit limit, unsigned long long bytes);
 
-/* Who may use it, and when (map_phase.c). First: start to use the map, whatever its
- * state; NULL, without an exception, if it is closed. */
+/* These decide who may use the map, and when (map_phase.c). mmbpy_map_hold begins to use the
+ * map, whatever its state. It returns NULL without an exception if the map is closed. */
 mmb_map *mmbpy_map_hold(mmbpy_map *self);
 
-/* The same for calls that may fail: arms the fault handler and raises what poisoned
- * the map. NULL with an exception set if the map is closed or poisoned. */
+/* Begin to use the map for a call that may fail: arm the fault handler, and raise the error that
+ * poisoned the map. Return NULL with an exception if the map is closed or poisoned. */
 mmb_map *mmbpy_map_enter(mmbpy_map *self);
 
-/* The end of either. Where the GIL was given up, before it is asked for again: a thread that
- * comes to that at the end of the interpreter stays there, and would be waited for. */
+/* End the use that hold or enter began. If the GIL was given up, call this before taking it
+ * again: at the end of the interpreter a thread stays there forever, and a closer would wait for
+ * it. */
 void mmbpy_map_leave(mmbpy_map *self);
 
-/* False once close or discard has begun for good. */
+/* Return false after close or discard has begun for good. */
 bool mmbpy_map_is_open(const mmbpy_map *self);
 
-/* False in a forked child, which must not finish the file. */
+/* Return false in a forked child, which must not finish the file. */
 bool mmbpy_map_is_owner(const mmbpy_map *self);
 
-/* Take the right to close: true with the map for this caller alone; false if it is
- * closed already. After true, exactly one of the two calls below must follow. */
+/* Take the right to close. Return true with the map, which now belongs to this caller alone;
+ * false if it is closed already. After true, call exactly one of mmbpy_map_end_close,
+ * mmbpy_map_seal and mmbpy_map_cancel_close. */
 bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out);
 
-/* For the closer, between begin and end: nobody has the memory of the map, or will have, in
- * this process. */
+/* The closer calls this between begin and end. Return true if nothing in this process has the
+ * memory of the map, or can get it. */
 bool mmbpy_map_is_unexposed(const mmbpy_map *self);
 
-/* Windows of the map are going to be handed out. */
+/* Note that windows of the map will be handed out. */
 void mmbpy_map_pin(mmbpy_map *self);
 
-/* Done: free the map or, if its memory is exposed, turn that into a private snapshot; into zeros
- * where there is no buffer any more and the content is worth nothing (`error`, or `dropped`),
- * so that nothing of the file is held on to. `used` is for
- * stats, `error` what closing met, or 0. */
+/* End the close. Free the map, or turn memory that is exposed into a private snapshot. If no
+ * buffer is left, and the content is worth nothing (`error`, or `dropped`), turn it into zeros,
+ * so that it holds nothing of the file. `used` is for stats; `error` is what the close met, or
+ * 0. */
 void mmbpy_map_end_close(mmbpy_map *self, uint64_t used, int error, bool dropped);
 
-/* What closing met, for whoever asks again after an interruption: None or an exception. */
+/* Return what the close met, for a caller that asks again after an interruption: None or an
+ * exception. */
 PyObject *mmbpy_map_outcome(mmbpy_map *self);
 
-/* Done in part: seal the map, and leave the rest to whoever begins to close it next. */
+/* Seal the map, and leave the rest of the close to the next closer. */
 void mmbpy_map_seal(mmbpy_map *self);
 
-/* Not done after all: the map is open again. */
+/* Cancel the close: the map is open again. */
 void mmbpy_map_cancel_close(mmbpy_map *self);
 
-/* Wait for whoever is closing, so that `last_stats` and `last_used` can be read. */
+/* Wait until no thread is closing, so that `last_stats` and `last_used` can be read. */
 void mmbpy_map_wait_closed(mmbpy_map *self);
 
-/* Unmap and free what is left, when nobody can refer to it any more. */
+/* Unmap and free what is left, when nothing can refer to it any more. */
 void mmbpy_map_free(mmbpy_map *self);
 
-/* The method `_finish`: all of closing but the renaming of files. */
+/* The method `_finish`: it closes, but does not rename files. */
 extern const char mmbpy_finish_doc[];
 PyObject *mmbpy_map_finish(PyObject *self, PyObject *args, PyObject *kwargs);
 
-/* Methods of Map that are plain use: write, seek, reserve, ... (map_methods.c) */
+/* The methods of Map that use it: write, seek, reserve and others. (map_methods.c) */
 PyObject *mmbpy_map_write(PyObject *self, PyObject *data);
 PyObject *mmbpy_map_tell(PyObject *self, PyObject *unused);
 PyObject *mmbpy_map_seek(PyObject *self, PyObject *args);
@@ -161,42 +166,42 @@ PyObject *mmbpy_map_flush(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *mmbpy_map_get_descriptor(PyObject *self, void *unused);
 PyObject *mmbpy_map_get_size(PyObject *self, void *unused);
 
-/* Reading the content. (map_read.c) */
+/* The methods that read the content. (map_read.c) */
 PyObject *mmbpy_map_read(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_readinto(PyObject *self, PyObject *buffer);
 PyObject *mmbpy_map_readline(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_peek(PyObject *self, PyObject *args);
 PyObject *mmbpy_map_getvalue(PyObject *self, PyObject *unused);
 
-/* Raise an error of the C layers that `length` bytes at `start` have met. Returns NULL. */
+/* Raise an error of the C layers that `length` bytes at `start` have met. Return NULL. */
 PyObject *mmbpy_map_raise_at(mmbpy_map *self, int error, uint64_t start, uint64_t length);
 
-/* Where the content ends: 0, or -1 with an exception set. */
+/* Find where the content ends. Return 0, or -1 with an exception. */
 int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size);
 
-/* Indexing and slicing. (map_items.c) */
+/* Indexes and slices. (map_items.c) */
 Py_ssize_t mmbpy_map_length(PyObject *self);
 int mmbpy_map_bool(PyObject *self);
 PyObject *mmbpy_map_subscript(PyObject *self, PyObject *key);
 int mmbpy_map_ass_subscript(PyObject *self, PyObject *key, PyObject *value);
 
-/* view[start:stop:step] of a memoryview, for a range that is in bounds. A `stop` below zero,
- * with a negative step, reaches to the first byte. */
+/* Return view[start:stop:step] of a memoryview, for a range that is in bounds. A `stop` below
+ * zero, with a negative step, means that the range reaches to the first byte. */
 PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step);
 
 /* ---- Window --------------------------------------------------------------- */
 
-/* A writable memoryview of `length` bytes at `start` that keeps `map` alive. */
+/* Return a writable memoryview of `length` bytes at `start` that keeps `map` alive. */
 PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
                               Py_ssize_t length);
 
-/* The map whose memory such a view shows: a new reference, or NULL, without an exception, if it
- * is a view of something else. */
+/* Return the map whose memory such a view shows, as a new reference; NULL without an exception
+ * if the view shows other memory. */
 mmbpy_map *mmbpy_window_map(mmbpy_state *state, PyObject *view);
 
-/* A window of nothing, for where making an object later could fail; and what it is to show,
- * once: a part of a map, which never fails, or zeroed memory of its own, in no file. False if
- * there is no memory. */
+/* Make an empty window, for a place where making an object later could fail. The other two let
+ * it show memory, once: a part of a map, which never fails, or zeroed memory of its own, in no
+ * file. They return false if there is no memory. */
 PyObject *mmbpy_window_new(mmbpy_state *state);
 void mmbpy_window_show_map(PyObject *window, mmbpy_map *map, unsigned char *start,
                            Py_ssize_t length);
@@ -204,28 +209,27 @@ bool mmbpy_window_show_memory(PyObject *window, Py_ssize_t length);
 
 /* ---- errors --------------------------------------------------------------- */
 
-/* An error of the C layers (an errno or an MMB_E value) as an OSError with the
- * file's name, and a flaw as an InvalidMessage, with the file's name or None: new
- * references. */
+/* Make an OSError of an error of the C layers (an errno or an MMB_E value), with the file's
+ * name; make an InvalidMessage of a flaw, with the file's name or None. New references. */
 PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name);
 PyObject *mmbpy_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name);
 
-/* The same, raised. All of these return NULL. */
+/* These functions raise such errors. All of them return NULL. */
 PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name);
 PyObject *mmbpy_raise_invalid(mmbpy_state *state, const mmb_flaw *flaw);
 PyObject *mmbpy_raise_invalid_in(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name);
-PyObject *mmbpy_raise_capacity(mmbpy_state *state, PyObject *text, PyObject *name); /* likewise */
-PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* steals `text` */
+PyObject *mmbpy_raise_capacity(mmbpy_state *state, PyObject *text, PyObject *name);
+PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* takes `text` over */
 PyObject *mmbpy_raise_closed(void);
 
-/* Likewise for an error of a map; that of a capacity that is used up says how large it is. */
+/* Make or raise an error of a map. That of a capacity that is used up says how large it is. */
 PyObject *mmbpy_map_error(const mmbpy_map *map, int error);
 PyObject *mmbpy_map_raise(const mmbpy_map *map, int error);
 
 int mmbpy_add_errors(PyObject *module, mmbpy_state *state);
 
-/* An int (or an object with __index__, but no bool) that is not negative.
- * False with TypeError or ValueError set; what is too large becomes UINT64_MAX. */
+/* Take an int (or an object with __index__, but no bool) that is not negative. Return false with
+ * TypeError or ValueError. A number that is too large becomes UINT64_MAX. */
 bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
 
 /* ---- what each file adds to the module ------------------------------------ */
@@ -245,7 +249,7 @@ extern PyMethodDef mmbpy_message_functions[];
 extern PyMethodDef mmbpy_file_functions[];
 extern PyMethodDef mmbpy_segments_functions[];
 
-/* The state of the module that made `type` or a base of it. */
+/* Return the state of the module that made `type` or a base of it. */
 mmbpy_state *mmbpy_state_of_type(PyTypeObject *type);
 
 #endif

@@ -9,7 +9,7 @@
 
 typedef struct {
     PyObject_HEAD mmb_usage *usage; /* owned */
-    PyObject *plan;                 /* keeps what the usage refers to; NULL without one */
+    PyObject *plan;                 /* keeps what the usage refers to; NULL if there is no plan */
     bool is_busy;                   /* a method is at work */
     bool spoilt;                    /* an error has left it incomplete */
 } mmbpy_usage;
@@ -53,7 +53,7 @@ static void usage_dealloc(PyObject *object)
 
 /* ---- adding ------------------------------------------------------------------------------- */
 
-/* One call at a time: C gives the interpreter up, and asks it now and then. */
+/* Begin a call. There is one at a time: C code gives the GIL up, and takes it back now and then. */
 static bool begin(mmbpy_usage *self)
 {
     bool free_to_go = false;

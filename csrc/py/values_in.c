@@ -1,4 +1,4 @@
-/* values_in.c - Python's numbers, strings and buffers as values of a message. */
+/* values_in.c - writes Python's numbers, strings and buffers as values of a message. */
 
 #include "column_args.h"
 #include "rows_in.h"
@@ -17,7 +17,8 @@ static const char *const names[MMB_TYPE_KINDS] = {
     "List",   "an enum", "a struct", "an interface", "AnyPointer", "a group",
 };
 
-/* Times, dates and decimals of Python, NumPy and pandas, which a number alone cannot be. */
+/* Return whether a type is a time, a date or a decimal of Python, NumPy or pandas. A number
+ * alone cannot stand for these. */
 static bool needs_meaning(PyObject *name)
 {
     static const char *const known[] = {"datetime",  "date",      "time",
@@ -51,7 +52,7 @@ static bool overflow(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value)
 
 /* ---- integers ----------------------------------------------------------------------- */
 
-/* An int of the value, which is one or has __index__; a new reference. */
+/* Return the value as an int. It is one, or has __index__. A new reference. */
 static PyObject *as_int(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value)
 {
     if (PyLong_Check(value)) {
@@ -138,7 +139,7 @@ static bool float_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *valu
     return true;
 }
 
-/* bool, NumPy's bool, 0 and 1. */
+/* Find the bits of a bool, a bool of NumPy, 0 or 1. */
 static bool bool_bits(const mmbpy_writer *w, PyObject *value, uint64_t *bits)
 {
     if (value == Py_True || value == Py_False) {
@@ -171,7 +172,7 @@ static bool bool_bits(const mmbpy_writer *w, PyObject *value, uint64_t *bits)
     return truth >= 0;
 }
 
-/* The number in "@7", as reading calls what has no name; -1 if it is none. */
+/* Return the number in "@7", as reading calls a value without a name; -1 if it is no such text. */
 static long unnamed(PyObject *value)
 {
     Py_ssize_t length;
@@ -257,7 +258,7 @@ static bool write_str(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *va
     return stage_bytes(w, pointer, text, bytes, length);
 }
 
-/* A uuid.UUID has the 16 bytes that stand for it. */
+/* Write a uuid.UUID: it has the 16 bytes that stand for it. */
 static bool write_uuid(mmbpy_writer *w, uint64_t pointer, PyObject *value)
 {
     PyObject *name = mmbpy_type_name(value);
@@ -300,7 +301,8 @@ bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *v
 
 /* ---- buffers of numbers ---------------------------------------------------------------- */
 
-/* Whether elements of a buffer, of `size` bytes and this format, are what a list has. */
+/* Return whether elements of a buffer, of `size` bytes and this format, are as the list stores
+ * them. */
 static bool same_format(const char *format, Py_ssize_t size, mmb_type_kind element)
 {
     static const uint16_t probe = 1;

@@ -1,4 +1,4 @@
-/* waiting.c - what a thread does now and then while C works for it. See waiting.h. */
+/* waiting.c - asks the interpreter now and then while C works. See waiting.h. */
 
 #include "waiting.h"
 

@@ -1,11 +1,10 @@
-/* window_type.c - `_core.Window`: an exporter for one segment.
+/* window_type.c - `_core.Window`: exports the memory of one segment.
  *
- * pycapnp keeps the object that its allocator returned but gives the buffer
- * back at once, and goes on writing through the bare pointer. So what is handed
- * out must keep the memory alive by its own life, and must not be an export of
- * the map, or no message could be closed while pycapnp objects are around.
+ * pycapnp keeps the object that its allocator returned, but gives the buffer back at once, and goes
+ * on writing through the bare pointer. So the object itself must keep the memory alive. It must not
+ * be an export of the map: then no message could be closed while objects of pycapnp exist.
  *
- * A window also stands for memory of its own, for what no file can hold. */
+ * A window can also have memory of its own, for what no file can hold. */
 
 #include "state.h"
 
@@ -13,14 +12,14 @@
 #include <string.h>
 
 typedef struct {
-    PyObject_HEAD PyObject *map; /* kept alive; NULL if the memory is the window's own */
-    unsigned char *start;        /* set once, before anyone has the window; so are the two below */
+    PyObject_HEAD PyObject *map; /* kept alive; NULL if the window has memory of its own */
+    unsigned char *start;        /* set once, like the two below, before others have the window */
     Py_ssize_t length;
     bool own; /* `start` is to be freed */
 } mmbpy_window;
 
-/* What is left when the system has no memory: pycapnp must get some, or it ends the process.
- * Costs nothing until it is touched. One window of the process has it at a time. */
+/* Memory for the case that the system has none: pycapnp must get some, or it ends the process.
+ * It costs nothing until it is touched. One window of the process has it at a time. */
 #define LAST_RESORT ((Py_ssize_t)1 << 20)
 static unsigned char last_resort[LAST_RESORT];
 static _Atomic bool last_resort_taken;
@@ -44,7 +43,7 @@ void mmbpy_window_show_map(PyObject *object, mmbpy_map *map, unsigned char *star
 bool mmbpy_window_show_memory(PyObject *object, Py_ssize_t length)
 {
     mmbpy_window *window = (mmbpy_window *)object;
-    /* calloc maps large blocks lazily: zeroed, and free of cost until touched. */
+    /* calloc maps large blocks lazily: they are zeroed, and cost nothing until they are touched. */
     unsigned char *start = calloc(1, (size_t)length);
     if (start == NULL && length <= LAST_RESORT && !atomic_exchange(&last_resort_taken, true)) {
         start = last_resort;
@@ -110,9 +109,8 @@ static int window_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* There is no clear: a window that someone still writes through must keep its
- * map, and every cycle through it also passes through an object that can be
- * cleared. */
+/* Free the window. There is no clear: code may still write through a window, so it must keep its
+ * map. Every cycle through it also goes through an object that can be cleared. */
 static void window_dealloc(PyObject *object)
 {
     mmbpy_window *self = (mmbpy_window *)object;
