@@ -219,10 +219,11 @@ static PyObject *describe(const mmb_arrow_schema *schema, const part *parts, uin
 
 PyDoc_STRVAR(describe_arrow_doc,
              "describe_arrow($module, given, /)\n--\n\n"
-             "Tell what is in a capsule arrow_array_stream, in a tuple of capsules arrow_schema\n"
-             "and arrow_array, or in a capsule arrow_schema: (format, name, nullable, nulls,\n"
-             "children, dictionary or None, strings). nulls is -1 where there are no values;\n"
-             "strings are those of a dictionary, or None. The values of a stream are used up.");
+             "Describe a capsule arrow_array_stream, a tuple of capsules arrow_schema and\n"
+             "arrow_array, or a capsule arrow_schema.\n\n"
+             "Return (format, name, nullable, nulls, children, dictionary or None, strings).\n"
+             "nulls is -1 if there are no values. strings are those of a dictionary, or None.\n"
+             "The values of a stream are used up.");
 
 static PyObject *describe_arrow(PyObject *Py_UNUSED(module), PyObject *given)
 {

@@ -135,9 +135,10 @@ static bool add_characters(joined *j, uint64_t index, const unsigned char *from,
 
 PyDoc_STRVAR(join_fixed_doc,
              "join_fixed($module, data, width, count, wide, /)\n--\n\n"
-             "Join the data of a contiguous NumPy array of count strings of width bytes each,\n"
-             "of dtype U if wide (they become UTF-8), else S. Zeros at the end are padding.\n"
-             "Returns (offsets of 8 bytes, bytes), bytearrays.");
+             "Join count strings of width bytes each, the data of a contiguous NumPy array.\n"
+             "Its dtype is U if wide (the strings become UTF-8), and else S. Zeros at the end\n"
+             "are padding.\n\n"
+             "Return the bytearrays (offsets of 8 bytes, bytes).");
 
 static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -175,7 +176,7 @@ static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
 
 PyDoc_STRVAR(split_strings_doc,
              "split_strings($module, offsets, bytes, valid, text, missing, /)\n--\n\n"
-             "A list of str or bytes from what read_strings returned.");
+             "Make a list of str or bytes of what read_strings returned.");
 
 static PyObject *split_strings(PyObject *Py_UNUSED(module), PyObject *args)
 {

@@ -200,9 +200,9 @@ static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *wo
 
 PyDoc_STRVAR(measure_list_doc,
              "measure_list($module, values, text, /)\n--\n\n"
-             "Check str and bytes-like objects; returns what measure_strings does, and\n"
-             "whether there is an object that is neither str nor bytes. None and NaN are\n"
-             "missing strings.");
+             "Check str and bytes-like objects. None and NaN are missing strings.\n\n"
+             "Return what measure_strings does, and whether an object is neither str nor\n"
+             "bytes.");
 
 static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -320,11 +320,11 @@ static bool lay_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_
     return good;
 }
 
-PyDoc_STRVAR(lay_list_doc,
-             "lay_list($module, segments, pointers, values, start, wanted, text, next, block, /)\n"
-             "--\n\n"
-             "As lay_strings, for a list that measure_list has checked: its number start is\n"
-             "for the first pointer.");
+PyDoc_STRVAR(
+    lay_list_doc,
+    "lay_list($module, segments, pointers, values, start, wanted, text, next, block, /)\n--\n\n"
+    "Do as lay_strings does, for a list that measure_list has checked. Its item\n"
+    "number start is for the first pointer.");
 
 static PyObject *lay_list(PyObject *module, PyObject *args)
 {

@@ -8,9 +8,9 @@
 PyDoc_STRVAR(resolve_doc,
              "resolve($module, segments, segment, word, /)\n--\n\n"
              "Follow one pointer. segments is a tuple of buffers.\n\n"
-             "Returns (kind, segment, word, elements, element_size, data_words,\n"
-             "pointer_words); kind is 0 for null, 1 for a struct, 2 for a list, 3 for a\n"
-             "capability. InvalidMessage if it leads out of bounds.");
+             "Return (kind, segment, word, elements, element_size, data_words, pointer_words).\n"
+             "kind is 0 for null, 1 for a struct, 2 for a list, 3 for a capability.\n"
+             "InvalidMessage if the pointer leads out of bounds.");
 
 static PyObject *resolve(PyObject *module, PyObject *args)
 {
@@ -61,9 +61,9 @@ static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_numb
 PyDoc_STRVAR(store_columns_doc,
              "store_columns($module, segments, rows, columns, /)\n--\n\n"
              "Store numbers into the structs of a list.\n\n"
-             "rows is (segment, byte, stride, count); columns is a tuple of (numbers, offset,\n"
+             "rows is (segment, byte, stride, count). columns is a tuple of (numbers, offset,\n"
              "flip): a buffer of little-endian numbers, their place in the data section in\n"
-             "bytes, and what each is XORed with.");
+             "bytes, and the number that each is XORed with.");
 
 static PyObject *store_columns(PyObject *module, PyObject *args)
 {
@@ -111,9 +111,9 @@ static PyObject *store_columns(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(measure_strings_doc,
              "measure_strings($module, strings, wanted, text, /)\n--\n\n"
-             "Check strings: (the words that they take, how many there are).\n\n"
-             "strings is (offsets, width, bytes, valid or None, first, count); wanted is\n"
-             "a buffer with one byte for each, or None. ValueError names the row.");
+             "Check strings. Return (the words that they take, how many there are).\n\n"
+             "strings is (offsets, width, bytes, valid or None, first, count). wanted is a\n"
+             "buffer with one byte for each string, or None. ValueError names the row.");
 
 static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -141,13 +141,13 @@ static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
-PyDoc_STRVAR(lay_strings_doc,
-             "lay_strings($module, segments, pointers, strings, wanted, text, next, block, /)\n"
-             "--\n\n"
-             "Lay strings from number next on into a block of zeros, and set their pointers.\n\n"
-             "pointers is (segment, word, stride, count), block (segment, word, words).\n"
-             "Returns (next, word, words): what is to be done still, what is left of the\n"
-             "block.");
+PyDoc_STRVAR(
+    lay_strings_doc,
+    "lay_strings($module, segments, pointers, strings, wanted, text, next, block, /)\n--\n\n"
+    "Lay strings from number next on into a block of zeros, and set their pointers.\n\n"
+    "pointers is (segment, word, stride, count), block is (segment, word, words).\n"
+    "Return (next, word, words): the number of the next string, and what is left of\n"
+    "the block.");
 
 static PyObject *lay_strings(PyObject *module, PyObject *args)
 {
@@ -235,8 +235,8 @@ done:
 
 PyDoc_STRVAR(read_strings_doc,
              "read_strings($module, segments, pointers, wanted, text, /)\n--\n\n"
-             "Copy what pointers lead to: (offsets of 8 bytes, bytes, valid), bytearrays.\n"
-             "Those that are not wanted count as null.");
+             "Copy the strings that pointers lead to. Return the bytearrays (offsets of 8\n"
+             "bytes, bytes, valid). Strings that are not wanted count as null.");
 
 static PyObject *read_strings(PyObject *module, PyObject *args)
 {

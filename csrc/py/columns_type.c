@@ -328,12 +328,13 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
 }
 
 const char mmbpy_plan_columns_doc[] =
-    "columns($self, segments, type, pointer, columns, trusted, borrow, views, start, stop, /)\n"
-    "--\n\n"
-    "Read the list that the pointer (segment, word) leads to, or an empty one for None,\n"
-    "into columns: a list of (name, format, source, number, nullable, code, conditions,\n"
-    "children). views: some columns are views, by their format. Of the elements those of\n"
-    "the slice start:stop are read.";
+    "columns($self, segments, type, pointer, columns, trusted, borrow, views, start, stop, "
+    "/)\n--\n\n"
+    "Read the list that the pointer (segment, word) leads to into columns; for None\n"
+    "an empty list.\n\n"
+    "columns is a list of (name, format, source, number, nullable, code, conditions,\n"
+    "children). views: the format of some columns says that they are views. Only the\n"
+    "elements of the slice start:stop are read.";
 
 PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
 {
@@ -370,8 +371,8 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
 
 const char mmbpy_plan_columns_of_roots_doc[] =
     "columns_of_roots($self, frames, count, first, name, columns, /)\n--\n\n"
-    "Read the roots of count messages that lie back to back into columns. first and name are\n"
-    "for errors.";
+    "Read the roots of count messages that lie back to back into columns. first and\n"
+    "name are for errors.";
 
 PyObject *mmbpy_plan_columns_of_roots(PyObject *object, PyObject *args)
 {
@@ -508,7 +509,7 @@ static PyMethodDef columns_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(columns_doc, "Columns of a table, in memory of their own.");
+PyDoc_STRVAR(columns_doc, "The columns of a table, in memory of their own.");
 
 static PyType_Slot columns_slots[] = {
     {Py_tp_doc, (void *)columns_doc},

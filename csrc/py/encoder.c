@@ -102,7 +102,7 @@ bool mmbpy_encode_keywords(mmbpy_encoding *e, PyObject *names, PyObject *const *
 /* ---- the type ------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(encode_doc, "encode($self, value, /)\n--\n\n"
-                         "A message, as it lies in files, with a root of that value.");
+                         "Return a message, as it lies in files, whose root has that value.");
 
 static PyObject *encoder_encode(PyObject *object, PyObject *value)
 {
@@ -161,7 +161,7 @@ static PyMethodDef encoder_methods[] = {
 };
 
 PyDoc_STRVAR(encoder_doc, "Encoder(plan, describe, /)\n--\n\n"
-                          "Makes messages of values for the struct of a plan.");
+                          "Makes messages of values for the root struct of a plan.");
 
 static PyType_Slot encoder_slots[] = {
     {Py_tp_doc, (void *)encoder_doc},

@@ -328,10 +328,11 @@ static PyObject *raise_failure(mmbpy_file *self, failure met, PyObject *temporar
 
 const char mmbpy_commit_doc[] =
     PyDoc_STR("commit($self, error, durable, /)\n--\n\n"
-              "Give the finished file its name, with durable on the device, and let go of it.\n\n"
-              "With an error in place of None the file is kept as it is, a temporary one\n"
-              "removed, and the error raised. In a forked child the file is only let go of.\n"
-              "Whatever is raised, the file has ended. Again: nothing.");
+              "Give the finished file its name, with durable also on the device, and let go of\n"
+              "it.\n\n"
+              "If error is not None, the file is kept as it is, a temporary file is removed,\n"
+              "and the error is raised. In a forked child the file is only let go of. Whatever\n"
+              "is raised, the file has ended. A second call does nothing.");
 
 PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
 {

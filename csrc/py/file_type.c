@@ -44,8 +44,8 @@ static bool may_be_opened(const mmbpy_file *self)
 
 PyDoc_STRVAR(open_path_doc,
              "open_path($self, path, flags, mode=0o600, *, temporary=False)\n--\n\n"
-             "Open path. With O_EXCL among flags the file is made, and a name that is to be\n"
-             "removed if the file is not kept: a temporary one, or else the file's path.");
+             "Open path. If flags has O_EXCL, the file is made, and its name is removed if the\n"
+             "file is not kept: a temporary name, or else the path itself.");
 
 static PyObject *file_open_path(PyObject *object, PyObject *args, PyObject *kwargs)
 {
@@ -110,8 +110,9 @@ static PyObject *file_duplicate(PyObject *object, PyObject *args)
 
 PyDoc_STRVAR(lock_doc,
              "lock($self, shared=False, /)\n--\n\n"
-             "Claim the file in this process and lock it: None when that is done. What is in\n"
-             "the way otherwise: another File of this process, or False for a lock of others.");
+             "Claim the file in this process and lock it. Return None if that is done.\n"
+             "Otherwise return what is in the way: another File of this process, or False for\n"
+             "a lock of others.");
 
 static PyObject *file_lock(PyObject *object, PyObject *args)
 {
@@ -144,7 +145,8 @@ static PyObject *file_lock(PyObject *object, PyObject *args)
 
 PyDoc_STRVAR(share_doc,
              "share($self, shared=True, /)\n--\n\n"
-             "Let others lock the locked file as well, or no longer. False if they have it.");
+             "Let others lock the locked file as well, or no longer. Return False if others\n"
+             "have a lock.");
 
 static PyObject *file_share(PyObject *object, PyObject *args)
 {
@@ -165,8 +167,10 @@ static PyObject *file_share(PyObject *object, PyObject *args)
     Py_RETURN_TRUE;
 }
 
-PyDoc_STRVAR(let_go_doc, "mmbpy_file_let_go($self, /)\n--\n\n"
-                         "Unlock and close, whatever its name: another may be opened then.");
+PyDoc_STRVAR(let_go_doc,
+             "let_go($self, /)\n--\n\n"
+             "Unlock and close the file, whatever its name is. Another file may be opened\n"
+             "then.");
 
 static PyObject *file_let_go(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -176,8 +180,8 @@ static PyObject *file_let_go(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(settle_doc,
              "settle($self, /)\n--\n\n"
-             "Take the name of the file that is to be replaced, if it is not to be taken at the\n"
-             "end. Where that cannot be, go on with the file that has the name. Maps do it.");
+             "Take the name of the file that is replaced, unless that happens at the end. If\n"
+             "it cannot be taken, go on with the file that has the name. Maps call this.");
 
 static PyObject *file_settle(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -186,7 +190,7 @@ static PyObject *file_settle(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(build_in_target_doc,
              "build_in_target($self, /)\n--\n\n"
-             "Go on with the file that was to be replaced, and leave nothing of the new one.");
+             "Go on with the file that was to be replaced, and remove the new one.");
 
 static PyObject *file_build_in_target(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -200,7 +204,7 @@ static PyObject *file_build_in_target(PyObject *object, PyObject *Py_UNUSED(unus
 }
 
 PyDoc_STRVAR(is_at_doc, "is_at($self, path, follow=True, /)\n--\n\n"
-                        "Whether this file is what stands at path now.");
+                        "Return whether this file is the one at path now.");
 
 static PyObject *file_is_at(PyObject *object, PyObject *args)
 {
@@ -358,11 +362,13 @@ static void file_dealloc(PyObject *object)
 PyDoc_STRVAR(file_doc,
              "File(name, mode, atomic=False)\n--\n\n"
              "All that a builder holds of the file system: a descriptor, its lock, and a name\n"
-             "that is removed unless the file is kept. It is given back when the object goes.");
+             "that is removed unless the file is kept. When the object goes, it gives them\n"
+             "back.");
 
-PyDoc_STRVAR(copy_doc, "copy(source, target, offset, end, /)\n--\n\n"
-                       "Copy a range from one descriptor to the same place of another one, which\n"
-                       "has a hole there; holes stay holes.");
+PyDoc_STRVAR(copy_doc,
+             "copy(source, target, offset, end, /)\n--\n\n"
+             "Copy a range from one descriptor to the same place of another one, which has a\n"
+             "hole there. Holes stay holes.");
 
 static PyObject *copy(PyObject *module, PyObject *args)
 {

@@ -122,9 +122,10 @@ static int enter(mmbpy_gate *self, const char *call)
     }
 }
 
-PyDoc_STRVAR(run_doc, "run($self, name, function, /, *args, **kwargs)\n--\n\n"
-                      "Call function when no other thread is inside, and return its result.\n\n"
-                      "name is what errors call it. RuntimeError if this thread is inside.");
+PyDoc_STRVAR(run_doc,
+             "run($self, name, function, /, *args, **kwargs)\n--\n\n"
+             "Call function when no other thread is inside, and return its result.\n\n"
+             "Errors use name for the call. RuntimeError if this thread is inside already.");
 
 static PyObject *gate_run(PyObject *object, PyObject *args, PyObject *kwargs)
 {

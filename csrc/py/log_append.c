@@ -291,8 +291,8 @@ static bool extend_from(extender *x, PyObject *iterator)
 
 const char mmbpy_log_extend_doc[] =
     "_extend($self, messages, fields, /)\n--\n\n"
-    "Append messages, each as append takes it. fields: names of the values that tuples have,\n"
-    "or None.";
+    "Append messages, each as append takes it. fields are the names of the values\n"
+    "that tuples have, or None.";
 
 PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
 {

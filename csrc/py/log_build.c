@@ -60,9 +60,10 @@ static PyObject *build_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUS
 
 /* ---- the beginning ----------------------------------------------------------------- */
 
-PyDoc_STRVAR(begin_doc, "begin($self, /)\n--\n\n"
-                        "Let the log, and all other writers, wait for this message; return where\n"
-                        "in the file it begins.");
+PyDoc_STRVAR(begin_doc,
+             "begin($self, /)\n--\n\n"
+             "Let the log, and all other writers, wait for this message. Return where in the\n"
+             "file it begins.");
 
 static PyObject *build_begin(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -83,9 +84,10 @@ static PyObject *build_begin(PyObject *object, PyObject *Py_UNUSED(unused))
     return start;
 }
 
-PyDoc_STRVAR(use_doc, "use($self, map, /)\n--\n\n"
-                      "Build in map, a Map of the log's file, which was opened after begin: while\n"
-                      "nobody else changes where the file ends.");
+PyDoc_STRVAR(use_doc,
+             "use($self, map, /)\n--\n\n"
+             "Build in map, a Map of the log's file that was opened after begin. Nobody else\n"
+             "may change the end of the file meanwhile.");
 
 static PyObject *build_use(PyObject *object, PyObject *map_object)
 {
@@ -180,7 +182,7 @@ static PyObject *next_window(mmbpy_log_build *self, uint64_t words)
 
 PyDoc_STRVAR(allocate_doc,
              "allocate($self, min_words, /)\n--\n\n"
-             "The next segment, zeroed: a memoryview of min_words * 8 bytes or more.");
+             "Return the next segment, zeroed: a memoryview of min_words * 8 bytes or more.");
 
 static PyObject *build_allocate(PyObject *object, PyObject *min_words)
 {
@@ -243,9 +245,9 @@ static PyObject *raise_problem(const mmbpy_log_build *self)
 
 PyDoc_STRVAR(commit_doc,
              "commit($self, used, /)\n--\n\n"
-             "Append the message, of whose segments so many words are used: a list. Return how\n"
-             "many words that is.\n\n"
-             "Raises what handing out has met. Nothing is appended then.");
+             "Append the message. used is a list of the used words of its segments. Return how\n"
+             "many words the message has.\n\n"
+             "An error that allocate met is raised here. Nothing is appended then.");
 
 static PyObject *commit(mmbpy_log_build *self, PyObject *used)
 {
@@ -300,9 +302,10 @@ static void abandon(mmbpy_log_build *self)
     }
 }
 
-PyDoc_STRVAR(end_doc, "end($self, /)\n--\n\n"
-                      "Let go of the memory, which stays as a private copy, and give the message\n"
-                      "up if it was not committed. May be called again.");
+PyDoc_STRVAR(end_doc,
+             "end($self, /)\n--\n\n"
+             "Let go of the memory, which stays as a private copy, and give the message up if\n"
+             "it was not committed. This may be called again.");
 
 static PyObject *build_end(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -356,7 +359,8 @@ static void build_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(build_doc, "LogBuild(log, /)\n--\n\nA message that is built in place, in log.");
+PyDoc_STRVAR(build_doc, "LogBuild(log, /)\n--\n\n"
+                        "A message that is built in place, in a log.");
 
 static PyMethodDef build_methods[] = {
     {"begin", build_begin, METH_NOARGS, begin_doc},

@@ -113,10 +113,10 @@ static unsigned char *bytes_of(PyObject *array)
 
 PyDoc_STRVAR(numbers_doc,
              "roots_numbers($module, plan, fields, tag, frames, count, first, name, /)\n--\n\n"
-             "The values of a field in the roots of count messages, and a byte for each that\n"
-             "is 1 where it is not absent: two bytearrays.\n\n"
-             "fields are the numbers of the fields on the way, each in its struct; with tag the\n"
-             "value is the tag of the union there. first and name are for errors.");
+             "Read a field of the roots of count messages. Return two bytearrays: the values,\n"
+             "and a byte for each that is 1 if the value is not absent.\n\n"
+             "fields are the numbers of the fields on the way, each in its struct. With tag\n"
+             "the value is the tag of the union there. first and name are for errors.");
 
 static PyObject *roots_numbers(PyObject *module, PyObject *args)
 {
@@ -149,8 +149,8 @@ static PyObject *roots_numbers(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(strings_doc,
              "roots_strings($module, plan, fields, tag, frames, count, first, name, /)\n--\n\n"
-             "The same for Text and Data: (offsets, data, there, present), bytearrays; offsets\n"
-             "are u64, there is 1 for each pointer that is not null.");
+             "Do the same for Text and Data. Return the bytearrays (offsets, data, there,\n"
+             "present). offsets are u64; there is 1 for each pointer that is not null.");
 
 static PyObject *roots_strings(PyObject *module, PyObject *args)
 {

@@ -11,9 +11,10 @@
 
 PyDoc_STRVAR(enter_gate_doc,
              "log_enter_gate($module, fd, to_index=False, /)\n--\n\n"
-             "Be the only one who opens or closes the log fd: waits for others. False if files\n"
-             "cannot be held here. With to_index, for whoever only reads, it does not wait, and\n"
-             "is False if that is not possible or a writer is at work.");
+             "Wait until no other process opens or closes the log fd, and keep others from it.\n"
+             "Return False if files cannot be held here.\n\n"
+             "With to_index, which is for processes that only read, do not wait: return False\n"
+             "if the gate is taken or a writer is at work.");
 
 static PyObject *enter_gate(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -27,7 +28,8 @@ static PyObject *enter_gate(PyObject *Py_UNUSED(module), PyObject *args)
     return PyBool_FromLong(error == 0);
 }
 
-PyDoc_STRVAR(leave_gate_doc, "log_leave_gate($module, fd, /)\n--\n\nLet others open the log.");
+PyDoc_STRVAR(leave_gate_doc, "log_leave_gate($module, fd, /)\n--\n\n"
+                             "Let others open the log.");
 
 static PyObject *leave_gate(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -40,7 +42,7 @@ static PyObject *leave_gate(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyDoc_STRVAR(has_writers_doc, "log_has_writers($module, fd, /)\n--\n\n"
-                              "Whether writers are at work on the log fd that share it.");
+                              "Return whether writers that share the log fd are at work on it.");
 
 static PyObject *has_writers(PyObject *Py_UNUSED(module), PyObject *args)
 {

@@ -197,7 +197,7 @@ static void log_dealloc(PyObject *object)
 }
 
 PyDoc_STRVAR(refresh_doc, "refresh($self, fd, index_fd, /)\n--\n\n"
-                          "See what was appended since. Returns the number of messages.");
+                          "See what was appended meanwhile. Return the number of messages.");
 
 static PyObject *log_refresh(PyObject *object, PyObject *args)
 {
@@ -216,10 +216,11 @@ static PyObject *log_refresh(PyObject *object, PyObject *args)
     return failed < 0 ? NULL : PyLong_FromUnsignedLongLong(count);
 }
 
-PyDoc_STRVAR(glance_doc, "glance($self, /)\n--\n\n"
-                         "Take over what a writer has published in the index since, as far as the\n"
-                         "files had grown when they were looked at last. Returns the number of\n"
-                         "messages; there may be more.");
+PyDoc_STRVAR(glance_doc,
+             "glance($self, /)\n--\n\n"
+             "Take over what a writer has published in the index meanwhile, as far as the\n"
+             "files reached at the last look. Return the number of messages; there may be\n"
+             "more.");
 
 static PyObject *log_glance(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -250,9 +251,9 @@ static unsigned char *news_from(mmbpy_log_reader *self, int index_fd)
 
 PyDoc_STRVAR(wait_doc,
              "wait($self, index_fd, count, most, /)\n--\n\n"
-             "Wait until there are more than count messages, for most nanoseconds at the most.\n\n"
-             "False, at once, if nobody would tell: there is no index, or no writer has it open.\n"
-             "index_fd is the index's file, open for writing, or -1.");
+             "Wait until there are more than count messages, but at most for most nanoseconds.\n\n"
+             "Return False at once if no news can come: there is no index, or no writer has it\n"
+             "open. index_fd is the index's file, open for writing, or -1.");
 
 static PyObject *log_wait(PyObject *object, PyObject *args)
 {
@@ -273,8 +274,9 @@ static PyObject *log_wait(PyObject *object, PyObject *args)
     return PyBool_FromLong(header != NULL);
 }
 
-PyDoc_STRVAR(write_index_doc, "write_index($self, fd, index_fd, /)\n--\n\n"
-                              "Write an index into the empty file index_fd; fd is the log's.");
+PyDoc_STRVAR(write_index_doc,
+             "write_index($self, fd, index_fd, /)\n--\n\n"
+             "Write an index into the empty file index_fd. fd is the file of the log.");
 
 static PyObject *log_write_index(PyObject *object, PyObject *args)
 {
@@ -327,7 +329,7 @@ static int find_object(PyObject *object, PyObject *number_object, uint64_t *star
 }
 
 PyDoc_STRVAR(place_doc, "place($self, number, /)\n--\n\n"
-                        "(start, size) of a message, table included, in bytes.");
+                        "Return (start, size) of a message in bytes, table included.");
 
 static PyObject *log_place(PyObject *object, PyObject *number)
 {
@@ -340,7 +342,7 @@ static PyObject *log_place(PyObject *object, PyObject *number)
 
 PyDoc_STRVAR(offsets_doc,
              "offsets($self, first, buffer, /)\n--\n\n"
-             "Fill the buffer with the starts of the messages from first on, u64 each.");
+             "Fill the buffer with the starts of the messages from first on, a u64 each.");
 
 static PyObject *log_offsets(PyObject *object, PyObject *args)
 {
@@ -470,10 +472,13 @@ static PyGetSetDef log_properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(log_doc, "LogReader(fd, index_fd, name, lenient=False)\n--\n\n"
-                      "The messages of the file fd, mapped; its buffer is what is committed.\n\n"
-                      "index_fd is the index's file, or -1. Neither is kept. With lenient=True it\n"
-                      "ends where something stands that is no message, instead of raising.");
+PyDoc_STRVAR(log_doc,
+             "LogReader(fd, index_fd, name, lenient=False)\n--\n\n"
+             "The messages of the file fd, mapped. Its buffer is the committed part of the\n"
+             "file.\n\n"
+             "index_fd is the index's file, or -1. Neither descriptor is kept. With\n"
+             "lenient=True the log ends where bytes are no message; otherwise they are an\n"
+             "error.");
 
 static PyType_Slot log_slots[] = {
     {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},

@@ -52,10 +52,11 @@ static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
 
 PyDoc_STRVAR(open_doc,
              "_open($self, file, index_fd, count, end, capacity, writeback, shared, key, /)\n--\n\n"
-             "Append to file, a File, in which count messages end at end; index_fd is the index's\n"
-             "file, or -1.\n\n"
-             "A file that is to replace another one takes its name when nothing else can fail.\n"
-             "False if it cannot: then file is the old one now, to be looked at and opened again.");
+             "Append to file, a File in which count messages end at end. index_fd is the\n"
+             "index's file, or -1.\n\n"
+             "A file that replaces another one takes its name when nothing else can fail.\n"
+             "Return False if it cannot: then file is the old one now, and the caller looks at\n"
+             "it and opens it again.");
 
 /* Keep what was opened. Return false if another call has opened the log before. */
 static bool keep_writer(mmbpy_log_writer *self, mmbpy_file *file, mmb_log_writer *writer)
@@ -217,10 +218,10 @@ static PyObject *append_buffer(PyObject *object, PyObject *data, bool single)
 
 PyDoc_STRVAR(append_bytes_doc,
              "append_bytes($self, frame, /)\n--\n\n"
-             "Append one message, given as it lies in files; return its number.\n\n"
-             "InvalidMessage if the bytes are no whole message (its pointers are\n"
-             "not followed), ValueError if they are more than one, OSError if there\n"
-             "is no room. Nothing is appended then.");
+             "Append one message, given as it lies in files. Return its number.\n\n"
+             "InvalidMessage if the bytes are no whole message (its pointers are not\n"
+             "followed), ValueError if they are more than one message, OSError if there is no\n"
+             "room. Nothing is appended then.");
 
 static PyObject *log_append_bytes(PyObject *object, PyObject *data)
 {
@@ -249,8 +250,10 @@ static PyObject *log_cut(PyObject *object, PyObject *Py_UNUSED(unused))
 
 /* ---- the device ------------------------------------------------------------------------ */
 
-PyDoc_STRVAR(look_doc, "_look($self, /)\n--\n\n"
-                       "(messages, where they end), of all that has been appended by now.");
+PyDoc_STRVAR(look_doc,
+             "_look($self, /)\n--\n\n"
+             "Return (number of messages, where they end), with all that has been appended by\n"
+             "now.");
 
 static PyObject *log_look(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -284,7 +287,7 @@ static PyObject *log_note_synced(PyObject *object, PyObject *args)
 }
 
 PyDoc_STRVAR(tell_synced_doc, "_tell_synced($self, end, /)\n--\n\n"
-                              "Tell readers that the device has all up to end, and knows it.");
+                              "Tell readers that the device has all up to end.");
 
 static PyObject *log_tell_synced(PyObject *object, PyObject *end_object)
 {
@@ -304,9 +307,9 @@ static PyObject *log_tell_synced(PyObject *object, PyObject *end_object)
 PyDoc_STRVAR(finish_doc,
              "_finish($self, cut=True, /)\n--\n\n"
              "Cut the file where the last message ends, and stop writing to it.\n\n"
-             "With cut=False, and in a forked child, the files stay as they are. Returns None, or\n"
-             "the OSError that closing met: the log is closed then as well, and the same is\n"
-             "returned whenever it is asked again.");
+             "With cut=False, and in a forked child, the files stay as they are. Return None,\n"
+             "or the OSError that closing met. The log is closed then, too, and each later\n"
+             "call returns the same.");
 
 static PyObject *log_finish(PyObject *object, PyObject *args)
 {
@@ -400,7 +403,8 @@ static PyGetSetDef log_properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(log_doc, "LogWriter()\n--\n\nThe one who appends to a log; of no use until _open.");
+PyDoc_STRVAR(log_doc, "LogWriter()\n--\n\n"
+                      "A writer of a log. It cannot be used until _open.");
 
 static PyType_Slot log_slots[] = {
     {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},

@@ -23,12 +23,11 @@ static int cut_file(mmb_map *map, uint64_t used)
 
 const char mmbpy_finish_doc[] =
     PyDoc_STR("_finish($self, /, size=None, *, cut=True)\n--\n\n"
-              "Stop growing, cut the file to size (None: to what is used), let go of it.\n\n"
-              "Returns None, or the OSError that closing met: the map is closed then as well,\n"
-              "and the same is returned whenever it is asked again. What is raised instead\n"
-              "leaves the map open. The memory of views that are alive becomes a private\n"
-              "snapshot. With cut=False the file keeps its length.\n"
-              "In a forked child the file is never touched.");
+              "Stop growing, cut the file to size (None: to the used size), and let go of it.\n\n"
+              "Return None, or the OSError that closing met. The map is closed then, too, and\n"
+              "each later call returns the same. If an exception is raised, the map stays open.\n"
+              "The memory of living views becomes a private snapshot. With cut=False the file\n"
+              "keeps its length. In a forked child the file is never touched.");
 
 PyObject *mmbpy_map_outcome(mmbpy_map *self)
 {

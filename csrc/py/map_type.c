@@ -77,7 +77,8 @@ static PyObject *map_is_owner(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(stats_doc,
              "_stats($self, /)\n--\n\n"
-             "(growths, faults, backed, used, prefaulted) so far, or as they were at close.");
+             "(growths, faults, backed, used, prefaulted): the numbers so far, or those at\n"
+             "close.");
 
 static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -197,7 +198,8 @@ PyDoc_STRVAR(write_doc,
              "(Of 64 KiB or less into a hole of the file, and of any write where the file system\n"
              "has no fallocate, a part may have been. The cursor stays in any case.)\n"
              "Writes of several threads never overlap.");
-PyDoc_STRVAR(tell_doc, "tell($self, /)\n--\n\nThe cursor, in bytes from the start.");
+PyDoc_STRVAR(tell_doc, "tell($self, /)\n--\n\n"
+                       "Return the cursor, in bytes from the start.");
 PyDoc_STRVAR(seek_doc,
              "seek($self, offset, whence=0, /)\n--\n\n"
              "Move the cursor: from the start (0), from where it is (1), from size (2).\n\n"
@@ -220,7 +222,7 @@ PyDoc_STRVAR(allocate_doc,
              "Reserve the next n bytes at the cursor and return a memoryview of them.\n\n"
              "They start at a multiple of align, a power of two, and count as used.");
 PyDoc_STRVAR(allocate_zeros_doc, "_allocate_zeros($self, n, align, /)\n--\n\n"
-                                 "allocate, with zeros in place of what content was there.");
+                                 "Do as allocate does, and turn old content into zeros.");
 PyDoc_STRVAR(flush_doc,
              "flush($self, /, durable=False, size=None)\n--\n\n"
              "Push what was stored to the file; with durable wait for the device.\n\n"
@@ -238,15 +240,20 @@ PyDoc_STRVAR(readline_doc,
              "Read content at the cursor up to the end of the line, size bytes at the most.");
 PyDoc_STRVAR(peek_doc,
              "peek($self, size=0, /)\n--\n\n"
-             "The next bytes of the content, without moving the cursor: up to size of them, or\n"
-             "up to 8 KiB if size is 0.");
+             "Return the next bytes of the content without moving the cursor: at most size of\n"
+             "them, or up to 8 KiB if size is 0.");
 PyDoc_STRVAR(getvalue_doc, "getvalue($self, /)\n--\n\n"
-                           "The whole content as bytes; the cursor stays.");
-PyDoc_STRVAR(bytes_doc, "__bytes__($self, /)\n--\n\nThe whole content.");
-PyDoc_STRVAR(readable_doc, "readable($self, /)\n--\n\nTrue.");
-PyDoc_STRVAR(writable_doc, "writable($self, /)\n--\n\nTrue.");
-PyDoc_STRVAR(seekable_doc, "seekable($self, /)\n--\n\nTrue.");
-PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nRaise TypeError: a map is of one process.");
+                           "Return the whole content as bytes. The cursor stays.");
+PyDoc_STRVAR(bytes_doc, "__bytes__($self, /)\n--\n\n"
+                        "Return the whole content.");
+PyDoc_STRVAR(readable_doc, "readable($self, /)\n--\n\n"
+                           "Return True.");
+PyDoc_STRVAR(writable_doc, "writable($self, /)\n--\n\n"
+                           "Return True.");
+PyDoc_STRVAR(seekable_doc, "seekable($self, /)\n--\n\n"
+                           "Return True.");
+PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\n"
+                         "Raise TypeError: a map belongs to one process.");
 
 #define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))(function)
 

@@ -10,9 +10,9 @@ static const char unfinished[] =
 
 PyDoc_STRVAR(table_entries_doc,
              "table_entries($module, capacity, segment_words, /)\n--\n\n"
-             "Entries that the segment table of capacity bytes needs.\n\n"
-             "ValueError if that is more than stream readers accept, or if the capacity\n"
-             "does not even hold the table and a root.");
+             "Return the number of entries that the segment table for capacity bytes needs.\n\n"
+             "ValueError if readers of streams accept fewer, or if the capacity does not even\n"
+             "hold the table and a root.");
 
 static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -64,9 +64,10 @@ static PyObject *table_entries(PyObject *Py_UNUSED(module), PyObject *args)
 
 PyDoc_STRVAR(framing_doc,
              "framing($module, head, file_bytes, name, /)\n--\n\n"
-             "Where the segments of a finished message lie: a list of (start, length) in\n"
-             "bytes, without empty segments at the end, and where the last of them ends.\n\n"
-             "head is the message, or its first HEAD_BYTES at least. InvalidMessage with name\n"
+             "Find where the segments of a finished message lie. Return a list of (start,\n"
+             "length) in bytes, without empty segments at the end, and where the last segment\n"
+             "ends.\n\n"
+             "head is the message, or at least its first HEAD_BYTES. InvalidMessage with name\n"
              "if it is no message.");
 
 static PyObject *framing(PyObject *module, PyObject *args)
@@ -113,7 +114,7 @@ static PyObject *framing(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(is_aligned_doc, "is_aligned($module, buffer, /)\n--\n\n"
-                             "Whether the memory of buffer begins at a multiple of a word.");
+                             "Return whether the memory of buffer begins at a multiple of a word.");
 
 static PyObject *is_aligned(PyObject *Py_UNUSED(module), PyObject *object)
 {
@@ -151,10 +152,10 @@ static PyObject *report_or_raise(mmbpy_state *state, int error, const mmb_report
 
 PyDoc_STRVAR(verify_doc,
              "verify($module, message, name, progress=None, /)\n--\n\n"
-             "Check every pointer of the message in a file, given by its descriptor, or in a\n"
+             "Check every pointer of a message in a file, given by its descriptor, or in a\n"
              "buffer.\n\n"
-             "progress is called now and then with the bytes that were checked.\n\n"
-             "Returns (file_bytes, trailing, words, objects, pointers, depth, segments,\n"
+             "progress is called now and then with the number of bytes that were checked.\n\n"
+             "Return (file_bytes, trailing, words, objects, pointers, depth, segments,\n"
              "entries, unfinished, lost, lost_values). InvalidMessage, or OSError, with name.");
 
 static PyObject *verify(PyObject *module, PyObject *args)
@@ -191,7 +192,7 @@ static PyObject *verify(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(recover_doc,
              "recover($module, fd, name, durable, progress=None, /)\n--\n\n"
-             "Finish the message in fd, whose builder is gone. Returns what verify does.");
+             "Finish the message in fd, whose builder is gone. Return what verify does.");
 
 static PyObject *recover(PyObject *module, PyObject *args)
 {

@@ -346,12 +346,11 @@ static PyObject *read_target(reader *r, const mmb_plan_type *type, uint32_t segm
 }
 
 const char mmbpy_plan_read_doc[] =
-    "read($self, segments, type, segment, word, start, stop, style, row_class, fields,\n"
-    "     trusted, /)\n--\n\n"
-    "Read what the pointer at a place leads to, as dicts (style 0), tuples (1) or objects\n"
-    "(2). Of a list, elements from start to stop.\n\n"
-    "Returns the value, and the name of a field that was set but has been left out, or\n"
-    "None.";
+    "read($self, segments, type, segment, word, start, stop, style, row_class, fields,\n     "
+    "trusted, /)\n--\n\n"
+    "Read what the pointer at a place leads to, as dicts (style 0), tuples (1) or\n"
+    "objects (2). Of a list read the elements from start to stop.\n\n"
+    "Return the value, and the name of a field that was set but is left out, or None.";
 
 PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
 {
@@ -417,9 +416,9 @@ static bool read_root(reader *r, const unsigned char *frame, uint64_t left, mmb_
 
 const char mmbpy_plan_read_roots_doc[] =
     "read_roots($self, frames, count, first, name, style, /)\n--\n\n"
-    "Read the roots of count messages that lie back to back, as dicts (style 0) or tuples\n"
-    "(1). first and name are for errors.\n\n"
-    "Returns a list, and the name of a field that was set but has been left out, or None.";
+    "Read the roots of count messages that lie back to back, as dicts (style 0) or\n"
+    "tuples (1). first and name are for errors.\n\n"
+    "Return a list, and the name of a field that was set but is left out, or None.";
 
 PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
 {

@@ -60,11 +60,11 @@ static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
 
 PyDoc_STRVAR(used_words_doc,
              "used_words($module, write, message, segments=None, /)\n--\n\n"
-             "The used words of each segment of pycapnp's message.\n\n"
-             "write(fd, message) must write it in the standard framing. It writes to a pipe that\n"
-             "takes the table and little more, for pycapnp tells the sizes in no other way but\n"
-             "by copying the message. The start of each segment must be readable. While it is\n"
-             "asked, the segments that are given, if any, hand out no more.");
+             "Return the used words of each segment of pycapnp's message.\n\n"
+             "write(fd, message) must write the message in the standard framing. pycapnp tells\n"
+             "the sizes only by copying the message, so it writes to a pipe that takes the\n"
+             "table and little more. The start of each segment must be readable. If segments\n"
+             "is given, it hands out no segment meanwhile.");
 
 static PyObject *used_words(PyObject *module, PyObject *args)
 {
@@ -123,9 +123,9 @@ static void end(mmbpy_segments *self, mmb_map *map)
 
 const char mmbpy_seal_doc[] =
     PyDoc_STR("seal($self, /)\n--\n\n"
-              "Hand out nothing any more, and keep what is stored from now on out of the file.\n\n"
-              "False if the map was closed already. To be followed by finish, or by _finish of\n"
-              "the map; may be called again.");
+              "Stop handing out segments, and keep later stores out of the file.\n\n"
+              "Return False if the map was closed already. Call finish, or _finish of the map,\n"
+              "next. This may be called again.");
 
 PyObject *mmbpy_segments_seal(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -208,11 +208,11 @@ static int finish(mmbpy_segments *self, mmb_map *map, uint32_t *used, bool is_to
 
 const char mmbpy_segments_finish_doc[] =
     PyDoc_STR("finish($self, used, /, durable=False)\n--\n\n"
-              "Make the file a finished message and close the map; views stay as a snapshot.\n\n"
-              "used holds the used words of each segment; None has them found from the root, and\n"
-              "so are those that other processes may have added to.\n"
-              "Returns None, or the OSError or InvalidMessage that finishing met: the map is\n"
-              "closed then as well, and the file unfinished. Asked again, the same.");
+              "Make the file a finished message and close the map. Views stay as a snapshot.\n\n"
+              "used holds the used words of each segment. With None they are found from the\n"
+              "root, and so are those of segments that other processes may have added to.\n"
+              "Return None, or the OSError or InvalidMessage that finishing met. The map is\n"
+              "closed then, too, and the file unfinished. Each later call returns the same.");
 
 static PyObject *outcome(mmbpy_segments *self)
 {

@@ -116,10 +116,11 @@ static PyObject *hand_out(PyObject *object, PyObject *min_words, bool by_hand)
 
 PyDoc_STRVAR(allocate_doc,
              "allocate($self, min_words, /)\n--\n\n"
-             "The next segment, zeroed, at its full size: a memoryview of at least\n"
+             "Return the next segment, zeroed, at its full size: a memoryview of at least\n"
              "min_words * 8 bytes.\n\n"
-             "pycapnp dies of exceptions here. So when the file cannot give a segment, it\n"
-             "is memory in no file, and closing the builder raises.");
+             "An exception here would end the process, since pycapnp cannot handle it. So if\n"
+             "the file has no room for a segment, the memory is in no file, and closing the\n"
+             "builder raises.");
 
 static PyObject *segments_allocate(PyObject *object, PyObject *min_words)
 {
@@ -128,8 +129,8 @@ static PyObject *segments_allocate(PyObject *object, PyObject *min_words)
 
 PyDoc_STRVAR(allocate_by_hand_doc,
              "allocate_by_hand($self, min_words, /)\n--\n\n"
-             "The same for whoever has no message of ours. Where there is one, the memory is\n"
-             "in no file.");
+             "Do as allocate does, for a program that makes its message itself. If these\n"
+             "segments have a message already, the memory is in no file.");
 
 static PyObject *segments_allocate_by_hand(PyObject *object, PyObject *min_words)
 {
@@ -138,7 +139,7 @@ static PyObject *segments_allocate_by_hand(PyObject *object, PyObject *min_words
 
 PyDoc_STRVAR(take_for_message_doc,
              "take_for_message($self, /)\n--\n\n"
-             "Keep the segments for one message. False if some were handed out by hand.");
+             "Keep the segments for one message. Return False if some were handed out by hand.");
 
 static PyObject *segments_take_for_message(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -151,8 +152,8 @@ static PyObject *segments_take_for_message(PyObject *object, PyObject *Py_UNUSED
 
 PyDoc_STRVAR(make_readable_doc,
              "make_readable($self, /)\n--\n\n"
-             "Let the file reach into the last segment, so that the kernel can read the\n"
-             "start of each of them.");
+             "Let the file reach into the last segment, so that the kernel can read the start\n"
+             "of each segment.");
 
 static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -182,9 +183,10 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(views_doc, "views($self, /)\n--\n\n"
-                        "The memory of each segment handed out, at its full size: a tuple of\n"
-                        "memoryviews that keep the map alive.");
+PyDoc_STRVAR(views_doc,
+             "views($self, /)\n--\n\n"
+             "Return the memory of each segment that was handed out, at its full size: a tuple\n"
+             "of memoryviews that keep the map alive.");
 
 static PyObject *segments_views(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -253,7 +255,7 @@ static void segments_dealloc(PyObject *object)
 }
 
 PyDoc_STRVAR(segments_doc, "Segments(core, segment_words, /)\n--\n\n"
-                           "The segments of the message that was begun when core was opened.");
+                           "The segments of the message that began when core was opened.");
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},

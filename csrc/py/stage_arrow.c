@@ -355,10 +355,10 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
 
 const char mmbpy_plan_stage_arrow_doc[] =
     "stage_arrow($self, type, columns, defaults, /)\n--\n\n"
-    "Convert columns of Arrow into the elements of a list, whose type this is.\n\n"
-    "columns: a list of (name, capsule): an arrow_array_stream, or a tuple of an\n"
-    "arrow_schema and an arrow_array; the name is None for a table. defaults: numbers can\n"
-    "be missing, and have their defaults then.";
+    "Convert columns of Arrow into the elements of a list of this type.\n\n"
+    "columns is a list of (name, capsule): an arrow_array_stream, or a tuple of an\n"
+    "arrow_schema and an arrow_array. The name is None for a table. With defaults a\n"
+    "missing number gets its default; otherwise it is an error.";
 
 PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
 {

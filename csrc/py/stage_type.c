@@ -186,15 +186,14 @@ static bool fits(const mmb_plan *plan, int what, unsigned int type)
 }
 
 const char mmbpy_plan_stage_doc[] =
-    "stage($self, what, type, value, fields, length, ignore_extra, how, describe, /)\n"
-    "--\n\n"
-    "Convert Python's values into what lies in a message.\n\n"
-    "what is 0 for the rows of a list of structs, 1 for what one pointer leads to, 2 for\n"
-    "one struct. fields: names of the values that tuples have, or None. length: how many\n"
-    "rows there must be, or -1. how: 1 if missing fields and numbers that are None are\n"
-    "errors; 2 if only what is written is to be replaced, and numbers that are None are\n"
-    "errors; 3 if they are not; else 0.\n"
-    "describe(class) returns the names of its fields, or None.";
+    "stage($self, what, type, value, fields, length, ignore_extra, how, describe, /)\n--\n\n"
+    "Convert Python's values into the format of a message.\n\n"
+    "what is 0 for the rows of a list of structs, 1 for the value of one pointer, 2\n"
+    "for one struct. fields are the names of the values that tuples have, or None.\n"
+    "length is how many rows there must be, or -1. how is 1 if a missing field, or\n"
+    "None for a number, is an error. It is 2 or 3 if only what is written replaces\n"
+    "old values: with 2 None for a number is an error, with 3 it is not. Otherwise it\n"
+    "is 0. describe(class) returns the names of the fields of a class, or None.";
 
 PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
 {
@@ -304,9 +303,10 @@ static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t seg
 
 PyDoc_STRVAR(put_doc,
              "put($self, segments, segment, word, room, part=None, /)\n--\n\n"
-             "Put it into a message: to what the pointer at word of segment leads, or if that\n"
-             "is null, into a new list. room is (segment, word, words), zeroed. With part, which\n"
-             "is (first, count), only these elements of a list of structs are replaced.");
+             "Put the stage into a message: into the object that the pointer at word of\n"
+             "segment leads to, or into a new list if the pointer is null.\n\n"
+             "room is (segment, word, words), zeroed. With part, which is (first, count), only\n"
+             "these elements of a list of structs are replaced.");
 
 static PyObject *stage_put(PyObject *object, PyObject *args)
 {
@@ -352,8 +352,8 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
 
 PyDoc_STRVAR(put_record_doc,
              "put_record($self, segments, record, /)\n--\n\n"
-             "Put one struct that leads to nothing to where one is: record is (segment, word,\n"
-             "data words, pointer words).");
+             "Put one struct that leads to nothing over a struct of a message. record is\n"
+             "(segment, word, data words, pointer words).");
 
 static PyObject *stage_put_record(PyObject *object, PyObject *args)
 {

@@ -82,9 +82,10 @@ static PyObject *end(mmbpy_usage *self, int error, const mmb_flaw *flaw)
     return error == EINTR && PyErr_Occurred() ? NULL : PyErr_NoMemory();
 }
 
-PyDoc_STRVAR(add_doc, "add($self, segments, progress=None, /)\n--\n\n"
-                      "Add the message in a tuple of segments. progress is called now and then\n"
-                      "with the bytes dealt with.");
+PyDoc_STRVAR(add_doc,
+             "add($self, segments, progress=None, /)\n--\n\n"
+             "Add the message in a tuple of segments. progress is called now and then with the\n"
+             "number of bytes that were counted.");
 
 static PyObject *usage_add(PyObject *object, PyObject *args)
 {
@@ -146,8 +147,9 @@ static PyObject *name_of(const mmbpy_usage *self, uint32_t field)
 
 PyDoc_STRVAR(paths_doc,
              "paths($self, /)\n--\n\n"
-             "All paths, as (kind, parent, name or None, count, data, pointers, text, padding,\n"
-             "far). The kinds are root, field, elements, tag, other, from 0 on.");
+             "Return all paths, as (kind, parent, name or None, count, data, pointers, text,\n"
+             "padding, far). The kinds are root, field, elements, tag and other, numbered from\n"
+             "0.");
 
 static PyObject *usage_paths(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -177,8 +179,9 @@ static PyObject *usage_paths(PyObject *object, PyObject *Py_UNUSED(unused))
     return list;
 }
 
-PyDoc_STRVAR(totals_doc, "totals($self, /)\n--\n\n"
-                         "(words of the segments, words that nothing leads to, overlaps)");
+PyDoc_STRVAR(totals_doc,
+             "totals($self, /)\n--\n\n"
+             "Return (words of the segments, words that no pointer leads to, overlaps).");
 
 static PyObject *usage_totals(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -195,8 +198,8 @@ static PyObject *usage_totals(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(reached_doc,
              "reached($self, segment, word, words, parts, /)\n--\n\n"
-             "How many words something leads to, in each of so many equal parts of a range of the\n"
-             "last message.");
+             "Divide a range of the last message into equal parts. Return for each how many of\n"
+             "its words a pointer leads to.");
 
 static PyObject *usage_reached(PyObject *object, PyObject *args)
 {
@@ -227,8 +230,10 @@ static PyObject *usage_reached(PyObject *object, PyObject *args)
     return list;
 }
 
-PyDoc_STRVAR(usage_doc, "Usage(plan, /)\n--\n\n"
-                        "What takes how many bytes in messages of that schema, or of None.");
+PyDoc_STRVAR(usage_doc,
+             "Usage(plan, /)\n--\n\n"
+             "What takes how many bytes in messages of a schema; None means that no schema is\n"
+             "known.");
 
 static PyMethodDef usage_methods[] = {
     {"add", usage_add, METH_VARARGS, add_doc},
