@@ -145,8 +145,8 @@ bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_
     }
     uint64_t left;
     *end = mmb__index_nearest(memory, *count, &left);
-    if (left != 0) { /* the entry holds no place so far away; usually no message was published after
-                        this count */
+    if (left != 0) { /* the entry holds no place so far away */
+        /* Usually no message was published after this count, so its end is the committed end. */
         *end = atomic_load_explicit(&mmb__index_header_of(memory)->committed, memory_order_relaxed);
     }
     return *end <= identity->size;

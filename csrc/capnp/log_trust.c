@@ -15,8 +15,7 @@ typedef struct {
     uint64_t data_bytes;
     uint64_t synced_count;
     uint64_t synced;
-    uint64_t known; /* messages that were there when the log was closed; another program wrote the
-                       later ones */
+    uint64_t known; /* messages that were there at close; another program wrote the later ones */
     bool unchecked;
 } trust;
 

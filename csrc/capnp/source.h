@@ -1,71 +1,73 @@
-/* source.h - where the walk reads words from: memory, or a file through a cache.
+/* source.h - a source of words: memory, or a file behind a cache. Private to csrc/capnp.
  *
- * Private to csrc/capnp. Files are read with pread, never mapped: a mapping of a
- * file that somebody cuts kills the process by SIGBUS, and a word that is read
- * twice can change in between. Here a word is read once, into a local copy.
- */
+ * A *source* gives a walk the words of a message. It reads files with pread and never maps them. If
+ * another program cut a mapped file, SIGBUS would kill the process; and a word that is read twice
+ * could change between the two reads. Here a word is read once, into a local copy. */
 #ifndef MMB_SOURCE_H
 #define MMB_SOURCE_H
 
 #include "mmb_capnp.h"
 #include "wire.h"
 
-/* A walk reads pointers, in runs, and skips the data between them; a page for
- * each block and enough blocks for the runs that are under way do well. */
+/* A walk reads runs of pointers, and skips the data between them. So each block is a page, and
+ * there are enough blocks for the runs that are read at the same time. */
 enum {
     MMB__BLOCK_BYTES = 4096,
     MMB__BLOCKS = 256,
 };
 
 typedef struct {
-    uint64_t number[MMB__BLOCKS]; /* which block of the file this is, plus 1; 0 for none */
-    uint32_t length[MMB__BLOCKS]; /* bytes that the file had of it; the last block is short */
-    uint32_t blocks;              /* a power of two up to MMB__BLOCKS, for small files fewer */
+    uint64_t
+        number[MMB__BLOCKS]; /* number of each block in the file, plus 1; 0: the place is empty */
+    uint32_t
+        length[MMB__BLOCKS]; /* bytes that the file had of each block; the last block is short */
+    uint32_t blocks;         /* a power of two up to MMB__BLOCKS; smaller for small files */
     unsigned char bytes[][MMB__BLOCK_BYTES];
 } mmb__cache;
 
-/* The file has become too short for a word that it had. */
+/* The file has become too short for a word that it had before. */
 #define MMB__ESHORT (-101)
 
-/* Belongs to one walk in one thread. */
+/* A source belongs to one walk in one thread. */
 typedef struct {
-    const mmb_segment *memory;   /* segments in memory, or NULL: */
-    const mmb_framing *framing;  /* where they lie in the message that begins at `offset` of `fd` */
-    mmb__cache *cache;           /* owned; only for files */
-    uint64_t offset;             /* bytes from the start of the file, a multiple of 8 */
-    uint64_t zeros_from;         /* bytes from `offset`: where the file ends, and zeros go on; else
-                                  * NO_ZEROS */
-    uint64_t hole_from, hole_to; /* a hole of the file that was met: bytes from its start */
-    uint64_t no_hole_before;     /* it is not worth looking for another one before this */
-    uint32_t count;              /* segments */
+    const mmb_segment *memory; /* segments in memory; NULL for a file */
+    const mmb_framing
+        *framing; /* where the segments of a file lie; its message begins at `offset` of `fd` */
+    mmb__cache *cache; /* owned; only for files */
+    uint64_t offset;   /* bytes from the start of the file to the message; a multiple of 8 */
+    /* Bytes from `offset` to the end of the file, if zeros follow it; else NO_ZEROS. */
+    uint64_t zeros_from;
+    uint64_t hole_from, hole_to; /* a hole of the file that was found: bytes from its start */
+    uint64_t no_hole_before;     /* before this place it is not worth looking for another hole */
+    uint32_t count;              /* number of segments */
     int fd;                      /* borrowed */
-    bool finds_holes;            /* what the file system says about holes can be relied on */
+    bool finds_holes;            /* the file system tells holes reliably */
 } mmb__source;
 
 #define MMB__NO_ZEROS UINT64_MAX
 
-/* Over segments in memory. Owns nothing, need not be closed. */
+/* Make a source of segments in memory. It owns nothing, and need not be closed. */
 void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count);
 
-/* Over the segments of a message in a file, as far as `framing` says. Borrows both. Errors:
- * ENOMEM. To be closed with mmb__source_close. */
+/* Make a source of the segments of a message in a file, as `framing` describes them. It borrows
+ * both. Errors: ENOMEM. The caller closes it with mmb__source_close. */
 int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing);
 void mmb__source_close(mmb__source *source);
 
-/* A word of `segment`: from `word`, which is zero, up to it all is known to be zero, since the
- * file has a hole there. */
+/* Return the end of the zeros that begin at `word` of `segment`, as far as a hole of the file
+ * makes them known. The word itself is zero. */
 uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint32_t word);
 
-/* The slow path of mmb__source_word. */
+/* Read one word from the file. mmb__source_word calls this if the cache does not have the word. */
 int mmb__source_pread(mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out);
 
-/* Words in a segment; `segment` is below source->count. */
+/* Return the words of a segment; `segment` is below source->count. */
 static inline uint64_t mmb__source_words(const mmb__source *source, uint32_t segment)
 {
     return source->memory != NULL ? source->memory[segment].words : source->framing->words[segment];
 }
 
-/* Of these, the words that are really there: behind them all is zero. */
+/* Return how many words of a segment are stored. Behind them all words are zero. */
 static inline uint64_t mmb__source_stored(const mmb__source *source, uint32_t segment)
 {
     uint64_t words = mmb__source_words(source, segment);
@@ -77,8 +79,8 @@ static inline uint64_t mmb__source_stored(const mmb__source *source, uint32_t se
     return there < words ? there : words;
 }
 
-/* Read one word, which the caller knows to be in bounds. Returns 0 or the error
- * of reading; MMB__ESHORT if the file has become too short for the word. */
+/* Read one word, which the caller knows to be in bounds. Return 0, or the error of reading;
+ * MMB__ESHORT if the file has become too short for the word. */
 static inline int mmb__source_word(mmb__source *source, uint32_t segment, uint32_t word,
                                    uint64_t *out)
 {

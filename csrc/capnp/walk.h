@@ -1,20 +1,21 @@
-/* walk.h - the walk over any source of words. Private to csrc/capnp. */
+/* walk.h - the walk over any source of words. A *walk* follows each pointer of a message once,
+ * from the root on. Private to csrc/capnp. */
 #ifndef MMB_WALK_H
 #define MMB_WALK_H
 
 #include "mmb_capnp.h"
 #include "source.h"
 
-/* How to walk. All zero: a message that must be right as it is. */
+/* How to walk. With all zero, the message must be valid as it is. */
 typedef struct {
-    const mmb_interrupt *interrupt; /* or NULL */
+    const mmb_interrupt *interrupt; /* may be NULL */
     bool mends;                     /* see mmb__reader */
-    bool writes;                    /* and what is mended is written into the file */
+    bool writes;                    /* and what is mended is written to the file */
     uint64_t lost_from;
 } mmb__way;
 
-/* mmb_walk over `source`; also returns the source's errors of reading and writing, and EINTR.
- * `used` has room for source->count. */
+/* Do what mmb_walk does, for any source. Return also the errors of reading and writing of the
+ * source, and EINTR. `used` has room for source->count numbers. */
 int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_totals *totals,
               mmb_flaw *flaw);
 

@@ -1,8 +1,8 @@
-/* wire.h - bytes of the wire format: little-endian numbers and the fields of pointers.
+/* wire.h - bytes of the wire format: little-endian numbers, and the fields of pointers. Private to
+ * csrc/capnp and csrc/schema.
  *
- * Private to csrc/capnp and csrc/schema. Everything here is pure: no bounds are checked, no memory
- * is kept. Numbers are put together byte by byte, which works for any alignment
- * and byte order and which compilers turn into a single load or store.
+ * All functions are pure: they check no bounds and keep no memory. Numbers are made of single
+ * bytes, which works for any alignment and byte order. Compilers turn this into one load or store.
  */
 #ifndef MMB_WIRE_H
 #define MMB_WIRE_H
@@ -34,7 +34,7 @@ static inline void mmb__store64(unsigned char *at, uint64_t value)
     mmb__store32(at + 4, (uint32_t)(value >> 32));
 }
 
-/* A pointer is one word. Its lowest two bits say what it is. */
+/* A pointer is one word. Its lowest two bits say what kind it is. */
 enum {
     MMB__STRUCT = 0, /* 30 offset | 16 data words | 16 pointers */
     MMB__LIST = 1,   /* 30 offset | 3 element size | 29 elements (composite: words) */
@@ -42,7 +42,8 @@ enum {
     MMB__OTHER = 3,  /* 30 zero bits: a capability; anything else is undefined */
 };
 
-/* Element sizes of lists; the others are bits, bytes or words of plain data. */
+/* Element sizes of lists. The sizes that are not named here are bits, bytes or words of plain
+ * data. */
 enum {
     MMB__BYTES = 2,
     MMB__POINTERS = 6,
@@ -54,7 +55,8 @@ static inline unsigned mmb__kind(uint64_t pointer)
     return (unsigned)(pointer & 3);
 }
 
-/* Words from the word after the pointer to the object: signed, 30 bits. */
+/* Return how many words lie between the pointer and its object. The number is signed and has 30
+ * bits. */
 static inline int64_t mmb__offset(uint64_t pointer)
 {
     int64_t raw = (int64_t)(pointer >> 2 & 0x3FFFFFFF);
@@ -96,7 +98,7 @@ static inline uint32_t mmb__far_segment(uint64_t pointer)
     return (uint32_t)(pointer >> 32);
 }
 
-/* True for the one pointer of kind MMB__OTHER that the format defines. */
+/* Return true for the only pointer of kind MMB__OTHER that the format defines. */
 static inline bool mmb__is_capability(uint64_t pointer)
 {
     return (uint32_t)pointer == MMB__OTHER;
