@@ -105,8 +105,8 @@ static uint64_t next_size(const mmb_building *b, uint64_t min_words, uint64_t mo
     if (size < min_words) {
         size = mmb__size_above((uint32_t)min_words);
     }
-    return size < room ? size
-                       : room; /* the last segment may have any size, since nothing follows it */
+    /* The last segment may have any size, since nothing follows it. */
+    return size < room ? size : room;
 }
 
 /* Note the last segment in the file. This is one aligned store: a process that is killed leaves

@@ -17,8 +17,7 @@ static int map_index(mmb_log_writer *w, int index_fd)
 {
     struct stat now;
     const mmb_options options = {
-        .capacity = w->options.capacity / 4 +
-                    MMB_GRANULE, /* each message is at least as long as its entry in the index */
+        .capacity = w->options.capacity / 4 + MMB_GRANULE, /* entries are no larger than messages */
         .max_growth = MMB_GRANULE,
     };
     if (index_fd < 0) {

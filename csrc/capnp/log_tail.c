@@ -118,8 +118,7 @@ int mmb__log_map(mmb_log_writer *w, mmb_limit *limit)
     mmb__log_unmap(w);
     if (error == 0) {
         error = mmb__log_open_map(w->fd, &options, &w->map, limit);
-        if (error != 0 &&
-            w->token == 0) { /* this log has no other writer, so nobody appends behind the fence */
+        if (error != 0 && w->token == 0) { /* no other writer appends behind the fence */
             (void)mmb__log_cut(w);
         }
     }

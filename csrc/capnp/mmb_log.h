@@ -230,11 +230,10 @@ typedef struct {
 } mmb_log_wait;
 
 typedef struct {
-    uint64_t
-        capacity;    /* the most bytes of the file; this takes only addresses, so large is cheap */
-    bool writeback;  /* as in mmb_options */
-    bool shared;     /* other writers may write, too, by way of the index */
-    const char *key; /* key for the index; NULL leaves it as it is */
+    uint64_t capacity; /* the most bytes of the file; it takes only addresses */
+    bool writeback;    /* as in mmb_options */
+    bool shared;       /* other writers may write, too, by way of the index */
+    const char *key;   /* key for the index; NULL leaves it as it is */
 } mmb_log_options;
 
 /* Open a writer that goes on behind the `count` messages in `fd`, which end at `end`. What the

@@ -17,10 +17,9 @@
 /* A message in a file. Only its start is known at first. */
 typedef struct {
     int fd;
-    uint64_t offset;     /* of the message */
-    uint64_t file_bytes; /* size of the whole file */
-    unsigned char
-        head[MMB_HEAD_BYTES]; /* first bytes of the message; zeros beyond the end of the file */
+    uint64_t offset;                    /* of the message */
+    uint64_t file_bytes;                /* size of the whole file */
+    unsigned char head[MMB_HEAD_BYTES]; /* of the message; zeros beyond the end of the file */
 } found;
 
 static int look_at(int fd, uint64_t offset, found *out)
@@ -219,8 +218,7 @@ static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_r
         message->zeros_from = report->file_bytes;
     }
     int error = check_unfinished(m, message, &writing, used, plan, &mended);
-    if (error ==
-        0) { /* if objects overlap, as in a hostile message, not all of them can be mended */
+    if (error == 0) { /* overlapping objects of a hostile message may not all be mended */
         error = check_unfinished(m, message, &strict, used, plan, &mended);
     }
     report->flaw = mended.flaw;

@@ -57,8 +57,7 @@ static int keep_part(mmb__object *o, uint64_t kept)
         whole = step == 0 ? o->elements : (room - 1) / step;
         whole = whole < o->elements ? whole : o->elements;
     }
-    if (!o->is_list ||
-        whole == 0) { /* half of a struct, a Text or a Data would mean something else */
+    if (!o->is_list || whole == 0) { /* half an object would mean something else */
         return lose(o, o->is_list ? o->elements : 1);
     }
     o->dropped = o->elements - (uint32_t)whole;

@@ -31,8 +31,8 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
         return ENOMEM;
     }
     mmb__traits traits = {.seek_data_is_reliable = false};
-    (void)mmb__os_look_at(
-        fd, &traits); /* an error is no harm: a file that cannot be mapped can be read */
+    /* An error is no harm: a file that cannot be mapped can be read. */
+    (void)mmb__os_look_at(fd, &traits);
     source->finds_holes = traits.seek_data_is_reliable;
     source->cache->blocks = blocks;
     memset(source->cache->number, 0, sizeof source->cache->number);
@@ -69,8 +69,7 @@ static void look_for_hole(mmb__source *source, uint64_t offset)
     if (!source->finds_holes || offset < source->no_hole_before) {
         return;
     }
-    off_t before =
-        lseek(source->fd, 0, SEEK_CUR); /* others may share the position of this descriptor */
+    off_t before = lseek(source->fd, 0, SEEK_CUR); /* others may share this position */
     int error = mmb__os_next_data(source->fd, offset, &data);
     lseek(source->fd, before, SEEK_SET);
     if (error == ENXIO) {

@@ -17,11 +17,9 @@ enum {
 };
 
 typedef struct {
-    uint64_t
-        number[MMB__BLOCKS]; /* number of each block in the file, plus 1; 0: the place is empty */
-    uint32_t
-        length[MMB__BLOCKS]; /* bytes that the file had of each block; the last block is short */
-    uint32_t blocks;         /* a power of two up to MMB__BLOCKS; smaller for small files */
+    uint64_t number[MMB__BLOCKS]; /* of each block in the file, plus 1; 0: no block */
+    uint32_t length[MMB__BLOCKS]; /* bytes of each block; the last one may be short */
+    uint32_t blocks;              /* a power of two up to MMB__BLOCKS; smaller for small files */
     unsigned char bytes[][MMB__BLOCK_BYTES];
 } mmb__cache;
 
@@ -30,11 +28,10 @@ typedef struct {
 
 /* A source belongs to one walk in one thread. */
 typedef struct {
-    const mmb_segment *memory; /* segments in memory; NULL for a file */
-    const mmb_framing
-        *framing; /* where the segments of a file lie; its message begins at `offset` of `fd` */
-    mmb__cache *cache; /* owned; only for files */
-    uint64_t offset;   /* bytes from the start of the file to the message; a multiple of 8 */
+    const mmb_segment *memory;  /* segments in memory; NULL for a file */
+    const mmb_framing *framing; /* of the message that begins at `offset` of the file `fd` */
+    mmb__cache *cache;          /* owned; only for files */
+    uint64_t offset; /* bytes from the start of the file to the message; a multiple of 8 */
     /* Bytes from `offset` to the end of the file, if zeros follow it; else NO_ZEROS. */
     uint64_t zeros_from;
     uint64_t hole_from, hole_to; /* a hole of the file that was found: bytes from its start */

@@ -10,9 +10,9 @@ typedef struct {
     bool root_is_lost;
     bool untouched; /* there is no root pointer, so there is nothing to walk */
     /* The segments as they lie in the region. They are cut where the region or the file ends.
-     * But if the file ends where a builder's file can, segments go on beyond its end as zeros:
-     * the builder handed them out, but died before it stored to them. `zeros_from` is where
-     * these zeros begin, in bytes; MMB__NO_ZEROS if there are none. */
+     * But if the file ends where a builder's file can, or the builder lost something, segments go
+     * on beyond its end as zeros: the builder handed them out, but died before it stored to them.
+     * `zeros_from` is where these zeros begin, in bytes; MMB__NO_ZEROS if there are none. */
     mmb_framing framing;
     uint64_t zeros_from;
     /* Lost bytes begin here, counted from the start of the message; MMB__NO_ZEROS if the builder

@@ -497,7 +497,7 @@ static void columns_dealloc(PyObject *object)
 }
 
 static PyGetSetDef columns_getset[] = {
-    {"rows", get_rows, NULL, "rows of the table", NULL},
+    {"rows", get_rows, NULL, "The number of rows of the table.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

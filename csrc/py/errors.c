@@ -9,10 +9,10 @@ PyDoc_STRVAR(capacity_error_doc, "More was asked for than the capacity of a buil
 
 PyDoc_STRVAR(invalid_message_doc,
              "A file or buffer is no valid Cap'n Proto message.\n\n"
-             "reason says what is wrong, segment and word (counted from 0) where the first\n"
-             "fault stands. If segment is None, the fault is in the table at the start of\n"
-             "the file, and word counts from there. filename is the file as it was given,\n"
-             "or None where the bytes come from no file.");
+             "reason says what is wrong. segment and word (counted from 0) are the place of\n"
+             "the first fault. If segment is None, the fault is in the table at the start of\n"
+             "the file, and word counts from there. filename is the file as it was given, or\n"
+             "None if the bytes come from no file.");
 
 int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
 {

@@ -86,8 +86,8 @@ static PyObject *build_begin(PyObject *object, PyObject *Py_UNUSED(unused))
 
 PyDoc_STRVAR(use_doc,
              "use($self, map, /)\n--\n\n"
-             "Build in map, a Map of the log's file that was opened after begin. Nobody else\n"
-             "may change the end of the file meanwhile.");
+             "Build in map, a Map of the log's file that was opened after begin. No other\n"
+             "process may change the end of the file meanwhile.");
 
 static PyObject *build_use(PyObject *object, PyObject *map_object)
 {

@@ -462,12 +462,12 @@ static PyMethodDef log_methods[] = {
 
 static PyGetSetDef log_properties[] = {
     {"committed", get_committed, NULL, "Where the last whole message ends, in bytes.", NULL},
-    {"synced", get_synced, NULL, "What is known to be on the device, in bytes.", NULL},
-    {"indexed", get_indexed, NULL, "Messages whose places are taken from the index.", NULL},
+    {"synced", get_synced, NULL, "How many bytes are known to be on the device.", NULL},
+    {"indexed", get_indexed, NULL, "How many messages have their places in the index.", NULL},
     {"key", get_key, NULL, "The field that messages are ordered by, if the index names one.", NULL},
     {"tail", get_tail, NULL,
-     "What follows the last whole message, 'none', 'fence', 'torn' or 'zeros', and how many\n"
-     "bytes that is.",
+     "What follows the last whole message ('none', 'fence', 'torn' or 'zeros'), and how\n"
+     "many bytes it has.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -62,7 +62,7 @@ PyDoc_STRVAR(open_doc,
 static bool keep_writer(mmbpy_log_writer *self, mmbpy_file *file, mmb_log_writer *writer)
 {
     bool kept = false;
-    PyObject *old_file = NULL, *old_name = NULL; /* of a log that goes on in another file */
+    PyObject *old_file = NULL, *old_name = NULL; /* what a log had that goes on in another file */
     MMBPY_LOCK((PyObject *)self)
     if (self->writer == NULL) {
         old_file = (PyObject *)self->file;

@@ -193,30 +193,32 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
-             "Write bytes at the cursor, grow the file as needed, return how many.\n\n"
-             "All or nothing: OSError (ENOSPC) or CapacityError mean that no byte was taken.\n"
-             "(Of 64 KiB or less into a hole of the file, and of any write where the file system\n"
-             "has no fallocate, a part may have been. The cursor stays in any case.)\n"
-             "Writes of several threads never overlap.");
+             "Write bytes at the cursor, grow the file as needed, and return how many were\n"
+             "written.\n\n"
+             "A write takes all bytes or none: after OSError (ENOSPC) or CapacityError no byte\n"
+             "was taken. There are two exceptions, in which a part may have been stored: a\n"
+             "write of 64 KiB or less into a hole of the file, and any write if the file\n"
+             "system has no fallocate. The cursor stays in each case. Writes of several\n"
+             "threads never overlap.");
 PyDoc_STRVAR(tell_doc, "tell($self, /)\n--\n\n"
                        "Return the cursor, in bytes from the start.");
 PyDoc_STRVAR(seek_doc,
              "seek($self, offset, whence=0, /)\n--\n\n"
-             "Move the cursor: from the start (0), from where it is (1), from size (2).\n\n"
-             "Returns the new position. ValueError if it is before the start; a position\n"
-             "beyond the capacity is an error only for what then writes there.");
+             "Move the cursor: from the start (0), from where it is (1), or from size (2).\n\n"
+             "Return the new position. ValueError if it is before the start. A position beyond\n"
+             "the capacity is an error only for a call that then writes there.");
 PyDoc_STRVAR(truncate_doc,
              "truncate($self, size=None, /)\n--\n\n"
-             "Say that the content ends at size bytes (None: at the cursor).\n\n"
-             "What lies beyond reads as zeros afterwards. The file itself is cut at close.\n"
-             "Trailing zero bytes stored through a view count if this says so.\n"
+             "Declare that the content ends at size bytes (None: at the cursor).\n\n"
+             "Bytes beyond it read as zeros afterwards. The file itself is cut at close. Zero\n"
+             "bytes at the end that were stored through a view count if this declares them.\n"
              "CapacityError if size is more than the capacity.");
 PyDoc_STRVAR(reserve_doc,
              "reserve($self, /, end)\n--\n\n"
              "Back bytes 0 to end with disk blocks now.\n\n"
              "Afterwards the kernel can read into a view of them (readinto, recv_into,\n"
-             "preadv), which cannot grow the file by itself, and no store there finds the\n"
-             "disk full. OSError (ENOSPC) or CapacityError; nothing is lost then.");
+             "preadv), although it cannot grow the file by itself, and no store there finds\n"
+             "the disk full. After OSError (ENOSPC) or CapacityError nothing is lost.");
 PyDoc_STRVAR(allocate_doc,
              "allocate($self, /, n, align=8)\n--\n\n"
              "Reserve the next n bytes at the cursor and return a memoryview of them.\n\n"
@@ -225,19 +227,21 @@ PyDoc_STRVAR(allocate_zeros_doc, "_allocate_zeros($self, n, align, /)\n--\n\n"
                                  "Do as allocate does, and turn old content into zeros.");
 PyDoc_STRVAR(flush_doc,
              "flush($self, /, durable=False, size=None)\n--\n\n"
-             "Push what was stored to the file; with durable wait for the device.\n\n"
-             "Others see a file of size bytes at least afterwards. Raises the OSError that a\n"
-             "store could not. flush(offset, size), as of an mmap, waits until the device has\n"
-             "what is in these bytes; ValueError if they reach beyond the capacity.");
+             "Push what was stored to the file; with durable wait for the device, too.\n\n"
+             "Afterwards others see a file of at least size bytes. If an earlier store failed,\n"
+             "this raises its OSError, since a store cannot raise. flush(offset, size), as an\n"
+             "mmap has it, waits until the device has these bytes; ValueError if they reach\n"
+             "beyond the capacity.");
 PyDoc_STRVAR(read_doc,
              "read($self, size=-1, /)\n--\n\n"
-             "Read up to size bytes of the content at the cursor (-1 or None: all that follow).");
+             "Read up to size bytes of the content at the cursor; -1 or None means all that\n"
+             "follow.");
 PyDoc_STRVAR(readinto_doc,
              "readinto($self, buffer, /)\n--\n\n"
              "Read content at the cursor into buffer, as much as fits; return how many bytes.");
 PyDoc_STRVAR(readline_doc,
              "readline($self, size=-1, /)\n--\n\n"
-             "Read content at the cursor up to the end of the line, size bytes at the most.");
+             "Read content at the cursor up to the end of the line, but at most size bytes.");
 PyDoc_STRVAR(peek_doc,
              "peek($self, size=0, /)\n--\n\n"
              "Return the next bytes of the content without moving the cursor: at most size of\n"
@@ -284,14 +288,14 @@ static PyMethodDef map_methods[] = {
 
 static PyGetSetDef map_properties[] = {
     {"size", mmbpy_map_get_size, NULL,
-     "Bytes that belong to the content: what calls declared, zeros included, or where stores\n"
-     "through a view reach further: the end of their last non-zero byte, rounded up to 16.",
+     "The size of the content in bytes. It is what calls have declared, zeros included. If stores\n"
+     "through a view reach further, it is the end of their last non-zero byte, rounded up to 16.",
      NULL},
     {"descriptor", mmbpy_map_get_descriptor, NULL,
-     "The builder's own file descriptor, for looking at the file and for telling others of it:\n"
+     "The builder's own file descriptor. Use it to look at the file and to tell others of it:\n"
      "os.fstat, fcntl.flock, a memfd's seals, sending it to another process. Never write through\n"
-     "it or move its offset: what is written so is neither counted nor at the cursor, and may be\n"
-     "cut off. Whoever wants to write calls write, which is why there is no fileno.",
+     "it or move its offset: such bytes are neither counted nor at the cursor, and may be cut\n"
+     "off. To write, call write; this is why there is no fileno.",
      NULL},
     {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
     {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},

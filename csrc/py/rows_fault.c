@@ -4,7 +4,8 @@
 
 #include <stdarg.h>
 
-/* Return "row 7, field phones[2].number: ", or a part of it. The list of steps begins inside. */
+/* Return "row 7, field phones[2].number: ", or a part of it. The steps are listed from the inside
+ * out. */
 static PyObject *where(const mmbpy_writer *w)
 {
     PyObject *path = PyUnicode_FromString("");

@@ -285,12 +285,12 @@ static PyObject *segments_get_start(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyGetSetDef segments_properties[] = {
-    {"start", segments_get_start, NULL, "Bytes of the file before the first segment.", NULL},
+    {"start", segments_get_start, NULL, "The bytes of the file before the first segment.", NULL},
     {"sure", segments_get_sure, NULL,
-     "Of a sealed message: whether pycapnp knows all that is in the file.", NULL},
+     "Whether pycapnp knows all that is in the file of a sealed message.", NULL},
     {"mixed", segments_get_mixed, NULL,
-     "Whether segments were asked for by hand that a message had already.", NULL},
-    {"sizes", segments_get_sizes, NULL, "Full words of each segment handed out.", NULL},
+     "Whether segments of a message were asked for by hand as well.", NULL},
+    {"sizes", segments_get_sizes, NULL, "The full words of each segment handed out.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

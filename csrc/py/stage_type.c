@@ -411,11 +411,11 @@ static PyObject *get_row_pointers(PyObject *self, void *Py_UNUSED(unused))
 }
 
 static PyGetSetDef stage_getset[] = {
-    {"what", get_what, NULL, "what it holds", NULL},
-    {"count", get_count, NULL, "rows", NULL},
-    {"list_words", get_list_words, NULL, "words of room that a new list takes", NULL},
-    {"heap_words", get_heap_words, NULL, "words of room that rows in place take", NULL},
-    {"row_pointers", get_row_pointers, NULL, "words more, in another segment", NULL},
+    {"what", get_what, NULL, "What the stage holds: see Plan.stage.", NULL},
+    {"count", get_count, NULL, "The number of rows.", NULL},
+    {"list_words", get_list_words, NULL, "The words of room that a new list takes.", NULL},
+    {"heap_words", get_heap_words, NULL, "The words that rows in place take.", NULL},
+    {"row_pointers", get_row_pointers, NULL, "The additional words in another segment.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

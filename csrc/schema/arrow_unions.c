@@ -100,8 +100,7 @@ static bool implied_tag(mmb__writer *w, const mmb_binding *b, mmb__columns from,
         return true;
     }
     mmb_type_kind kind = w->plan->types[last->type].kind;
-    if (members == 1 &&
-        mmb_kind_bits(kind) == 0) { /* it is a pointer or a group, so null is a value */
+    if (members == 1 && mmb_kind_bits(kind) == 0) { /* null is a value of its type */
         *tag = w->plan->fields[last->field].tag;
         return true;
     }

@@ -52,9 +52,9 @@ int mmb__add_union(const mmb__source *s, mmb_column *column, const mmb__batch *r
     for (uint32_t i = 0; error == 0 && i < rows->count; i++) {
         const mmb_record *record = &rows->records[i];
         bool is_there = rows->there[i] && (there == NULL || there[i]);
+        /* A null counts as one of the first member. */
         uint64_t tag =
-            is_there ? mmb_record_bits(record, column->tag_offset, 16)
-                     : column->children[0].code; /* a null counts as one of the first member */
+            is_there ? mmb_record_bits(record, column->tag_offset, 16) : column->children[0].code;
         members[i] = member_of(column, tag);
         if (members[i] == MMB_NONE) {
             return mmb_reading_fail(s->reading, record->segment, record->word,

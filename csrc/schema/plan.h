@@ -77,9 +77,9 @@ typedef struct {
     uint32_t default_bytes; /* of Text and Data: size of the default in bytes */
     uint64_t default_bits;  /* of numbers: stored bits are XORed with these */
     const unsigned char *default_start; /* of Text and Data; belongs to the plan; NULL: none */
-    /* Of lists and structs: index of the default in `objects`, plus 1; 0: none. */
+    /* For lists and structs: the index of the default in `objects`, plus 1; 0: no default. */
     uint32_t default_object;
-    uint32_t default_word; /* of lists and structs: word of the default's pointer there */
+    uint32_t default_word; /* for lists and structs: word of the default's pointer there */
 } mmb_plan_field;
 
 typedef struct {

@@ -48,9 +48,8 @@ static inline bool resolve_near(const mmb_segment *segment, uint64_t word, mmb_o
     }
     const unsigned char *base = segment->base;
     uint64_t pointer = mmb__load64(base + word * MMB_WORD);
-    uint64_t start = word + 1 +
-                     (uint64_t)mmb__offset(
-                         pointer); /* becomes huge if the object would lie before the segment */
+    /* If the object would lie before the segment, this becomes huge. */
+    uint64_t start = word + 1 + (uint64_t)mmb__offset(pointer);
     if (pointer == 0) {
         *out = (mmb_object){.kind = MMB_TO_NOTHING};
         return true;

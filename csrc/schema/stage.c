@@ -41,8 +41,7 @@ static int grow(mmb_stage_part *part, uint64_t words)
 static int have_room(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
 {
     uint64_t all = stage->rows.words + stage->heap.words;
-    if (words > MMB_MAX_SEGMENT_WORDS - 4 -
-                    all) { /* these words are for the tag of a list and for landing pads */
+    if (words > MMB_MAX_SEGMENT_WORDS - 4 - all) { /* 4: a tag, landing pads */
         return MMB_ECAPACITY;
     }
     return words > part->room - part->words ? grow(part, part->words + words) : 0;

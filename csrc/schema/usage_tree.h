@@ -19,7 +19,8 @@ typedef struct {
     uint32_t field;  /* number of a field in the plan, or MMB_NONE */
     uint32_t type;   /* number of a type in the plan; MMB_NONE: no type is known */
     uint32_t record; /* of a scope: number of the struct in the plan; else MMB_NONE */
-    /* Of a struct within one of the same type: the outer node, which counts it; else MMB_NONE. */
+    /* If the node is a struct within one of the same type: the outer node, which counts it. Else
+     * MMB_NONE. */
     uint32_t same_as;
     uint32_t elements; /* the child of a list */
     uint32_t other;    /* the child of a scope for other bytes */
