@@ -1,5 +1,5 @@
-/* log_hop.c - goes from the header of each frame to the next, through a window on the file. A
- * *window* is a buffer that shows a part of the file. */
+/* log_hop.c - goes from the header of each frame to the next. It reads the file through a buffer
+ * that shows a part of it. */
 #include "mmb_log.h"
 
 #include "source.h"

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Bytes of addresses that a view takes. Addresses are plenty; a file that grows beyond these is
- * mapped again. */
+/* Bytes of addresses that one mapping takes. Addresses are plenty; a file that grows beyond these
+ * is mapped again. */
 #define ROOM ((uint64_t)64 << 30)
 
 int mmb_view_map(int fd, uint64_t bytes, mmb_view *out)

@@ -99,8 +99,8 @@ int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes
 
 /* ---- memory for reading --------------------------------------------------------------- */
 
-/* A *view* is a file mapped for reading, with addresses behind its end: when the file grows, new
- * bytes can be read at the same addresses. It needs no descriptor. To read beyond the end of the
+/* A file that is mapped for reading, with addresses behind its end: when the file grows, new bytes
+ * can be read at the same addresses. The mapping needs no descriptor. To read beyond the end of the
  * file kills the process by SIGBUS. */
 typedef struct {
     const unsigned char *base; /* NULL if nothing is mapped */

@@ -1,8 +1,8 @@
 /* source.h - a source of words: memory, or a file behind a cache. Private to csrc/capnp.
  *
- * A *source* gives a walk the words of a message. It reads files with pread and never maps them. If
- * another program cut a mapped file, SIGBUS would kill the process; and a word that is read twice
- * could change between the two reads. Here a word is read once, into a local copy. */
+ * A *source of words* gives a walk the words of a message. It reads files with pread and never maps
+ * them. If another program cut a mapped file, SIGBUS would kill the process; and a word that is
+ * read twice could change between the two reads. Here a word is read once, into a local copy. */
 #ifndef MMB_SOURCE_H
 #define MMB_SOURCE_H
 

@@ -1,7 +1,7 @@
 /* log_reader.c - `_core.LogReader`: the messages of a log as memory.
  *
- * A *reader* maps the file of the log, and its index if there is one, and keeps no descriptor. It
- * hands out views of its own memory, which keep it alive. */
+ * A *log reader* maps the file of the log, and its index if there is one, and keeps no descriptor.
+ * It hands out views of its own memory, which keep it alive. */
 
 #include "state.h"
 

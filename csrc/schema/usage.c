@@ -21,7 +21,7 @@
 enum {
     POINTERS_A_PART = 1 << 10,
     MOST_PENDING = 1 << 22,
-    POINTERS_A_QUESTION = 1 << 16, /* pointers that take some milliseconds */
+    POINTERS_A_QUESTION = 1 << 16, /* pointers between two questions */
 };
 
 /* What the pointers of an object belong to. */
