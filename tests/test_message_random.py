@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmapbuilder import MessageBuilder, open_message, recover, verify
+from support.gil import FREE_THREADED
 from support.messages import plain
 from support.readers import KINDS, capnp, from_bytes, read
 from support.wire import table_of, without_gap
@@ -162,7 +163,9 @@ def test_a_random_message(
     table = table_of(target)
     assert report.size == table.total == target.stat().st_size
     assert report.trailing == 0
-    if "segment_words" not in layout:
+    # Without the GIL the sizes come from following the pointers: words that pycapnp has taken, but
+    # nothing leads to, may be cut off.
+    if "segment_words" not in layout and not FREE_THREADED:
         entries = layout["capacity"] // (4 << 30)
         assert without_gap(target.read_bytes(), entries) == memory.root.to_bytes()
 

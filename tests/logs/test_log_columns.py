@@ -117,6 +117,7 @@ def test_fields_that_are_no_columns_are_refused(kinds: Any) -> None:
     for path in [("bools",), ("any",), ("inner",), ("void",), ("int8", "more"), (7,), ()]:
         with pytest.raises(TypeError):
             kinds.column(*path)
+    pytest.importorskip("pyarrow")
     with pytest.raises(TypeError):
         kinds.table(["inner"])
 
