@@ -239,3 +239,42 @@ def test_a_builder_that_locks_the_temporary_file_is_not_gone_round(target: Path)
             with pytest.raises(BlockingIOError):
                 Builder(target, atomic=atomic)
     assert os.listdir(target.parent) == [left.name]
+
+
+CONTENDERS = """
+import os, sys
+from mmapbuilder import Builder
+path, rounds = sys.argv[1], int(sys.argv[2])
+print("ready", flush=True)
+for number in range(rounds):
+    while not os.path.exists(f"{path}-go-{number}"):  # all at the same moment
+        pass
+    try:
+        b = Builder(f"{path}-{number}", atomic=True)
+    except BlockingIOError:
+        b = None
+    print("lost" if b is None else "won", flush=True)
+    sys.stdin.readline()
+    if b is not None:
+        b.discard()
+"""
+
+
+@linux_only
+def test_one_of_many_processes_gets_a_new_name(target: Path) -> None:
+    """Those who look whether a temporary file was left behind are no readers of it."""
+    rounds = 100
+    processes = [apart.start(CONTENDERS, target, rounds) for _ in range(6)]
+    pipes = [(process.stdin, process.stdout) for process in processes]
+    assert [out.readline() for _, out in pipes if out is not None] == ["ready\n"] * 6
+    try:
+        for number in range(rounds):
+            target.with_name(f"{target.name}-go-{number}").touch()
+            results = [out.readline() for _, out in pipes if out is not None]
+            assert sorted(results) == ["lost\n"] * 5 + ["won\n"]
+            for to, _ in pipes:
+                print(file=to, flush=True)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()

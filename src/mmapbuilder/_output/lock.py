@@ -8,7 +8,7 @@ from .. import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Literal, NoReturn
     from weakref import ref
 
     from .names import Name
@@ -52,12 +52,17 @@ def lock(file: LockedFile, *, beside_readers: bool = False, shared: bool = False
         raise _busy(file, in_the_way)
 
 
-def is_locked_by_readers_only(file: LockedFile) -> bool:
-    """Whether those who have `file` locked only read it, and so are no builders."""
+def who_has(file: LockedFile) -> "Literal['builder', 'readers', 'nobody']":
+    """Tell who has `file` locked, after `lock` has failed; it is let go of.
+
+    A builder that looks whether the file was left behind has a lock on it for a moment only. So
+    it may be free by now; and two that look at once may take each other for readers.
+    """
     if _try(file, shared=True) is not None:
-        return False
+        return "builder"
+    is_free = file.share(False)
     file.let_go()
-    return True
+    return "nobody" if is_free else "readers"
 
 
 def _try(file: LockedFile, shared: bool = False) -> "_core.File | bool | None":

@@ -3,8 +3,9 @@
 import errno
 import os
 import stat
+import time
 
-from .lock import LockedFile, is_locked_by_readers_only, lock
+from .lock import LockedFile, lock, who_has
 from .names import temporary_names
 
 TYPE_CHECKING = False
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _OLD = os.O_NOFOLLOW | os.O_NONBLOCK
+# How often a temporary file must be found in the hands of readers, with a pause before each but
+# the first look, in seconds. Builders that look at it at the same time have it for microseconds.
+_LOOKS = 8
+_PAUSE = 0.001
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
@@ -71,6 +76,17 @@ def _make(output: "Output", name: str, mode: int) -> bool:
 
 def _remove_stale(output: "Output", name: str) -> bool:
     """Remove a temporary file whose builder is gone; false if it cannot be removed."""
+    for look in range(_LOOKS):
+        if look > 0:
+            time.sleep(_PAUSE * look)
+        removed = _try_to_remove(output, name)
+        if removed is not None:
+            return removed
+    return False
+
+
+def _try_to_remove(output: "Output", name: str) -> "bool | None":
+    """Do the same once; None if readers, or others who look at the file, have had it locked."""
     stale = _held_for(output)
     try:
         try:
@@ -86,9 +102,9 @@ def _remove_stale(output: "Output", name: str) -> bool:
     try:
         lock(stale)
     except BlockingIOError:
-        if is_locked_by_readers_only(stale):
-            return False
-        raise
+        if who_has(stale) == "builder":
+            raise
+        return None
     try:
         if stale.is_at(name, False):
             os.unlink(name)
