@@ -53,7 +53,7 @@ def test_every_protocol(book: Path, protocol: int) -> None:
 
 def test_a_relative_path(book: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(book.parent)
-    m = open_message(os.fsencode(book.name), SCHEMA)
+    m = open_message(book.name, SCHEMA)
     monkeypatch.chdir("/")
     assert pickle.loads(pickle.dumps(m)).to_dict() == BOOK
 

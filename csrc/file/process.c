@@ -74,10 +74,9 @@ mmb__life mmb__life_of(mmb__identity other)
 
 void mmb__wait_a_moment(uint32_t round)
 {
-    const struct timespec millisecond = {.tv_nsec = 1000000};
     if (round < 100) {
         sched_yield();
     } else {
-        nanosleep(&millisecond, NULL);
+        mmb__os_nap();
     }
 }

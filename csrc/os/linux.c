@@ -339,6 +339,14 @@ void mmb__os_wake_word(const uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
+void mmb__os_nap(void)
+{
+    /* libc's wrappers are cancellation points, which a handler must not meet; poll, without any
+     * descriptor, is the one call for this that every kernel and processor has. */
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+    syscall(SYS_ppoll, NULL, 0, &millisecond, NULL, 0);
+}
+
 void mmb__os_await_end_of_thread(unsigned long thread)
 {
     while (syscall(SYS_tgkill, getpid(), (pid_t)thread, 0) == 0) {

@@ -255,6 +255,12 @@ void mmb__os_wake_word(const uint32_t *word)
     (void)word;
 }
 
+void mmb__os_nap(void)
+{
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+    nanosleep(&millisecond, NULL);
+}
+
 void mmb__os_await_end_of_thread(unsigned long thread)
 {
     (void)thread;

@@ -119,7 +119,7 @@ int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t o
 typedef enum { MMB__MARK, MMB__LOSS } mmb__attribute;
 void mmb__os_set_attribute(int fd, mmb__attribute which, const void *value,
                            size_t length);                   /* Handler: yes. */
-void mmb__os_remove_attribute(int fd, mmb__attribute which); /* Handler: yes. */
+void mmb__os_remove_attribute(int fd, mmb__attribute which); /* Handler: no. */
 bool mmb__os_get_attribute(int fd, mmb__attribute which, void *value, size_t length);
 
 /* Set EOF, up or down. Handler: yes. */
@@ -179,6 +179,9 @@ bool mmb__os_is_alive(int pid);
 /* Return a number for the pid namespace of this process; 0 if it is not known, or if the system
  * has none. What mmb__os_is_alive says of a pid is true only within the namespace. */
 uint64_t mmb__os_pid_namespace(void);
+
+/* Sleep for a millisecond, or until a signal comes. Handler: yes. */
+void mmb__os_nap(void);
 
 /* ---- waking a thread ------------------------------------------------------ */
 

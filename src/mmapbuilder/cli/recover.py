@@ -1,11 +1,11 @@
 """`mmapbuilder recover`: finish what a program left unfinished."""
 
 import os
-import warnings
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from .. import MessageLog, recover
+from .. import recover
+from ..check import LogReport
 from . import kinds
 from .ends import OK
 from .inputs import Input
@@ -46,22 +46,22 @@ def run(arguments: Namespace, screen: Screen) -> int:
 
 
 def _recover(file: Input, durable: bool, screen: Screen) -> None:
-    kind = kinds.kind_of(file)
     before = os.path.getsize(file.path)
-    if kind == kinds.LOG:
-        found = _log(file, durable)
-    else:
-        with progress(file.shown, before) as tell:
-            found = recover(file.path, durable=durable, progress=tell)._asdict()
+    with progress(file.shown, before) as tell:
+        report = recover(file.path, durable=durable, progress=tell)
     after = os.path.getsize(file.path)
+    is_log = isinstance(report, LogReport)
+    found = _of_log(report) if isinstance(report, LogReport) else report._asdict()
     if screen.as_json:
+        kind = kinds.LOG if is_log else kinds.MESSAGE
         facts = {"file": file.shown, "ok": True, "kind": kind, "was": before, "is": after}
         screen.json(facts | found)
         return
-    if kind == kinds.LOG:
+    if is_log:
         screen.line(
             f"{file.shown}: log of {found['messages']:,} messages, {after:,} bytes"
             + (f"; {found['dropped']:,} bytes behind them were dropped" if found["dropped"] else "")
+            + ("; there was no checksum for some of them" if found["unchecked"] else "")
         )
         return
     done = "recovered" if found["unfinished"] else "was finished already"
@@ -74,13 +74,9 @@ def _recover(file: Input, durable: bool, screen: Screen) -> None:
         )
 
 
-def _log(file: Input, durable: bool) -> dict[str, Any]:
-    """Open the log as its next writer would: that drops what is behind its last message."""
-    with kinds.opened_log(file, index=False) as log:
-        dropped = os.path.getsize(file.path) - log.committed
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        with MessageLog(file.path, "a", index=os.path.exists(f"{file.path}.idx")) as writer:
-            if durable:
-                writer.sync()
-            return {"messages": len(writer), "dropped": dropped}
+def _of_log(report: LogReport) -> dict[str, Any]:
+    return {
+        "messages": report.messages,
+        "dropped": report.dropped,
+        "unchecked": report.unchecked,
+    }
