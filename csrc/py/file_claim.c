@@ -7,41 +7,15 @@
 
 #include "file_type.h"
 
-/* Return the file that a claim refers to, as a new reference; NULL if it is gone, or on failure. */
-static mmbpy_file *holder_of(PyObject *reference)
+/* Return the file that holds `key`, as a new reference; NULL if no file holds it. */
+static mmbpy_file *holder_of(mmbpy_state *state, PyObject *key)
 {
+    PyObject *reference = PyDict_GetItemWithError(state->claims, key);
     PyObject *other = reference != NULL ? PyObject_CallNoArgs(reference) : NULL;
     if (other == Py_None) {
         Py_CLEAR(other);
     }
     return (mmbpy_file *)other;
-}
-
-/* Return the claim under `key`, as a new reference; NULL if there is none, or on failure. */
-static PyObject *look_up(PyObject *claims, PyObject *key)
-{
-    PyObject *found;
-    MMBPY_LOCK(claims);
-    found = PyDict_GetItemWithError(claims, key);
-    Py_XINCREF(found);
-    MMBPY_UNLOCK();
-    return found;
-}
-
-/* Put a claim under `key` if `seen` still stands there. Return 1; 0 if it does not; -1 on failure.
- * Without a GIL a lock is given up for a while when other code runs under it, so none does here. */
-static int replace_claim(PyObject *claims, PyObject *key, PyObject *seen, PyObject *reference)
-{
-    int result = 0;
-    MMBPY_LOCK(claims);
-    PyObject *now = PyDict_GetItemWithError(claims, key);
-    if (now == NULL && PyErr_Occurred()) {
-        result = -1;
-    } else if (now == seen) {
-        result = PyDict_SetItem(claims, key, reference) < 0 ? -1 : 1;
-    }
-    MMBPY_UNLOCK();
-    return result;
 }
 
 static bool is_in_the_way(const mmbpy_file *self, const mmbpy_file *other)
@@ -68,26 +42,28 @@ int mmbpy_file_enter_claim(mmbpy_file *self, PyObject **other)
     if (claim == NULL) {
         return -1;
     }
-    PyObject *claims = self->state->claims, *key = PyTuple_GetItem(claim, 0);
-    int result = 0;
-    *other = NULL;
-    while (result == 0 && *other == NULL) {
-        PyObject *seen = look_up(claims, key);
-        mmbpy_file *holder = holder_of(seen);
-        if (PyErr_Occurred()) {
-            result = -1;
-        } else if (holder != NULL && is_in_the_way(self, holder)) {
-            *other = Py_NewRef((PyObject *)holder);
-        } else {
-            result = replace_claim(claims, key, seen, PyTuple_GetItem(claim, 1));
-        }
-        Py_XDECREF((PyObject *)holder);
-        Py_XDECREF(seen);
+    PyObject *key = PyTuple_GetItem(claim, 0);
+    int result = 1;
+    mmbpy_file *holder;
+    MMBPY_LOCK(self->state->claims);
+    holder = holder_of(self->state, key);
+    if (PyErr_Occurred()) {
+        result = -1;
+    } else if (holder != NULL && is_in_the_way(self, holder)) {
+        result = 0;
+    } else if (PyDict_SetItem(self->state->claims, key, PyTuple_GetItem(claim, 1)) < 0) {
+        result = -1;
     }
+    MMBPY_UNLOCK();
     if (result == 1) {
         self->claim = claim;
     } else {
         Py_DECREF(claim);
+    }
+    if (result == 0) {
+        *other = (PyObject *)holder;
+    } else {
+        Py_XDECREF((PyObject *)holder);
     }
     return result;
 }
