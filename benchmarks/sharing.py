@@ -122,7 +122,7 @@ def reader(channel: socket.socket) -> None:
                 assert m.root.values[-1] == 7
             os.close(fds[0])
         elif what.startswith(b"/"):
-            with open_message(what, _schema.Root) as m:
+            with open_message(what.decode(), _schema.Root) as m:
                 assert m.root.values[-1] == 7
         else:
             size = int(what)
