@@ -262,7 +262,7 @@ for number in range(rounds):
 
 @linux_only
 def test_one_of_many_processes_gets_a_new_name(target: Path) -> None:
-    """Those who look whether a temporary file was left behind are no readers of it."""
+    """Also when all ask at once. tests/test_threads.py has threads, which meet far more often."""
     rounds = 100
     processes = [apart.start(CONTENDERS, target, rounds) for _ in range(6)]
     pipes = [(process.stdin, process.stdout) for process in processes]
