@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from collections import defaultdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from support.tools import load
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 USES = re.compile(r"^\s*(?:- )?uses: (\S+?)(?:@(\S+))?(?: # (\S+))?$", re.MULTILINE)
-
-
-def tool(name: str) -> ModuleType:
-    """A program of tools/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def settings() -> dict[str, Any]:
@@ -52,7 +42,7 @@ def test_a_wheel_is_tested_with_what_is_there() -> None:
 
 
 def whole_release() -> set[str]:
-    release = tool("check_release")
+    release = load("check_release")
     name = f"mmapbuilder-{release.version()}"
     middles = {"manylinux": "2014", "musllinux": "_1_2", "macosx": "_11_0"}
     wheels = {
@@ -64,30 +54,30 @@ def whole_release() -> set[str]:
 
 
 def test_a_whole_release_has_no_faults() -> None:
-    release = tool("check_release")
+    release = load("check_release")
     assert release.faults(whole_release(), f"v{release.version()}") == []
     assert release.faults(whole_release()) == []
 
 
 def test_a_release_that_lacks_a_file_is_refused() -> None:
-    release = tool("check_release")
+    release = load("check_release")
     for name in whole_release():
         (fault,) = release.faults(whole_release() - {name})
         assert fault.startswith("there ")
 
 
 def test_a_release_with_a_file_too_many_is_refused() -> None:
-    release = tool("check_release")
+    release = load("check_release")
     assert release.faults(whole_release() | {"other.whl"}) == ["nobody asked for other.whl"]
 
 
 def test_a_tag_that_is_not_the_version_is_refused() -> None:
-    release = tool("check_release")
+    release = load("check_release")
     (fault,) = release.faults(whole_release(), "v99.0")
     assert "the tag is v99.0" in fault
 
 
 def test_the_page_of_platforms_is_what_the_runs_left() -> None:
-    platforms = tool("platforms")
+    platforms = load("platforms")
     runs = platforms.merged(platforms.json.loads(platforms.KEPT.read_text()), Path("/nowhere"))
     assert platforms.page(runs) == platforms.PAGE.read_text(), "run `make platforms`"

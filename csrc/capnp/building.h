@@ -54,8 +54,8 @@ uint64_t mmb_message_start(const mmb_building *building, uint32_t index);
  * or if other processes may have built on it. `used_words` has room for MMB_MAX_SEGMENTS; it holds
  * the used size of each segment as far as that is known, and 0 otherwise. It is raised to what the
  * pointers reach. Segments that were handed out to another process are added to the building.
- * Nobody may store into the map any more. Returns 0, MMB_EMESSAGE (`flaw` says more), or an error
- * of reading. */
+ * No program may store into the map any more. Returns 0, MMB_EMESSAGE (`flaw` says more), or an
+ * error of reading. */
 int mmb_message_measure(mmb_building *building, uint32_t *used_words, bool *has_far_pointers,
                         mmb_flaw *flaw);
 
@@ -72,7 +72,7 @@ int mmb_message_finish(const mmb_building *building, const uint32_t *used_words,
                        bool has_far_pointers, bool durable, uint64_t *bytes);
 
 /* The same for the last message of a file. This seals the map, and cuts the file at the end of the
- * message before the message is finished. MMB_ETRUNCATED if somebody else has cut the file. */
+ * message before the message is finished. MMB_ETRUNCATED if another program has cut the file. */
 int mmb_message_finish_file(const mmb_building *building, const uint32_t *used_words,
                             bool has_far_pointers, bool durable, uint64_t *bytes);
 

@@ -3,6 +3,7 @@
 #define MMB_LOG_STATE_H
 
 #include "log_index.h"
+#include "os/process.h"
 
 /* If there is a token, other writers share what `tail` points to: look at it only between
  * mmb__log_enter and mmb__log_leave. All other fields belong to the one thread that uses the

@@ -216,10 +216,10 @@ typedef struct {
 #define MMB_TO_END UINT64_MAX
 
 /* Check the message that begins at `offset` (a multiple of 8) of the file `fd`, which is open for
- * reading. This reads with pread through a small cache, and maps nothing. If somebody cuts or
- * changes the file meanwhile, the answer may be wrong or an error, but there is no crash. Holes
- * are skipped where the file system tells of them; for that the file offset of `fd` is moved and
- * put back. `interrupt` may be NULL. Returns 0, MMB_EMESSAGE (for unfinished messages as well),
+ * reading. This reads with pread through a small cache, and maps nothing. If another program
+ * cuts or changes the file meanwhile, the answer may be wrong or an error, but there is no crash.
+ * Holes are skipped where the file system tells of them; for that the file offset of `fd` is moved
+ * and put back. `interrupt` may be NULL. Returns 0, MMB_EMESSAGE (for unfinished messages as well),
  * EINTR, or an error of reading. */
 int mmb_verify(int fd, uint64_t offset, const mmb_interrupt *interrupt, mmb_report *report);
 

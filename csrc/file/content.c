@@ -2,10 +2,10 @@
  * the content. */
 #include "content.h"
 
-#include "turn.h"
-
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the last byte that is not zero ------------------------------------------------ */
 
@@ -127,6 +127,24 @@ static int find_used_below(const mmb__file *file, uint64_t floor, uint64_t end, 
     return 0;
 }
 
+/* Take the turn on the file offset, and give it back. Our fd is a duplicate of the caller's, so
+ * both have one offset: the end puts it back to where the beginning found it. */
+static off_t begin_offset_turn(mmb__file *file)
+{
+    while (atomic_exchange(&file->offset_turn, true)) {
+        sched_yield();
+    }
+    return lseek(file->fd, 0, SEEK_CUR);
+}
+
+static void end_offset_turn(mmb__file *file, off_t before)
+{
+    if (before >= 0) {
+        lseek(file->fd, before, SEEK_SET);
+    }
+    atomic_store(&file->offset_turn, false);
+}
+
 int mmb__find_used(mmb__file *file, uint64_t floor, uint64_t *used)
 {
     uint64_t eof = 0;
@@ -139,9 +157,9 @@ int mmb__find_used(mmb__file *file, uint64_t floor, uint64_t *used)
         *used = floor;
         return 0;
     }
-    off_t before = mmb__begin_offset_turn(file);
+    off_t before = begin_offset_turn(file);
     error = find_used_below(file, floor, end, used);
-    mmb__end_offset_turn(file, before);
+    end_offset_turn(file, before);
     return error;
 }
 
@@ -215,11 +233,11 @@ static void forget_blocks_from(mmb__file *file, uint64_t end)
 
 static int punch(mmb__file *file, uint64_t offset, uint64_t length)
 {
-    sigset_t before;
-    mmb__begin_blocks(file, &before);
+    mmb__turn turn;
+    mmb__begin_blocks(file, &turn);
     forget_blocks_from(file, offset);
     int error = mmb__os_punch(file->fd, offset, length);
-    mmb__end_blocks(file, &before);
+    mmb__end_blocks(file, &turn);
     return error;
 }
 

@@ -15,7 +15,7 @@
 int mmb__find_size(mmb__file *file, uint64_t *size);
 
 /* Raise the declared size to `end`; it is never lowered. A caller that has just written up to there
- * is still in flight (in_flight.h). Handler: yes. */
+ * is still in flight (file.h). Handler: yes. */
 void mmb__declare(mmb__file *file, uint64_t end);
 
 /* What an append has taken. */
@@ -29,7 +29,8 @@ typedef struct {
  * two. MMB_ECAPACITY if they do not fit. Handler: yes. */
 int mmb__take_range(mmb__file *file, uint64_t align, uint64_t length, mmb__range *taken);
 
-/* Put the cursor back after a failure, unless somebody has taken the next range. Handler: yes. */
+/* Put the cursor back after a failure, unless another append has taken the next range. Handler:
+ * yes. */
 void mmb__give_back(mmb__file *file, const mmb__range *taken);
 
 /* Find the end of the last byte at or beyond `floor` that is not zero; `floor` if there is none.

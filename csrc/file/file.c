@@ -1,13 +1,19 @@
-/* file.c - checks of a file (is it ours, long enough, poisoned, without its blocks), and notes
- * about it in the shared state. */
+/* file.c - what all that works on a growing file needs: looks at the file, notes about it in the
+ * shared state, and who is at work on it.
+ *
+ * Turns and locks are made of compare-and-swap and sched_yield. POSIX does not list sched_yield as
+ * async-signal-safe, but it is one system call without state. */
 #include "file.h"
 
-#include "process.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/stat.h>
+
+/* ---- looks at the file --------------------------------------------------------- */
 
 int mmb__our_file(const mmb__file *file, uint64_t *size)
 {
@@ -68,6 +74,8 @@ bool mmb__lacks_blocks(const mmb__file *file)
     return true;
 }
 
+/* ---- notes about it ------------------------------------------------------------- */
+
 int mmb__allocate(const mmb__file *file, uint64_t start, uint64_t length)
 {
     atomic_store(&file->shared->may_have_blocks_beyond_eof, true);
@@ -101,6 +109,171 @@ bool mmb__is_owner(const mmb__file *file)
 {
     return mmb__is_this_process(file->owner);
 }
+
+/* ---- in flight ------------------------------------------------------------------ */
+
+/* An entry: pid, namespace, and how many threads. */
+enum { COUNT_BITS = 64 - MMB__PID_BITS - MMB__NAMESPACE_BITS };
+
+static uint64_t entry_of(mmb__identity who, uint32_t count)
+{
+    return (uint64_t)who.pid << (64 - MMB__PID_BITS) | (uint64_t)who.namespace << COUNT_BITS |
+           count;
+}
+
+static mmb__identity who_is(uint64_t entry)
+{
+    return (mmb__identity){.pid = (uint32_t)(entry >> (64 - MMB__PID_BITS)),
+                           .namespace =
+                               (uint32_t)(entry >> COUNT_BITS) & ((1u << MMB__NAMESPACE_BITS) - 1)};
+}
+
+static uint64_t count_of(uint64_t entry)
+{
+    return entry & (((uint64_t)1 << COUNT_BITS) - 1);
+}
+
+/* Count one more in entry `at` if it is that of `none`, who has a count of 0. */
+static bool join(_Atomic uint64_t *at, uint64_t none)
+{
+    uint64_t seen = atomic_load(at);
+    while (seen - count_of(seen) == none) {
+        if (atomic_compare_exchange_weak(at, &seen, seen + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t mmb__in_flight_enter(mmb__shared *shared)
+{
+    uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
+    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
+        if (join(&shared->in_flight[i], self)) {
+            return i;
+        }
+    }
+    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
+        uint64_t none = 0;
+        if (atomic_compare_exchange_strong(&shared->in_flight[i], &none, self + 1)) {
+            return i;
+        }
+    }
+    atomic_fetch_add(&shared->in_flight_overflow, 1);
+    return MMB__IN_FLIGHT;
+}
+
+void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry)
+{
+    if (entry == MMB__IN_FLIGHT) {
+        atomic_fetch_sub(&shared->in_flight_overflow, 1);
+        return;
+    }
+    _Atomic uint64_t *at = &shared->in_flight[entry];
+    uint64_t seen = atomic_load(at);
+    while (!atomic_compare_exchange_weak(at, &seen, count_of(seen) == 1 ? 0 : seen - 1)) {
+    }
+}
+
+/* An entry of our own belongs to a living thread of ours, which is waited for. */
+static bool is_dead(uint64_t entry, uint64_t self)
+{
+    return entry - count_of(entry) != self && mmb__life_of(who_is(entry)) == MMB__DEAD;
+}
+
+void mmb__in_flight_wait(mmb__shared *shared)
+{
+    /* Of those without an entry nothing is known but their number; a living process may be
+     * stopped; and of some nothing is known. None of them holds up a close for ever. */
+    enum { OVERFLOW_ROUNDS = 1000 };
+    uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
+    uint32_t round = 0;
+    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
+        uint64_t seen;
+        while ((seen = atomic_load(&shared->in_flight[i])) != 0) {
+            mmb__wait_a_moment(round);
+            if (++round >= MMB__PATIENCE || (round > 100 && is_dead(seen, self))) {
+                break;
+            }
+        }
+    }
+    for (round = 0; atomic_load(&shared->in_flight_overflow) != 0 && round < OVERFLOW_ROUNDS;
+         round++) {
+        mmb__wait_a_moment(round);
+    }
+}
+
+/* ---- the turn and the lock on EOF -------------------------------------------------- */
+
+void mmb__begin_turn(mmb__file *file, mmb__turn *turn)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &turn->signals);
+    turn->entry = mmb__in_flight_enter(file->shared);
+    while (atomic_exchange(&file->eof_turn, true)) {
+        sched_yield();
+    }
+}
+
+void mmb__end_turn(mmb__file *file, const mmb__turn *turn)
+{
+    atomic_store(&file->eof_turn, false);
+    mmb__in_flight_leave(file->shared, turn->entry);
+    pthread_sigmask(SIG_SETMASK, &turn->signals, NULL);
+}
+
+/* True if the holder of the lock will never give it back. Of a holder in another pid namespace
+ * we cannot know that, so for it we only wait for a limited time. */
+static bool is_gone(uint64_t holder, uint32_t round)
+{
+    mmb__life life = mmb__life_of(mmb__identity_of(holder));
+    return life == MMB__DEAD || (life == MMB__UNKNOWN && round > MMB__PATIENCE);
+}
+
+/* The threads of this process take turns already. So if this process seems to hold the lock, the
+ * holder is a dead process that had the same number. */
+void mmb__lock_eof(const mmb__file *file)
+{
+    _Atomic uint64_t *lock = &file->shared->eof_lock_holder;
+    uint64_t self = mmb__this_process();
+    for (uint32_t round = 0;; round++) {
+        uint64_t holder = 0;
+        if (atomic_compare_exchange_strong(lock, &holder, self) || holder == self) {
+            return;
+        }
+        if (is_gone(holder, round)) {
+            atomic_compare_exchange_strong(lock, &holder, 0);
+            continue;
+        }
+        mmb__wait_a_moment(round);
+    }
+}
+
+void mmb__unlock_eof(const mmb__file *file)
+{
+    atomic_store(&file->shared->eof_lock_holder, 0);
+}
+
+void mmb__begin_blocks(mmb__file *file, mmb__turn *turn)
+{
+    mmb__begin_turn(file, turn);
+    mmb__lock_eof(file);
+}
+
+void mmb__end_blocks(mmb__file *file, const mmb__turn *turn)
+{
+    mmb__unlock_eof(file);
+    mmb__end_turn(file, turn);
+}
+
+void mmb__turns_after_fork(mmb__file *file)
+{
+    atomic_store(&file->eof_turn, false);
+    atomic_store(&file->offset_turn, false);
+}
+
+/* ---- the end ---------------------------------------------------------------------- */
 
 int mmb__truncate(const mmb__file *file, uint64_t size)
 {

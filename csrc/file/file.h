@@ -1,21 +1,22 @@
 /* file.h - a *growing file*: one regular file that we hold by a descriptor of our own. Its EOF
- * only moves up, until its owner truncates it at the end.
+ * only moves up, until its owner truncates it at the end. Here is its state, and who is at work on
+ * it; how it grows stands in growth.h.
  *
  * This floor knows descriptors, offsets and blocks. It knows no memory: csrc/map maps the file.
  *
  * Invariants:
  * 1. EOF never moves down while the file is not sealed.
- * 2. While somebody can store in a mapping of the file, EOF stands at a multiple of MMB_GRANULE
+ * 2. While a program can store in a mapping of the file, EOF stands at a multiple of MMB_GRANULE
  *    or at `limit`. Before that (`eof_is_exact`) it may stand where writes end.
  * 3. We use the descriptor only after fstat has said that it still is our file's. A program may
  *    close all its descriptors, and the system may give our number to another file. We must
  *    neither extend nor truncate that one.
- * 4. [0, shared->backed) is below EOF, unless somebody else has truncated the file.
+ * 4. [0, shared->backed) is below EOF, unless another program has truncated the file.
  *
  * Lock order, each taken only while those before it may be held:
- *   1. the turn of the process on EOF (turn.h), all signals blocked;
- *   2. the lock of all processes on EOF (turn.h).
- * The turn on the file offset (turn.h) is taken alone. */
+ *   1. the turn of the process on EOF, all signals blocked;
+ *   2. the lock of all processes on EOF.
+ * The turn on the file offset (content.c) is taken alone. */
 #ifndef MMB_FILE_FILE_H
 #define MMB_FILE_FILE_H
 
@@ -23,6 +24,7 @@
 #include "os/os.h"
 #include "shared.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 /* Bytes. A program that writes many files writes small ones mostly. A file below this size gets
@@ -30,7 +32,7 @@
 #define MMB__SMALL ((uint64_t)64 << 10)
 
 /* The range to which the last growth has given blocks; a helper thread brings its pages in. It is
- * (first granule << MMB__FRESH_BITS | number of granules): one word, so that nobody can read the
+ * (first granule << MMB__FRESH_BITS | number of granules): one word, so that no thread can read the
  * start that one growth wrote and the length that another one wrote. */
 #define MMB__FRESH_BITS 24
 #define MMB__MOST_FRESH (((uint64_t)1 << MMB__FRESH_BITS) - 1)
@@ -43,7 +45,7 @@ typedef struct {
     uint64_t first_step; /* bytes; the least step of a growth near the end, if there is room */
     uint64_t small;      /* bytes; a first growth up to this end gets no blocks */
     bool is_shared;      /* the program shares the open file, and can set it to append */
-    bool marks;          /* the file has a mark while EOF stands beyond the content (mark.h) */
+    bool takes_label;    /* the file has a label while EOF stands beyond the content (label.h) */
     dev_t dev;
     ino_t ino;
     mmb__traits traits; /* of the file system */
@@ -57,8 +59,8 @@ typedef struct {
     /* The file is sealed in this process; a child may seal its own view only. seq_cst, for the
      * same reason as mmb__shared.sealed. */
     _Atomic bool sealed;
-    /* EOF may stand where writes end, since no other process has the file and nobody in this one
-     * can store in a mapping of it. Cleared once (release), in the turn on EOF, before somebody
+    /* EOF may stand where writes end, since no other process has the file and no code of this one
+     * can store in a mapping of it. Cleared once (release), in the turn on EOF, before any code
      * learns the address of the memory and before a fork. Writes read it (acquire) before the
      * turn, and again in it. */
     _Atomic bool eof_is_exact;
@@ -76,13 +78,15 @@ typedef struct {
     _Atomic uint64_t step_limit;
 
     /* Growth posts this event, if there is one. The thread that starts the helper sets it before
-     * others know the file, and the thread that stops the helper takes it away when nobody grows
+     * others know the file, and the thread that stops the helper takes it away when no thread grows
      * the file any more. */
     mmb__os_event *grown;
     /* See MMB__FRESH_BITS. Growth writes it, the helper thread takes it (sets it to 0). If growth
      * overwrites a range, ordinary faults bring its pages in. Relaxed. */
     _Atomic uint64_t fresh;
 } mmb__file;
+
+/* ---- looks at the file ----------------------------------------------------- */
 
 /* Return 0, and EOF in `*size`, if the fd still is that of our file. EBADF: the fd is closed, or
  * another file has its number by now. A failed file system may give another errno.
@@ -99,10 +103,12 @@ bool mmb__appends(const mmb__file *file);
  * Handler: yes. */
 int mmb__check(const mmb__file *file, uint64_t *size);
 
-/* True if somebody has truncated the file after growth gave it blocks, even if EOF was raised
- * again: the blocks are gone. Works where the file system counts blocks at once.
- * Handler: yes. */
+/* True if another program has truncated the file after growth gave it blocks, even if EOF was
+ * raised again: the blocks are gone. Works where the file system counts blocks at once. Handler:
+ * yes. */
 bool mmb__lacks_blocks(const mmb__file *file);
+
+/* ---- notes about it -------------------------------------------------------- */
 
 /* Give blocks to [start, start + length), beyond EOF as well, as mmb__os_allocate does, with all
  * signals blocked. Handler: yes. */
@@ -114,19 +120,67 @@ void mmb__note_backed(const mmb__file *file, uint64_t end);
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_allocated(const mmb__file *file, uint64_t from, uint64_t to);
 
+/* False if the file system has said that it has no fallocate. Handler: yes. */
+static inline bool mmb__can_allocate(const mmb__file *file)
+{
+    return !atomic_load_explicit(&file->shared->cannot_allocate, memory_order_relaxed);
+}
+
 /* Poison the file; the first cause stays. Handler: yes. */
 void mmb__poison(const mmb__file *file, int cause);
 
 /* True in the process that opened the file, false in a forked child. Handler: yes. */
 bool mmb__is_owner(const mmb__file *file);
 
+/* ---- who is at work on it --------------------------------------------------
+ *
+ * A thread is *in flight* while it may move EOF or writes below EOF. The owner's close must not
+ * truncate the file while a thread of any process is in flight, but it must not wait for a thread
+ * whose process was killed. One count cannot tell these two cases apart. So each process counts its
+ * threads in an entry of its own, which has its pid and its pid namespace.
+ *
+ * A *turn* excludes the other threads of a process from moving EOF. The *lock on EOF* excludes
+ * other processes; if its holder has died, the next one takes it over. A thread that has the turn
+ * has all signals blocked: a handler that ran in it and stored beyond EOF would wait for its own
+ * thread. */
+
+/* Count the calling thread in. Give the returned entry to mmb__in_flight_leave, which counts it
+ * out. Handler: yes. */
+uint32_t mmb__in_flight_enter(mmb__shared *shared);
+void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry);
+
+/* Wait until each thread that was in flight has left or has died. Handler: no. */
+void mmb__in_flight_wait(mmb__shared *shared);
+
+/* What a thread needs to end its turn. */
+typedef struct {
+    sigset_t signals; /* that were blocked before */
+    uint32_t entry;   /* the thread is in flight during its turn */
+} mmb__turn;
+
+/* Take and give back the turn on EOF. Meanwhile no other thread of this process moves EOF.
+ * Handler: yes. */
+void mmb__begin_turn(mmb__file *file, mmb__turn *turn);
+void mmb__end_turn(mmb__file *file, const mmb__turn *turn);
+
+/* Take and give back the lock on EOF. The caller has the turn. Handler: yes. */
+void mmb__lock_eof(const mmb__file *file);
+void mmb__unlock_eof(const mmb__file *file);
+
+/* Take and give back both. Meanwhile no other thread or process allocates blocks below EOF, notes
+ * them, or gives them back. Handler: no. */
+void mmb__begin_blocks(mmb__file *file, mmb__turn *turn);
+void mmb__end_blocks(mmb__file *file, const mmb__turn *turn);
+
+/* A forked child calls this: threads that had a turn do not exist there. Handler: no. */
+void mmb__turns_after_fork(mmb__file *file);
+
+/* ---- the end --------------------------------------------------------------- */
+
 /* Set EOF, and give back the blocks beyond it. EPERM if this is not the owner. Handler: no. */
 int mmb__truncate(const mmb__file *file, uint64_t size);
 
-static inline bool mmb__can_allocate(const mmb__file *file)
-{
-    return !atomic_load_explicit(&file->shared->cannot_allocate, memory_order_relaxed);
-}
+/* ---- arithmetic ------------------------------------------------------------ */
 
 static inline uint64_t mmb__round_down(uint64_t value, uint64_t unit)
 {

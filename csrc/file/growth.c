@@ -1,9 +1,7 @@
 /* growth.c - the growth policy, which says how far a file grows, and the moves of EOF. */
 #include "growth.h"
 
-#include "in_flight.h"
-#include "mark.h"
-#include "turn.h"
+#include "label.h"
 
 #include <errno.h>
 
@@ -220,7 +218,7 @@ static void note_growth(mmb__file *file, const move *made)
 static int extend(mmb__file *file, uint64_t from, uint64_t to, uint64_t eof, mmb__access access)
 {
     move wanted = plan(file, from, to, eof, access);
-    mmb__mark(file);
+    mmb__label(file);
     int error = raise_eof(file, eof, &wanted);
     if (no_space(error) && access == MMB__WRITE) {
         error = grow_on_full_disk(file, from, to, eof, &wanted);
@@ -239,17 +237,15 @@ int mmb__grow(mmb__file *file, uint64_t from, uint64_t to, mmb__access access, b
     if (to > file->limit) {
         return MMB_ECAPACITY;
     }
-    sigset_t before;
-    uint32_t entry = mmb__in_flight_enter(file->shared);
-    mmb__begin_turn(file, &before);
+    mmb__turn turn;
+    mmb__begin_turn(file, &turn);
     uint64_t eof = 0;
     int error = mmb__check(file, &eof);
     if (error == 0 && to > eof) {
         error = extend(file, from, to, eof, access);
         *moved = error == 0;
     }
-    mmb__end_turn(file, &before);
-    mmb__in_flight_leave(file->shared, entry);
+    mmb__end_turn(file, &turn);
     return error;
 }
 
@@ -274,7 +270,7 @@ static int round_up_eof(mmb__file *file, uint64_t eof)
     if (eof >= end) {
         return 0;
     }
-    mmb__mark(file);
+    mmb__label(file);
     int error = eof < MMB_GRANULE ? EOPNOTSUPP : mmb__os_raise(file->fd, end - 1, end);
     if (error == EOPNOTSUPP || no_space(error)) {
         /* A full disk has no block for the last byte, but ftruncate needs none. */
@@ -289,9 +285,8 @@ static int round_up_eof(mmb__file *file, uint64_t eof)
 
 int mmb__prepare_for_stores(mmb__file *file)
 {
-    sigset_t before;
-    uint32_t entry = mmb__in_flight_enter(file->shared);
-    mmb__begin_blocks(file, &before);
+    mmb__turn turn;
+    mmb__begin_blocks(file, &turn);
     uint64_t eof = 0;
     int error = mmb__check(file, &eof);
     if (error == 0) {
@@ -302,8 +297,7 @@ int mmb__prepare_for_stores(mmb__file *file)
     if (error == 0) {
         atomic_store_explicit(&file->eof_is_exact, false, memory_order_release);
     }
-    mmb__end_blocks(file, &before);
-    mmb__in_flight_leave(file->shared, entry);
+    mmb__end_blocks(file, &turn);
     return error;
 }
 
@@ -311,9 +305,9 @@ void mmb__prepare_for_fork(mmb__file *file)
 {
     atomic_store_explicit(&file->was_forked, true, memory_order_release);
     if (atomic_load_explicit(&file->eof_is_exact, memory_order_acquire)) {
-        sigset_t before;
-        mmb__begin_turn(file, &before);
+        mmb__turn turn;
+        mmb__begin_turn(file, &turn);
         atomic_store_explicit(&file->eof_is_exact, false, memory_order_release);
-        mmb__end_turn(file, &before);
+        mmb__end_turn(file, &turn);
     }
 }

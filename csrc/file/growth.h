@@ -16,10 +16,10 @@
  * 4. Only one thread of a process moves EOF at a time. The others would do the same work again,
  *    and delay the last look at EOF of the first.
  * 5. `backed` is raised after the file has become longer. So a value of `backed` that was read
- *    before fstat is a lower bound of EOF. Only somebody else's truncation can break it.
+ *    before fstat is a lower bound of EOF. Only a truncation by another program can break it.
  * 6. We look at the file twice. The first look comes before we do anything to it, since the
  *    descriptor may belong to another file. The second comes right before EOF moves: the less
- *    time lies between the two, the less can somebody else's truncation come between them. */
+ *    time lies between the two, the less can another program's truncation come between them. */
 #ifndef MMB_FILE_GROWTH_H
 #define MMB_FILE_GROWTH_H
 

@@ -3,8 +3,6 @@
 
 #include "content.h"
 #include "growth.h"
-#include "in_flight.h"
-#include "turn.h"
 
 #include <errno.h>
 #include <string.h>
@@ -45,8 +43,8 @@ static bool reserve_ahead(mmb__file *file, uint64_t allocated_end, uint64_t stop
 /* Give blocks to [start, stop), which is below EOF and may have holes from `allocated_end` on. */
 static int fill_holes(mmb__file *file, uint64_t allocated_end, uint64_t start, uint64_t stop)
 {
-    sigset_t before;
-    mmb__begin_blocks(file, &before);
+    mmb__turn turn;
+    mmb__begin_blocks(file, &turn);
     int error = 0;
     if (!reserve_ahead(file, allocated_end, stop)) {
         error = mmb__allocate(file, start, stop - start);
@@ -57,7 +55,7 @@ static int fill_holes(mmb__file *file, uint64_t allocated_end, uint64_t start, u
             mmb__note_allocated(file, start, stop);
         }
     }
-    mmb__end_blocks(file, &before);
+    mmb__end_blocks(file, &turn);
     return error;
 }
 
@@ -210,12 +208,10 @@ static bool write_with_exact_eof(mmb__file *file, uint64_t offset, const void *d
     if (offset + length > file->small || !is_left_to_writes(file)) {
         return false;
     }
-    sigset_t before;
-    uint32_t entry = mmb__in_flight_enter(file->shared);
-    mmb__begin_turn(file, &before);
+    mmb__turn turn;
+    mmb__begin_turn(file, &turn);
     bool done = write_and_move_eof(file, offset, data, length, error);
-    mmb__end_turn(file, &before);
-    mmb__in_flight_leave(file->shared, entry);
+    mmb__end_turn(file, &turn);
     return done;
 }
 
@@ -225,7 +221,8 @@ int mmb__write(mmb__file *file, uint64_t offset, const void *data, uint64_t leng
     if (!write_with_exact_eof(file, offset, data, length, &error)) {
         error = write_in_pieces(file, offset, data, length);
     }
-    /* Where the system does not help: whoever has set it may take it back before the end. */
+    /* Where the system does not help, another program may set the flag now, and take it back before
+     * the end. */
     if (error == 0 && file->is_shared && mmb__appends(file)) {
         mmb__poison(file, MMB_EAPPENDS);
         error = MMB_EAPPENDS;

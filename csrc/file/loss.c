@@ -1,7 +1,7 @@
 /* loss.c - keeping the least lost offset, and writing it into the file. */
 #include "loss.h"
 
-#include "process.h"
+#include "os/process.h"
 
 /* A record tells an offset by the number of its page plus 1, which it has in the form m << e. */
 enum { LOSS_PAGE = 4096, M_BITS = 18, RECORD_BYTES = 8 };

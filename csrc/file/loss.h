@@ -23,7 +23,7 @@ uint64_t mmb__lost_from(const mmb__file *file);
 
 /* Have the least offset written at `place` in the file, in a record (mmb_file.h) whose lower bits
  * are `kept`: at once if anything is lost, and again whenever more is lost. With
- * MMB__NOTHING_LOST as the place, no record is written any more, and nobody is still writing one
+ * MMB__NOTHING_LOST as the place, no record is written any more, and no thread is still writing one
  * when this returns. Handler: no. */
 void mmb__note_loss_at(const mmb__file *file, uint64_t place, uint64_t kept);
 

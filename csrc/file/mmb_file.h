@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* Bytes. While somebody can store in the memory of a map, EOF stands at a multiple of this, and
+/* Bytes. While a program can store in the memory of a map, EOF stands at a multiple of this, and
  * the base of the map is aligned to it. Otherwise the kernel might map a huge page across EOF, and
  * a store beyond EOF but inside that page would raise no signal. */
 #define MMB_GRANULE ((uint64_t)2 << 20)
@@ -39,11 +39,6 @@ void mmb_loss_forget(int fd);
  * Zeros and holes are left out. The file system is asked where data lies only if its answer is
  * reliable. Handler: no. */
 int mmb_file_copy(int from, int to, uint64_t offset, uint64_t end);
-
-/* Return the identity of this process, which is never 0. A forked child has another one than its
- * parent, even if pid namespaces give both the same pid; the upper half alone differs, too.
- * Handler: no. */
-uint64_t mmb_this_process(void);
 
 /* Return a text for an error value, MMB_E values included. Its storage is static or thread-local.
  * Handler: no. */

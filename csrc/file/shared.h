@@ -19,12 +19,12 @@
 typedef struct {
     /* Bytes; how far we have moved EOF. Raised (release) after the file was extended, never
      * lowered. A thread that reads it (acquire) *before* fstat must find the file at least this
-     * long; otherwise somebody else has truncated the file. */
+     * long; otherwise another program has truncated the file. */
     _Atomic uint64_t backed;
     /* Bytes; [0, allocated_end) is known to have blocks. Raised (compare-and-swap) by a thread
      * that has allocated some, lowered before blocks are given back. A value that is too low is
-     * always safe. One that is too high would make a hole look like somebody's truncation. Blocks
-     * below EOF are allocated, and given back, under mmb__begin_blocks (turn.h). */
+     * always safe. One that is too high would make a hole look like another program's truncation.
+     * Blocks below EOF are allocated, and given back, under mmb__begin_blocks (file.h). */
     _Atomic uint64_t allocated_end;
     /* Where the next append goes. Appends take ranges by compare-and-swap. Any value is safe,
      * since each append looks whether its range fits. seq_cst. */
@@ -44,17 +44,18 @@ typedef struct {
     _Atomic uint64_t loss_place;
     _Atomic uint64_t loss_kept;
     /* Threads, of all processes, that are writing the record at this moment. They count themselves
-     * in (seq_cst) before they read the place. Whoever takes the place away waits for them. */
+     * in (seq_cst) before they read the place. The thread that takes the place away waits for them.
+     */
     _Atomic uint32_t loss_writers;
     /* The owner's seal sets it (seq_cst). A grower reads it (seq_cst) after it has counted itself
      * in below. So either the grower sees the seal, or the seal sees the grower and waits. */
     _Atomic bool sealed;
     /* Each entry has a pid, its namespace, and the number of threads of that process that are in
      * flight, or is 0 when it is free. Threads that find no entry are counted in
-     * `in_flight_overflow`. Only in_flight.c reads and writes them. seq_cst. */
+     * `in_flight_overflow`. Only file.c reads and writes them. seq_cst. */
     _Atomic uint64_t in_flight[MMB__IN_FLIGHT];
     _Atomic uint32_t in_flight_overflow;
-    /* mmb_this_process() in the process that holds the lock on EOF (turn.h); 0 when free. */
+    /* mmb_this_process() in the process that holds the lock on EOF (file.h); 0 when free. */
     _Atomic uint64_t eof_lock_holder;
     /* The file system has said that it has no fallocate. Relaxed: a thread that reads an old value
      * makes one more call that is refused. */
@@ -62,10 +63,10 @@ typedef struct {
     /* Set (seq_cst) before blocks are allocated. From then on there may be blocks beyond EOF, even
      * if the growth fails. The owner reads it when it truncates. */
     _Atomic bool may_have_blocks_beyond_eof;
-    /* The file has its mark (mark.h). Set by the growth that first moves EOF beyond the content,
-     * cleared by the owner before it truncates. Relaxed: the mark matters only after a crash. */
-    _Atomic bool marked;
-    /* Counters. Relaxed: nobody draws conclusions from their order. */
+    /* The file has its label (label.h). Set by the growth that first moves EOF beyond the content,
+     * cleared by the owner before it truncates. Relaxed: the label matters only after a crash. */
+    _Atomic bool labelled;
+    /* Counters. Relaxed: no code draws conclusions from their order. */
     _Atomic uint64_t growths;
     _Atomic uint64_t faults;
     _Atomic uint64_t prefaulted;

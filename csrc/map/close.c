@@ -1,7 +1,6 @@
 /* close.c - the end of a map: sealing, truncating, making a snapshot, unmapping, freeing. */
-#include "file/in_flight.h"
+#include "file/label.h"
 #include "file/loss.h"
-#include "file/mark.h"
 #include "helper.h"
 #include "map.h"
 #include "memory.h"
@@ -12,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Look a last time whether somebody else has truncated the file; later we truncate it ourselves.
+/* Look a last time whether another program has truncated the file; later we truncate it ourselves.
  * Only this look counts blocks. */
 static void look_last(const mmb__file *file)
 {
@@ -52,9 +51,9 @@ void mmb_map_seal(mmb_map *map)
 int mmb_map_cut(mmb_map *map, uint64_t size)
 {
     if (mmb__is_owner(&map->file)) {
-        /* The mark goes first: if the process is killed in between, it leaves an ordinary file,
+        /* The label goes first: if the process is killed in between, it leaves an ordinary file,
          * whose zeros count. */
-        mmb__remove_mark(&map->file);
+        mmb__remove_label(&map->file);
     }
     return mmb__truncate(&map->file, size);
 }

@@ -1,6 +1,5 @@
 /* content.c - the calls that append to the content of a map, and those that read it. */
 #include "file/content.h"
-#include "file/in_flight.h"
 #include "map.h"
 #include "memory.h"
 

@@ -5,9 +5,8 @@
 #include "fork.h"
 
 #include "file/growth.h"
-#include "file/turn.h"
-#include "handler.h"
 #include "helper.h"
+#include "levels.h"
 #include "map.h"
 #include "private.h"
 #include "registry.h"
@@ -47,7 +46,7 @@ static void after_fork_in_child(void)
     mmb__registry_forget_users();
     mmb__registry_visit(repair);
     mmb__registry_unlock();
-    mmb__handler_after_fork();
+    mmb__levels_after_fork();
 }
 
 static void install(void)

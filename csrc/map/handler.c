@@ -1,53 +1,167 @@
-/* handler.c - the SIGBUS handler, and how it gets along with the handlers of others.
+/* handler.c - the SIGBUS handler: it finds the map that a fault belongs to, makes its file grow or
+ * its memory private, and passes on what is not ours.
  *
  * The handler calls nothing that allocates or prints. It uses atomics and system calls such as
  * fstat, fallocate, ftruncate, madvise, mmap, sigaction, getpid, gettid and sched_yield. It takes
- * no lock but those on EOF (file/turn.h). A thread that holds one of these has all signals
+ * no lock but those on EOF (file/file.h). A thread that holds one of these has all signals
  * blocked, so the handler never waits for the thread that it runs in. The handler runs with all
- * signals blocked, on the stack that the thread has for signals.
- *
- * A program that installs a handler after us keeps the address of our handler as its "previous",
- * and may call it or put it back at any time. We keep the address of theirs. If we simply
- * installed our handler over theirs again, the two would call each other for ever. So we have
- * several entry points, which differ only in a number, the *level*. Each level has a "previous" of
- * its own, which never changes while the level may be called. To get on top again we take a level
- * that is not in use yet, or one whose previous is the very handler that we found on top. A
- * program that calls or puts back the entry point of a lower level reaches the handler below that
- * level, and never itself. */
-#include "handler.h"
-
-#include "answer.h"
+ * signals blocked, on the stack that the thread has for signals. */
+#include "file/growth.h"
+#include "file/loss.h"
+#include "levels.h"
+#include "private.h"
 #include "registry.h"
-#include "served.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 
-#define LEVELS 16
+/* ---- faults that were answered lately ------------------------------------------
+ *
+ * A handler above ours, like faulthandler's, may raise SIGBUS again for a fault that we have not
+ * seen. The program may also raise SIGBUS by itself. These addresses tell the two apart: of a
+ * raised signal the system says only which fault the thread had last, and if we have answered
+ * that one, the program raised the signal. A new thread and a forked child inherit the last fault
+ * of their creator, so the addresses are kept in a table by address. Other faults may overwrite an
+ * entry there, so the last address of each thread is kept as well. All of this is hints, without
+ * any order. */
+
+/* An address is in one of the entries of its set; a new address overwrites the oldest entry. Growth
+ * faults come at multiples of large powers of two, so the set is chosen by a mix of all bits. */
+enum { SET_BITS = 10, SETS = 1 << SET_BITS, WAYS = 4 };
 
 typedef struct {
-    struct sigaction previous; /* written before the level is installed for the first time */
-    bool used;                 /* guarded by the mutex */
-    /* The previous handler was to be called only once (SA_RESETHAND), and was called. The next
-     * signal is for the default action. The handler sets it. Relaxed: it is a flag alone. */
-    _Atomic bool spent;
-} level;
+    _Atomic uintptr_t address[WAYS];
+    _Atomic uint32_t next;
+} address_set;
 
-static level levels[LEVELS];
-static const struct sigaction default_action = {.sa_handler = SIG_DFL};
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static address_set served[SETS];
+static _Atomic uintptr_t served_last[SETS];
 
-void mmb__handler_after_fork(void)
+static uint32_t mixed(uint64_t value)
 {
-    /* Another thread of the parent may have held the mutex at the fork. The child's only thread did
-     * not, since nothing forks while it holds the mutex. */
-    pthread_mutex_init(&mutex, NULL);
+    return (uint32_t)(value * UINT64_C(0x9e3779b97f4a7c15) >> (64 - SET_BITS));
+}
+
+static _Atomic uintptr_t *place_of_thread(void)
+{
+    return &served_last[mmb__os_thread() % SETS];
+}
+
+static bool is_in(const address_set *of, uintptr_t address)
+{
+    for (int i = 0; i < WAYS; i++) {
+        if (atomic_load_explicit(&of->address[i], memory_order_relaxed) == address) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool was_served(uintptr_t address)
+{
+    return is_in(&served[mixed(address)], address) ||
+           atomic_load_explicit(place_of_thread(), memory_order_relaxed) == address;
+}
+
+static void note_served(uintptr_t address)
+{
+    address_set *of = &served[mixed(address)];
+    if (!is_in(of, address)) {
+        uint32_t way = atomic_fetch_add_explicit(&of->next, 1, memory_order_relaxed) % WAYS;
+        atomic_store_explicit(&of->address[way], address, memory_order_relaxed);
+    }
+    atomic_store_explicit(place_of_thread(), address, memory_order_relaxed);
+}
+
+/* ---- judging a fault, and answering it ------------------------------------------ */
+
+/* Return why a page below EOF cannot be had; 0 if it can. */
+static int page_error(mmb_map *map, uint64_t start, mmb__access access)
+{
+    uint64_t page = mmb__os_page();
+    int error = mmb__os_populate(mmb__base(map) + start, page, access == MMB__WRITE);
+    if (error != EFAULT && !mmb__tried_too_often(map, start)) {
+        return 0; /* the page is there by now, or the kernel will say more at the next try */
+    }
+    /* There is no page. We ask for its block, since the answer tells a full disk from a failing
+     * one. If we get the block, the disk was full only for a moment. */
+    error = mmb__allocate(&map->file, start, page);
+    if (error != 0 && error != EOPNOTSUPP) {
+        return error;
+    }
+    if (mmb__os_populate(mmb__base(map) + start, page, access == MMB__WRITE) == 0) {
+        return 0;
+    }
+    uint64_t eof = 0;
+    error = mmb__check(&map->file, &eof);
+    if (error != 0) {
+        return error; /* another program has truncated the file since we looked */
+    }
+    /* A file system with large folios wants blocks for all of a granule at once. */
+    return mmb__os_is_full(map->file.fd, MMB_GRANULE) ? ENOSPC : EIO;
+}
+
+/* Return the offset from which on stores do not reach the file: that of this access, or a lower one
+ * if another program has truncated the file. */
+static uint64_t loss_from(const mmb_map *map, uint64_t start, int error)
+{
+    uint64_t eof = start;
+    bool truncated = error == MMB_ETRUNCATED && mmb__our_file(&map->file, &eof) == 0;
+    return truncated ? mmb__min(start, eof) : start;
+}
+
+/* Note that this store and all beyond it are lost to the file, so that the next call tells. */
+static void report(mmb_map *map, uint64_t start, int error)
+{
+    if (error != ESTALE) {
+        mmb__note_loss(&map->file, loss_from(map, start, error));
+        mmb__poison(&map->file, error);
+    } else if (!mmb__is_owner(&map->file)) {
+        /* The owner is closing the map; the store that is lost is this process's. */
+        atomic_store_explicit(&map->stored_late, true, memory_order_relaxed);
+    }
+}
+
+/* Let the page at `start`, for which EOF has just moved, be a huge one: if the file is to become
+ * large, and the whole page has blocks. Pages behind the first granule are huge anyway. */
+static void welcome_huge_page(mmb_map *map, uint64_t start)
+{
+    const mmb__file *file = &map->file;
+    if (file->small == 0 && file->traits.has_huge_pages && start < MMB_GRANULE &&
+        atomic_load_explicit(&file->shared->allocated_end, memory_order_relaxed) >= MMB_GRANULE) {
+        mmb__os_use_huge_pages(mmb__base(map), mmb__min(MMB_GRANULE, file->limit), true);
+    }
+}
+
+/* Answer an access at `offset` that the kernel has refused: the file grows, or an error poisons the
+ * map and the access succeeds in private memory. True if the access will succeed when it is tried
+ * again; false if the fault is not ours to answer. */
+static bool answer_fault(mmb_map *map, uint64_t offset, mmb__access access)
+{
+    uint64_t start = mmb__round_down(offset, mmb__os_page());
+    if (start >= atomic_load_explicit(&map->private_from, memory_order_acquire)) {
+        return mmb__make_private(map, start);
+    }
+    bool moved = false;
+    int error = mmb__grow(&map->file, start, start + mmb__os_page(), access, &moved);
+    if (error == 0 && moved) {
+        welcome_huge_page(map, start);
+    } else if (error == 0) {
+        error = page_error(map, start, access);
+    }
+    if (error == EBADF) {
+        return false; /* the fd is not our file's any more */
+    }
+    if (error != 0) {
+        report(map, start, error);
+        return mmb__make_private(map, start);
+    }
+    return true;
 }
 
 /* Answer the fault of a signal. True if the access can be tried again. */
-static bool answer(const mmb__signal *signal)
+static bool answer_signal(const mmb__signal *signal)
 {
     if (signal->cause == MMB__OTHER_FAULT || signal->cause == MMB__SENT) {
         return false;
@@ -56,22 +170,24 @@ static bool answer(const mmb__signal *signal)
      * back, and raise SIGBUS again. We have not answered that fault yet: we answer it now, and
      * ignore the raise. But if we have answered the thread's last fault, then the program raised
      * SIGBUS by itself and wants to die. */
-    if (signal->cause == MMB__SENT_BY_US && mmb__was_served(signal->address)) {
+    if (signal->cause == MMB__SENT_BY_US && was_served(signal->address)) {
         return false;
     }
     mmb_map *map = mmb__registry_enter(signal->address);
     if (map == NULL) {
         return false;
     }
-    bool answered = mmb__answer_fault(map, signal->address - (uintptr_t)mmb__base(map),
-                                      signal->write ? MMB__WRITE : MMB__READ);
+    bool answered = answer_fault(map, signal->address - (uintptr_t)mmb__base(map),
+                                 signal->write ? MMB__WRITE : MMB__READ);
     if (answered) {
-        mmb__note_served(signal->address);
+        note_served(signal->address);
         atomic_fetch_add_explicit(&map->file.shared->faults, 1, memory_order_relaxed);
     }
     mmb__registry_leave(map);
     return answered;
 }
+
+/* ---- passing on what is not ours ------------------------------------------------- */
 
 /* Call a handler under the mask that the kernel would have given it. */
 static void call_previous(const struct sigaction *previous, int number, siginfo_t *info,
@@ -97,22 +213,11 @@ static void call_previous(const struct sigaction *previous, int number, siginfo_
     }
 }
 
-/* Return the action that the signal would have met without this level. */
-static const struct sigaction *below(level *at)
-{
-    const struct sigaction *previous = &at->previous;
-    if ((previous->sa_flags & (int)SA_RESETHAND) != 0 &&
-        atomic_exchange_explicit(&at->spent, true, memory_order_relaxed)) {
-        return &default_action;
-    }
-    return previous;
-}
-
 /* Pass the signal on to the handler below this level. */
-static void pass_on(level *from, int number, siginfo_t *info, void *context,
+static void pass_on(unsigned int level, int number, siginfo_t *info, void *context,
                     const mmb__signal *signal)
 {
-    const struct sigaction *previous = below(from);
+    const struct sigaction *previous = mmb__below_level(level);
     bool function = (previous->sa_flags & SA_SIGINFO) != 0 ||
                     (previous->sa_handler != SIG_DFL && previous->sa_handler != SIG_IGN);
     if (function) {
@@ -130,12 +235,14 @@ static void pass_on(level *from, int number, siginfo_t *info, void *context,
     }
 }
 
-static void handle(level *at, int number, siginfo_t *info, void *context)
+/* ---- the entry points, one for each level ---------------------------------------- */
+
+static void handle(unsigned int level, int number, siginfo_t *info, void *context)
 {
     int saved = errno;
     mmb__signal signal = mmb__os_read_signal(info, context);
-    if (!answer(&signal)) {
-        pass_on(at, number, info, context, &signal);
+    if (!answer_signal(&signal)) {
+        pass_on(level, number, info, context, &signal);
     }
     errno = saved;
 }
@@ -143,7 +250,7 @@ static void handle(level *at, int number, siginfo_t *info, void *context)
 #define ENTRY(n)                                                                                   \
     static void entry_##n(int number, siginfo_t *info, void *context)                              \
     {                                                                                              \
-        handle(&levels[n], number, info, context);                                                 \
+        handle(n, number, info, context);                                                          \
     }
 ENTRY(0)
 ENTRY(1)
@@ -162,75 +269,12 @@ ENTRY(13)
 ENTRY(14)
 ENTRY(15)
 
-static void (*const entries[LEVELS])(int, siginfo_t *, void *) = {
+static const mmb__entry entries[MMB__LEVELS] = {
     entry_0, entry_1, entry_2,  entry_3,  entry_4,  entry_5,  entry_6,  entry_7,
     entry_8, entry_9, entry_10, entry_11, entry_12, entry_13, entry_14, entry_15,
 };
 
-static bool is_ours(const struct sigaction *action)
-{
-    if ((action->sa_flags & SA_SIGINFO) == 0) {
-        return false;
-    }
-    for (int i = 0; i < LEVELS; i++) {
-        if (action->sa_sigaction == entries[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool same_handler(const struct sigaction *a, const struct sigaction *b)
-{
-    bool info_a = (a->sa_flags & SA_SIGINFO) != 0, info_b = (b->sa_flags & SA_SIGINFO) != 0;
-    if (info_a != info_b) {
-        return false;
-    }
-    return info_a ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler;
-}
-
-/* Return a level whose previous is `found`; NULL if all levels are in use. A level never gets
- * another previous: a handler that was installed over it may still call it, and if that handler
- * were its previous, the two would call each other for ever. */
-static level *level_above(const struct sigaction *found)
-{
-    for (int i = 0; i < LEVELS; i++) {
-        level *at = &levels[i];
-        if (!at->used) {
-            at->previous = *found;
-            at->used = true;
-        }
-        if (same_handler(&at->previous, found)) {
-            atomic_store_explicit(&at->spent, false, memory_order_relaxed);
-            return at;
-        }
-    }
-    return NULL;
-}
-
 int mmb_install_handler(void)
 {
-    struct sigaction now;
-    if (sigaction(SIGBUS, NULL, &now) != 0) {
-        return errno;
-    }
-    if (is_ours(&now)) {
-        return 0;
-    }
-    int error = 0;
-    pthread_mutex_lock(&mutex);
-    if (sigaction(SIGBUS, NULL, &now) == 0 && !is_ours(&now)) {
-        level *above = level_above(&now);
-        error = EBUSY;
-        if (above != NULL) {
-            struct sigaction action;
-            memset(&action, 0, sizeof action);
-            action.sa_sigaction = entries[above - levels];
-            action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-            sigfillset(&action.sa_mask);
-            error = sigaction(SIGBUS, &action, NULL) == 0 ? 0 : errno;
-        }
-    }
-    pthread_mutex_unlock(&mutex);
-    return error;
+    return mmb__install_on_top(entries);
 }

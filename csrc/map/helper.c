@@ -1,6 +1,7 @@
 /* helper.c - the helper thread of a map: its work, its start and its end. */
 #include "helper.h"
 
+#include "os/process.h"
 #include "registry.h"
 
 #include <errno.h>

@@ -19,7 +19,7 @@ int mmb__helper_start(mmb_map *map, bool prefault, bool writeback);
 void mmb__helper_pause(mmb_map *map);
 
 /* Stop it and wait for its end; in a forked child, where it does not exist, only
- * free its memory. Nobody may be growing the map any more. Handler: no. */
+ * free its memory. No thread may be growing the map any more. Handler: no. */
 void mmb__helper_stop(mmb_map *map);
 
 #endif

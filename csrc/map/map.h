@@ -1,12 +1,12 @@
 /* map.h - the state of a *map*: its file, its memory, and its place in the registry.
  *
- * The files of csrc/map stand above each other, from the lowest: registry and memory; private and
- * answer; handler and helper; fork; and those that open, close and use a map.
+ * The files of csrc/map stand above each other, from the lowest: registry, private and levels;
+ * memory, handler and helper; fork; and those that open, close and use a map.
  *
  * Lock order, each taken only while those before it may be held:
  *   1. the mutex of the registry;
  *   2. the turn and the lock on EOF (file/file.h).
- * The mutex of the handler's levels (handler.c) is taken alone. So is `remapping`, and a thread
+ * The mutex of the handler's levels (levels.c) is taken alone. So is `remapping`, and a thread
  * that takes it has all signals blocked. */
 #ifndef MMB_MAP_MAP_H
 #define MMB_MAP_MAP_H

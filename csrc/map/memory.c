@@ -74,13 +74,3 @@ void mmb__unmap(mmb_map *map)
         munmap(base, (size_t)map->file.limit);
     }
 }
-
-void mmb__welcome_huge_page(mmb_map *map, uint64_t offset)
-{
-    const mmb__file *file = &map->file;
-    /* Pages behind the first granule are huge anyway. */
-    if (file->small == 0 && file->traits.has_huge_pages && offset < MMB_GRANULE &&
-        atomic_load_explicit(&file->shared->allocated_end, memory_order_relaxed) >= MMB_GRANULE) {
-        mmb__os_use_huge_pages(mmb__base(map), first_granule(map), true);
-    }
-}

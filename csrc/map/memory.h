@@ -1,6 +1,6 @@
 /* memory.h - the *memory* of a map: the file, mapped over the whole range of addresses.
  *
- * It is made when somebody first asks for it, or when the map is opened if addresses may be short.
+ * It is made when it is first asked for, or when the map is opened if addresses may be short.
  * Its state is one of mmb__memory (map.h). */
 #ifndef MMB_MAP_MEMORY_H
 #define MMB_MAP_MEMORY_H
@@ -17,9 +17,5 @@ int mmb__publish_stores(const mmb_map *map);
 
 /* Take the memory away. Handler: no. */
 void mmb__unmap(mmb_map *map);
-
-/* Let the page of an access at `offset`, for which EOF has just moved, be a huge one: if the file
- * is to become large, and the whole page has blocks. Handler: yes. */
-void mmb__welcome_huge_page(mmb_map *map, uint64_t offset);
 
 #endif

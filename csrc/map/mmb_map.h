@@ -37,8 +37,8 @@ typedef struct {
                          * it is large, the file grows in large steps and huge pages at once */
     bool is_content; /* the file is plain content, all of which is declared when it is opened, but
                       * for what growth has left behind in a process that was killed; it is
-                      * marked while it grows, so that this can be told */
-    bool is_shared;  /* somebody else can set the open file to append (O_APPEND): it is that of a
+                      * labelled while it grows, so that this can be told */
+    bool is_shared;  /* another program can set the open file to append (O_APPEND): it is that of a
                       * descriptor that was given to us */
     bool replace;    /* empty the file first, but only when nothing else can fail any more */
 } mmb_options;
@@ -92,17 +92,17 @@ int mmb_map_cut(mmb_map *map, uint64_t size);
 int mmb_map_detach(mmb_map *map);
 
 /* The same at this very moment, before the map is sealed: no store that this process makes
- * afterwards reaches the file, each that it has made does. Waits for nobody who waits for a
- * lock of the caller's. To be followed by mmb_map_seal; what others do to the file before that
- * may be in the snapshot or not. On failure the memory is the file's still. Handler: no. */
+ * afterwards reaches the file, each that it has made does. It waits for no thread that may wait
+ * for a lock of the caller's. The caller calls mmb_map_seal next; what others do to the file before
+ * that may be in the snapshot or not. On failure the memory is the file's still. Handler: no. */
 int mmb_map_snapshot(mmb_map *map);
 
 /* The same, but all of the memory becomes zeros, so that nothing of the file is held on to: for
- * addresses that may be known still, but whose content nobody wants. On failure it is a
+ * addresses that may be known still, but whose content is not wanted. On failure it is a
  * snapshot. Handler: no. */
 int mmb_map_clear(mmb_map *map);
 
-/* Take the memory of a map away that nobody uses any more; seals first if needed. What may
+/* Take the memory of a map away that is used no more; seals first if needed. What may
  * follow is mmb_map_cut, which then has no pages to look for, and mmb_map_free. Handler: no. */
 void mmb_map_unmap(mmb_map *map);
 
@@ -113,7 +113,7 @@ void mmb_map_free(mmb_map *map);
 /* ---- use of a map --------------------------------------------------------- */
 
 /* Where the memory of the map is, which is made when this is first called, and EOF moved to a
- * multiple of MMB_GRANULE: before, calls write, and EOF stands where they end. Whoever is to
+ * multiple of MMB_GRANULE: before, calls write, and EOF stands where they end. A program that is to
  * store calls this once, a forked child for itself; it costs nothing again. EBADF, ENOMEM, or an
  * errno of mmap or ftruncate; ESTALE if the memory was given up; other errors are left for
  * stores to find. Handler: no. */
@@ -152,8 +152,8 @@ uint64_t mmb_map_lost_from(const mmb_map *map);
 /* Have that offset written into the file at `file_offset` as well, as a record (mmb_file.h)
  * with `kept` in its lower bits, once there is one, and whenever it becomes less: so a file whose
  * processes are killed afterwards still tells of it. The place must have a block, or the disk may
- * have none for it. UINT64_MAX as the place: no more, and nobody is writing there any more when
- * this returns. Handler: no. */
+ * have none for it. With UINT64_MAX as the place nothing is written there any more, and no thread
+ * is still writing when this returns. Handler: no. */
 void mmb_map_note_loss_at(mmb_map *map, uint64_t file_offset, uint64_t kept);
 
 void mmb_map_get_stats(const mmb_map *map, mmb_stats *out); /* Handler: yes. */
@@ -204,7 +204,7 @@ int mmb_map_flush(mmb_map *map, bool durable);
 int mmb_map_flush_range(mmb_map *map, uint64_t offset, uint64_t length);
 
 /* Start the helper thread again that a fork has stopped, if there is one. Costs a load where
- * there is none. Nobody may be closing the map. Handler: no. */
+ * there is none. No thread may be closing the map. Handler: no. */
 void mmb_map_resume_helper(mmb_map *map);
 
 /* ---- content ---------------------------------------------------------------
@@ -231,7 +231,7 @@ int mmb_map_size(mmb_map *map, uint64_t *size);
  * MMB_ECAPACITY, and the errors of mmb_map_zero_from. Handler: no. */
 int mmb_map_truncate(mmb_map *map, uint64_t size);
 
-/* mmb_map_write at the cursor, which moves on. Each append, of whatever thread or process, gets
+/* mmb_map_write at the cursor, which moves on. Each append, of any thread or process, gets
  * a range of its own. After an error the cursor is where it was, if no other append has come
  * since. Handler: no. */
 int mmb_map_append(mmb_map *map, const void *data, uint64_t length);

@@ -1,14 +1,14 @@
 /* open.c - opening a map: the file is checked, the map is built, and the file is touched last. */
 #include "fork.h"
-#include "handler.h"
 #include "helper.h"
 #include "map.h"
 #include "memory.h"
 #include "registry.h"
 
 #include "file/growth.h"
+#include "file/label.h"
 #include "file/loss.h"
-#include "file/mark.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,7 +145,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
      * file gets its blocks at once, as if it were large. */
     file->small = options->prefault || options->size_hint >= LARGE ? 0 : MMB__SMALL;
     file->traits = *traits;
-    file->marks = options->is_content;
+    file->takes_label = options->is_content;
     file->is_shared = options->is_shared;
     file->dev = now->st_dev;
     file->ino = now->st_ino;
@@ -156,7 +156,7 @@ static mmb_map *new_map(const mmb_options *options, uint64_t length, const struc
     return map;
 }
 
-/* As long as nobody asks for the address of the memory, there is no need to make it; that saves a
+/* As long as the address of the memory is not asked for, there is no need to make it; that saves a
  * sixth of the time of a small file. But a lack of address space should be an error of opening.
  * So the memory is made at once if addresses may be short, or if opening gives up content. */
 static bool needs_memory_now(const mmb_map *map, const mmb_options *options, bool gives_up)
@@ -199,11 +199,11 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
     }
     if (options->is_content) {
         atomic_store(&map->file.shared->declared_size, declared);
-        atomic_store(&map->file.shared->marked, is_left);
+        atomic_store(&map->file.shared->labelled, is_left);
     }
     /* We touch the file last, by one call. If the call fails, the file is as it was. */
     if (options->replace) { /* a killed program may have left them; its content goes */
-        mmb__os_remove_attribute(fd, MMB__MARK);
+        mmb__os_remove_attribute(fd, MMB__LABEL);
         mmb__os_remove_attribute(fd, MMB__LOSS);
     }
     if (kept < (uint64_t)file.st_size) {

@@ -59,8 +59,8 @@ static int show_file(const mmb_map *map, uint64_t from, uint64_t to, uint64_t en
 }
 
 /* Give memory of its own to a page that counts as private but cannot be had. That happens where the
- * shared mapping stayed, beyond the EOF of a file that somebody has truncated, on a full disk, and
- * where a block cannot be read. */
+ * shared mapping stayed, beyond the EOF of a file that was truncated by another program, on a full
+ * disk, and where a block cannot be read. */
 static bool cover_page(mmb_map *map, uint64_t start)
 {
     uint64_t page = mmb__os_page();

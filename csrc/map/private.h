@@ -3,8 +3,8 @@
  * A private mapping of the file shows its content at the old addresses, and zeros where the file
  * has nothing. It takes no memory until it is written to, and no later store reaches the file. So
  * after a disk has run full we need memory only for the pages that are still written, and a
- * closed message stays readable. One thing it cannot do: if somebody truncates the file later,
- * the pages go, those that were written to as well.
+ * closed message stays readable. One thing it cannot do: if another program truncates the file
+ * later, the pages go, those that were written to as well.
  *
  * Invariants:
  * 1. At no moment is an address of the map unmapped: new memory is moved over the old.

@@ -7,7 +7,7 @@
  *
  * Slots come in groups. Each group has bounds around the ranges of its maps. So with ten thousand
  * maps open, a fault looks at a hundred bounds and one group, and not at all slots. While a slot
- * of the group has a range, the bounds only widen. They are widened for a map before anybody
+ * of the group has a range, the bounds only widen. They are widened for a map before any code
  * knows its address; so a thread that knows an address of a live map finds it inside them. */
 #include "registry.h"
 

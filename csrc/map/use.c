@@ -1,10 +1,9 @@
 /* use.c - the calls that work on a map and can return an error: reserving, writing, finding the end
- * of the content, flushing. answer.c has what stores need. */
+ * of the content, flushing. handler.c has what stores need. */
 #include "file/content.h"
 #include "file/growth.h"
-#include "file/in_flight.h"
 #include "file/io.h"
-#include "file/mark.h"
+#include "file/label.h"
 #include "map.h"
 #include "memory.h"
 
@@ -144,7 +143,7 @@ static int push(mmb_map *map, bool durable)
         error = errno;
     }
     if (error == 0) {
-        mmb__renew_mark(&map->file);
+        mmb__renew_label(&map->file);
     }
     return error == 0 && durable ? mmb__os_datasync(map->file.fd) : error;
 }

@@ -102,7 +102,7 @@ bool mmb__os_bytes_are_held(int fd, uint64_t offset, uint64_t length)
 }
 
 static const char *const attributes[] = {
-    [MMB__MARK] = "user.mmapbuilder",
+    [MMB__LABEL] = "user.mmapbuilder",
     [MMB__LOSS] = "user.mmapbuilder.lost",
 };
 

@@ -291,7 +291,7 @@ bool mmb__os_bytes_are_held(int fd, uint64_t offset, uint64_t length)
     (void)fd;
     (void)offset;
     (void)length;
-    return false; /* nobody can */
+    return false; /* there are no such holds */
 }
 
 #else

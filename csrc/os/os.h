@@ -36,7 +36,7 @@ uint64_t mmb__os_address_limit(void);
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
                      unsigned char **base);
 
-/* Map memory that nobody can access yet: anonymous memory, or the file `fd` (not -1) shared, in
+/* Map memory that cannot be accessed yet: anonymous memory, or the file `fd` (not -1) shared, in
  * the place of what is mapped at `at` (not NULL). After mlockall(MCL_FUTURE) it does not count as
  * locked, and needs no RLIMIT_MEMLOCK. Returns NULL with errno set. */
 void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd);
@@ -113,10 +113,10 @@ int mmb__os_write_all(int fd, bool shared, const void *from, size_t length, uint
 /* Write a few bytes of one page by one call; EIO if the call took only a part. Handler: yes. */
 int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset);
 
-/* Set, remove and get the extended attributes that we give to files (mark.h, loss.h). On file
+/* Set, remove and get the extended attributes that we give to files (label.h, loss.h). On file
  * systems without attributes nothing happens. Getting returns false if the attribute is not there,
  * or not `length` bytes long. */
-typedef enum { MMB__MARK, MMB__LOSS } mmb__attribute;
+typedef enum { MMB__LABEL, MMB__LOSS } mmb__attribute;
 void mmb__os_set_attribute(int fd, mmb__attribute which, const void *value,
                            size_t length);                   /* Handler: yes. */
 void mmb__os_remove_attribute(int fd, mmb__attribute which); /* Handler: no. */
@@ -200,11 +200,11 @@ void mmb__os_shrink_pipe(int fd);
 
 /* ---- waiting for a word --------------------------------------------------- */
 
-/* If `*word` still is `value`, wait until somebody wakes it: for at most `most` ns, and perhaps for
- * less. The word may lie in a file that several processes map. On systems that have nothing for
- * this, waiting is a short sleep, and waking does nothing. */
+/* If `*word` still is `value`, wait until another thread wakes it: for at most `most` ns, and
+ * perhaps for less. The word may lie in a file that several processes map. On systems that have
+ * nothing for this, waiting is a short sleep, and waking does nothing. */
 void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most);
-void mmb__os_wake_word(const uint32_t *word);        /* all who wait */
+void mmb__os_wake_word(const uint32_t *word);        /* all that wait */
 void mmb__os_wake_one_of_word(const uint32_t *word); /* one of them */
 
 /* ---- checksums -------------------------------------------------------------- */

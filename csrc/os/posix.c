@@ -29,7 +29,7 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-/* Set to the same values by whoever comes first; atomic only for form. */
+/* Every thread that comes first sets them to the same values; they are atomic only for form. */
 static _Atomic uint64_t page_size = 4096;
 static _Atomic bool initialised;
 

@@ -8,7 +8,7 @@
  * A build refers to the log and to the map, but to nothing of pycapnp: segments_type.c says why. */
 
 #include "log_type.h"
-#include "segment_window.h"
+#include "segment_view.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ typedef struct {
     PyObject_HEAD mmbpy_log_writer *log; /* __new__ sets it once */
     /* The lock of the log guards these. */
     mmbpy_map *map;          /* a second map of the log's file; NULL before begin */
-    PyObject *spare;         /* a window for the case that there is no memory for one; or NULL */
+    PyObject *spare;         /* a segment view, if there is no memory for another; or NULL */
     bool begun;              /* the log waits for this message */
     int problem;             /* the first error that was met: one of the C layers, or CLOSED */
     uint64_t start;          /* offset of the message in the file */
@@ -50,7 +50,7 @@ static PyObject *build_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUS
         return NULL;
     }
     self->log = (mmbpy_log_writer *)Py_NewRef(log);
-    self->spare = mmbpy_window_new(state);
+    self->spare = mmbpy_segment_view_new(state);
     if (self->spare == NULL) {
         Py_DECREF(self);
         return NULL;
@@ -140,8 +140,8 @@ static uint64_t next_size(const mmbpy_log_build *self, uint64_t min_words, uint6
     return self->count < SEGMENTS && words <= room ? words : 0;
 }
 
-/* Let the file grow for the next segment, and let `window` show it. Return 0 or an error. */
-static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window)
+/* Let the file grow for the next segment, and let `segment` show it. Return 0 or an error. */
+static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *segment)
 {
     mmb_log_writer *writer = self->log->writer;
     mmb_map *map = atomic_load(&self->map->map);
@@ -160,24 +160,24 @@ static int show_next(mmbpy_log_build *self, uint64_t min_words, PyObject *window
     error = error != 0 ? error : mmb_map_ensure(map, start + MMB_WORD);
     if (error == 0) {
         self->full[self->count++] = (uint32_t)words;
-        mmbpy_window_show_map(window, self->map, mmb_map_base(map) + start,
-                              (Py_ssize_t)(words * MMB_WORD));
+        mmbpy_segment_view_show_map(segment, self->map, mmb_map_base(map) + start,
+                                    (Py_ssize_t)(words * MMB_WORD));
     }
     return error;
 }
 
-static PyObject *next_window(mmbpy_log_build *self, uint64_t words)
+static PyObject *next_segment(mmbpy_log_build *self, uint64_t words)
 {
-    PyObject *window = mmbpy_segment_window(self->log->state, &self->spare);
-    if (window == NULL) {
+    PyObject *segment = mmbpy_next_segment_view(self->log->state, &self->spare);
+    if (segment == NULL) {
         return NULL;
     }
-    int problem = self->problem != 0 ? self->problem : show_next(self, words, window);
+    int problem = self->problem != 0 ? self->problem : show_next(self, words, segment);
     if (problem == 0) {
-        return window;
+        return segment;
     }
     self->problem = problem;
-    return mmbpy_segment_in_no_file(window, words);
+    return mmbpy_segment_in_no_file(segment, words);
 }
 
 PyDoc_STRVAR(allocate_doc,
@@ -195,10 +195,10 @@ static PyObject *build_allocate(PyObject *object, PyObject *min_words)
     MMBPY_PAUSE_GC();
     MMBPY_LOCK((PyObject *)self->log)
     if (self->map != NULL) {
-        view = next_window(self, words);
+        view = next_segment(self, words);
     }
     MMBPY_UNLOCK()
-    view = mmbpy_segment_view(view);
+    view = mmbpy_give_segment(view);
     MMBPY_RESUME_GC();
     return view;
 }
@@ -310,7 +310,7 @@ PyDoc_STRVAR(end_doc,
 static PyObject *build_end(PyObject *object, PyObject *Py_UNUSED(unused))
 {
     mmbpy_log_build *self = (mmbpy_log_build *)object;
-    PyObject *map, *outcome;
+    PyObject *map;
     MMBPY_LOCK((PyObject *)self->log)
     map = Py_XNewRef((PyObject *)self->map);
     MMBPY_UNLOCK()

@@ -33,7 +33,7 @@ static int module_exec(PyObject *module)
     if ((state->read_map_type = add_type(module, &mmbpy_read_map_spec)) == NULL) {
         return -1;
     }
-    if ((state->window_type = add_type(module, &mmbpy_window_spec)) == NULL) {
+    if ((state->segment_view_type = add_type(module, &mmbpy_segment_view_spec)) == NULL) {
         return -1;
     }
     if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL) {
@@ -97,7 +97,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->claims);
     Py_VISIT(state->file_type);
     Py_VISIT(state->map_type);
-    Py_VISIT(state->window_type);
+    Py_VISIT(state->segment_view_type);
     Py_VISIT(state->read_map_type);
     Py_VISIT(state->segments_type);
     Py_VISIT(state->log_reader_type);
@@ -123,7 +123,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->claims);
     Py_CLEAR(state->file_type);
     Py_CLEAR(state->map_type);
-    Py_CLEAR(state->window_type);
+    Py_CLEAR(state->segment_view_type);
     Py_CLEAR(state->read_map_type);
     Py_CLEAR(state->segments_type);
     Py_CLEAR(state->log_reader_type);

@@ -11,7 +11,7 @@ typedef struct {
     mmb_flaw flaw; /* the flaw that finishing found, if the map's last error is MMB_EMESSAGE */
 
     /* The lock of the object guards these. */
-    PyObject *spare;  /* a window for the case that there is no memory for one; or NULL */
+    PyObject *spare;  /* a segment view, if there is no memory for another; or NULL */
     bool ended;       /* no segment is handed out any more, and no store reaches the file */
     bool is_sure;     /* set at the end: the file holds just what pycapnp knows of */
     bool has_message; /* the segments are for one message that we made */

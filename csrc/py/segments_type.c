@@ -5,7 +5,7 @@
  * that the cycle collector cannot see. A reference from here to the message would keep both alive
  * forever. */
 
-#include "segment_window.h"
+#include "segment_view.h"
 #include "segments.h"
 
 #include <poll.h>
@@ -37,7 +37,7 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *Py_U
     self->map = (mmbpy_map *)Py_NewRef(map_object);
     self->segment_words = segment_words;
     atomic_store(&self->asking, -1);
-    self->spare = mmbpy_window_new(state);
+    self->spare = mmbpy_segment_view_new(state);
     if (self->spare == NULL) {
         Py_DECREF(self);
         return NULL;
@@ -49,14 +49,14 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *Py_U
 
 /* ---- handing out ---------------------------------------------------------- */
 
-/* Let `window` show the next segment of the file. Return false if the memory must come from
+/* Let `segment` show the next segment of the file. Return false if the memory must come from
  * elsewhere: because the message is closed, its file is poisoned, or has no room, which poisons it.
  * The caller holds the lock.
  *
  * A call of pycapnp is half done here. Others must see its stores only when the call is complete.
  * The GIL ensures that, so nothing here gives it up. The map need not be entered, since its memory
  * lives as long as the object. */
-static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *window)
+static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *segment)
 {
     mmb_building *building = self->building;
     mmb_map *map = atomic_load(&self->map->map);
@@ -68,8 +68,9 @@ static bool show_next(mmbpy_segments *self, uint64_t min_words, PyObject *window
         return false;
     }
     uint32_t index = building->count - 1;
-    mmbpy_window_show_map(window, self->map, mmb_map_base(map) + mmb_message_start(building, index),
-                          (Py_ssize_t)((uint64_t)building->full[index] * MMB_WORD));
+    mmbpy_segment_view_show_map(segment, self->map,
+                                mmb_map_base(map) + mmb_message_start(building, index),
+                                (Py_ssize_t)((uint64_t)building->full[index] * MMB_WORD));
     return true;
 }
 
@@ -83,17 +84,17 @@ static void wait_for_table(mmbpy_segments *self)
     }
 }
 
-/* Return a window on the next segment, or on other memory if it must be. The caller holds the
- * lock. */
-static PyObject *next_window(mmbpy_segments *self, uint64_t words, bool by_hand)
+/* Return a segment view on the next segment, or on other memory if it must be. The caller holds
+ * the lock. */
+static PyObject *next_segment(mmbpy_segments *self, uint64_t words, bool by_hand)
 {
     bool foreign = by_hand && self->has_message;
     self->is_mixed = self->is_mixed || foreign;
-    PyObject *window = mmbpy_segment_window(self->map->state, &self->spare);
-    if (window == NULL || (!foreign && show_next(self, words, window))) {
-        return window;
+    PyObject *segment = mmbpy_next_segment_view(self->map->state, &self->spare);
+    if (segment == NULL || (!foreign && show_next(self, words, segment))) {
+        return segment;
     }
-    return mmbpy_segment_in_no_file(window, words);
+    return mmbpy_segment_in_no_file(segment, words);
 }
 
 static PyObject *hand_out(PyObject *object, PyObject *min_words, bool by_hand)
@@ -107,9 +108,9 @@ static PyObject *hand_out(PyObject *object, PyObject *min_words, bool by_hand)
     MMBPY_PAUSE_GC();
     wait_for_table(self);
     MMBPY_LOCK(object);
-    view = next_window(self, words, by_hand);
+    view = next_segment(self, words, by_hand);
     MMBPY_UNLOCK();
-    view = mmbpy_segment_view(view);
+    view = mmbpy_give_segment(view);
     MMBPY_RESUME_GC();
     return view;
 }
@@ -204,7 +205,7 @@ static PyObject *segments_views(PyObject *object, PyObject *Py_UNUSED(unused))
     PyObject *views = PyTuple_New((Py_ssize_t)count);
     for (uint32_t i = 0; views != NULL && i < count; i++) {
         Py_ssize_t length = (Py_ssize_t)((uint64_t)self->building->full[i] * MMB_WORD);
-        PyObject *view = mmbpy_window_of_map(self->map->state, self->map, at, length);
+        PyObject *view = mmbpy_view_of_map(self->map->state, self->map, at, length);
         at += length;
         if (view == NULL || PyTuple_SetItem(views, (Py_ssize_t)i, view) < 0) {
             Py_CLEAR(views);

@@ -3,6 +3,7 @@
 #include "stage_type.h"
 #include "column_args.h"
 #include "rows_in.h"
+#include "segment_view.h"
 
 #include <stdlib.h>
 
@@ -329,7 +330,7 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
     }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_block_get(room_tuple, &room)) {
         mmbpy_map *map = room.segment < memory.count
-                             ? mmbpy_window_map(state, PyTuple_GetItem(tuple, room.segment))
+                             ? mmbpy_map_of_view(state, PyTuple_GetItem(tuple, room.segment))
                              : NULL;
         mmb_map *core = map == NULL ? NULL : mmbpy_map_enter(map);
         int error = 0;

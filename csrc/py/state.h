@@ -12,11 +12,12 @@
 
 #include "mmb_capnp.h"
 #include "mmb_map.h"
+#include "os/process.h"
 
 typedef struct {
     PyTypeObject *file_type;
     PyTypeObject *map_type;
-    PyTypeObject *window_type;
+    PyTypeObject *segment_view_type;
     PyTypeObject *read_map_type;
     PyTypeObject *segments_type;
     PyTypeObject *log_reader_type;
@@ -125,7 +126,7 @@ bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out);
  * memory of the map, or can get it. */
 bool mmbpy_map_is_unexposed(const mmbpy_map *self);
 
-/* Note that windows of the map will be handed out. */
+/* Note that segment views of the map will be handed out. */
 void mmbpy_map_pin(mmbpy_map *self);
 
 /* End the close. Free the map, or turn memory that is exposed into a private snapshot. If no
@@ -189,24 +190,6 @@ int mmbpy_map_ass_subscript(PyObject *self, PyObject *key, PyObject *value);
  * zero, with a negative step, means that the range reaches to the first byte. */
 PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step);
 
-/* ---- Window --------------------------------------------------------------- */
-
-/* Return a writable memoryview of `length` bytes at `start` that keeps `map` alive. */
-PyObject *mmbpy_window_of_map(mmbpy_state *state, mmbpy_map *map, unsigned char *start,
-                              Py_ssize_t length);
-
-/* Return the map whose memory such a view shows, as a new reference; NULL without an exception
- * if the view shows other memory. */
-mmbpy_map *mmbpy_window_map(mmbpy_state *state, PyObject *view);
-
-/* Make an empty window, for a place where making an object later could fail. The other two let
- * it show memory, once: a part of a map, which never fails, or zeroed memory of its own, in no
- * file. They return false if there is no memory. */
-PyObject *mmbpy_window_new(mmbpy_state *state);
-void mmbpy_window_show_map(PyObject *window, mmbpy_map *map, unsigned char *start,
-                           Py_ssize_t length);
-bool mmbpy_window_show_memory(PyObject *window, Py_ssize_t length);
-
 /* ---- errors --------------------------------------------------------------- */
 
 /* Make an OSError of an error of the C layers (an errno or an MMB_E value), with the file's
@@ -236,7 +219,7 @@ bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
 
 extern PyType_Spec mmbpy_file_spec;
 extern PyType_Spec mmbpy_map_spec;
-extern PyType_Spec mmbpy_window_spec;
+extern PyType_Spec mmbpy_segment_view_spec;
 extern PyType_Spec mmbpy_read_map_spec;
 extern PyType_Spec mmbpy_segments_spec;
 extern PyType_Spec mmbpy_log_reader_spec;

@@ -41,8 +41,9 @@ static int add_valid(mmb_column *column, const bool *valid, uint32_t count)
 }
 
 /* Find the strings of a batch. */
-static int find_bytes(const mmb__source *s, const mmb_column *column, const mmb_plan_field *field,
-                      const mmb__pointers *from, const unsigned char **starts, uint64_t *lengths)
+static int find_bytes(const mmb__columns_source *s, const mmb_column *column,
+                      const mmb_plan_field *field, const mmb__pointers *from,
+                      const unsigned char **starts, uint64_t *lengths)
 {
     bool has_default = field != NULL && field->default_start != NULL;
     for (uint32_t i = 0; i < from->count; i++) {
@@ -63,7 +64,7 @@ static int find_bytes(const mmb__source *s, const mmb_column *column, const mmb_
     return 0;
 }
 
-int mmb__add_bytes(const mmb__source *s, mmb_column *column, const mmb_plan_field *field,
+int mmb__add_bytes(const mmb__columns_source *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from)
 {
     const unsigned char *starts[BATCH];
@@ -117,7 +118,7 @@ static int add_plain_spans(mmb_column *element, const mmb_span *spans, uint32_t 
     return error;
 }
 
-static int add_fields(const mmb__source *s, mmb_column *element, const mmb__batch *rows)
+static int add_fields(const mmb__columns_source *s, mmb_column *element, const mmb__batch *rows)
 {
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < element->child_count; i++) {
@@ -127,8 +128,8 @@ static int add_fields(const mmb__source *s, mmb_column *element, const mmb__batc
 }
 
 /* Append the structs of several lists, a batch at a time. */
-static int add_struct_spans(const mmb__source *s, mmb_column *element, const mmb_span *spans,
-                            uint32_t count)
+static int add_struct_spans(const mmb__columns_source *s, mmb_column *element,
+                            const mmb_span *spans, uint32_t count)
 {
     mmb__batch rows = {.count = 0};
     int error = 0;
@@ -147,7 +148,7 @@ static int add_struct_spans(const mmb__source *s, mmb_column *element, const mmb
     return error != 0 || rows.count == 0 ? error : add_fields(s, element, &rows);
 }
 
-static int add_spans(const mmb__source *s, mmb_column *element, const mmb_span *spans,
+static int add_spans(const mmb__columns_source *s, mmb_column *element, const mmb_span *spans,
                      uint32_t count)
 {
     int error = 0;
@@ -163,7 +164,7 @@ static int add_spans(const mmb__source *s, mmb_column *element, const mmb_span *
     return error;
 }
 
-int mmb__add_lists(const mmb__source *s, mmb_column *column, const mmb__pointers *from)
+int mmb__add_lists(const mmb__columns_source *s, mmb_column *column, const mmb__pointers *from)
 {
     mmb_column *element = &column->children[0];
     mmb_span spans[BATCH];

@@ -13,7 +13,7 @@ enum { BATCH = MMB__COLUMN_BATCH };
 
 typedef mmb__batch batch;
 typedef mmb__pointers pointers;
-typedef mmb__source source;
+typedef mmb__columns_source source;
 
 static int add_fields(const source *s, mmb_column *columns, uint32_t count, const batch *rows);
 static int add_span(const source *s, mmb_column *column, const mmb_span *span);

@@ -36,12 +36,6 @@ int mmb_usage_add(mmb_usage *usage, const mmb_segment *segments, uint32_t count,
 int mmb_usage_add_frames(mmb_usage *usage, const unsigned char *frames, uint64_t bytes,
                          uint64_t *done, const mmb_interrupt *interrupt, mmb_flaw *flaw);
 
-typedef struct {
-    uint64_t words;       /* words of all segments */
-    uint64_t unreachable; /* words that no pointer leads to */
-    uint64_t overlaps;    /* pointers to objects that were counted already, at least in part */
-} mmb_usage_totals;
-
 mmb_usage_totals mmb_usage_sum(const mmb_usage *usage);
 
 /* Return the number of paths. Store all of them in `out`. */

@@ -1,8 +1,14 @@
-/* usage_path.h - a path of a usage, with the bytes that were counted there. See usage.h. */
+/* usage_path.h - what a usage tells: its sums, and the bytes of each path. See usage.h. */
 #ifndef MMB_USAGE_PATH_H
 #define MMB_USAGE_PATH_H
 
 #include <stdint.h>
+
+typedef struct {
+    uint64_t words;       /* words of all segments */
+    uint64_t unreachable; /* words that no pointer leads to */
+    uint64_t overlaps;    /* pointers to objects that were counted already, at least in part */
+} mmb_usage_totals;
 
 typedef enum {
     MMB_PATH_ROOT,

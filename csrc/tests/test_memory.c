@@ -4,6 +4,7 @@
 
 #include "map/map.h"
 #include "mmb_capnp.h"
+#include "os/process.h"
 
 #include <pthread.h>
 #include <sched.h>

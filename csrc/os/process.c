@@ -1,7 +1,7 @@
 /* process.c - the number of this process, and the life of others. */
 #include "process.h"
 
-#include "os/os.h"
+#include "os.h"
 
 #include <pthread.h>
 #include <sched.h>

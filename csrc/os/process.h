@@ -4,14 +4,18 @@
  * A pid is not enough. In a pid namespace of its own a child may have the pid of its parent or of
  * a sister, and what the system says of a pid there is about another process. So the identity
  * holds the pid, a number for its namespace, and a number that each fork draws anew. */
-#ifndef MMB_FILE_PROCESS_H
-#define MMB_FILE_PROCESS_H
-
-#include "mmb_file.h"
+#ifndef MMB_OS_PROCESS_H
+#define MMB_OS_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* The same as mmb_this_process, which must have been called before. Handler: yes. */
+/* Return the identity of this process, which is never 0. A forked child has another one than its
+ * parent, even if pid namespaces give both the same pid; the upper half alone differs, too.
+ * Handler: no. */
+uint64_t mmb_this_process(void);
+
+/* The same; mmb_this_process must have been called before. Handler: yes. */
 uint64_t mmb__this_process(void);
 
 /* True in the process for which mmb_this_process returned `process`. Handler: yes. */
@@ -27,14 +31,15 @@ typedef struct {
 mmb__identity mmb__identity_of(uint64_t process); /* Handler: yes. */
 
 /* MMB__UNKNOWN of a process in another pid namespace, and of one with our own pid where no
- * namespace is known: whoever waits for it must not wait for ever. Handler: yes. */
+ * namespace is known: a thread that waits for it must not wait for ever. Handler: yes. */
 typedef enum { MMB__DEAD, MMB__ALIVE, MMB__UNKNOWN } mmb__life;
 mmb__life mmb__life_of(mmb__identity other);
 
 /* Wait, a little longer from the hundredth round on: then it is a millisecond. Handler: yes. */
 void mmb__wait_a_moment(uint32_t round);
 
-/* Rounds after which nobody waits any more for one of whom nothing is known: a minute. */
+/* Rounds after which a thread gives up to wait for a process of which nothing is known: a minute.
+ */
 enum { MMB__PATIENCE = 60000 };
 
 #endif
