@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from . import _core
 
     class HasGate(Protocol):
-        """Whatever has a gate for its calls."""
+        """An object that has a gate for its calls."""
 
         _gate: _core.Gate
 

@@ -62,7 +62,7 @@ class MemoryFile:
 
         Raises:
             InvalidMessage: it is no finished message.
-            BlockingIOError: somebody could still write to its memory.
+            BlockingIOError: a program could still write to its memory.
         """
         fd = self.fileno()
         _core.framing(os.pread(fd, _core.HEAD_BYTES, 0), os.fstat(fd).st_size, self.name)
@@ -91,7 +91,7 @@ class MemoryFile:
 
 
 def require_seals(fd: int, name: "Name") -> None:
-    """Refuse a file that somebody could still change or cut.
+    """Refuse a file that a program could still change or cut.
 
     Raises:
         InvalidMessage: a seal is missing.

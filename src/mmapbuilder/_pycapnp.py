@@ -1,4 +1,4 @@
-"""All that is known about pycapnp; nothing else imports it, and nobody before use."""
+"""All that is known about pycapnp, which only this module imports, and only when it is used."""
 
 import os
 
@@ -16,7 +16,7 @@ _TRAVERSAL_LIMIT = 1 << 62
 # What readers stop at if they are not told otherwise, in words.
 DEFAULT_LIMIT = 8 << 20
 
-# How deep structs and lists may nest, where nobody says.
+# How deep structs and lists may nest, where the caller does not say.
 NESTING_LIMIT = 4096
 
 

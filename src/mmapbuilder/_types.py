@@ -1,4 +1,4 @@
-"""The types in public signatures, imported when somebody asks for them.
+"""The types in public signatures, imported when they are first asked for.
 
 `typing` and NumPy take longer to import than all of mmapbuilder. Modules that need names of
 this one in annotations bind it lazily (`_lazy`), so that `typing.get_type_hints` and
@@ -48,7 +48,7 @@ else:
     if sys.version_info >= (3, 12):
         from collections.abc import Buffer
     else:
-        Buffer: TypeAlias = bytes | bytearray | memoryview  # and whatever else is one
+        Buffer: TypeAlias = bytes | bytearray | memoryview  # and all else that is one
 
     try:
         import numpy.typing

@@ -11,60 +11,49 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     from . import _types as t
-
-    class Report(NamedTuple):
-        """What a message file holds."""
-
-        size: int
-        trailing: int
-        words: int
-        objects: int
-        pointers: int
-        depth: int
-        segments: int
-        entries: int
-        unfinished: bool
-        lost: int
-        lost_values: int
-
-        def _repr_html_(self) -> str: ...
+    from .log.report import Found
 else:
     from ._lazy import LazyModule
+    from ._tuples import NamedTuple
 
     t = LazyModule("mmapbuilder._types")
-    # The same at run time, without the cost of importing typing.
-    from collections import namedtuple
 
-    Report = namedtuple(  # noqa: PYI024
-        "Report",
-        "size trailing words objects pointers depth segments entries unfinished lost lost_values",
-        module=__package__,
-    )
-    Report.__doc__ = "What a message file holds."
-    Report.size.__doc__ = "Bytes of the message: table and segments."
-    Report.trailing.__doc__ = "Bytes of the file after the message."
-    Report.words.__doc__ = "Words that the root leads to, itself included."
-    Report.objects.__doc__ = "Structs and lists; elements of lists are not counted."
-    Report.pointers.__doc__ = "Pointers that are not null."
-    Report.depth.__doc__ = "Nesting of the deepest object; 1 is the root's."
-    Report.segments.__doc__ = "Segments that are not empty."
-    Report.entries.__doc__ = "Entries of the segment table, empty segments included."
-    Report.unfinished.__doc__ = "Whether the file was unfinished when it was opened."
-    Report.lost.__doc__ = (
-        "What `recover` could not keep: pointers made null, and lists made shorter."
-    )
-    Report.lost_values.__doc__ = (
-        "Elements of these lists and bytes of these Texts and Data that are gone; "
-        "whatever else a pointer led to counts as one."
-    )
 
-    def _html_of_report(report: "Report") -> str:
+class Report(NamedTuple):
+    """What a message file holds.
+
+    Attributes:
+        size: bytes of the message: table and segments.
+        trailing: bytes of the file after the message.
+        words: words that the root leads to, itself included.
+        objects: structs and lists; elements of lists are not counted.
+        pointers: pointers that are not null.
+        depth: nesting of the deepest object; 1 is the root's.
+        segments: segments that are not empty.
+        entries: entries of the segment table, empty segments included.
+        unfinished: whether the file was unfinished when it was opened.
+        lost: what `recover` could not keep: pointers made null, and lists made shorter.
+        lost_values: elements of these lists and bytes of these Texts and Data that are gone;
+            anything else that a pointer led to counts as one.
+    """
+
+    size: int
+    trailing: int
+    words: int
+    objects: int
+    pointers: int
+    depth: int
+    segments: int
+    entries: int
+    unfinished: bool
+    lost: int
+    lost_values: int
+
+    def _repr_html_(self) -> str:
         from ._html import describe, in_bytes
 
-        rows = report._replace(size=in_bytes(report.size))._asdict().items()
-        return describe("Report", ((name.replace("_", " "), value) for name, value in rows))
-
-    Report._repr_html_ = _html_of_report
+        rows = self._asdict() | {"size": in_bytes(self.size)}
+        return describe("Report", ((name.replace("_", " "), value) for name, value in rows.items()))
 
 
 class LogReport(Report):
@@ -86,11 +75,12 @@ class LogReport(Report):
     they say may not be what was appended."""
 
     @classmethod
-    def _of(cls, found: "t.Found") -> "t.Self":
+    def _of(cls, found: "Found") -> "t.Self":
         """Make a report of what was found."""
-        report = cls(*(found.first or (0,) * len(cls._fields)))
-        report.messages, report.log_size, report.tail = found[1:4]
-        report.dropped, report.unchecked = found[4:]
+        first, messages, log_size, tail, dropped, unchecked = found
+        report = cls(*(first or (0,) * len(cls._fields)))
+        report.messages, report.log_size, report.tail = messages, log_size, tail
+        report.dropped, report.unchecked = dropped, unchecked
         return report
 
     def __repr__(self) -> str:
@@ -148,7 +138,7 @@ def _verify_log(
     try:
         fd = open_regular(path, os.O_RDONLY)
     except OSError:
-        return None  # who looks for a message will say what is wrong
+        return None  # the search for a message will say what is wrong
     try:
         return LogReport._of(verify_log(fd, path, progress)) if is_log(fd, path) else None
     finally:

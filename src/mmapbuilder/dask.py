@@ -174,7 +174,7 @@ def read_log(
     frame: "bool | None" = None,
     messages: "int | None" = None,
 ) -> Any:
-    """Return logs, whoever wrote them, as one bag of dicts or as one data frame.
+    """Return logs, whichever program wrote them, as one bag of dicts or as one data frame.
 
     Args:
         paths: a path, a pattern such as ``"drive-*.log"``, or several of them.

@@ -14,7 +14,7 @@ else:
 def schema_path() -> str:
     """Return the directory in which ``/mmapbuilder/arrow.capnp`` is found.
 
-    It is for the import path of whatever compiles a schema that says
+    It is for the import path of a compiler of a schema that says
     ``using Arrow = import "/mmapbuilder/arrow.capnp";``: pycapnp's `load`, or the ``-I`` of
     the capnp tool. The annotations in that file say what numbers mean.
 
@@ -51,7 +51,7 @@ def schema_from(table: "t.Any", name: str, *, nullable: "t.Collection[str] | Non
     Text. A union of Arrow is a union. A float16 is a Float32.
 
     Args:
-        table: whatever has Arrow's PyCapsule interface: a table of pyarrow, polars, pandas,
+        table: any object with Arrow's PyCapsule interface: a table of pyarrow, polars, pandas,
             duckdb, or `Message.table`. Of a stream the values are used up. A schema of
             pyarrow will do as well.
         name: of the struct; it begins with a capital letter.

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mmapbuilder import Shard, write_shard
+
 capnp = pytest.importorskip("capnp")
 SCHEMA = Path(__file__).resolve().parent / "rows.capnp"
 rows_capnp = capnp.load(str(SCHEMA))
@@ -26,6 +28,20 @@ def some_rows(start: int, stop: int) -> list[dict[str, Any]]:
             "place": {"x": i, "y": -i},
         }
         for i in range(start, stop)
+    ]
+
+
+EXPECTED = [i for start in (0, 10, 20) for i in range(start, start + 5)]
+"""The ids of what `write_three` writes."""
+
+
+def write_three(
+    directory: Path | str, path: Any = "rows", schema: Any = Table, **options: Any
+) -> list[Shard]:
+    """Write three shards of five rows."""
+    return [
+        write_shard(directory, some_rows(10 * i, 10 * i + 5), schema, path, index=i, **options)
+        for i in range(3)
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from row_schemas import SCHEMA, Row, Table, some_rows
+from row_schemas import EXPECTED, SCHEMA, Row, Table, some_rows, write_three
 
 from mmapbuilder import MessageLog, commit, open_dataset, write_shard
 from support import apart
@@ -29,20 +29,9 @@ def _one_thread() -> Any:
         yield
 
 
-def write_three(directory: Path, path: str = "rows", schema: Any = Table) -> None:
-    shards = [
-        write_shard(directory, some_rows(10 * i, 10 * i + 5), schema, path, index=i)
-        for i in range(3)
-    ]
-    commit(directory, shards, schema=schema)
-
-
-EXPECTED = [i for start in (0, 10, 20) for i in range(start, start + 5)]
-
-
 @pytest.mark.parametrize(("path", "schema"), [("rows", Table), ("log", Row)])
 def test_a_dataset_is_a_frame(tmp_path: Path, path: str, schema: Any) -> None:
-    write_three(tmp_path, path, schema)
+    commit(tmp_path, write_three(tmp_path, path, schema), schema=schema)
     frame = read_capnp(tmp_path)
     assert frame.npartitions == 3
     found = frame.compute()
@@ -167,7 +156,7 @@ def test_a_frame_is_a_dataset(tmp_path: Path) -> None:
 
 
 def test_what_was_read_can_be_written(tmp_path: Path) -> None:
-    write_three(tmp_path / "a")
+    commit(tmp_path / "a", write_three(tmp_path / "a"), schema=Table)
     frame = read_capnp(tmp_path / "a")
     to_capnp(frame, tmp_path / "b", Table, "rows")
     first, second = (open_dataset(tmp_path / name).table() for name in "ab")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from row_schemas import Row, Table, some_rows
+from row_schemas import EXPECTED, Row, Table, some_rows, write_three
 
 from mmapbuilder import InvalidMessage, commit, open_dataset, write_shard
 
@@ -31,16 +31,13 @@ def address() -> Iterator[str]:
 
 @pytest.mark.parametrize(("schema", "path"), [(Table, "rows"), (Row, "log")])
 def test_a_dataset_in_memory(address: str, schema: Any, path: str, tmp_path: Path) -> None:
-    shards = [
-        write_shard(address, some_rows(10 * i, 10 * i + 5), schema, path, index=i) for i in range(3)
-    ]
+    shards = write_three(address, path, schema)
     with pytest.raises(FileNotFoundError, match="manifest"):
         open_dataset(address)
     commit(address, shards, schema=schema)
     dataset = open_dataset(address)
-    ids = [*range(5), *range(10, 15), *range(20, 25)]
     assert dataset.rows == 15
-    assert dataset.table(columns=["id"])["id"].to_pylist() == ids
+    assert dataset.table(columns=["id"])["id"].to_pylist() == EXPECTED
     assert dataset.verify() == dataset.bytes
     assert dataset.directory == address
     assert pickle.loads(pickle.dumps(dataset)).rows == 15

@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 import pyarrow  # noqa: F401
 import pytest
-from row_schemas import SCHEMA, Row, Table, some_rows
+from row_schemas import EXPECTED, SCHEMA, Row, Table, write_three
 
 from mmapbuilder import InvalidMessage, commit, open_dataset, write_shard
 from support import apart
@@ -45,23 +45,11 @@ def address(options: dict[str, Any]) -> str:
     return f"s3://{bucket}/deep/ds"
 
 
-EXPECTED = [i for start in (0, 10, 20) for i in range(start, start + 5)]
-
-
-def write_three(address: str, options: dict[str, Any], path: str, schema: Any) -> list[Any]:
-    return [
-        write_shard(
-            address, some_rows(10 * i, 10 * i + 5), schema, path, index=i, storage_options=options
-        )
-        for i in range(3)
-    ]
-
-
 @pytest.mark.parametrize(("path", "schema"), [("rows", Table), ("log", Row)])
 def test_a_dataset_in_an_object_store(
     address: str, options: dict[str, Any], path: str, schema: Any, tmp_path: Path
 ) -> None:
-    shards = write_three(address, options, path, schema)
+    shards = write_three(address, path, schema, storage_options=options)
     with pytest.raises(FileNotFoundError, match="manifest"):
         open_dataset(address, options)
     commit(address, shards, schema=schema)  # the shards know how the store is opened
@@ -78,7 +66,7 @@ def test_a_dataset_in_an_object_store(
 
 
 def test_no_secret_is_in_what_is_stored(address: str, options: dict[str, Any]) -> None:
-    commit(address, write_three(address, options, "rows", Table), schema=Table)
+    commit(address, write_three(address, storage_options=options), schema=Table)
     system = fsspec.filesystem("s3", **options)
     files = system.find(address)
     assert len(files) == 4
@@ -89,7 +77,7 @@ def test_no_secret_is_in_what_is_stored(address: str, options: dict[str, Any]) -
 def test_of_many_processes_that_commit_exactly_one_wins(
     address: str, options: dict[str, Any]
 ) -> None:
-    shards = write_three(address, options, "rows", Table)
+    shards = write_three(address, storage_options=options)
     code = """
         import sys, pickle
         import capnp, fsspec, s3fs, mmapbuilder
@@ -116,7 +104,7 @@ def test_of_many_processes_that_commit_exactly_one_wins(
 
 
 def test_a_shard_that_was_changed_is_found(address: str, options: dict[str, Any]) -> None:
-    shards = write_three(address, options, "rows", Table)
+    shards = write_three(address, storage_options=options)
     dataset = commit(address, shards, schema=Table)
     system = fsspec.filesystem("s3", **options)
     file = f"{address}/{shards[1].name}"

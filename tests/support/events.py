@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mmapbuilder import open_log
 from support.readers import SUPPORT, Kind
 
 EVENT = Kind(SUPPORT / "events.capnp", "Event")
@@ -55,3 +56,15 @@ def read_by_others(path: Path) -> list[int]:
             check(event, event.time)
             times.append(event.time)
     return times
+
+
+def times(path: Path) -> list[int]:
+    """The times in a log, each event checked, with and without its index."""
+    found = []
+    for index in (True, False):
+        with open_log(path, EVENT.schema, index=index) as log:
+            for event in log:
+                check(event, event.time)
+            found.append([event.time for event in log])
+    assert found[0] == found[1] == read_by_others(path)
+    return found[0]

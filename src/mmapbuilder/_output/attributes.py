@@ -5,16 +5,16 @@ import os
 import stat
 
 _ACL = "system.posix_acl_access"
-_MARK = "user.mmapbuilder"  # of a file that is growing
-_OURS = (_MARK, "user.mmapbuilder.lost")
+_LABEL = "user.mmapbuilder"  # of a file that is growing
+_OURS = (_LABEL, "user.mmapbuilder.lost")
 _GAINS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 
 
 def keep_attributes(old: int, status: os.stat_result, new: int) -> None:
     """Give `new` what `old`, whose status is `status`, has, as far as that is allowed.
 
-    `new` was made for its owner alone, and opened to others here, last of all: nobody can
-    open it who may not open `old`. Whoever gets the file with another owner or group gets no
+    `new` was made for its owner alone, and opened to others here, last of all: a user who may
+    not open `old` cannot open it either. If the file gets another owner or group, it gets no
     set-user-ID or set-group-ID bit with it, and another group has no more rights than
     everybody. File capabilities are never kept; of the extended attributes, those that
     programs set (``user.``), and the access control list.
@@ -82,6 +82,6 @@ def keep_mark(old: int, new: int) -> None:
     """Let the copy tell, as the file itself does, that it was left by a builder that died."""
     if hasattr(os, "getxattr"):
         try:
-            os.setxattr(new, _MARK, os.getxattr(old, _MARK))
+            os.setxattr(new, _LABEL, os.getxattr(old, _LABEL))
         except OSError:
             pass  # it has none, as nearly all

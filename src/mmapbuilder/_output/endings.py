@@ -18,7 +18,7 @@ class Endings(Closing):
 
     A subclass opens an `Output`, sets `_output` when it is ready, and says by `_end_content`
     how the content is finished. Any of this can be interrupted between any two steps, and is
-    done by whoever ends the builder next: by the same call again, by another one, or by the
+    done by the call that ends the builder next: by the same call again, by another one, or by the
     end of the object.
     """
 

@@ -39,8 +39,8 @@ def lock(file: LockedFile, *, beside_readers: bool = False, shared: bool = False
     """
     in_the_way = _try(file, shared)
     if isinstance(in_the_way, _core.File):
-        # A builder that nobody can reach any more, but that the cycle collector has not
-        # found yet, would hold the file for nobody.
+        # A builder that no variable leads to any more, but that the cycle collector has not
+        # found yet, would go on holding the file.
         del in_the_way
         import gc
 

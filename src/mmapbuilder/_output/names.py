@@ -89,7 +89,7 @@ def stat_if_same(
 def is_descriptor(path: str) -> bool:
     """Whether `path` is a link of /proc to an open file, as /dev/stdout is.
 
-    Whoever gives such a path means the open file, not the name that it may have.
+    A caller who gives such a path means the open file, not the name that it may have.
     """
     for _ in range(_MOST_LINKS):
         try:
@@ -105,7 +105,7 @@ def is_descriptor(path: str) -> bool:
 
 
 def temporary_names(path: str) -> "Iterator[str]":
-    """Names for a temporary file beside `path`, the same for everybody who asks.
+    """Names for a temporary file beside `path`, the same whenever they are asked for.
 
     The first is the one to take. The others are for when something stands there that is
     no builder's and cannot be removed.

@@ -149,7 +149,7 @@ def open_atomic(output: "Output", path: str) -> None:
 
 
 def _open_target(output: "Output", path: str) -> os.stat_result | None:
-    """Lock the file that is to be replaced, so that nobody is building in it."""
+    """Lock the file that is to be replaced, so that no program is building in it."""
     while True:
         target = _hold_target(output)
         try:

@@ -125,5 +125,5 @@ def complain(end: End, prog: str = "mmapbuilder") -> int:
         try:
             print(f"{prog}: {end.text}", file=sys.stderr, flush=True)
         except (OSError, ValueError):
-            pass  # nobody can be told
+            pass  # there is nowhere to tell it
     return end.code

@@ -1,6 +1,6 @@
 """The picture that `layout` draws: a treemap by the path of fields, and a strip of each segment.
 
-It is one SVG that follows the light or dark scheme of whoever looks at it, and needs nothing else.
+It is one SVG that follows the light or dark scheme of the reader, and needs nothing else.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What is given to be written: tables of whatever kind, as columns by name."""
+"""What is given to be written: tables of any kind, as columns by name."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

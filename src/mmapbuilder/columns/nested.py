@@ -1,6 +1,6 @@
 """Columns of types that nest into a message: all of them are staged, and then put there.
 
-Columns of Arrow are read natively, whoever made them. Other columns are taken apart into
+Columns of Arrow are read natively, whichever library made them. Other columns are taken apart into
 rows.
 """
 

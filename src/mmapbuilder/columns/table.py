@@ -69,7 +69,7 @@ class Table:
             except ImportError as error:
                 raise ImportError(
                     "the methods of pyarrow's tables need it: pip install pyarrow; without it "
-                    "the table is for whatever takes __arrow_c_stream__",
+                    "the table is for libraries that take __arrow_c_stream__",
                     name="pyarrow",
                 ) from error
             self._pyarrow = pyarrow.table(self)

@@ -131,7 +131,7 @@ def _tags(source: _Source, rows: StructRows, offset: int) -> Any:
 
 
 def _default_of(field: FlatField) -> Any:
-    """Return the value of a number that nobody has set."""
+    """Return the value of a number that was not set."""
     if field.kind == "bool":
         return bool(field.default)
     dtype = np.dtype("<u2" if field.union is not None else DTYPES[field.kind])

@@ -31,7 +31,7 @@ def commit(
         schema: the schema that they were written with.
         mode: ``"x"``: raise if there is a dataset. Of several commits at the same time
             exactly one succeeds. ``"w"``: put this one in the place of another. Readers see
-            the one or the other; the files of the other stay until somebody removes them.
+            the one or the other; the files of the other stay until they are removed.
         storage_options: as for `write_shard`; by default, those that the first shard was
             written with.
 

@@ -29,7 +29,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def new_file(self, name: str) -> Iterator[str]:
-        """Give the path itself: the file's name is its own, so nobody looks at it yet."""
+        """Give the path itself: the file's name is its own, so no reader looks at it yet."""
         path = self.place(name)
         try:
             yield path
@@ -59,8 +59,8 @@ class LocalStore:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
-                # Whoever makes the empty file owns the name; readers take an empty manifest
-                # for none.
+                # The process that makes the empty file owns the name; to readers an empty
+                # manifest is none.
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
                 os.replace(temporary, path)
 

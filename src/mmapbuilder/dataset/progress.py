@@ -1,4 +1,4 @@
-"""A *bar*: how far long work is, where somebody looks at a terminal and tqdm is installed."""
+"""A *bar*: how far long work is, where standard error is a terminal and tqdm is installed."""
 
 import contextlib
 import sys

@@ -7,31 +7,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, NamedTuple, TypeAlias
-
-    ShardPath: TypeAlias = "str | tuple[str, ...]"
-
-    class _Fields(NamedTuple):
-        name: str
-        index: int  # type: ignore[assignment]
-        rows: int
-        bytes: int
-        digest: str
-        path: ShardPath | None = None
-        schema: str | None = None
-        storage_options: dict[str, Any] | None = None
 else:
-    # The same at run time, without the cost of importing typing.
-    from collections import namedtuple
+    from .._tuples import NamedTuple
 
-    ShardPath = str | tuple[str, ...]
-    _Fields = namedtuple(  # noqa: PYI024
-        "_Fields",
-        "name index rows bytes digest path schema storage_options",
-        defaults=(None, None, None),
-    )
+ShardPath: "TypeAlias" = str | tuple[str, ...]
 
 
-class Shard(_Fields):
+class Shard(NamedTuple):
     """What `write_shard` says about the file that it wrote, for `commit`.
 
     A named tuple, to be sent from the process that wrote the shard to the one that commits.
@@ -47,8 +29,14 @@ class Shard(_Fields):
         storage_options: what the store was opened with; it is not in the manifest.
     """
 
-    __slots__ = ()
-    __module__ = "mmapbuilder"
+    name: str
+    index: int  # type: ignore[assignment]
+    rows: int
+    bytes: int
+    digest: str
+    path: "ShardPath | None" = None
+    schema: str | None = None
+    storage_options: "dict[str, Any] | None" = None
 
     def __repr__(self) -> str:
         # Without the options of the store, in which there may be a password.

@@ -1,6 +1,6 @@
 """A *store*: the directory that a dataset lies in, on this machine or behind fsspec.
 
-All that a dataset needs of one is here: new files of names that nobody else uses, one file
+All that a dataset needs of one is here: new files under names of their own, one file
 that is created only if it is not there, and a list of names and sizes.
 """
 

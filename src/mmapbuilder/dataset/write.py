@@ -1,4 +1,4 @@
-"""The first phase: a worker writes a shard, under a name that nobody else uses."""
+"""The first phase: a worker writes a shard, under a name of its own."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ word   what it says
 
 Who reads or writes one of them holds a lock on its first byte. The locks are the kernel's (OFD
 locks), so they end with the process that holds them. A lane's lock comes before that of word 1.
-The owner of the builder locks all of them at once, and only if nobody holds one.
+The owner of the builder locks all of them at once, and only if none is held.
 """
 
 import fcntl
@@ -48,7 +48,7 @@ class Pool:
         self.words = words.cast("B").cast("Q")
 
     def lock(self, first: int, count: int = 1, *, wait: bool = False) -> bool:
-        """Lock words; return False if somebody has one of them."""
+        """Lock words; return False if another process has one of them."""
         how = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
         try:
             fcntl.fcntl(self._fd, how, self._range(fcntl.F_WRLCK, first, count))

@@ -105,7 +105,7 @@ class Gate:
 
 
 def busy(name: "t.Name", text: str) -> BlockingIOError:
-    """Say who is in the way."""
+    """Say which program is in the way."""
     return BlockingIOError(errno.EWOULDBLOCK, text, name)
 
 

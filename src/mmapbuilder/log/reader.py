@@ -28,7 +28,7 @@ else:
 
 _SHORTEST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.005
-_LONGEST_WAIT = 0.05  # then signals are looked at, and whether somebody else has appended
+_LONGEST_WAIT = 0.05  # then signals are looked at, and whether another program has appended
 
 
 class Messages(_Base):
@@ -459,7 +459,7 @@ def _open_pickled(path: "str | bytes", schema: "t.Any", index: bool) -> Log:
 
 
 def open_log(path: "t.Path", schema: "t.Any" = None, *, index: bool = True) -> Log:
-    """Open a file of messages, one after the other, whoever wrote it.
+    """Open a file of messages, one after the other, whichever program wrote it.
 
     Any file of standard frames will do: what pycapnp's ``write`` or a C++ program
     appended, and the log of a `MessageLog`, also while that is open. Files compressed by

@@ -9,31 +9,12 @@ from .index_file import hold_index, index_path, make_index
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NamedTuple, TypeAlias
+    from typing import Any, TypeAlias
 
     Progress: TypeAlias = "Callable[[int], object] | None"
-
-    class Found(NamedTuple):
-        """What was found in a log."""
-
-        first: tuple[Any, ...]
-        messages: int
-        log_size: int
-        tail: str
-        dropped: int
-        unchecked: bool
-else:
-    from collections import namedtuple
-
-    Found = namedtuple(  # noqa: PYI024
-        "Found", "first messages log_size tail dropped unchecked"
-    )
-    Found.first.__doc__ = "What `_core.verify` says of the first message, as if it were alone."
-    Found.messages.__doc__ = "Messages that are whole."
-    Found.log_size.__doc__ = "Bytes of these."
-    Found.tail.__doc__ = "What follows: none, fence, torn or zeros."
-    Found.dropped.__doc__ = "Bytes that were cut off."
-    Found.unchecked.__doc__ = "Whether there is no checksum for some messages."
+    # What `_core.verify` says of the first message, as if it were alone, and then the fields of
+    # a `LogReport`.
+    Found: TypeAlias = tuple[tuple[Any, ...], int, int, str, int, bool]
 
 _OFTEN = 1024  # messages between two calls of progress
 
@@ -52,7 +33,7 @@ def is_log(fd: int, path: "str | bytes") -> bool:
     return len(log) > 1 or log.tail[0] == "fence"
 
 
-def verify_log(fd: int, path: "str | bytes", progress: "Progress" = None) -> Found:
+def verify_log(fd: int, path: "str | bytes", progress: "Progress" = None) -> "Found":
     """Check the pointers of all messages; tell `progress` how many bytes that is by now.
 
     Raises:
@@ -91,7 +72,7 @@ def _raise_at(log: _core.LogReader, number: int, name: str) -> None:
         raise
 
 
-def _report(log: _core.LogReader, dropped: int, unchecked: bool) -> Found:
+def _report(log: _core.LogReader, dropped: int, unchecked: bool) -> "Found":
     kind, behind = log.tail
     memory = memoryview(log)
     first: tuple[Any, ...] = ()
@@ -99,10 +80,10 @@ def _report(log: _core.LogReader, dropped: int, unchecked: bool) -> Found:
         size = log.place(0)[1]
         seen = _core.verify(memory[:size], None, None)
         first = (seen[0], log.committed + behind - size, *seen[2:])
-    return Found(first, len(log), log.committed, kind, dropped, unchecked)
+    return (first, len(log), log.committed, kind, dropped, unchecked)
 
 
-def recover_log(path: "str | bytes", durable: bool = False, progress: "Progress" = None) -> Found:
+def recover_log(path: "str | bytes", durable: bool = False, progress: "Progress" = None) -> "Found":
     """Cut the log behind its last good message, and make its index anew.
 
     Raises:
@@ -117,7 +98,7 @@ def recover_log(path: "str | bytes", durable: bool = False, progress: "Progress"
         os.close(fd)
 
 
-def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") -> Found:
+def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") -> "Found":
     name = os.fsdecode(path)
     size = os.fstat(fd).st_size
     index = hold_index(path)

@@ -49,7 +49,7 @@ def _duplicate(name: "str | bytes | int | None", fd: int) -> _core.File:
 class Syncer:
     """The thread of one log that waits for the device, so that others need not.
 
-    It is started when it is first needed. Whoever asks while it waits is served together
+    It is started when it is first needed. All that ask while it waits are served together
     with all others by the next time.
     """
 
@@ -58,7 +58,7 @@ class Syncer:
         self._log = weakref.ref(log)
         self._pause = pause
         self._changed = threading.Condition()
-        self._wanted = 0  # how often somebody has asked
+        self._wanted = 0  # how often it was asked
         self._served = 0  # of these, how many have got it
         self._failure: Exception | None = None
         self._stopped = False
@@ -127,7 +127,7 @@ class Syncer:
 
     @property
     def failure(self) -> "Exception | None":
-        """What the device met that nobody was told, if the log has one."""
+        """What the device met that was not told yet, if the log has one."""
         return self._failure
 
     def _run(self) -> None:
@@ -154,7 +154,7 @@ class Syncer:
             if log._rolling and isinstance(failure, ValueError):
                 return True  # it goes on in another file: the next time
             with self._changed:
-                # Closed in the meantime: whoever closes it looks after the rest.
+                # Closed in the meantime: the thread that closes it looks after the rest.
                 self._failure = None if isinstance(failure, ValueError) else failure
                 self._stopped = True
                 self._changed.notify_all()

@@ -28,33 +28,32 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     from .. import _types as t
-
-    class LogStats(NamedTuple):
-        """What a log's writer has done so far; bytes unless said otherwise."""
-
-        messages: int
-        committed: int
-        backed: int
-        growths: int
-        faults: int
-        synced: int
 else:
     from .._lazy import LazyModule
+    from .._tuples import NamedTuple
 
     t = LazyModule("mmapbuilder._types")
-    # The same at run time, without the cost of importing typing.
-    from collections import namedtuple
 
-    LogStats = namedtuple(  # noqa: PYI024
-        "LogStats", "messages committed backed growths faults synced", module=__package__
-    )
-    LogStats.__doc__ = "What a log's writer has done so far; bytes unless said otherwise."
-    LogStats.messages.__doc__ = "Messages in the log, those that were there before included."
-    LogStats.committed.__doc__ = "Where the last of them ends."
-    LogStats.backed.__doc__ = "Length of the file at present."
-    LogStats.growths.__doc__ = "Times that the file was extended."
-    LogStats.faults.__doc__ = "Stores beyond the end of the file, by messages built in place."
-    LogStats.synced.__doc__ = "How much of the log is known to be on the device."
+
+class LogStats(NamedTuple):
+    """What a log's writer has done so far; bytes unless said otherwise.
+
+    Attributes:
+        messages: messages in the log, those that were there before included.
+        committed: where the last of them ends.
+        backed: length of the file at present.
+        growths: times that the file was extended.
+        faults: stores beyond the end of the file, by messages built in place.
+        synced: how much of the log is known to be on the device.
+    """
+
+    messages: int
+    committed: int
+    backed: int
+    growths: int
+    faults: int
+    synced: int
+
 
 GIB = 1 << 30
 
@@ -87,7 +86,7 @@ class MessageLog(_core.LogWriter, Endings):
         file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
             ``fileno()``; descriptors are duplicated and stay the caller's. A regular file,
             open for reading and writing.
-        mode: ``"a"`` goes on behind the messages that are there, whoever wrote them; what
+        mode: ``"a"`` goes on behind the messages that are there, whichever program wrote them; what
             a writer that was killed left behind them is dropped. ``"w"`` drops what is
             there, ``"x"`` refuses an existing file.
         schema: the struct that all roots are, of a schema that pycapnp has loaded; needed
