@@ -19,7 +19,14 @@ import pytest
 
 from support import apart
 
-from . import races_close, races_columns, races_content, races_many, races_message
+from . import (
+    races_close,
+    races_columns,
+    races_content,
+    races_many,
+    races_message,
+    races_pycapnp,
+)
 from .harness import RACES, SECONDS
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -36,7 +43,14 @@ run(*sys.argv[1:])
 # Races for the memory of the program itself, which are right to be reported.
 ON_PURPOSE = {"read_strings_change"}
 
-MODULES = (races_content, races_close, races_many, races_message, races_columns)
+MODULES = (
+    races_content,
+    races_close,
+    races_many,
+    races_message,
+    races_columns,
+    races_pycapnp,
+)
 
 
 def sanitizer_options(directory: Path) -> str:
@@ -52,6 +66,8 @@ def test_race(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     if SANITIZED:
         monkeypatch.setenv("TSAN_OPTIONS", sanitizer_options(tmp_path))
     module = RACES[name].__module__.rpartition(".")[2]
+    if module == "races_pycapnp":
+        pytest.importorskip("capnp")
     ended = apart.python(
         PROGRAM.format(module=module),
         name,
