@@ -210,7 +210,7 @@ def test_one_of_many_gets_the_file(target: Path) -> None:
     first = path
     for turn in range(150):
         won = []
-        holding = threading.Barrier(8)
+        holding = threading.Barrier(8, timeout=60)
         if turn % 3 == 0:  # a name at which nothing is yet
             path = f"{first}-{turn}"
         def work(number):
@@ -228,6 +228,30 @@ def test_one_of_many_gets_the_file(target: Path) -> None:
         with open(path, "rb") as file:
             assert file.read() == str(won[0]).encode()
         assert not any(name.startswith(".") for name in os.listdir(os.path.dirname(path)))
+        """,
+        target,
+    )
+
+
+def test_one_of_many_gets_a_descriptor(target: Path) -> None:
+    """Builders on one descriptor share its lock: only the table of the process tells them apart."""
+    run(
+        """
+    with open(path, "w+b") as file:
+        for turn in range(300):
+            won = []
+            holding = threading.Barrier(8, timeout=60)
+            def work(number):
+                try:
+                    b = Builder(file.fileno())
+                except BlockingIOError:
+                    holding.wait()
+                    return
+                won.append(number)
+                holding.wait()
+                b.close()
+            run(work)
+            assert len(won) == 1, won
         """,
         target,
     )

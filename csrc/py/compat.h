@@ -22,6 +22,18 @@
 #define MMBPY_UNLOCK() }
 #endif
 
+/* A lock of the module itself. Unlike the one above, the thread keeps it when the code inside waits
+ * for another lock, as a change of a dict does. With the GIL it does nothing, either. */
+#ifdef Py_GIL_DISABLED
+typedef PyMutex mmbpy_mutex;
+#define MMBPY_MUTEX_LOCK(mutex) PyMutex_Lock(mutex)
+#define MMBPY_MUTEX_UNLOCK(mutex) PyMutex_Unlock(mutex)
+#else
+typedef char mmbpy_mutex;
+#define MMBPY_MUTEX_LOCK(mutex) ((void)(mutex))
+#define MMBPY_MUTEX_UNLOCK(mutex) ((void)(mutex))
+#endif
+
 /* Return a list or tuple to go through, as a new reference. Without a GIL it is a copy, since
  * other threads may change a list at any time. With the GIL it is the list itself: ask for its
  * length and its items again after anything that can run Python code. */

@@ -45,7 +45,7 @@ int mmbpy_file_enter_claim(mmbpy_file *self, PyObject **other)
     PyObject *key = PyTuple_GetItem(claim, 0);
     int result = 1;
     mmbpy_file *holder;
-    MMBPY_LOCK(self->state->claims);
+    MMBPY_MUTEX_LOCK(&self->state->claims_lock);
     holder = holder_of(self->state, key);
     if (PyErr_Occurred()) {
         result = -1;
@@ -54,7 +54,7 @@ int mmbpy_file_enter_claim(mmbpy_file *self, PyObject **other)
     } else if (PyDict_SetItem(self->state->claims, key, PyTuple_GetItem(claim, 1)) < 0) {
         result = -1;
     }
-    MMBPY_UNLOCK();
+    MMBPY_MUTEX_UNLOCK(&self->state->claims_lock);
     if (result == 1) {
         self->claim = claim;
     } else {
@@ -82,11 +82,11 @@ void mmbpy_file_drop_claim(mmbpy_file *self)
     PyObject *type, *value, *traceback; /* an exception may be set, since a failure may lead here */
     PyErr_Fetch(&type, &value, &traceback);
     PyObject *key = PyTuple_GetItem(claim, 0);
-    MMBPY_LOCK(claims);
+    MMBPY_MUTEX_LOCK(&self->state->claims_lock);
     if (PyDict_GetItemWithError(claims, key) == PyTuple_GetItem(claim, 1)) {
         PyDict_DelItem(claims, key);
     }
-    MMBPY_UNLOCK();
+    MMBPY_MUTEX_UNLOCK(&self->state->claims_lock);
     PyErr_Restore(type, value, traceback);
     Py_DECREF(claim);
 }
