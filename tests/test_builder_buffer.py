@@ -170,6 +170,26 @@ def test_steps(target: Path) -> None:
         assert bytes(b[9::-1]) == b"\11e\7d\5c\3b\1a"
 
 
+@pytest.mark.parametrize(
+    ("to", "source"),
+    [
+        (slice(None, None, -1), slice(None)),  # turns it round
+        (slice(0, 10, 2), slice(0, 5)),
+        (slice(1, 10, 2), slice(0, 5)),
+        (slice(8, None, -2), slice(5, 10)),
+        (slice(0, 5), slice(9, None, -2)),
+    ],
+)
+def test_steps_of_itself(target: Path, to: slice, source: slice) -> None:
+    """No byte is written over before it is read."""
+    model = bytearray(b"0123456789")
+    model[to] = model[source]
+    with Builder(target) as b:
+        b.write(b"0123456789")
+        b[to] = b[source]
+        assert bytes(b) == model
+
+
 def test_a_slice_of_itself(target: Path) -> None:
     with Builder(target) as b:
         b[0:10] = b"0123456789"

@@ -61,6 +61,12 @@ def test_what_was_flushed_counts_with_its_zeros(target: Path) -> None:
         assert b.size == 99_999
 
 
+def test_what_was_truncated_after_a_flush_does_not_come_back(target: Path) -> None:
+    killed(target, "b[0:5] = b'abcde'; memoryview(b); b.truncate(99_999); b.flush(); b.truncate(3)")
+    with Builder(target, "r+") as b:
+        assert bytes(b) == b"abc"
+
+
 def test_what_was_there_before_counts_with_its_zeros(target: Path) -> None:
     target.write_bytes(b"x" + bytes(9_998))
     killed(target, "memoryview(b)[20_000] = 0", "'r+'")

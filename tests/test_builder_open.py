@@ -148,6 +148,18 @@ def test_a_file_object(target: Path) -> None:
         assert file.read() == b"content"
 
 
+@pytest.mark.parametrize("mode", ["r+", "w"])
+@pytest.mark.parametrize("kind", ["binary", "text"])
+def test_what_a_file_object_holds_back_comes_first(target: Path, mode: str, kind: str) -> None:
+    """Else it would be written over the content when that object is closed."""
+    with target.open("w+b" if kind == "binary" else "w+") as file:
+        file.write(b"before" if kind == "binary" else "before")  # type: ignore[arg-type]
+        with Builder(file, mode) as b:  # type: ignore[arg-type]
+            b.seek(0, os.SEEK_END)
+            b.write(b" after")
+    assert target.read_bytes() == (b"before after" if mode == "r+" else b" after")
+
+
 def test_the_lock_on_a_descriptor_ends_with_the_builder(target: Path, fd: int) -> None:
     # The duplicate shares the lock of the original, which stays open.
     Builder(fd).close()

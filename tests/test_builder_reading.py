@@ -81,6 +81,11 @@ def test_finding(pair) -> None:
         assert (sub in b) == (sub in content)
     assert 120 in b
     assert 200 not in b
+    assert b.find(120) == content.find(120)  # the byte, not so many zeros
+    assert b.rfind(10, 3) == content.rfind(10, 3)
+    for wrong in ("text", 256, None):
+        with pytest.raises((TypeError, ValueError)):
+            b.find(wrong)
 
 
 def test_finding_across_pieces(target: Path) -> None:
@@ -136,6 +141,24 @@ def test_an_empty_builder(target: Path) -> None:
         assert b[:] == b[-5:] == b""
         assert "size=0" in repr(b)
         assert f"capacity={64 << 30}" in repr(b)
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"abcdef"])
+@pytest.mark.parametrize("step", [1, 2, -1, -2, -7])
+def test_negative_places_before_the_start_reach_nothing_else(
+    target_in_memory: Path, content: bytes, step: int
+) -> None:
+    """Above all not the end of the capacity, 64 GiB away."""
+    places = [None, -8, -7, -6, -1]
+    with Builder(target_in_memory) as b:
+        b.write(content)
+        for start in places:
+            for stop in places:
+                key = slice(start, stop, step)
+                assert bytes(b[key]) == content[key], key
+                b[key] = content[key]
+        assert b.size == len(content)
+        assert target_in_memory.stat().st_size < 64 << 20
 
 
 def test_a_slice_without_a_stop_ends_at_the_size(target: Path) -> None:

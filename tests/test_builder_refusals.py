@@ -113,8 +113,11 @@ def test_a_descriptor_that_is_not_open(target: Path) -> None:
 
 
 def test_a_file_object_without_a_descriptor() -> None:
-    with pytest.raises((OSError, TypeError)):
-        Builder(io.BytesIO())
+    for file in (io.BytesIO(), io.StringIO(), io.BufferedRandom(io.BytesIO())):  # type: ignore[type-var]
+        with pytest.raises(
+            io.UnsupportedOperation, match=rf"no file.*behind this {type(file).__name__}"
+        ):
+            Builder(file)
 
 
 def test_a_file_without_permission(target: Path) -> None:

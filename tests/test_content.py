@@ -8,7 +8,9 @@ import gzip
 import io
 import mmap
 import os
+import socket
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("capnp")
+pytest.importorskip("numpy")
+
+import numpy as np
 
 from mmapbuilder import Builder, InvalidMessage, MessageBuilder, open_message, recover, verify
 from support import apart
@@ -47,6 +52,9 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "a memoryview at an odd address": lambda data: memoryview(b"x" + data)[1:],
     "an array": lambda data: array.array("Q", data),
     "BytesIO": io.BytesIO,
+    "big-endian numbers": lambda data: np.frombuffer(data, ">u8"),
+    "columns first": lambda data: np.asfortranarray(np.frombuffer(data, "u1").reshape(-1, 8)),
+    "with gaps": lambda data: np.repeat(np.frombuffer(data, "u1"), 2)[::2],
 }
 
 
@@ -193,6 +201,51 @@ def test_flaws_name_the_file(target: Path) -> None:
     with pytest.raises(InvalidMessage) as caught:
         open_message(target, SCHEMA).to_dict()
     assert caught.value.filename == str(target)
+
+
+def test_what_a_file_object_holds_back_is_looked_at(target: Path) -> None:
+    with target.open("w+b") as file:
+        file.write(in_memory(SCHEMA, fill_book))
+        assert verify(file).trailing == 0
+        with open_message(file, SCHEMA) as m:
+            assert m.root.to_dict() == BOOK
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_what_has_no_file_of_the_system(how: str, tmp_path: Path) -> None:
+    """It says what to do: the bytes will do."""
+    with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
+        archive.writestr("message", in_memory(SCHEMA, fill_book))
+    with zipfile.ZipFile(tmp_path / "zip") as archive, archive.open("message") as member:
+        with pytest.raises(io.UnsupportedOperation, match=r"ZipExtFile.*read\(\)"):
+            look(how, member)
+        look(how, member.read())
+    with pytest.raises(io.UnsupportedOperation, match=r"BufferedReader.*read\(\)"):
+        look(how, io.BufferedReader(io.BytesIO(b"")))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_pipes_and_sockets(how: str) -> None:
+    ends = os.pipe()
+    one, other = socket.socketpair()
+    try:
+        for content, kind in ((ends[0], "a pipe"), (one, "a socket")):
+            with pytest.raises(io.UnsupportedOperation, match=kind):
+                look(how, content)
+    finally:
+        one.close()
+        other.close()
+        for end in ends:
+            os.close(end)
+
+
+def test_a_message_in_a_plain_builder(target: Path) -> None:
+    data = in_memory(SCHEMA, fill_book)
+    with Builder(target) as b:
+        b.write(data)
+        assert (verify(b).size, verify(b).trailing) == (len(data), 0)
+        with open_message(b, SCHEMA) as m:
+            assert m.root.to_dict() == BOOK
 
 
 def test_a_builder_is_no_message(target: Path) -> None:

@@ -1,5 +1,6 @@
 /* content.c - the calls that append to the content of a map, and those that read it. */
 #include "file/content.h"
+#include "file/label.h"
 #include "map.h"
 #include "memory.h"
 
@@ -50,6 +51,7 @@ int mmb_map_truncate(mmb_map *map, uint64_t size)
     int error = mmb__zero_from(&map->file, size);
     if (error == 0) {
         atomic_store(&map->file.shared->declared_size, size);
+        mmb__renew_label(&map->file); /* it may tell of more, as declared before the last flush */
     }
     return error;
 }

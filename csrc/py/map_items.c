@@ -58,7 +58,7 @@ static bool find_range(mmbpy_map *self, PyObject *key, range *out)
         out->stop = out->stop + length < 0 ? (forward ? 0 : PY_SSIZE_T_MIN) : out->stop + length;
     }
     if (no_start) {
-        out->start = length - 1;
+        out->start = length > 0 ? length - 1 : PY_SSIZE_T_MIN;
     } else if (out->start < 0) {
         out->start = out->start + length < 0 ? (forward ? 0 : PY_SSIZE_T_MIN) : out->start + length;
     }
@@ -93,7 +93,10 @@ static PyObject *get_slice(mmbpy_map *self, PyObject *key)
     PyObject *view = PyMemoryView_FromObject((PyObject *)self);
     PyObject *result = NULL;
     if (view != NULL && find_range(self, key, &range)) {
-        result = mmbpy_slice_of(view, range.start, range.stop, range.step);
+        /* The start of an empty range may lie before the first byte, where -1 would mean the last
+         * byte of the capacity. */
+        result = range.count > 0 ? mmbpy_slice_of(view, range.start, range.stop, range.step)
+                                 : mmbpy_slice_of(view, 0, 0, 1);
     }
     Py_XDECREF(view);
     return result;
@@ -161,14 +164,22 @@ static int assign_item(mmbpy_map *self, PyObject *key, PyObject *value)
     return assign_byte(self, place, (unsigned char)number);
 }
 
+/* Assign bytes that get gaps between them, or another order. They are copied first, since they may
+ * be bytes of this builder, which the first ones would overwrite before they are read. */
 static int assign_steps(mmbpy_map *self, const range *to, const unsigned char *bytes)
 {
-    for (Py_ssize_t i = 0; i < to->count; i++) {
-        if (assign_byte(self, (uint64_t)(to->start + i * to->step), bytes[i]) < 0) {
-            return -1;
-        }
+    PyObject *copy = PyBytes_FromStringAndSize((const char *)bytes, to->count);
+    if (copy == NULL) {
+        return -1;
     }
-    return 0;
+    const char *from = PyBytes_AsString(copy);
+    int result = 0;
+    for (Py_ssize_t i = 0; i < to->count && result == 0; i++) {
+        uint64_t place = (uint64_t)(to->start + i * to->step);
+        result = assign_byte(self, place, (unsigned char)from[i]);
+    }
+    Py_DECREF(copy);
+    return result;
 }
 
 static int assign_bytes(mmbpy_map *self, PyObject *key, const unsigned char *bytes,

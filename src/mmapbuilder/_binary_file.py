@@ -64,7 +64,7 @@ class BinaryFile(_core.Map):
         """Return the content so far as a view, as `io.BytesIO` does."""
         return self[:]
 
-    def find(self, sub: "t.Buffer", start: int = 0, end: int | None = None, /) -> int:
+    def find(self, sub: "t.Buffer | int", start: int = 0, end: int | None = None, /) -> int:
         """Return where `sub` is first found in the content, or -1, as `bytes` does."""
         sub, start, end = self._searched(sub, start, end)
         while end - start >= len(sub):
@@ -76,7 +76,7 @@ class BinaryFile(_core.Map):
             start = stop - len(sub) + 1
         return -1
 
-    def rfind(self, sub: "t.Buffer", start: int = 0, end: int | None = None, /) -> int:
+    def rfind(self, sub: "t.Buffer | int", start: int = 0, end: int | None = None, /) -> int:
         """Return where `sub` is last found in the content, or -1, as `bytes` does."""
         sub, start, end = self._searched(sub, start, end)
         while end - start >= len(sub):
@@ -88,12 +88,15 @@ class BinaryFile(_core.Map):
             end = first + len(sub) - 1
         return -1
 
-    def _searched(self, sub: "t.Buffer", start: int, end: int | None) -> tuple[bytes, int, int]:
+    def _searched(
+        self, sub: "t.Buffer | int", start: int, end: int | None
+    ) -> tuple[bytes, int, int]:
         start, end, _ = slice(start, end).indices(self.size)
-        return bytes(sub), start, end
+        # bytes(5) would be five zeros, and not the byte 5.
+        return bytes([sub]) if isinstance(sub, int) else bytes(memoryview(sub)), start, end
 
     def __contains__(self, sub: "t.Buffer | int") -> bool:
-        return self.find(bytes([sub]) if isinstance(sub, int) else sub) >= 0
+        return self.find(sub) >= 0
 
     # ---- what it is not ----
 

@@ -4,7 +4,7 @@ import io
 import os
 
 from . import _core
-from ._output import open_regular
+from ._output import descriptor_of, open_regular, require_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def look_into(
             raise
     fd, name, ours = _descriptor_of(content)
     try:
-        length = os.fstat(fd).st_size
+        status = os.fstat(fd)
+        require_regular(status, fd if name is None else name)
+        length = status.st_size
         head = os.pread(fd, _core.HEAD_BYTES, 0) if length else b""
         return _explained(head, length, in_file, fd, name)
     finally:
@@ -84,11 +86,15 @@ def _buffer_of(content: "Content") -> "memoryview | None":
             pass
         else:
             return None
+    getbuffer = getattr(content, "getbuffer", None)  # of a builder: as long as what is in it
     try:
-        memory = memoryview(content)  # type: ignore[arg-type]
+        memory = memoryview(content) if getbuffer is None else getbuffer()  # type: ignore[arg-type]
     except TypeError:
         return None
-    return memory.toreadonly().cast("B")
+    try:
+        return memory.toreadonly().cast("B")
+    except TypeError:  # its bytes do not lie side by side, or are of a type that Python has not
+        return memoryview(memory.tobytes())
 
 
 def _looks_like_a_path(content: bytes) -> bool:
@@ -106,13 +112,16 @@ def _descriptor_of(content: "Content") -> "tuple[int, Name, bool]":
     if isinstance(content, (str, os.PathLike)):
         path = os.fspath(content)
         return open_regular(path, os.O_RDONLY), path, True
-    fileno = getattr(content, "fileno", None)
-    if fileno is None:
+    if not hasattr(content, "fileno"):
         raise TypeError(
             "a message is in a path, a file descriptor, an object with fileno() or a buffer, "
             f"not in {type(content).__name__}"
         )
-    fd: int = fileno()
+    try:
+        fd = descriptor_of(content)
+    except io.UnsupportedOperation as error:
+        text = f"{error}; give its bytes, as its read() returns them"
+        raise io.UnsupportedOperation(text) from None
     name = getattr(content, "name", fd)
     return fd, name if isinstance(name, (str, bytes)) else fd, False
 

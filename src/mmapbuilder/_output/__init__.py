@@ -6,7 +6,7 @@ The floors, from the top: `endings` and `output`; `opening`; `temporary`; `lock`
 
 from .endings import Endings
 from .lock import lock_to_change
-from .names import is_descriptor, open_regular
+from .names import descriptor_of, is_descriptor, open_regular, require_regular
 from .output import Output
 
 TYPE_CHECKING = False
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         "FileLike",
         "Name",
         "Output",
+        "descriptor_of",
         "is_descriptor",
         "lock_to_change",
         "open_regular",
+        "require_regular",
     ]

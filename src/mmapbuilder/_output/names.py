@@ -41,17 +41,38 @@ def fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
         return file, file
     if isinstance(file, os.PathLike):
         return None, os.fspath(file)
-    fileno = getattr(file, "fileno", None)
-    if fileno is None:
+    if not hasattr(file, "fileno"):
         raise TypeError(
             "file must be a path, a file descriptor or an object with fileno(), "
             f"not {type(file).__name__}"
         )
-    fd = fileno()
-    if not isinstance(fd, int):
-        raise TypeError("fileno() returned no int")
+    fd = descriptor_of(file)
     name = getattr(file, "name", fd)
     return fd, name if isinstance(name, (str, bytes, int)) else fd
+
+
+def descriptor_of(file: "HasFileno") -> int:
+    """Return the descriptor of an open file, in which is what was written to the file so far.
+
+    A file object may hold back what the program has written. If it wrote that out later, it
+    would write over what came into the file in the meantime.
+
+    Raises:
+        TypeError: fileno() returned no int.
+        io.UnsupportedOperation: there is no file of the system behind it.
+    """
+    try:
+        fd = file.fileno()
+    except io.UnsupportedOperation:
+        raise io.UnsupportedOperation(
+            f"there is no file of the system behind this {type(file).__name__}: fileno() has none"
+        ) from None
+    if not isinstance(fd, int):
+        raise TypeError("fileno() returned no int")
+    flush = getattr(file, "flush", None)
+    if flush is not None:
+        flush()
+    return fd
 
 
 def require_regular(status: os.stat_result, name: "Name") -> None:
