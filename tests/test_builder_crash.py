@@ -11,7 +11,7 @@ import pytest
 
 from mmapbuilder import Builder, CapacityError
 from support import apart
-from support.missing import missing
+from support.missing import need_attributes
 
 MIB = 1 << 20
 GRANULE = 2 * MIB
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="where there are
 
 @pytest.fixture(autouse=True)
 def attributes(tmp_path: Path) -> None:
-    try:
-        os.setxattr(tmp_path, "user.test", b"")
-    except OSError as error:
-        missing(f"extended attributes of users: {error}")
+    need_attributes(tmp_path)
 
 
 def killed(target: Path, code: str, options: str = "") -> None:

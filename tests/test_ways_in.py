@@ -6,7 +6,9 @@ import errno
 import io
 import os
 import re
+import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from mmapbuilder import Builder
 from support import apart
+from support.missing import need_attributes
 
 np = pytest.importorskip("numpy")
 
@@ -46,8 +49,37 @@ def truncate(b: Builder, n: int) -> None:
     b.truncate(n)
 
 
+def steps(b: Builder, n: int) -> None:
+    b[n - 1 :: -1] = content(n)[::-1]
+
+
+def copied(b: Builder, n: int) -> None:
+    shutil.copyfileobj(io.BytesIO(content(n)), b)
+
+
+def by_descriptor(b: Builder, n: int) -> None:
+    data, at = content(n), 0
+    while at < n:
+        at += os.pwrite(b.descriptor, data[at:], at)
+
+
+def reopened(b: Builder, n: int) -> None:
+    b[2] = 1
+    b.close(n)
+    with Builder(b.name, "r+") as again:
+        assert again.size == len(again) == n
+
+
 def view(b: Builder, n: int) -> None:
     memoryview(b)[:n] = content(n)
+
+
+def cast(b: Builder, n: int) -> None:
+    memoryview(b).cast("b")[:n] = memoryview(content(n)).cast("b")
+
+
+def part(b: Builder, n: int) -> None:
+    b[0:n][:] = content(n)
 
 
 def array(b: Builder, n: int) -> None:
@@ -74,17 +106,23 @@ def item(b: Builder, n: int) -> None:
 WAYS: dict[str, Way] = {
     "`b.write(data)`": lambda b, n: b.write(content(n)),
     "`b.writelines(lines)`": lambda b, n: b.writelines([content(n - 2), b"", bytes(2)]),
+    "`shutil.copyfileobj(f, b)`, and whatever else calls `write`": copied,
     "`b[i:j] = data`": lambda b, n: b.__setitem__(slice(0, n), content(n)),
+    "`b[i:j:k] = data`": steps,
     "`b[i] = byte`": item,
     "`b.zeros(shape, dtype)`": zeros,
     "`b.allocate(n)`": allocate,
     "`f.readinto(b.allocate(n))`": readinto_allocated,
     "`b.truncate(n)`": truncate,
     "`view = memoryview(b)`": view,
+    "`memoryview(b).cast(format)`": cast,
+    "`view = b[i:j]`": part,
     "`numpy.frombuffer(b, dtype)`": array,
     "`struct.pack_into(..., b, at)`": pack,
     "`f.readinto(view)` after `b.reserve(end)`": readinto_reserved,
+    "`os.pwrite(b.descriptor, data, at)`": by_descriptor,
     "`b.close(size=n)`": lambda b, n: (b.__setitem__(2, 1), b.close(size=n)),
+    '`Builder(path, "r+")`, of what was there': reopened,
 }
 
 
@@ -150,7 +188,9 @@ def test_on_a_full_disk(mount: Any, way: Way, said: str) -> None:
         b.discard()
 
 
-@pytest.mark.parametrize("way", [w for w in WAYS.values() if w is not WAYS["`b.close(size=n)`"]])
+@pytest.mark.parametrize(
+    "way", [w for w in WAYS.values() if w not in (WAYS["`b.close(size=n)`"], reopened)]
+)
 def test_views_become_a_snapshot_at_close(target: Path, way: Way) -> None:
     b = Builder(target)
     kept = memoryview(b)
@@ -176,7 +216,7 @@ def test_in_a_forked_child(target: Path, way: Way, said: str) -> None:
         if pid == 0:
             try:
                 WAYS[{name!r}](b, 5001)
-            except PermissionError:
+            except (PermissionError, BlockingIOError):
                 os._exit(3)
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -194,3 +234,42 @@ def test_in_a_forked_child(target: Path, way: Way, said: str) -> None:
     written = target.read_bytes()
     assert written[:3] == b"\0\0\1"
     assert not written[3:5001].strip(b"\0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where there are such attributes")
+@pytest.mark.parametrize(("way", "said"), cells(3))
+def test_after_a_kill(target: Path, way: Way, said: str) -> None:
+    need_attributes(target.parent)
+    (name,) = (name for name, found in WAYS.items() if found is way)
+    code = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from test_ways_in import WAYS
+        from mmapbuilder import Builder
+        for flushed in False, True:
+            pid = os.fork()
+            if pid == 0:
+                b = Builder(sys.argv[1])
+                WAYS[{name!r}](b, 5001)
+                if flushed and not b.closed:
+                    b.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.waitpid(pid, 0)
+            with Builder(sys.argv[1], "r+") as b:
+                assert bytes(b[:3]) == b"\\0\\0\\1"
+                assert not any(b[3:])
+                print(b.size)
+    """
+    sizes = (
+        apart.python(code, target, options=("-W", "ignore::DeprecationWarning")).ok().out.split()
+    )
+    unflushed, flushed = map(int, sizes)
+    if said == "exact":
+        assert unflushed == flushed == 5001
+    elif said.startswith("exact after"):
+        assert flushed == 5001
+        assert unflushed in (16, 5001)  # the last byte that is not zero, or more
+    elif said.endswith("all of the file"):
+        assert {unflushed, flushed} <= {16, 5001}
+    else:
+        assert unflushed == flushed == 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -27,3 +28,11 @@ def tool(name: str, package: str) -> str:
     if found is None:
         missing(f"{name} is not installed (Debian: {package})")
     return found
+
+
+def need_attributes(directory: Path) -> None:
+    """Skip the test where files have no extended attributes of users."""
+    try:
+        os.setxattr(directory, "user.test", b"")
+    except OSError as error:
+        missing(f"extended attributes of users: {error}")

@@ -10,7 +10,7 @@ from .. import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Protocol, TypeAlias
+    from typing import Any, Protocol, TypeAlias
 
     class HasFileno(Protocol):
         """What sockets, files and their like have in common."""
@@ -51,7 +51,7 @@ def fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
     return fd, name if isinstance(name, (str, bytes, int)) else fd
 
 
-def descriptor_of(file: "HasFileno") -> int:
+def descriptor_of(file: "Any") -> int:
     """Return the descriptor of an open file, in which is what was written to the file so far.
 
     A file object may hold back what the program has written. If it wrote that out later, it
