@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     # What `_core.verify` says of the first message, as if it were alone, and then the fields of
     # a `LogReport`.
     Found: TypeAlias = tuple[tuple[Any, ...], int, int, str, int, bool]
+else:
+    Found = tuple  # for those who evaluate annotations
 
 _OFTEN = 1024  # messages between two calls of progress
 
