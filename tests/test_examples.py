@@ -107,6 +107,20 @@ def test_record_machine_records_follows_and_plots(tmp_path: Path) -> None:
         assert (tmp_path / "machine.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_drive_log_records_indexes_and_reads(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    shown = run("drive_log.py", str(tmp_path), "20000")
+    assert re.search(r"^recorded +20,000 events, ", shown, re.M)
+    assert re.search(r"^indexed +20,000 events, ", shown, re.M)
+    assert re.search(r"^found +event 10,000 at 25.0 s, ", shown, re.M)
+    assert re.search(r"^read +a table of 20,000 rows and 3 columns, ", shown, re.M)
+    assert "can 5,000, accelerometer 5,000, carState 4,999, gpsLocation 4,900, " in shown
+    assert "logMessage 50, deviceState 50, initData 1" in shown
+    assert re.search(r"^speeds +4,999, up to 30.0 m/s, ", shown, re.M)
+    text = decode(tmp_path / "drive.log", "drive.capnp", "Event").splitlines()
+    assert "initData" in "".join(text[:9])
+
+
 @pytest.mark.slow
 def test_the_tour_shows_a_table_a_log_and_a_plot(tmp_path: Path) -> None:
     pytest.importorskip("numpy")

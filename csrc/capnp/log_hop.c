@@ -1,6 +1,6 @@
 /* log_hop.c - goes from the header of each frame to the next. It reads the file through a buffer
  * that shows a part of it. */
-#include "mmb_log.h"
+#include "log_index.h"
 
 #include "source.h"
 
@@ -76,8 +76,7 @@ static int look_at_tail(window *w, uint64_t place, mmb_tail *tail, const char *r
     }
     if (reason == NULL) {
         uint64_t header = have >= MMB_WORD ? mmb__load64(bytes) : 0;
-        bool fence = header != 0 && header % mmb_fence_of(MMB_FENCE_UNIT) == 0;
-        *tail = fence ? MMB_TAIL_FENCE : MMB_TAIL_TORN;
+        *tail = mmb__is_fence(header) ? MMB_TAIL_FENCE : MMB_TAIL_TORN;
         return 0;
     }
     bool zeros = false;

@@ -16,13 +16,13 @@ mmb__index_block *mmb__index_block_of(const unsigned char *memory, uint64_t numb
 {
     const unsigned char *blocks = memory + MMB_INDEX_HEADER;
     return (mmb__index_block *)(uintptr_t)(blocks +
-                                           number / MMB__INDEX_BLOCK * sizeof(mmb__index_block));
+                                           number / MMB_INDEX_BLOCK * sizeof(mmb__index_block));
 }
 
 uint64_t mmb_index_bytes(uint64_t count)
 {
     /* The end of the last message has an entry, too. */
-    return MMB_INDEX_HEADER + (count / MMB__INDEX_BLOCK + 1) * sizeof(mmb__index_block);
+    return MMB_INDEX_HEADER + (count / MMB_INDEX_BLOCK + 1) * sizeof(mmb__index_block);
 }
 
 /* ---- identity ----------------------------------------------------------------------- */
@@ -124,7 +124,7 @@ bool mmb_index_is_from_earlier_boot(const unsigned char *memory, uint64_t bytes,
 uint64_t mmb__index_nearest(const unsigned char *index, uint64_t number, uint64_t *left)
 {
     const mmb__index_block *block = mmb__index_block_of(index, number);
-    uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
+    uint32_t at = (uint32_t)(number % MMB_INDEX_BLOCK);
     uint32_t first = at;
     while (at > 0 && block->delta[at] == MMB__FAR_AWAY) {
         at--;
@@ -156,7 +156,7 @@ bool mmb_index_check(const unsigned char *memory, uint64_t bytes, const mmb_log_
 
 void mmb__index_put(mmb__index_block *block, uint64_t number, uint64_t place)
 {
-    uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
+    uint32_t at = (uint32_t)(number % MMB_INDEX_BLOCK);
     if (at == 0) {
         block->base = place;
     }
@@ -184,42 +184,6 @@ void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity)
     mmb__index_header *header = mmb__index_header_of(memory);
     memcpy(header->boot, identity->boot, sizeof header->boot);
     atomic_store_explicit(&header->settled, 0, memory_order_release);
-}
-
-/* Let the checksum of a block cover message `number`, too. */
-static void add_to_sum(mmb__index_block *block, uint64_t number, const unsigned char *frame,
-                       uint64_t bytes)
-{
-    uint32_t at = (uint32_t)(number % MMB__INDEX_BLOCK);
-    uint64_t sum = atomic_load_explicit(&block->sum, memory_order_relaxed);
-    if (at == 0) {
-        sum = 0;
-    }
-    uint32_t upto = mmb__sum_upto(sum);
-    if (upto > at) {
-        return; /* the writer that was killed had added this message */
-    }
-    if (upto < at) { /* messages between are not covered: begin a new checksum */
-        sum = mmb__sum(0, at, at);
-    }
-    uint32_t crc = mmb__os_crc32c((uint32_t)(sum >> 32), frame, (size_t)bytes);
-    atomic_store_explicit(&block->sum, mmb__sum(crc, mmb__sum_from(sum), at + 1),
-                          memory_order_relaxed);
-}
-
-void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end,
-                       const unsigned char *frame, uint64_t bytes)
-{
-    mmb__index_header *header = mmb__index_header_of(memory);
-    add_to_sum(mmb__index_block_of(memory, count - 1), count - 1, frame, bytes);
-    mmb__index_put(mmb__index_block_of(memory, count), count, end);
-    atomic_store_explicit(&header->committed, end, memory_order_relaxed);
-    atomic_store_explicit(&header->count, count, memory_order_seq_cst);
-    if (atomic_load_explicit(&header->awaited, memory_order_seq_cst) != 0) {
-        atomic_store_explicit(&header->awaited, 0, memory_order_seq_cst);
-        atomic_fetch_add_explicit(&header->news, 1, memory_order_seq_cst);
-        mmb__os_wake_word((const uint32_t *)&header->news);
-    }
 }
 
 bool mmb_index_is_settled(const unsigned char *memory)

@@ -15,10 +15,7 @@
 
 #include <stdatomic.h>
 
-enum {
-    MMB__INDEX_BLOCK = 1024, /* messages in a block */
-    MMB__MARKS = 64,
-};
+enum { MMB__MARKS = 64 };
 
 /* This stands for a distance that does not fit. The message is then found from the one before
  * it. */
@@ -32,7 +29,7 @@ typedef struct {
      * one. Relaxed: only writers and recovery look at it. */
     _Atomic uint64_t sum;
     uint64_t unused[2];
-    uint32_t delta[MMB__INDEX_BLOCK]; /* words from the base; relaxed, published by `count` */
+    uint32_t delta[MMB_INDEX_BLOCK]; /* words from the base; relaxed, published by `count` */
 } mmb__index_block;
 
 /* What is known to be on the device. The two slots are written in turn; a slot is valid if its
@@ -126,6 +123,12 @@ static inline uint32_t mmb__sum_from(uint64_t sum)
 static inline uint32_t mmb__sum_upto(uint64_t sum)
 {
     return (uint32_t)sum & 0xFFFF;
+}
+
+/* Return whether the header of a frame is a fence. */
+static inline bool mmb__is_fence(uint64_t header)
+{
+    return header != 0 && header % mmb_fence_of(MMB_FENCE_UNIT) == 0;
 }
 
 /* Return the slot that says the most; NULL if neither is valid. */

@@ -10,18 +10,18 @@
 /* Write the blocks of all messages: each when it is full, and the last one at the end. */
 static int write_blocks(int fd, const mmb_places *places, const unsigned char *data)
 {
-    uint64_t starts[MMB__INDEX_BLOCK], at = MMB_INDEX_HEADER;
+    uint64_t starts[MMB_INDEX_BLOCK], at = MMB_INDEX_HEADER;
     mmb__index_block *block = malloc(sizeof *block);
     int error = block != NULL ? 0 : ENOMEM;
-    for (uint64_t first = 0; error == 0 && first <= places->count; first += MMB__INDEX_BLOCK) {
+    for (uint64_t first = 0; error == 0 && first <= places->count; first += MMB_INDEX_BLOCK) {
         uint64_t left = places->count - first;
-        uint64_t count = left < MMB__INDEX_BLOCK ? left : MMB__INDEX_BLOCK;
+        uint64_t count = left < MMB_INDEX_BLOCK ? left : MMB_INDEX_BLOCK;
         memset(block, 0, sizeof *block);
         error = mmb_places_list(places, data, first, count, starts);
         for (uint64_t i = 0; i < count; i++) {
             mmb__index_put(block, i, starts[i]);
         }
-        if (count < MMB__INDEX_BLOCK) {
+        if (count < MMB_INDEX_BLOCK) {
             mmb__index_put(block, count, places->end);
         }
         block->sum = mmb__sum(0, (uint32_t)count, (uint32_t)count);

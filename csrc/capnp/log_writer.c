@@ -75,16 +75,6 @@ static int count_frames(const unsigned char *frames, uint64_t bytes, uint64_t *c
     return 0;
 }
 
-static void publish_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
-{
-    uint64_t size, start = w->end - bytes;
-    const char *reason;
-    for (uint64_t done = 0; done < bytes; done += size) {
-        (void)mmb_frame_measure(frames + done, bytes - done, &size, &reason);
-        mmb__log_publish(w, start + done + size, size);
-    }
-}
-
 /* Do steps (2) to (4). */
 static int lay(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
 {
@@ -114,7 +104,7 @@ static int append(mmb_log_writer *w, const void *frames, uint64_t bytes, uint64_
     if (error != 0) {
         return give_up(w, error);
     }
-    publish_frames(w, frames, bytes);
+    mmb__log_publish(w, count, w->end, bytes);
     return 0;
 }
 
@@ -205,7 +195,7 @@ static int commit_building(mmb_log_writer *w, const uint32_t *words, uint32_t co
     if (error != 0) {
         return give_up(w, error);
     }
-    mmb__log_publish(w, w->end, bytes);
+    mmb__log_publish(w, 1, w->end, bytes);
     return 0;
 }
 

@@ -86,6 +86,7 @@ typedef enum {
     MMB_TAIL_FENCE, /* a fence: the log is open, or its writer was killed */
     MMB_TAIL_TORN,  /* the beginning of a message */
     MMB_TAIL_ZEROS, /* zeros only */
+    MMB_TAIL_LOST,  /* what the device did not have in time when the machine went down */
 } mmb_tail;
 
 /* Go on from places->end, from header to header, as long as `fd` has whole frames, and add them
@@ -158,12 +159,12 @@ void mmb_index_get_key(const unsigned char *memory, char *key);
 
 /* A writer calls these. It has mapped the index and made room for mmb_index_bytes(count + 1).
  * mmb_index_unsettle: from now on, while this boot lasts, what is published counts.
- * mmb_index_publish: the log now has `count` messages. The last one is the `bytes` bytes at
- * `frame`, and ends at `end`. It must be called for each number in turn, after the message is
- * committed. mmb_index_settle: the index becomes settled, as by mmb_index_write. */
+ * mmb_index_publish: the log now has `count` messages. The last `number` of them are the `bytes`
+ * bytes at `frames`, which are whole frames and end at `end`. No message may be left out, and all
+ * must be committed. mmb_index_settle: the index becomes settled, as by mmb_index_write. */
 void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity);
-void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end,
-                       const unsigned char *frame, uint64_t bytes);
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t number, uint64_t end,
+                       const unsigned char *frames, uint64_t bytes);
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity);
 
 /* Return how much of the log is known to be on the device, in bytes from its start. */
@@ -179,9 +180,24 @@ bool mmb_index_is_from_earlier_boot(const unsigned char *memory, uint64_t bytes,
  * that agree with the checksums of the index, up to the first that does not. `places`, which is
  * empty before, gets these messages. `data` is the log's file in memory, of `data_bytes`. If
  * messages were noted without checksums, only their headers are checked, and `*unchecked`
- * becomes true. This reads all that was not on the device. Return 0 or ENOMEM. */
+ * becomes true. `*tail` is what follows. This reads all that was not on the device. Return 0 or
+ * ENOMEM. */
 int mmb_log_trust(const unsigned char *memory, uint64_t bytes, const unsigned char *data,
-                  uint64_t data_bytes, mmb_places *places, bool *unchecked);
+                  uint64_t data_bytes, mmb_places *places, mmb_tail *tail, bool *unchecked);
+
+/* What the index says of the messages of one of its blocks. */
+typedef enum {
+    MMB_SUM_AGREES,  /* it has their checksum, and they agree with it */
+    MMB_SUM_DIFFERS, /* they are not what was appended */
+    MMB_SUM_MISSING, /* some of them have no checksum; the others agree with theirs */
+} mmb_sum;
+
+/* Messages in a block. */
+enum { MMB_INDEX_BLOCK = 1024 };
+
+/* Compare messages with their checksum in the index of `places`: those of the block that begins
+ * with message `first`, as far as `places` has them. `data` is as for mmb_places_find. */
+mmb_sum mmb_index_compare(const mmb_places *places, const unsigned char *data, uint64_t first);
 
 /* Followers call these; they wait for more messages. mmb_index_map_header maps the header page
  * of an index for writing; NULL if that fails. mmb_index_is_settled returns whether it is
@@ -250,10 +266,9 @@ int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t 
 void mmb_log_set_wait(mmb_log_writer *writer, const mmb_log_wait *wait);
 
 /* Append whole frames, `bytes` in all, which the caller has checked. Readers find all of them or
- * none; readers with an index find one after the other. `*number` (may be NULL) is the number of
- * the first. Return 0; or ENOSPC, EDQUOT, EFBIG, MMB_ECAPACITY, MMB_ETRUNCATED and other errors:
- * then nothing was appended, and the next call may succeed. EBADF if the writer was closed
- * meanwhile, EINTR if a wait was given up. */
+ * none. `*number` (may be NULL) is the number of the first. Return 0; or ENOSPC, EDQUOT, EFBIG,
+ * MMB_ECAPACITY, MMB_ETRUNCATED and other errors: then nothing was appended, and the next call may
+ * succeed. EBADF if the writer was closed meanwhile, EINTR if a wait was given up. */
 int mmb_log_append(mmb_log_writer *writer, const void *frames, uint64_t bytes, uint64_t *number);
 
 /* Append a message that is built in place, through another mapping of the file.

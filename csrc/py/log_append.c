@@ -18,13 +18,21 @@ enum { BATCH_WORDS = 1 << 13, BATCH_MESSAGES = 1024 };
 /* ---- what the log knows -----------------------------------------------------------------------
  */
 
+static bool is_encoder(const mmbpy_log_writer *self, PyObject *object)
+{
+    if (Py_TYPE(object) != self->state->encoder_type) {
+        PyErr_SetString(PyExc_TypeError, "an Encoder is required");
+        return false;
+    }
+    return true;
+}
+
 /* Return the encoder, borrowed: the log keeps it. NULL with an exception. */
 static mmbpy_encoder *encoder_of(mmbpy_log_writer *self)
 {
     if (self->encoder == NULL) {
         PyObject *made = PyObject_CallMethod((PyObject *)self, "_make_encoder", NULL);
-        if (made != NULL && Py_TYPE(made) != self->state->encoder_type) {
-            PyErr_SetString(PyExc_TypeError, "an Encoder is required");
+        if (made != NULL && !is_encoder(self, made)) {
             Py_CLEAR(made);
         }
         if (made == NULL) {
@@ -38,6 +46,15 @@ static mmbpy_encoder *encoder_of(mmbpy_log_writer *self)
         Py_DECREF(made);
     }
     return (mmbpy_encoder *)self->encoder;
+}
+
+/* Return the given encoder, or that of the log for None. Borrowed; NULL with an exception. */
+static mmbpy_encoder *chosen_encoder(mmbpy_log_writer *self, PyObject *given)
+{
+    if (given == Py_None) {
+        return encoder_of(self);
+    }
+    return is_encoder(self, given) ? (mmbpy_encoder *)given : NULL;
 }
 
 /* Return the function that gives frames of objects of a class, or None. A new reference. */
@@ -236,6 +253,7 @@ static bool flush(mmbpy_log_writer *self, mmb_frames *frames)
 typedef struct {
     mmbpy_log_writer *log;
     PyObject *fields;
+    PyObject *given; /* the encoder to use, or None for that of the log */
     mmb_frames frames;
     bool encodes; /* `encoding` was started */
     mmbpy_encoding encoding;
@@ -243,7 +261,7 @@ typedef struct {
 
 static bool start_encoding(extender *x)
 {
-    mmbpy_encoder *encoder = x->encodes ? NULL : encoder_of(x->log);
+    mmbpy_encoder *encoder = x->encodes ? NULL : chosen_encoder(x->log, x->given);
     if (encoder != NULL) {
         mmbpy_encoding_start(&x->encoding, encoder);
         x->encoding.frames = &x->frames;
@@ -290,15 +308,16 @@ static bool extend_from(extender *x, PyObject *iterator)
 }
 
 const char mmbpy_log_extend_doc[] =
-    "_extend($self, messages, fields, /)\n--\n\n"
+    "_extend($self, messages, fields, encoder, /)\n--\n\n"
     "Append messages, each as append takes it. fields are the names of the values\n"
-    "that tuples have, or None.";
+    "that tuples have, or None. encoder makes the messages; None stands for that of\n"
+    "the log.";
 
 PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
 {
     extender x = {.log = (mmbpy_log_writer *)object};
     PyObject *messages;
-    if (!PyArg_ParseTuple(args, "OO:_extend", &messages, &x.fields)) {
+    if (!PyArg_ParseTuple(args, "OOO:_extend", &messages, &x.fields, &x.given)) {
         return NULL;
     }
     PyObject *iterator = PyObject_GetIter(messages);
@@ -315,8 +334,22 @@ PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
 
 typedef struct {
     mmbpy_log_writer *log;
+    PyObject *before; /* called before each batch; None: not called */
+    unsigned long long rows;
     mmb_frames frames;
 } table_sink;
+
+static bool flush_rows(table_sink *sink)
+{
+    if (sink->frames.words != 0 && sink->before != Py_None) {
+        PyObject *done = PyObject_CallNoArgs(sink->before);
+        if (done == NULL) {
+            return false;
+        }
+        Py_DECREF(done);
+    }
+    return flush(sink->log, &sink->frames);
+}
 
 /* Append a message for each of these rows, which were converted from a table. */
 static bool append_rows(void *context, const mmb_stage *stage)
@@ -328,31 +361,34 @@ static bool append_rows(void *context, const mmb_stage *stage)
             mmbpy_raise(sink->log->state, error, sink->log->name);
             return false;
         }
-        if (sink->frames.words >= BATCH_WORDS && !flush(sink->log, &sink->frames)) {
+        if (sink->frames.words >= BATCH_WORDS && !flush_rows(sink)) {
             return false;
         }
     }
-    return flush(sink->log, &sink->frames);
+    sink->rows += stage->count;
+    return flush_rows(sink);
 }
 
 const char mmbpy_log_extend_table_doc[] =
-    "_extend_table($self, columns, /)\n--\n\n"
-    "Append a message for each row of columns of Arrow, given as Plan.stage_arrow takes them.";
+    "_extend_table($self, columns, encoder, before, /)\n--\n\n"
+    "Append a message for each row of columns of Arrow, given as Plan.stage_arrow takes them.\n"
+    "Return how many rows that are. encoder is as for _extend. before, if it is not None, is\n"
+    "called before each batch.";
 
-PyObject *mmbpy_log_extend_table(PyObject *object, PyObject *list)
+PyObject *mmbpy_log_extend_table(PyObject *object, PyObject *args)
 {
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    mmbpy_encoder *encoder = encoder_of(self);
     table_sink sink = {.log = self};
-    if (encoder == NULL) {
+    PyObject *list, *given;
+    if (!PyArg_ParseTuple(args, "O!OO:_extend_table", &PyList_Type, &list, &given, &sink.before)) {
         return NULL;
     }
-    if (!PyList_Check(list)) {
-        PyErr_SetString(PyExc_TypeError, "a list of columns is required");
+    mmbpy_encoder *encoder = chosen_encoder(self, given);
+    if (encoder == NULL) {
         return NULL;
     }
     bool good = mmbpy_arrow_each(self->state, encoder->plan->plan, list, BATCH_MESSAGES,
                                  append_rows, &sink);
     mmb_frames_free(&sink.frames);
-    return good ? Py_NewRef(Py_None) : NULL;
+    return good ? PyLong_FromUnsignedLongLong(sink.rows) : NULL;
 }

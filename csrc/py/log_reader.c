@@ -3,31 +3,9 @@
  * A *log reader* maps the file of the log, and its index if there is one, and keeps no descriptor.
  * It hands out views of its own memory, which keep it alive. */
 
-#include "state.h"
-
-#include "mmb_log.h"
+#include "log_reader.h"
 
 #include <errno.h>
-
-/* A file that outgrows its mapping is mapped again; each mapping is four times as large as the
- * last. */
-enum { MAX_VIEWS = 24 };
-
-/* The object's lock guards all fields below `name`. */
-typedef struct {
-    PyObject_HEAD PyObject *name; /* for error texts; __new__ sets it once */
-    mmbpy_state *state;
-    mmb_view data[MAX_VIEWS]; /* the last is in use; views may refer to earlier ones */
-    uint32_t views;
-    mmb_view index;
-    mmb_log_identity seen;              /* the file of the log at the last look */
-    uint64_t index_bytes;               /* size of the index's file at the last look */
-    uint64_t index_device, index_inode; /* the file that `index` shows */
-    unsigned char *header; /* header of the index, to wait for news; NULL before the first wait */
-    mmb_places places;
-    mmb_tail tail;
-    uint64_t file_bytes;
-} mmbpy_log_reader;
 
 /* ---- errors ------------------------------------------------------------------------- */
 
@@ -57,83 +35,6 @@ static const char changed[] = "the bytes are no longer those that were there, or
                               "another file; remove it";
 
 /* ---- looking at the files ------------------------------------------------------------ */
-
-/* Map all of [0, bytes). */
-static int map_data(mmbpy_log_reader *self, int fd, uint64_t bytes)
-{
-    if (self->views > 0 && bytes <= self->data[self->views - 1].length) {
-        return 0;
-    }
-    if (self->views == MAX_VIEWS) {
-        return ENOMEM;
-    }
-    int error = mmb_view_map(fd, bytes, &self->data[self->views]);
-    self->views += error == 0 ? 1 : 0;
-    return error;
-}
-
-static const unsigned char *data_of(const mmbpy_log_reader *self)
-{
-    return self->data[self->views - 1].base;
-}
-
-/* Return whether `file` is the file of the index that is in use. */
-static bool is_index(const mmbpy_log_reader *self, const mmb_log_identity *file)
-{
-    return file->device == self->index_device && file->inode == self->index_inode;
-}
-
-/* Take over what the index knows and the reader does not. Return false if the index is of no
- * use. */
-static bool take_over(mmbpy_log_reader *self)
-{
-    uint64_t count, end, start, bytes;
-    if (!mmb_index_check(self->index.base, self->index_bytes, &self->seen, &count, &end) ||
-        count < self->places.count || count == 0) {
-        return false;
-    }
-    mmb_places known = {.index = self->index.base, .indexed = count, .count = count, .end = end};
-    if (mmb_places_find(&known, data_of(self), count - 1, &start, &bytes) != 0 ||
-        start + bytes != end) {
-        return false; /* the index belongs to another log */
-    }
-    mmb_places_clear(&self->places);
-    self->places = known;
-    return true;
-}
-
-/* Look at the file `fd` of the index; -1 if there is none. The first look maps it. */
-static void use_index(mmbpy_log_reader *self, int fd)
-{
-    mmb_log_identity file;
-    if (fd < 0 || mmb_log_identify(fd, &file) != 0 || file.size < MMB_INDEX_HEADER) {
-        return;
-    }
-    if (self->index.base == NULL) {
-        if (mmb_view_map(fd, file.size, &self->index) != 0) {
-            return; /* the reader goes on without an index */
-        }
-        self->index_device = file.device;
-        self->index_inode = file.inode;
-    }
-    if (is_index(self, &file) && file.size <= self->index.length) {
-        self->index_bytes = file.size;
-        (void)take_over(self);
-    }
-}
-
-/* Look for news. Return 0, an errno, or MMB_EMESSAGE with the reason. */
-static int look(mmbpy_log_reader *self, int fd, int index_fd, const char **reason)
-{
-    int error = mmb_log_identify(fd, &self->seen);
-    error = error != 0 ? error : map_data(self, fd, self->seen.size);
-    if (error != 0) {
-        return error;
-    }
-    use_index(self, index_fd);
-    error = mmb_log_hop(fd, &self->places, &self->tail, &self->file_bytes, reason);
-    return error != 0 ? error : map_data(self, fd, self->file_bytes);
-}
 
 static int raise_if(mmbpy_log_reader *self, int error, const char *reason)
 {
@@ -167,7 +68,7 @@ static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->state = state;
     self->name = Py_NewRef(name);
     Py_BEGIN_ALLOW_THREADS /* no other thread has the object yet */
-    error = look(self, fd, index_fd, &reason);
+    error = mmbpy_log_look(self, fd, index_fd, &reason);
     Py_END_ALLOW_THREADS
     if (error == MMB_EMESSAGE && lenient) {
         self->tail = MMB_TAIL_TORN;
@@ -209,7 +110,7 @@ static PyObject *log_refresh(PyObject *object, PyObject *args)
     }
     MMBPY_LOCK(object)
     const char *reason = NULL;
-    int error = look(self, fd, index_fd, &reason);
+    int error = mmbpy_log_look(self, fd, index_fd, &reason);
     failed = raise_if(self, error, reason);
     count = self->places.count;
     MMBPY_UNLOCK()
@@ -228,7 +129,7 @@ static PyObject *log_glance(PyObject *object, PyObject *Py_UNUSED(unused))
     uint64_t count;
     MMBPY_LOCK(object)
     if (self->places.index != NULL && !mmb_index_is_settled(self->places.index)) {
-        (void)take_over(self);
+        (void)mmbpy_log_take_over(self);
     }
     count = self->places.count;
     MMBPY_UNLOCK()
@@ -243,7 +144,7 @@ static unsigned char *news_from(mmbpy_log_reader *self, int index_fd)
         return NULL;
     }
     if (self->header == NULL && index_fd >= 0 && mmb_log_identify(index_fd, &file) == 0 &&
-        is_index(self, &file)) {
+        mmbpy_log_is_index(self, &file)) {
         self->header = mmb_index_map_header(index_fd);
     }
     return self->header;
@@ -274,6 +175,30 @@ static PyObject *log_wait(PyObject *object, PyObject *args)
     return PyBool_FromLong(header != NULL);
 }
 
+PyDoc_STRVAR(compare_doc,
+             "compare($self, first, /)\n--\n\n"
+             "Compare the messages from first on, a multiple of INDEX_BLOCK, with their checksum\n"
+             "in the index: True if they agree, False if not, None if some have no checksum.");
+
+static PyObject *log_compare(PyObject *object, PyObject *first_object)
+{
+    mmbpy_log_reader *self = (mmbpy_log_reader *)object;
+    uint64_t first;
+    mmb_sum found = MMB_SUM_MISSING;
+    if (!mmbpy_as_uint64(first_object, "the number of a message", &first)) {
+        return NULL;
+    }
+    MMBPY_LOCK(object)
+    if (first % MMB_INDEX_BLOCK == 0 && first < self->places.count) {
+        found = mmb_index_compare(&self->places, mmbpy_log_data(self), first);
+    }
+    MMBPY_UNLOCK()
+    if (found == MMB_SUM_MISSING) {
+        Py_RETURN_NONE;
+    }
+    return PyBool_FromLong(found == MMB_SUM_AGREES);
+}
+
 PyDoc_STRVAR(write_index_doc,
              "write_index($self, fd, index_fd, /)\n--\n\n"
              "Write an index into the empty file index_fd. fd is the file of the log.");
@@ -289,7 +214,7 @@ static PyObject *log_write_index(PyObject *object, PyObject *args)
     mmb_log_identity identity;
     error = mmb_log_identify(fd, &identity);
     if (error == 0) {
-        error = mmb_index_write(index_fd, &self->places, data_of(self), &identity);
+        error = mmb_index_write(index_fd, &self->places, mmbpy_log_data(self), &identity);
     }
     MMBPY_UNLOCK()
     if (raise_if(self, error, changed) < 0) {
@@ -308,7 +233,7 @@ static int find(mmbpy_log_reader *self, uint64_t number, uint64_t *start, uint64
                      (unsigned long long)number, (unsigned long long)self->places.count);
         return -1;
     }
-    if (mmb_places_find(&self->places, data_of(self), number, start, bytes) != 0) {
+    if (mmb_places_find(&self->places, mmbpy_log_data(self), number, start, bytes) != 0) {
         raise_invalid(self, number, *start, changed);
         return -1;
     }
@@ -358,7 +283,8 @@ static PyObject *log_offsets(PyObject *object, PyObject *args)
     if (first > self->places.count || count > self->places.count - first) {
         PyErr_SetString(PyExc_IndexError, "the log has fewer messages");
         failed = -1;
-    } else if (mmb_places_list(&self->places, data_of(self), first, count, buffer.buf) != 0) {
+    } else if (mmb_places_list(&self->places, mmbpy_log_data(self), first, count, buffer.buf) !=
+               0) {
         raise_invalid(self, first, 0, changed);
         failed = -1;
     }
@@ -388,7 +314,7 @@ static int log_getbuffer(PyObject *object, Py_buffer *view, int flags)
     void *base;
     Py_ssize_t length;
     MMBPY_LOCK(object)
-    base = (void *)(uintptr_t)data_of(self);
+    base = (void *)(uintptr_t)mmbpy_log_data(self);
     length = (Py_ssize_t)self->places.end;
     MMBPY_UNLOCK()
     return PyBuffer_FillInfo(view, object, base, length, 1, flags);
@@ -437,9 +363,19 @@ static PyObject *get_key(PyObject *object, void *Py_UNUSED(closure))
     return PyUnicode_DecodeUTF8(key, (Py_ssize_t)strlen(key), "replace");
 }
 
+static PyObject *get_unchecked(PyObject *object, void *Py_UNUSED(closure))
+{
+    bool went_down, unchecked;
+    MMBPY_LOCK(object)
+    went_down = ((mmbpy_log_reader *)object)->went_down;
+    unchecked = ((mmbpy_log_reader *)object)->unchecked;
+    MMBPY_UNLOCK()
+    return went_down ? PyBool_FromLong(unchecked) : Py_NewRef(Py_None);
+}
+
 static PyObject *get_tail(PyObject *object, void *Py_UNUSED(closure))
 {
-    static const char *const kinds[] = {"none", "fence", "torn", "zeros"};
+    static const char *const kinds[] = {"none", "fence", "torn", "zeros", "lost"};
     mmb_tail tail;
     uint64_t bytes;
     MMBPY_LOCK(object)
@@ -454,6 +390,7 @@ static PyMethodDef log_methods[] = {
     {"refresh", log_refresh, METH_VARARGS, refresh_doc},
     {"glance", log_glance, METH_NOARGS, glance_doc},
     {"wait", log_wait, METH_VARARGS, wait_doc},
+    {"compare", log_compare, METH_O, compare_doc},
     {"write_index", log_write_index, METH_VARARGS, write_index_doc},
     {"place", log_place, METH_O, place_doc},
     {"offsets", log_offsets, METH_VARARGS, offsets_doc},
@@ -465,9 +402,13 @@ static PyGetSetDef log_properties[] = {
     {"synced", get_synced, NULL, "How many bytes are known to be on the device.", NULL},
     {"indexed", get_indexed, NULL, "How many messages have their places in the index.", NULL},
     {"key", get_key, NULL, "The field that messages are ordered by, if the index names one.", NULL},
+    {"unchecked", get_unchecked, NULL,
+     "None; or, if the machine went down before the device had the whole log, whether no\n"
+     "checksum has told of some of the messages that they are good.",
+     NULL},
     {"tail", get_tail, NULL,
-     "What follows the last whole message ('none', 'fence', 'torn' or 'zeros'), and how\n"
-     "many bytes it has.",
+     "What follows the last whole message ('none', 'fence', 'torn', 'zeros' or 'lost'), and\n"
+     "how many bytes it has.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

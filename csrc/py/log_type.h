@@ -32,6 +32,6 @@ extern const char mmbpy_log_append_doc[], mmbpy_log_extend_doc[], mmbpy_log_exte
 PyObject *mmbpy_log_append_message(PyObject *self, PyObject *const *args, Py_ssize_t count,
                                    PyObject *names);
 PyObject *mmbpy_log_extend(PyObject *self, PyObject *args);
-PyObject *mmbpy_log_extend_table(PyObject *self, PyObject *columns);
+PyObject *mmbpy_log_extend_table(PyObject *self, PyObject *args);
 
 #endif

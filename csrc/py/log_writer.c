@@ -388,7 +388,7 @@ static PyMethodDef log_methods[] = {
      mmbpy_log_append_doc},
     {"append_bytes", log_append_bytes, METH_O, append_bytes_doc},
     {"_extend", mmbpy_log_extend, METH_VARARGS, mmbpy_log_extend_doc},
-    {"_extend_table", mmbpy_log_extend_table, METH_O, mmbpy_log_extend_table_doc},
+    {"_extend_table", mmbpy_log_extend_table, METH_VARARGS, mmbpy_log_extend_table_doc},
     {"_cut", log_cut, METH_NOARGS, cut_doc},
     {"_look", log_look, METH_NOARGS, look_doc},
     {"_note_synced", log_note_synced, METH_VARARGS, note_synced_doc},

@@ -6,6 +6,8 @@
 #include "plan_type.h"
 #include "state.h"
 
+#include "mmb_log.h"
+
 PyDoc_STRVAR(module_doc, "Files mapped over a huge address range, growing as they are written.\n\n"
                          "Private: use the names that mmapbuilder itself offers.");
 
@@ -83,6 +85,9 @@ static int module_exec(PyObject *module)
         return -1;
     }
     if (PyModule_AddIntConstant(module, "MAX_SEGMENT_WORDS", (long)MMB_MAX_SEGMENT_WORDS) < 0) {
+        return -1;
+    }
+    if (PyModule_AddIntConstant(module, "INDEX_BLOCK", (long)MMB_INDEX_BLOCK) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "HEAD_BYTES", (long)MMB_HEAD_BYTES);

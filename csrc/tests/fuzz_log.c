@@ -37,11 +37,15 @@ static void follow_nonsense(const mmb_places *places, const uint8_t *data, size_
     mmb_places good = {0};
     bool unchecked;
     memset(index + 256, size != 0 ? data[0] : 0, 64); /* the header, too */
-    CHECK_EQ(mmb_log_trust(index, INDEX_ROOM, data, places->end, &good, &unchecked), 0);
+    mmb_tail tail;
+    CHECK_EQ(mmb_log_trust(index, INDEX_ROOM, data, places->end, &good, &tail, &unchecked), 0);
     CHECK(good.count <= places->count && good.end <= places->end);
     mmb_places_clear(&good);
     nonsense.index = index;
     nonsense.indexed = nonsense.count;
+    for (uint64_t i = 0; i < nonsense.count; i += MMB_INDEX_BLOCK) {
+        (void)mmb_index_compare(&nonsense, data, i);
+    }
     for (uint64_t i = 0; i < nonsense.count; i++) {
         if (mmb_places_find(&nonsense, data, i, &start, &bytes) == 0) {
             CHECK(bytes >= 16 && start <= places->end && bytes <= places->end - start);

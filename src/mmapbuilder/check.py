@@ -67,7 +67,8 @@ class LogReport(Report):
     log_size: int
     """Bytes of these."""
     tail: str
-    """What follows: none; fence, if the log is open or its writer was killed; torn or zeros."""
+    """What follows: none; fence, if the log is open or its writer was killed; torn; zeros; or lost,
+    what the device did not have when the machine went down."""
     dropped: int
     """Bytes behind the last good message that `recover` has cut off."""
     unchecked: bool

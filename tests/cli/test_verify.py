@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_a_bad_message_in_a_log_is_told_with_its_number(tmp_path: Path, log: Pat
     content[size * 50 + 12 : size * 50 + 16] = b"\xff\xff\xff\x7f"
     log.write_bytes(content)
     fails(run("verify", log, where=tmp_path), 1, "people.log: message ", "segment 0, word 0")
+
+
+def test_what_a_checksum_finds_is_told(tmp_path: Path, log: Path) -> None:
+    content = bytearray(log.read_bytes())
+    content[-2] ^= 1  # of a text
+    with log.open("r+b") as file:
+        status = log.stat()
+        file.write(content)
+        file.flush()
+        os.utime(log, ns=(status.st_atime_ns, status.st_mtime_ns))
+    fails(run("verify", log, where=tmp_path), 1, "people.log: messages 0 to 99", "checksum")
 
 
 def test_a_torn_log_fails(tmp_path: Path, log: Path) -> None:

@@ -73,6 +73,19 @@ def test_batches_and_large_messages_roll_as_well(target: Path) -> None:
     assert times == list(range(3002))
 
 
+def test_a_table_goes_on_in_new_files(target: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    rows = [fields(number) for number in range(20_000)]
+    with MessageLog(target, schema=EVENT.schema, roll="100KB") as log:
+        assert log.extend(arrow.Table.from_pylist(rows)) == range(20_000)
+        last = len(log)
+    files = files_of(target)
+    assert len(files) > 5
+    assert all(100_000 <= each.stat().st_size < 200_000 for each in files[:-1])
+    assert last < 20_000
+    assert [time for each in files for time in read_by_others(each)] == list(range(20_000))
+
+
 def test_threads_and_processes_roll_together(target: Path) -> None:
     code = """
         import sys, threading

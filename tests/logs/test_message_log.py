@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("capnp")
@@ -117,15 +116,6 @@ def test_the_file_is_never_more_than_the_fence_beyond_its_messages(target: Path)
             assert file.read(8) == FENCE
 
 
-def test_extend_appends_batches(target: Path) -> None:
-    rows = [fields(0), EVENT.schema.new_message(**fields(1)), *map(fields, range(2, 3000))]
-    with MessageLog(target, schema=EVENT.schema) as log:
-        assert log.extend([]) == range(0)
-        assert log.extend(rows) == range(3000)
-        assert log.extend(iter([fields(3000)])) == range(3000, 3001)
-    assert times(target) == list(range(3001))
-
-
 def test_rows_are_encoded_as_pycapnp_does(target: Path) -> None:
     @dataclasses.dataclass
     class Event:
@@ -163,38 +153,6 @@ def test_fields_that_do_not_fit_are_refused(target: Path, bad: Any, error: Any) 
         with pytest.raises(error):
             log.append(bad)
     assert times(target) == [0]
-
-
-def _tables() -> dict[str, Any]:
-    columns = {name: [fields(time)[name] for time in range(3000)] for name in fields(0)}
-    found: dict[str, Any] = {"columns": columns}
-    arrow = pytest.importorskip("pyarrow").table(columns)
-    found["arrow"] = arrow
-    found["batch"] = arrow.to_batches()[0]
-    found["stream"] = arrow.to_reader()
-    array = np.zeros(3000, [("time", "u8"), ("value", "f8"), ("name", "U40")])
-    for name, values in columns.items():
-        array[name] = values
-    found["structured"] = array
-    found["arrays"] = {name: array[name] for name in columns}
-    return found
-
-
-@pytest.mark.parametrize("kind", ["columns", "arrow", "batch", "stream", "structured", "arrays"])
-def test_tables_are_appended_row_by_row(target: Path, kind: str) -> None:
-    with MessageLog(target, schema=EVENT.schema) as log:
-        assert log.extend(_tables()[kind]) == range(3000)
-        with pytest.raises(ValueError, match="differ in length"):
-            log.extend({"time": [1], "value": []})
-    assert times(target) == list(range(3000))
-
-
-@pytest.mark.parametrize("package", ["pandas", "polars"])
-def test_data_frames_are_appended_row_by_row(target: Path, package: str) -> None:
-    frames = pytest.importorskip(package)
-    with MessageLog(target, schema=EVENT.schema) as log:
-        assert log.extend(frames.DataFrame(_tables()["columns"])) == range(3000)
-    assert times(target) == list(range(3000))
 
 
 # ---- modes ------------------------------------------------------------------------

@@ -274,6 +274,17 @@ def test_follow_waits_for_what_is_appended(target: Path) -> None:
         apart.end(writer).ok()
 
 
+def test_follow_begins_where_the_log_ends_when_it_is_called(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema) as writer:
+        writer.append(fields(0))
+        with open_log(target, EVENT.schema) as log:
+            writer.append(fields(1))
+            following = log.follow(timeout=0.01)
+            writer.append(fields(2))
+            writer.append(fields(3))
+            assert [event.time for event in following] == [2, 3]
+
+
 @pytest.mark.parametrize("index", [True, False])
 def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
     code = """

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import InvalidMessage, LogReport, MessageLog, open_log, recover, verify
+from mmapbuilder import InvalidMessage, Log, LogReport, MessageLog, open_log, recover, verify
 from support.events import EVENT, fields, frame, read_by_others
 
 PAGE = 4096
@@ -102,25 +102,36 @@ def abandon(log: MessageLog) -> None:
     log._output.keep()
 
 
-def test_it_says_what_was_dropped(target: Path) -> None:
-    log = MessageLog(target, schema=EVENT.schema)
+def start_again(path: Path) -> None:
+    """Let the index name another boot than the present one."""
+    index = Path(f"{path}.idx")
+    before = index.read_bytes()
+    place = boot_place(before)
+    index.write_bytes(before[:place] + bytes(16 * [7]) + before[place + 16 :])
+
+
+def lose_a_page(path: Path) -> tuple[int, int]:
+    """Leave a log that has lost a page; return up to where it was synced, and the page."""
+    log = MessageLog(path, schema=EVENT.schema)
     log.extend(map(fields, range(3000)))
     log.sync()
     synced = log.committed
     log.extend(map(fields, range(3000, 6000)))
-    whole = log.committed
+    lost = log.committed - 20_000
     abandon(log)
-    with target.open("r+b") as file:
-        file.seek(whole - 20_000)
+    with path.open("r+b") as file:
+        file.seek(lost)
         file.write(bytes(PAGE))
-    index = Path(f"{target}.idx")
-    before = index.read_bytes()
-    place = boot_place(before)
-    index.write_bytes(before[:place] + bytes(16 * [7]) + before[place + 16 :])
+    return synced, lost
+
+
+def test_it_says_what_was_dropped(target: Path) -> None:
+    synced, lost = lose_a_page(target)
+    start_again(target)
     with pytest.warns(RuntimeWarning, match="the machine went down"):
         log = MessageLog(target, schema=EVENT.schema)
     with log:
-        assert synced <= log.committed < whole - 20_000
+        assert synced <= log.committed < lost
         count = len(log)
         assert log.append(fields(count)) == count
     assert read_by_others(target) == list(range(count + 1))
@@ -192,12 +203,97 @@ def test_what_a_killed_writer_left_is_recovered(target: Path) -> None:
 def test_what_others_have_appended_to_a_closed_log_stays(target: Path) -> None:
     with MessageLog(target, schema=EVENT.schema) as log:
         log.extend(map(fields, range(1500)))
-    index = Path(f"{target}.idx")
-    before = index.read_bytes()
-    place = boot_place(before)
-    index.write_bytes(before[:place] + bytes(16 * [7]) + before[place + 16 :])
+    start_again(target)
     with target.open("ab") as file:
         file.write(b"".join(map(frame, range(1500, 4000))))
     with MessageLog(target, schema=EVENT.schema) as log:
         assert len(log) == 4000
     assert read_by_others(target) == list(range(4000))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_readers_stop_before_what_was_lost_and_leave_it_to_writers(
+    target: Path, closed: bool
+) -> None:
+    synced, lost = lose_a_page(target)
+    if closed:  # as if close had been called before the machine went down
+        MessageLog(target).close()
+        with target.open("r+b") as file:
+            os.utime(target, ns=(0, target.stat().st_mtime_ns))
+            file.seek(lost)
+            status = target.stat()
+            file.write(bytes(PAGE))
+            file.flush()
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    start_again(target)
+    before = target.read_bytes(), Path(f"{target}.idx").read_bytes()
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="the machine went down before"):
+            log = open_log(target, EVENT.schema)
+        with log:
+            assert synced <= log.committed < lost
+            assert log.torn == len(before[0]) - log.committed
+            assert [event.time for event in log] == list(range(len(log)))
+            count = log.refresh()
+            assert count == len(log)
+        assert (target.read_bytes(), Path(f"{target}.idx").read_bytes()) == before
+    report = verify(target)
+    assert isinstance(report, LogReport)
+    assert (report.messages, report.tail) == (count, "lost")
+    with open_log_quietly(target) as log:
+        with pytest.warns(RuntimeWarning, match="they are dropped"):
+            writer = MessageLog(target, schema=EVENT.schema)
+        with writer:
+            assert writer.append(fields(count)) == count
+            assert log.refresh() == count + 1
+            assert log[-1].time == count
+    with open_log(target) as log:
+        assert (len(log), log.torn) == (count + 1, 0)
+
+
+def open_log_quietly(path: Path) -> Log:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return open_log(path, EVENT.schema)
+
+
+def test_after_an_orderly_start_of_the_machine_all_is_there(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.extend(map(fields, range(3000)))
+    start_again(target)
+    for _ in range(2):
+        with open_log(target, EVENT.schema) as reader:
+            assert (len(reader), reader.torn) == (3000, 0)
+            assert reader[-1].time == 2999
+
+
+def test_what_was_changed_later_is_found_by_its_checksum(target: Path) -> None:
+    """Its pointers are all right, and the machine was not started again."""
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.extend(map(fields, range(5000)))
+        with open_log(target) as reader:
+            start, end = (int(reader.offsets[number]) for number in (3000, 3001))
+        with target.open("r+b") as file:
+            file.seek(end - 1)
+            file.write(b"!")
+        with pytest.raises(InvalidMessage, match="messages 2048 to 3071, from byte .* checksum"):
+            verify(target)
+        abandon(log)
+    report = recover(target)
+    assert isinstance(report, LogReport)
+    assert (report.messages, report.unchecked) == (2048, False)
+    assert report.dropped > end - start
+    assert read_by_others(target) == list(range(2048))
+
+
+def test_what_has_no_checksum_is_told(target: Path) -> None:
+    target.write_bytes(b"".join(map(frame, range(10))))
+    open_log(target).close()  # makes an index
+    report = verify(target)
+    assert isinstance(report, LogReport)
+    assert report.unchecked
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.append(fields(10))
+        report = verify(target)
+        assert isinstance(report, LogReport)
+        assert (report.messages, report.unchecked) == (11, True)

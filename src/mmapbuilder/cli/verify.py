@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import InvalidMessage, Log, verify
+from ..log.report import compare_file
 from . import kinds
 from .ends import OK, Failure
 from .inputs import Input
@@ -73,7 +74,13 @@ def _log(file: Input, tell: Callable[[int], object]) -> dict[str, Any]:
                 f"{file.shown}: the last {log.torn:,} bytes are no message; the {len(log):,} "
                 f"before, {log.committed:,} bytes, are whole (`mmapbuilder recover` keeps them)"
             )
-        return found
+    checked, lost = compare_file(file.path)
+    if lost:
+        raise Failure(
+            f"{file.shown}: the last {lost:,} bytes are not what was appended, since the "
+            "machine went down before the device had them (`mmapbuilder recover` drops them)"
+        )
+    return found | {"unchecked": not checked}
 
 
 def check_log(log: Log, tell: Callable[[int], object]) -> dict[str, Any]:

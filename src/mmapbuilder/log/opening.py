@@ -126,28 +126,25 @@ def look(output: Output, mode: str, others: bool) -> _core.LogReader:
     index = None if isinstance(name, int) else hold_index(name)
     index_fd = index.fileno() if index is not None else -1
     shown = str(name) if isinstance(name, int) else os.fsdecode(name)
-    if index is not None and not others and _drop_what_was_lost(fd, index_fd, shown):
-        os.unlink(index_path(name))
-        index_fd = -1
     reader = _core.LogReader(fd, index_fd, shown)
+    if reader.unchecked is not None and not others:
+        _drop_what_was_lost(fd, reader, shown)
+        os.unlink(index_path(name))
+        reader = _core.LogReader(fd, -1, shown)
     kind, size = reader.tail
     if kind in ("torn", "zeros") and not others:
         _warn(shown, size, "no message; they are dropped")
     return reader
 
 
-def _drop_what_was_lost(fd: int, index_fd: int, shown: str) -> bool:
-    """Cut off what the machine has lost when it went down; return whether it did."""
-    good = _core.log_trust(fd, index_fd)
-    if good is None:
-        return False
-    _, end, _ = good
+def _drop_what_was_lost(fd: int, left: _core.LogReader, shown: str) -> None:
+    """Cut off what the machine has lost when it went down; `left` is what it has not."""
+    end = left.committed
     whole = _core.LogReader(fd, -1, shown, True).committed
     os.ftruncate(fd, end)
     if end < whole:
         _warn(shown, whole - end, "not what was appended, since the machine went down before "
               "the device had them; they are dropped")  # fmt: skip
-    return True
 
 
 def _warn(shown: str, size: int, what: str) -> None:

@@ -28,6 +28,13 @@ else:
 
 _SHORTEST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.005
+# What stands behind the last message, in words.
+_BEHIND = {
+    "torn": "no message but the beginning of a message",
+    "zeros": "no message but zeros",
+    "lost": "not what was appended, since the machine went down before the device had them",
+}
+
 _LONGEST_WAIT = 0.05  # then signals are looked at, and whether another program has appended
 
 
@@ -329,13 +336,17 @@ class Log(Messages, Closing):
         """Iterate over messages, and wait for more at the end.
 
         Args:
-            start: the number of the first message; -1 for the next that is appended.
+            start: the number of the first message; -1 for the next that is appended after
+                this call.
             timeout: the most seconds to wait for a message; then the iteration ends.
                 Without one it never does.
 
         Raises: as `refresh`, and TypeError without a schema.
         """
-        number = start if start >= 0 else self.refresh()
+        self._schema_of_roots()
+        return self._follow(start if start >= 0 else self.refresh(), timeout)
+
+    def _follow(self, number: int, timeout: "float | None") -> "t.Iterator[t.Any]":
         while self._wait_for(number, timeout):
             for root in Messages(self, range(number, len(self))):
                 yield root
@@ -386,6 +397,9 @@ class Log(Messages, Closing):
     def torn(self) -> int:
         """Bytes behind the last whole message that are none: a writer was interrupted.
 
+        After the machine went down, these are all bytes from the first message on that is not
+        what was appended, as the checksums of the index tell.
+
         0 for the log of a `MessageLog` that is open or was killed: what follows there is
         not part of it.
         """
@@ -416,9 +430,8 @@ class Log(Messages, Closing):
     def _warn_if_torn(self) -> None:
         if self.torn:
             kind, size = self._reader().tail
-            what = "zeros" if kind == "zeros" else "the beginning of a message"
             warnings.warn(
-                f"{os.fsdecode(self._name)}: the last {size} bytes are no message but {what}; "
+                f"{os.fsdecode(self._name)}: the last {size} bytes are {_BEHIND[kind]}; "
                 f"the {len(self)} messages before, {self.committed} bytes, can be read",
                 RuntimeWarning,
                 stacklevel=4,
@@ -514,8 +527,9 @@ def _open_core(fd: int, name: "str | bytes", index: bool) -> _core.LogReader:
     finally:
         if index_fd >= 0:
             os.close(index_fd)
-    # The index of a log that is being written is its writer's.
-    wanted = index and core.indexed < len(core) and core.tail[0] != "fence"
+    # The index of a log that is being written is its writer's. One that tells of lost messages is
+    # for whoever repairs the log.
+    wanted = index and core.indexed < len(core) and core.tail[0] not in ("fence", "lost")
     if wanted and _core.log_enter_gate(fd, True):
         try:
             make_index(name, fd, core)

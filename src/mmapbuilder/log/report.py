@@ -48,7 +48,62 @@ def verify_log(fd: int, path: "str | bytes", progress: "Progress" = None) -> "Fo
     good = _count_good(log, progress)
     if good < len(log):
         _raise_at(log, good, name)
-    return _report(log, 0, index is None or log.indexed == 0)
+    return _report(log, 0, not compare_with_index(log, name))
+
+
+def compare_with_index(log: _core.LogReader, name: str) -> bool:
+    """Compare all messages with the checksums of the index; return whether all have one.
+
+    Raises:
+        InvalidMessage: some are not what was appended; the text says which.
+    """
+    good, checked = _agree_with_index(log)
+    if good == len(log):
+        return checked
+    last = min(good + _core.INDEX_BLOCK, len(log)) - 1
+    start, _ = log.place(good)
+    reason = (
+        f"messages {good} to {last}, from byte {start} on, are not all what was appended: the "
+        "index has another checksum of them"
+    )
+    error = _core.InvalidMessage(f"{name}: {reason}")
+    error.reason = reason
+    raise error
+
+
+def compare_file(path: "str | bytes") -> tuple[bool, int]:
+    """Compare the log at `path` with the checksums of its index, and change nothing.
+
+    Return whether all messages have a checksum, and how many bytes at the end the machine has
+    lost when it went down.
+
+    Raises: as `compare_with_index`, and OSError if the file cannot be read.
+    """
+    name = os.fsdecode(path)
+    fd = open_regular(path, os.O_RDONLY)
+    try:
+        index = hold_index(path)
+        log = _core.LogReader(fd, index.fileno() if index is not None else -1, name)
+    finally:
+        os.close(fd)
+    kind, behind = log.tail
+    return compare_with_index(log, name), behind if kind == "lost" else 0
+
+
+def _agree_with_index(log: _core.LogReader) -> tuple[int, bool]:
+    """Return how many messages come before those that the index has another checksum of.
+
+    Also return whether all messages have a checksum.
+    """
+    found = log.unchecked is False
+    if log.unchecked is None:
+        found = True
+        for first in range(0, len(log), _core.INDEX_BLOCK):
+            agrees = log.compare(first)
+            if agrees is False:
+                return first, found
+            found = found and agrees is True
+    return len(log), found
 
 
 def _count_good(log: _core.LogReader, progress: "Progress") -> int:
@@ -104,17 +159,20 @@ def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") 
     name = os.fsdecode(path)
     size = os.fstat(fd).st_size
     index = hold_index(path)
-    good = _core.log_trust(fd, index.fileno()) if index is not None else None
     found = _core.LogReader(fd, index.fileno() if index is not None else -1, name, True)
-    if good is not None:
-        _, end, unchecked = good
+    whole, behind = found.committed, found.tail[0] == "torn"
+    if found.unchecked is not None:  # the machine went down: these are left
+        number, unchecked = len(found), found.unchecked
+        all_of_it = _core.LogReader(fd, -1, name, True)
+        whole, behind = all_of_it.committed, all_of_it.tail[0] == "torn"
     elif found.indexed:
-        end, unchecked = found.committed, False  # the same boot: nothing was lost
+        number, checked = _agree_with_index(found)
+        number = number if checked else min(number, _count_good(found, progress))
+        unchecked = not checked
     else:
-        number = _count_good(found, progress)
-        end = found.committed if number == len(found) else found.place(number)[0]
-        unchecked = True
-    dropped = (size if found.tail[0] == "torn" else found.committed) - end
+        number, unchecked = _count_good(found, progress), True
+    end = found.committed if number == len(found) else found.place(number)[0]
+    dropped = (size if behind else whole) - end
     if end < size:
         os.ftruncate(fd, end)
     if durable:

@@ -43,27 +43,23 @@ class Watched(_Base):
         self._appended()
         return number
 
-    def extend(self, messages: "t.Any") -> range:
-        """Append messages, each as `append` takes it; return their numbers.
-
-        A table goes into one file as a whole.
-        """
-        columns = columns_of(messages)
+    def extend(self, rows_or_table: "t.Any", schema: "t.Any" = None) -> range:
+        """Append messages, each as `append` takes it; return their numbers."""
+        columns, encoder = columns_of(rows_or_table), self._encoder_for(schema)
         with self._lock:
             self._go_on_if_full()
             first = len(self)
         count = 0
         if columns is not None:
             with self._lock:
-                self._extend_table(columns)
-                count = len(self) - first
+                count = self._extend_table(columns, encoder, self._go_on_if_full)
         else:
-            rows, names = rows_of(messages)
+            rows, names = rows_of(rows_or_table)
             rows = iter(rows)
             while batch := list(islice(rows, _BATCH)):
                 with self._lock:
                     self._go_on_if_full()
-                    self._extend(batch, names)
+                    self._extend(batch, names, encoder)
                 count += len(batch)
         self._appended()
         return range(first, first + count)

@@ -226,11 +226,15 @@ class MessageLog(_core.LogWriter, Endings):
 
     # ---- appending ----
 
-    def extend(self, messages: "t.Any") -> range:
+    def extend(self, rows_or_table: "t.Any", schema: "t.Any" = None) -> range:
         """Append messages, each as `append` takes it; return their numbers.
 
         A table gives a message for each row: a mapping of columns, a table of Arrow, a data
         frame of pandas or polars, a structured array of NumPy.
+
+        Args:
+            rows_or_table: an iterable of messages, or a table.
+            schema: the struct that the roots are; by default that of the log.
 
         >>> with MessageLog("table.log", schema=addressbook_capnp.Person) as log:
         ...     log.extend({"id": [7, 8], "name": ["Ada", "Charles"]})
@@ -243,11 +247,11 @@ class MessageLog(_core.LogWriter, Endings):
         Raises: as `append`; the batches before are in the log.
         """
         first = len(self)
-        columns = columns_of(messages)
+        columns, encoder = columns_of(rows_or_table), self._encoder_for(schema)
         if columns is not None:
-            self._extend_table(columns)
+            self._extend_table(columns, encoder, None)
         else:
-            self._extend(*rows_of(messages))
+            self._extend(*rows_of(rows_or_table), encoder)
         return range(first, len(self))
 
     def build(self, schema: "t.Any" = None) -> Build:
@@ -269,11 +273,18 @@ class MessageLog(_core.LogWriter, Endings):
         """
         return Build(self, self._struct(schema))
 
-    def _make_encoder(self) -> _core.Encoder:
+    def _encoder_for(self, schema: "t.Any") -> "_core.Encoder | None":
+        """Return what makes messages of a struct; None stands for the struct of the log."""
+        if schema is None or schema is self._schema:
+            return None
+        _pycapnp.require_struct(schema)
+        return self._make_encoder(schema)
+
+    def _make_encoder(self, schema: "t.Any" = None) -> _core.Encoder:
         from ..columns.rows import attribute_names
         from ..columns.schema import plan_of
 
-        return _core.Encoder(plan_of(self._struct(None)).native, attribute_names)
+        return _core.Encoder(plan_of(self._struct(schema)).native, attribute_names)
 
     def _find_framer(self, kind: type) -> "t.Callable[[t.Any], bytes | list[bytes]] | None":
         return _pycapnp.framer(kind)

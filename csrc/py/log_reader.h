@@ -1,0 +1,48 @@
+/* log_reader.h - shared by the files of `_core.LogReader`. */
+#ifndef MMBPY_LOG_READER_H
+#define MMBPY_LOG_READER_H
+
+#include "state.h"
+
+#include "mmb_log.h"
+
+/* A file that outgrows its mapping is mapped again; each mapping is four times as large as the
+ * last. */
+enum { MAX_VIEWS = 24 };
+
+/* The object's lock guards all fields below `name`. */
+typedef struct {
+    PyObject_HEAD PyObject *name; /* for error texts; __new__ sets it once */
+    mmbpy_state *state;
+    mmb_view data[MAX_VIEWS]; /* the last is in use; views may refer to earlier ones */
+    uint32_t views;
+    mmb_view index;
+    mmb_log_identity seen;              /* the file of the log at the last look */
+    uint64_t index_bytes;               /* size of the index's file at the last look */
+    uint64_t index_device, index_inode; /* the file that `index` shows */
+    unsigned char *header; /* header of the index, to wait for news; NULL before the first wait */
+    mmb_places places;
+    mmb_tail tail;
+    uint64_t file_bytes;
+    bool went_down; /* the machine did, with messages that the device did not have */
+    bool unchecked; /* then: no checksum has told that some of the messages are good */
+} mmbpy_log_reader;
+
+/* Return the log's file in memory. */
+static inline const unsigned char *mmbpy_log_data(const mmbpy_log_reader *self)
+{
+    return self->data[self->views - 1].base;
+}
+
+/* Take over what the index knows and the reader does not. Return false if the index is of no
+ * use. (log_look.c) */
+bool mmbpy_log_take_over(mmbpy_log_reader *self);
+
+/* Return whether `file` is the file of the index that is in use. */
+bool mmbpy_log_is_index(const mmbpy_log_reader *self, const mmb_log_identity *file);
+
+/* Look for news in the files `fd` and `index_fd`; -1 if there is no index. Return 0, an errno, or
+ * MMB_EMESSAGE with the reason. The caller holds the lock. */
+int mmbpy_log_look(mmbpy_log_reader *self, int fd, int index_fd, const char **reason);
+
+#endif
