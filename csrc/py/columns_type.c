@@ -300,7 +300,7 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
     }
     Py_BEGIN_ALLOW_THREADS
     mmb_reading_start(&reading, memory.segments, memory.count, trusted);
-    reading.plan = plan;
+    mmb_reading_use_defaults(&reading, plan);
     if (views) {
         error = mmb_columns_set_windows(columns, memory.segments, memory.count);
     }

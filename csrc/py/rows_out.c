@@ -24,11 +24,13 @@ typedef struct {
     mmbpy_state *state;
     mmb_reading reading;
     row_style style;
-    PyObject *class;   /* for AS_OBJECT; borrowed */
-    PyObject *fields;  /* set of the names that `class` takes; NULL: all; borrowed */
-    uint32_t depth;    /* how many structs and lists are around the present place */
-    uint32_t absent;   /* how many of these structs are not there */
-    uint32_t left_out; /* number of the first field that is set but cannot be shown */
+    PyObject *class;             /* for AS_OBJECT; borrowed */
+    PyObject *fields;            /* set of the names that `class` takes; NULL: all; borrowed */
+    uint32_t depth;              /* how many structs and lists are around the present place */
+    uint32_t absent;             /* how many of these structs are not there */
+    const mmb_plan_field *field; /* the last one that was come to; NULL: none was */
+    /* Owned set of the names of fields that are set but cannot be shown; NULL: there is none. */
+    PyObject *left_out;
 } reader;
 
 static PyObject *invalid(const reader *r)
@@ -43,6 +45,29 @@ static PyObject *fail(reader *r, uint32_t segment, uint64_t word, const char *re
 }
 
 static PyObject *read_record(reader *r, uint32_t type, const mmb_record *record, row_style style);
+
+/* Note that the present field is left out. Return false with an exception on an error. */
+static bool leave_out(reader *r)
+{
+    if (r->field == NULL) {
+        return true;
+    }
+    if (r->left_out == NULL) {
+        r->left_out = PySet_New(NULL);
+    }
+    return r->left_out != NULL &&
+           PySet_Add(r->left_out, r->self->names[r->field - r->plan->fields]) == 0;
+}
+
+/* Return the value with the names of the fields that are left out, or None. Both are given up. */
+static PyObject *with_left_out(reader *r, PyObject *value)
+{
+    PyObject *names = r->left_out != NULL ? r->left_out : Py_NewRef(Py_None);
+    PyObject *result = value == NULL ? NULL : PyTuple_Pack(2, value, names);
+    Py_XDECREF(value);
+    Py_DECREF(names);
+    return result;
+}
 
 /* ---- values ------------------------------------------------------------------------- */
 
@@ -126,6 +151,7 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
     mmb_record record = {0};
     mmb_object object;
     int error = 0;
+    r->field = field != NULL ? field : r->field;
     if (field != NULL && (!absent || style != AS_DICT)) {
         there = mmb_read_default(&r->reading, field, there, &segment, &word);
     }
@@ -179,8 +205,8 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
             if (mmb_read_object(&r->reading, segment, word, &object) != 0) {
                 return invalid(r);
             }
-            if (object.kind != MMB_TO_NOTHING && r->left_out == MMB_NONE && field != NULL) {
-                r->left_out = (uint32_t)(field - r->plan->fields);
+            if (object.kind != MMB_TO_NOTHING && !leave_out(r)) {
+                return NULL;
             }
         }
         return absent ? NULL : Py_NewRef(Py_None);
@@ -350,7 +376,7 @@ const char mmbpy_plan_read_doc[] =
     "trusted, /)\n--\n\n"
     "Read what the pointer at a place leads to, as dicts (style 0), tuples (1) or\n"
     "objects (2). Of a list read the elements from start to stop.\n\n"
-    "Return the value, and the name of a field that was set but is left out, or None.";
+    "Return the value, and the names of fields that are set but left out, or None.";
 
 PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
 {
@@ -360,7 +386,7 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
     long long start, stop;
     int style, trusted;
     mmbpy_memory memory = {0};
-    reader r = {.self = (mmbpy_plan *)object, .left_out = MMB_NONE};
+    reader r = {.self = (mmbpy_plan *)object};
     r.plan = r.self->plan;
     r.state = mmbpy_state_of_type(Py_TYPE(object));
     if (r.state == NULL ||
@@ -376,7 +402,7 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
     r.fields = fields == Py_None ? NULL : fields;
     if (mmbpy_memory_get(tuple, false, &memory)) {
         mmb_reading_start(&r.reading, memory.segments, memory.count, trusted != 0);
-        r.reading.plan = r.plan;
+        mmb_reading_use_defaults(&r.reading, r.plan);
         /* The new objects have no cycles, and all of them are in use. A collector that looks at
          * them again and again would take most of the time, so it is turned off. If code of a
          * class runs, the collector stays on. */
@@ -385,12 +411,7 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
         if (collects) {
             PyGC_Enable();
         }
-        if (value != NULL && r.left_out != MMB_NONE) {
-            result = PyTuple_Pack(2, value, r.self->names[r.left_out]);
-        } else if (value != NULL) {
-            result = PyTuple_Pack(2, value, Py_None);
-        }
-        Py_XDECREF(value);
+        result = with_left_out(&r, value);
     }
     mmbpy_memory_release(&memory);
     return result;
@@ -408,37 +429,47 @@ static bool read_root(reader *r, const unsigned char *frame, uint64_t left, mmb_
         return fail(r, 0, 0, reason) != NULL;
     }
     mmb_reading_start(&r->reading, segments, count, false);
-    PyObject *row = read_pointer(r, &r->plan->types[0], NULL, 0, 0, true, false, r->style);
+    mmb_reading_use_defaults(&r->reading, r->plan);
+    mmb_record root;
+    bool is_null;
+    if (mmb_read_struct(&r->reading, 0, 0, &root, &is_null) != 0) {
+        return invalid(r) != NULL;
+    }
+    r->field = NULL;
+    PyObject *row = read_record(r, r->plan->types[0].target, &root, r->style);
+    row = r->style == AS_OBJECT ? make_object(r, row) : row;
     bool good = row != NULL && PyList_Append(list, row) == 0;
     Py_XDECREF(row);
     return good;
 }
 
 const char mmbpy_plan_read_roots_doc[] =
-    "read_roots($self, frames, count, first, name, style, /)\n--\n\n"
-    "Read the roots of count messages that lie back to back, as dicts (style 0) or\n"
-    "tuples (1). first and name are for errors.\n\n"
-    "Return a list, and the name of a field that was set but is left out, or None.";
+    "read_roots($self, frames, count, first, name, style, row_class, fields, /)\n--\n\n"
+    "Read the roots of count messages that lie back to back, as dicts (style 0),\n"
+    "tuples (1) or objects (2). first and name are for errors.\n\n"
+    "Return a list, and the names of fields that are set but left out, or None.";
 
 PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
 {
     mmb_segment segments[MMB_MAX_SEGMENTS];
-    PyObject *name, *result = NULL;
+    PyObject *name, *fields;
     Py_buffer frames;
     unsigned long long count, first;
     int style;
-    reader r = {.self = (mmbpy_plan *)object, .left_out = MMB_NONE};
+    reader r = {.self = (mmbpy_plan *)object};
     r.plan = r.self->plan;
     r.state = mmbpy_state_of_type(Py_TYPE(object));
-    if (r.state == NULL ||
-        !PyArg_ParseTuple(args, "y*KKOi:read_roots", &frames, &count, &first, &name, &style)) {
+    if (r.state == NULL || !PyArg_ParseTuple(args, "y*KKOiOO:read_roots", &frames, &count, &first,
+                                             &name, &style, &r.class, &fields)) {
         return NULL;
     }
-    r.style = style == AS_TUPLE ? AS_TUPLE : AS_DICT;
+    r.style = (row_style)style;
+    r.fields = fields == Py_None ? NULL : fields;
     const unsigned char *bytes = frames.buf;
     uint64_t place = 0, size = 0;
     PyObject *list = PyList_New(0);
-    bool good = list != NULL, collects = PyGC_Disable() != 0; /* see above */
+    bool good = list != NULL;
+    bool collects = r.style != AS_OBJECT && PyGC_Disable() != 0; /* see above */
     for (uint64_t i = 0; good && i < count; i++, place += size) {
         good = read_root(&r, bytes + place, (uint64_t)frames.len - place, segments, &size, list);
         if (!good && PyErr_ExceptionMatches(r.state->invalid_message)) {
@@ -450,10 +481,8 @@ PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
         PyGC_Enable();
     }
     PyBuffer_Release(&frames);
-    if (good) {
-        PyObject *left_out = r.left_out == MMB_NONE ? Py_None : r.self->names[r.left_out];
-        result = PyTuple_Pack(2, list, left_out);
+    if (!good) {
+        Py_CLEAR(list);
     }
-    Py_XDECREF(list);
-    return result;
+    return with_left_out(&r, list);
 }

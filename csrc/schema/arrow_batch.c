@@ -46,7 +46,7 @@ static bool find_ranges(const mmb_binding *b, const mmb_arrow_array *a, uint64_t
         out->there[i] = (mask == NULL || mask[i]) && (valid == NULL || mmb__bit(valid, first + i));
         good = good && end >= from && end <= limit;
         out->from[i] = (uint64_t)from;
-        out->count[i] = (uint64_t)(end - from);
+        out->count[i] = (uint64_t)end - (uint64_t)from;
         out->is_run = out->is_run && out->there[i];
         from = end;
     }

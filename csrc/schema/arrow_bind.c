@@ -162,6 +162,12 @@ static bool bind_tag(const mmb_plan *plan, mmb_binding *parent, uint32_t record,
     return true;
 }
 
+static bool too_deep(const mmb_binding *b, mmb_fault *fault)
+{
+    return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "columns nest more than %d deep",
+                          (int)MOST_DEPTH);
+}
+
 static bool no_field(const mmb_binding *parent, const char *name, mmb_fault *fault)
 {
     mmb_binding unknown = {.up = parent, .name = name};
@@ -172,6 +178,9 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
                         const char *name, uint32_t arrow, const mmb_arrow_schema *schema,
                         unsigned depth, mmb_fault *fault)
 {
+    if (depth > MOST_DEPTH) { /* a name can have any number of dots */
+        return too_deep(parent, fault);
+    }
     if (strcmp(name, "@which") == 0 && plan->structs[record].members != 0) {
         return bind_tag(plan, parent, record, arrow, schema, depth, fault);
     }
@@ -288,8 +297,7 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
 {
     const mmb_plan_type *type = &plan->types[b->type];
     if (depth > MOST_DEPTH) {
-        return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "columns nest more than %d deep",
-                              (int)MOST_DEPTH);
+        return too_deep(b, fault);
     }
     if (type->kind == MMB_ANY_POINTER || type->kind == MMB_INTERFACE) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s can only be set with pycapnp",

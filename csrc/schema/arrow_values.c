@@ -44,7 +44,8 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
     }
     /* If all strings are empty, their bytes may be missing. Code that reads the bytes checks for
      * it. */
-    if (count != 0 && wanted > 1 && a->buffers[1] == NULL && b->width != 0) {
+    bool is_needed = b->width != 0 || b->layout == MMB_IN_BITS || b->layout == MMB_IN_VIEWS;
+    if (count != 0 && wanted > 1 && a->buffers[1] == NULL && is_needed) {
         return damaged(fault, b, "a buffer is missing");
     }
     if (count != 0 && b->layout >= MMB_IN_DENSE_UNION &&

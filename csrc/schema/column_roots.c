@@ -38,6 +38,7 @@ static int add_batch(gatherer *g, uint32_t segments, bool separate)
     }
     mmb_reading_start(&g->reading, g->segments, segments, false);
     g->reading.separate = separate;
+    mmb_reading_use_defaults(&g->reading, g->plan);
     for (uint32_t i = 0; i < messages; i++) {
         int error = mmb_read_struct(&g->reading, i, 0, &g->records[i], &is_null);
         if (error != 0) {
@@ -47,7 +48,8 @@ static int add_batch(gatherer *g, uint32_t segments, bool separate)
     }
     int error = mmb_columns_add(&g->reading, g->plan, g->columns, g->records, messages);
     if (error != 0) {
-        uint64_t number = g->first + (separate ? g->reading.flaw.segment : 0);
+        bool known = separate && (g->reading.flaw.segment & MMB_DEFAULTS) == 0;
+        uint64_t number = g->first + (known ? g->reading.flaw.segment : 0);
         g->reading.flaw.segment = separate ? 0 : g->reading.flaw.segment;
         return note(g, number, error);
     }

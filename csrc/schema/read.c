@@ -20,6 +20,24 @@ void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32
     }
 }
 
+void mmb_reading_use_defaults(mmb_reading *reading, const mmb_plan *plan)
+{
+    uint64_t words = 0, defaults = 0, most = UINT64_MAX / 4 / TIMES;
+    reading->plan = plan;
+    if (plan->object_count == 0 || reading->budget == UINT64_MAX) {
+        return;
+    }
+    for (uint32_t i = 0; i < plan->object_count; i++) {
+        defaults += plan->objects[i].words;
+    }
+    for (uint32_t i = 0; i < reading->count; i++) {
+        words += reading->segments[i].words;
+    }
+    if (defaults != 0) {
+        reading->budget += TIMES * (words > most / defaults ? most : words * defaults);
+    }
+}
+
 int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, const char *reason)
 {
     reading->flaw = (mmb_flaw){.segment = segment, .word = word, .reason = reason};

@@ -57,6 +57,10 @@ typedef struct {
 void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32_t count,
                        bool trusted);
 
+/* Let the defaults of the plan stand for null pointers. Each word of the message may then stand
+ * for all words of the defaults as well. */
+void mmb_reading_use_defaults(mmb_reading *reading, const mmb_plan *plan);
+
 /* Follow any pointer of the message or of a default, as mmb_resolve does. */
 int mmb_read_object(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out);
 

@@ -9,6 +9,7 @@ typedef struct {
     uint64_t number;
     mmb_segment segments[MMB_MAX_SEGMENTS];
     mmb_reading reading;
+    const mmb_plan *plan;
 } visitor;
 
 static int fail(visitor *v, const char *reason)
@@ -45,6 +46,7 @@ static int next_segments(visitor *v)
     }
     v->place += size;
     mmb_reading_start(&v->reading, v->segments, count, false);
+    mmb_reading_use_defaults(&v->reading, v->plan);
     return 0;
 }
 
@@ -108,12 +110,14 @@ static int go(visitor *v, const mmb_way *way, mmb_record *record, bool *present)
         if (plan->types[field->type].kind == MMB_GROUP) {
             continue;
         }
-        if (!mmb_record_pointer(record, field->offset, &word)) {
+        bool there = mmb_record_pointer(record, field->offset, &word);
+        uint32_t segment = record->segment;
+        if (!mmb_read_default(&v->reading, field, there, &segment, &word)) {
             *record = (mmb_record){0};
             *present = false;
             return 0;
         }
-        int error = mmb_read_struct(&v->reading, record->segment, word, record, &is_null);
+        int error = mmb_read_struct(&v->reading, segment, word, record, &is_null);
         if (error != 0 || is_null) {
             *present = false;
             return error;
@@ -174,7 +178,7 @@ int mmb_roots_numbers(mmb_roots *roots, const mmb_way *way, uint32_t bytes, unsi
                       unsigned char *present)
 {
     const slot where = slot_of(way);
-    visitor v = {.roots = roots};
+    visitor v = {.roots = roots, .plan = way->plan};
     for (; v.number < roots->count; v.number++) {
         mmb_record record;
         bool there = false;
@@ -212,7 +216,7 @@ static int next_string(visitor *v, const mmb_way *way, const unsigned char **sta
 int mmb_roots_find(mmb_roots *roots, const mmb_way *way, uint64_t *offsets, unsigned char *there,
                    unsigned char *present)
 {
-    visitor v = {.roots = roots};
+    visitor v = {.roots = roots, .plan = way->plan};
     offsets[0] = 0;
     for (; v.number < roots->count; v.number++) {
         const unsigned char *start;
@@ -232,7 +236,7 @@ int mmb_roots_find(mmb_roots *roots, const mmb_way *way, uint64_t *offsets, unsi
 
 int mmb_roots_copy(mmb_roots *roots, const mmb_way *way, const uint64_t *offsets, unsigned char *to)
 {
-    visitor v = {.roots = roots};
+    visitor v = {.roots = roots, .plan = way->plan};
     for (; v.number < roots->count; v.number++) {
         const unsigned char *start;
         uint64_t length, room = offsets[v.number + 1] - offsets[v.number];

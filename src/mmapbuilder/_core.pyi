@@ -307,7 +307,7 @@ class Plan:
         fields: frozenset[str] | None,
         trusted: bool,
         /,
-    ) -> tuple[Any, str | None]: ...
+    ) -> tuple[Any, set[str] | None]: ...
     def columns(
         self,
         segments: tuple[Buffer, ...],
@@ -322,8 +322,16 @@ class Plan:
         /,
     ) -> Columns: ...
     def read_roots(
-        self, frames: Buffer, count: int, first: int, name: str, style: int, /
-    ) -> tuple[list[Any], str | None]: ...
+        self,
+        frames: Buffer,
+        count: int,
+        first: int,
+        name: str,
+        style: int,
+        row_class: Any,
+        fields: frozenset[str] | None,
+        /,
+    ) -> tuple[list[Any], set[str] | None]: ...
     def columns_of_roots(
         self, frames: Buffer, count: int, first: int, name: str, columns: list[Any], /
     ) -> Columns: ...

@@ -7,7 +7,8 @@ struct Point {
 }
 
 struct Root {
-  point @0 :Point = (x = 1.5);
+  point @0 :Point = (x = 1.5, tags = ["first", "second"]);
   plain @1 :Point;
   numbers @2 :List(Int32) = [1, 2];
+  places @3 :List(Point) = [(x = 4), (x = 5, tags = ["there"])];
 }

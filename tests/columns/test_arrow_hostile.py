@@ -127,6 +127,8 @@ DAMAGED = {
         'refused("items", texts((-3, 2, 2)))',
         'refused("items", texts((0, 1, 2), b"a\\xff"))',
         'refused("items", Made("I", 1, None, None, name="id"))',
+        'refused("items", Made("b", 1, None, None, name="flag"))',
+        'refused("items", Made("vu", 1, None, None, numbers("q"), name="name"))',
         'refused("items", Made("I", 1, None, name="id"))',
         'refused("items", Made(None, 1, None, numbers("I", 1), name="id"))',
         'refused("items", Made("zzz", 1, None, numbers("I", 1), name="id"))',
@@ -180,6 +182,8 @@ made = Made("+s", 1, None, name="child")
 for _ in range(100):
     made = Made("+s", 1, None, children=[made], name="child")
 refused("items", made)
+for many in (100, 300_000):
+    refused("items", ints(1, 1, name="child." * many + "id"))
 """,
     ],
 }

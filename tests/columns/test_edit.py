@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("capnp")
+capnp = pytest.importorskip("capnp")
 np = pytest.importorskip("numpy")
 
 from column_schemas import columns_capnp  # noqa: E402
@@ -22,6 +22,7 @@ from mmapbuilder import (  # noqa: E402
 )
 
 Root = columns_capnp.Root
+defaults_capnp: Any = capnp.load(str(Path(__file__).resolve().parent / "defaults.capnp"))
 
 
 @pytest.fixture
@@ -131,6 +132,7 @@ def test_arrays_are_writable(path: Path) -> None:
         (("items", [{}]), ValueError, "take new room: .* build the message anew"),
         (("numbers", "i32", 0, 2**31), OverflowError, "does not fit Int32"),
         (("tower", "value", "x"), ValueError, "tower is not set"),
+        (("items", 0, "name", 5), TypeError, r"items\[0\].name: Text cannot be made of int"),
         (("items",), TypeError, "a path and a value"),
     ],
 )
@@ -141,6 +143,24 @@ def test_what_cannot_be_set_changes_nothing(
     with edit_message(path, Root) as m, pytest.raises(kind, match=words):
         m.set(*steps)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("steps", "value"),
+    [(("numbers",), [1]), (("numbers", 0), 7), (("point", "x"), 7), (("point", "tags", 0), "x")],
+)
+def test_a_default_of_the_schema_is_not_changed(
+    target: Path, steps: tuple[Any, ...], value: Any
+) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(defaults_capnp.Root)
+    before = target.read_bytes()
+    with edit_message(target, defaults_capnp.Root) as m:
+        with pytest.raises(ValueError, match="is not set: what sets it takes new room"):
+            m.set(*steps, value)
+        m.set(steps[0], None)
+        assert m.array("numbers").tolist() == [1, 2]
+    assert target.read_bytes() == before
 
 
 def test_an_open_message_is_locked(path: Path) -> None:

@@ -183,7 +183,7 @@ def test_masked_arrays(target: Path) -> None:
     masked = np.ma.MaskedArray([1, 2], [False, True])
     with MessageBuilder(target) as b:
         b.init_root(Root)
-        with pytest.raises(TypeError, match="'id': 1 values are missing"):
+        with pytest.raises(TypeError, match="'id', row 1: the value is missing"):
             b.fill("rows", id=masked)
         names = np.ma.MaskedArray(["a", "b"], [True, False])
         b.fill("rows", name=names, id=masked[:1].filled(0).repeat(2))
@@ -238,10 +238,10 @@ def test_odd_columns(target: Path) -> None:
     with MessageBuilder(target) as b:
         b.init_root(Root)
         hidden = pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array([1.5, None]))
-        with pytest.raises(TypeError, match="values are missing"):
+        with pytest.raises(TypeError, match="row 1: the value is missing.*missing=.default"):
             b.fill("rows", {"position.x": hidden})
         runs = pa.RunEndEncodedArray.from_arrays(pa.array([1, 2]), pa.array([1.5, None]))
-        with pytest.raises(TypeError, match="values are missing"):
+        with pytest.raises(TypeError, match="row 1: the value is missing.*missing=.default"):
             b.fill("rows", {"position.x": runs})
         views = pa.array(["a", "b"], pa.string_view())
         b.fill("rows", name=pa.DictionaryArray.from_arrays(pa.array([1, None]), views))

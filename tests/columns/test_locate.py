@@ -24,21 +24,66 @@ def message(target: Path) -> Iterator[Message]:
         yield m
 
 
-@pytest.mark.parametrize("path", [("numbers",), ("point", "tags"), ("numbers", 0)])
-@pytest.mark.parametrize("read", ["array", "column"])
-def test_what_is_not_set_and_has_a_default_is_not_read_as_empty(
-    message: Message, path: tuple[Any, ...], read: str
-) -> None:
-    with pytest.raises((TypeError, IndexError), match="default is in the schema|has 0 elements"):
-        getattr(message, read)(*path)
+def test_a_list_that_is_not_set_is_its_default(message: Message) -> None:
+    for numbers in (message.array("numbers"), message.column("numbers")):
+        assert numbers.tolist() == [1, 2]
+    numbers = message.array("numbers")
+    assert not numbers.flags.writeable
+    message.close()
+    assert numbers.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("read", ["rows", "table", "iter_rows"])
-def test_nothing_is_read_through_a_struct_whose_default_is_in_the_schema(
-    message: Message, read: str
-) -> None:
-    with pytest.raises(TypeError, match="point is not set, and its default is in the schema"):
-        getattr(message, read)("point", "tags")
+def test_a_path_goes_on_in_the_default_of_a_struct(message: Message) -> None:
+    assert message.column("point", "tags").tolist() == ["first", "second"]
+    assert message.array("point", "tags", 1).tobytes() == b"second"
+    assert message.rows("point", "tags") == list(message.iter_rows("point", "tags"))
+    assert message.rows("point", "tags") == ["first", "second"]
+    assert message.table("point", "tags").to_pydict() == {"tags": ["first", "second"]}
+    assert message.array("places")["x"].tolist() == [4, 5]
+    assert message.column("places", "x").tolist() == [4, 5]
+    assert message.rows("places", 1, "tags") == ["there"]
+    with pytest.raises(IndexError, match="has 2 elements"):
+        message.array("places", 2, "tags")
+
+
+def test_a_default_of_many_words_is_whole(target: Path, tmp_path: Path) -> None:
+    numbers = list(range(3000))  # more than pycapnp puts into a first segment
+    schema = tmp_path / "many.capnp"
+    schema.write_text(f"@0xc1d2e3f405162739; struct Root {{ many @0 :List(Int64) = {numbers}; }}")
+    root = capnp.load(str(schema)).Root
+    with MessageBuilder(target) as b:
+        b.init_root(root)
+    with open_message(target, root) as m:
+        assert m.array("many").tolist() == numbers
+        assert m.rows("many") == numbers
+        assert m.table("many").num_rows == 3000
+
+
+def test_a_default_costs_no_room_however_many_rows_have_it(target: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "wide.capnp"
+    numbers = list(range(500))
+    schema.write_text(
+        "@0xc1d2e3f40516273a; struct Root { rows @0 :List(Row); "
+        f"struct Row {{ id @0 :Int32; wide @1 :List(Int64) = {numbers}; }} }}"
+    )
+    root = capnp.load(str(schema)).Root
+    with MessageBuilder(target) as b:
+        b.init_root(root)
+        b.fill("rows", id=range(2000))
+    with open_message(target, root) as m:
+        assert m.table("rows").num_rows == 2000
+        assert m.rows("rows", as_=tuple)[1999] == (1999, numbers)
+        assert m.column("rows", "wide")[1999] == numbers
+
+
+def test_what_is_built_has_no_defaults(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(defaults_capnp.Root)
+        for read in (b.array, b.column):
+            with pytest.raises(KeyError, match="numbers is not set"):
+                read("numbers")
+        with pytest.raises(KeyError, match="point is not set"):
+            b.fill("point", "tags", ["a"])
 
 
 def test_what_is_not_set_and_has_none_reads_as_empty(message: Message) -> None:

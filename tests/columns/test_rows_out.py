@@ -144,6 +144,13 @@ def test_a_class_is_called_with_the_fields_that_it_names(message: Any) -> None:
     assert values["name"] == "a"
 
 
+def test_an_attrs_class_is_called_with_what_its_init_takes(message: Any) -> None:
+    attrs = pytest.importorskip("attrs")
+    fields = {"id": attrs.field(), "name": attrs.field(init=False, default="later")}
+    made = attrs.make_class("Item", fields)
+    assert message.rows("items", as_=made)[1] == made(7)
+
+
 def test_what_a_class_raises_comes_through(message: Any) -> None:
     def refuse(**values: Any) -> None:
         raise ZeroDivisionError
@@ -197,8 +204,32 @@ def test_what_no_row_can_hold_is_left_out_with_a_warning(target: Path) -> None:
     with MessageBuilder(target) as b:
         root = b.init_root(Root)
         root.any.set_as_text("hidden")
-        with pytest.warns(UserWarning, match="'any' is left out"):
+        with pytest.warns(UserWarning, match="'any' is left out") as warned:
             assert b.to_dict() == {}
+        assert warned[0].filename == __file__
+
+
+def test_all_that_is_left_out_is_named(target: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "several.capnp"
+    schema.write_text(
+        "@0xd1e2f30415263748; struct Root { rows @0 :List(Row); } struct Row "
+        "{ first @0 :AnyPointer; inner @1 :Inner; struct Inner { second @0 :AnyPointer; } }"
+    )
+    root = capnp.load(str(schema)).Root
+    with MessageBuilder(target) as b:
+        rows = b.init_root(root).init("rows", 2)
+        rows[0].first.set_as_text("a")
+        rows[1].inner.second.set_as_text("b")
+    with open_message(target, root) as m:
+        for read in (m.to_dict, lambda: m.rows("rows"), lambda: list(m.iter_rows("rows"))):
+            with pytest.warns(UserWarning, match="'first', 'second' are left out"):
+                read()
+        with pytest.warns(UserWarning, match="'second' is left out") as warned:
+            assert m.column("rows", "inner").tolist() == [None, {}]
+        assert [each.filename for each in warned] == [__file__]
+        with pytest.warns(UserWarning, match=r"rows: first: .*; inner.second: ") as warned:
+            m.table("rows")
+        assert [each.filename for each in warned] == [__file__]
 
 
 def test_older_and_newer_messages_are_read(target: Path) -> None:

@@ -108,6 +108,12 @@ def test_what_is_left_out_is_named(target: Path, message: Any) -> None:
         message.table("items", columns=["child"])
 
 
+def test_what_is_left_out_of_a_chosen_column_is_named(message: Any) -> None:
+    with pytest.warns(UserWarning, match=r"byItem.entries: value.child: Item contains itself"):
+        message.table("byItem", "entries", columns=["value"])
+    message.table("byItem", "entries", columns=["key"])  # nothing of this is left out
+
+
 def test_parameters_of_generic_types_are_columns(message: Any) -> None:
     assert message.table("names", "entries").to_pylist() == [
         {"key": "k", "value": b"v"},

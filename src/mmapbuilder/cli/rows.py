@@ -68,7 +68,7 @@ def _length(message: Message, path: tuple[str | int, ...]) -> int:
         raise Failure(f"{spell(path)} is a {plan.spell(found.type)}, not a list of rows")
     if found.pointer is None:
         return 0
-    length: int = _core.resolve(memory.segments, *found.pointer)[3]
+    length: int = _core.resolve(found.within(memory), *found.pointer)[3]
     return length
 
 

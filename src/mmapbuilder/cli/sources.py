@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from .. import Log
 from . import formats, kinds
 from .ends import USAGE, WRONG, Failure
 from .inputs import Input
@@ -92,7 +91,7 @@ class _CapnpSource:
     def _table(self, start: int, stop: int) -> Any:
         rows = self._rows
         if isinstance(rows, LogRows):
-            return table_of_log(rows.log, self._columns, start, stop)
+            return rows.log[start:stop].table(self._columns)
         return rows.message.table(*rows.path, columns=self._columns, start=start, stop=stop)
 
     def values(self) -> Iterator[list[Any]]:
@@ -101,24 +100,6 @@ class _CapnpSource:
         for start in range(0, self.rows, self._step):
             part = self._rows.part(start, min(start + self._step, self.rows))
             yield chosen(part, self._columns)
-
-
-def table_of_log(log: Log, columns: "list[str] | None", start: int, stop: int) -> Any:
-    """Return messages of a log as a table: of all fields, lists and structs as well."""
-    from ..columns.layout import choose, layout_of, native
-    from ..columns.table import Table
-
-    plan, part = log._plan(), log[start:stop]
-    layout = layout_of(plan, 0, "", 1)
-    if columns is None and layout.left_out:
-        reasons = "; ".join(f"{name}: {why}" for name, why in layout.left_out.items())
-        warnings.warn(f"left out of the table: {reasons}", stacklevel=1)
-    chosen = layout.columns if columns is None else choose(plan, layout, columns, "the root")
-    frames = part._frames()
-    made = plan.native.columns_of_roots(
-        frames.memory, frames.number, frames.first, frames.name, native(chosen)
-    )
-    return Table(made, [column.name for column in chosen])
 
 
 class _Tables:

@@ -29,7 +29,7 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
     if plan.types[parent.type].kind not in ("struct", "group"):
         find(plan, memory, path)  # says what is wrong
     record = parent.record
-    if record is None:
+    if record is None or parent.default is not None:
         raise ValueError(f"{spell(around)} is not set: what sets it takes new room")
     struct = plan.structs[plan.types[parent.type].target]
     if last not in struct.fields:
@@ -38,6 +38,10 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
     kind = plan.types[field.type].kind
     if kind in POINTERS:
         found = find(plan, memory, path)  # which must be the active member, if it is one
+        if found.default is not None:
+            if value is not None:
+                raise ValueError(f"{spell(path)} is not set: what sets it takes new room")
+            return
         if found.pointer is None:
             raise ValueError(f"{spell(path)}: the struct was made by an older schema: {_ANEW}")
         _set_pointer(memory, kind, found.pointer, value, path)
@@ -78,6 +82,8 @@ def _set_element(
     path: tuple[Step, ...],
 ) -> None:
     found = find(plan, memory, path)  # checks the list and the index
+    if parent.default is not None:
+        raise ValueError(f"{spell(parent.path)} is not set: what sets it takes new room")
     kind = plan.types[found.type].kind
     if found.pointer is not None:
         _set_pointer(memory, kind, found.pointer, value, path)
@@ -115,7 +121,11 @@ def _set_pointer(
         raise ValueError(
             f"{where} leads to other objects, which take new room: set what is in them, or {_ANEW}"
         )
-    new = value.encode() if isinstance(value, str) else bytes(memoryview(value))
+    try:
+        new = value.encode() if isinstance(value, str) else bytes(memoryview(value))
+    except TypeError:
+        name = type(value).__name__
+        raise TypeError(f"{where}: {kind.capitalize()} cannot be made of {name}") from None
     if kind == "text":
         new.decode()
         new += b"\0"

@@ -32,6 +32,12 @@ class Found(NamedTuple):
     none, which reads as a null pointer."""
     field: Field | None = None
     """The field whose value this is, if the last step was one."""
+    default: tuple[memoryview, ...] | None = None
+    """The segments of the default that the path has led into; None: it is in the message."""
+
+    def within(self, memory: MessageMemory) -> tuple[memoryview, ...]:
+        """Return the segments that the record and the pointer are in."""
+        return memory.segments if self.default is None else self.default
 
 
 def spell(path: Sequence[Step]) -> str:
@@ -47,6 +53,9 @@ def spell(path: Sequence[Step]) -> str:
 
 def find(plan: Plan, memory: MessageMemory, path: Sequence[Step]) -> Found:
     """Go from the root along `path`, to its end.
+
+    Where a list or struct is not set in a message that is read, and its field has a default,
+    the way goes on in the default.
 
     Raises:
         PathError: no such field; while building, something on the way is not set; a
@@ -106,32 +115,6 @@ def _name(step: Any, path: Sequence[Step]) -> str:
     raise PathError(f"{spell(path)}: an index cannot follow the fields of all structs in a list")
 
 
-def pointer_to(plan: Plan, memory: MessageMemory, found: Found) -> tuple[int, int] | None:
-    """Return the pointer that was found, or where it is null, that of the default.
-
-    It is for the native code: no other knows where defaults are.
-    """
-    default = None if memory.building else plan.default_pointer(found.field)
-    if default is not None and (
-        found.pointer is None or _core.resolve(memory.segments, *found.pointer)[0] == NOTHING
-    ):
-        return default
-    return found.pointer
-
-
-def require_no_default(memory: MessageMemory, found: Found) -> None:
-    """Refuse to read what is not set and has a default: that is in the schema.
-
-    Raises:
-        TypeError: it is so.
-    """
-    if found.field is not None and found.field.default is True and not memory.building:
-        raise TypeError(
-            f"{spell(found.path)} is not set, and its default is in the schema, not in the "
-            "message: read it with pycapnp"
-        )
-
-
 def _index(step: Any, path: Sequence[Step]) -> int:
     if not isinstance(step, bool):
         try:
@@ -156,25 +139,36 @@ def _to_field(
             f"its fields are: {names or 'none'}"
         )
     record = found.record
-    if record is None:
-        require_no_default(memory, found)
     if record is None and memory.building:
         raise PathError(f"{spell(where)} is not set: init() it before going on to {step!r}")
     field = layout.fields[step]
     there = (*where, step)
-    _check_active(memory, layout, record, field, there)
+    segments, default = found.within(memory), found.default
+    _check_active(segments, layout, record, field, there)
     kind = plan.types[field.type].kind
     if kind == "group":
-        return Found(field.type, there, record, None, field)
-    if kind not in POINTERS or record is None or field.offset >= record.pointers:
+        return Found(field.type, there, record, None, field, default)
+    if kind not in POINTERS:
         return Found(field.type, there, field=field)
-    pointer = (record.segment, record.word + field.offset)
-    inner = record_at(memory.segments, pointer) if kind == "struct" else None
-    return Found(field.type, there, inner, pointer, field)
+    pointer = None
+    if record is not None and field.offset < record.pointers:
+        pointer = (record.segment, record.word + field.offset)
+    if field.content is not None and not memory.building and _is_null(segments, pointer):
+        content, word = field.content
+        segments = default = (memoryview(content),)
+        pointer = (0, word)
+    inner = None
+    if kind == "struct" and pointer is not None:
+        inner = record_at(segments, pointer)
+    return Found(field.type, there, inner, pointer, field, default)
+
+
+def _is_null(segments: tuple[memoryview, ...], pointer: tuple[int, int] | None) -> bool:
+    return pointer is None or _core.resolve(segments, *pointer)[0] == NOTHING
 
 
 def _check_active(
-    memory: MessageMemory,
+    segments: tuple[memoryview, ...],
     layout: Struct,
     record: Record | None,
     field: Field,
@@ -186,7 +180,7 @@ def _check_active(
     tag = 0
     if record is not None and layout.tag_offset + 16 <= record.data_bits:
         start = record.byte + layout.tag_offset // 8
-        tag = int.from_bytes(memory.segments[record.segment][start : start + 2], "little")
+        tag = int.from_bytes(segments[record.segment][start : start + 2], "little")
     if tag != field.tag:
         other = layout.members.get(tag, f"unknown member {tag}")
         raise PathError(f"{spell(there)} is not the active member of its union: {other} is")
@@ -198,7 +192,7 @@ def _to_element(plan: Plan, memory: MessageMemory, found: Found, step: str | int
         raise PathError(
             f"{spell(where)} is a {plan.spell(found.type)}: an index must follow, not {step!r}"
         )
-    span = span_at(memory.segments, found.pointer)
+    span = span_at(found.within(memory), found.pointer)
     if span is None and memory.building:
         raise PathError(f"{spell(where)} is not set: init() it first")
     count = 0 if span is None else span.length
@@ -211,6 +205,7 @@ def _to_element(plan: Plan, memory: MessageMemory, found: Found, step: str | int
     if kind not in POINTERS:
         return Found(element, there)
     if kind == "struct":
-        return Found(element, there, span.structs().record(step))
+        return Found(element, there, span.structs().record(step), default=found.default)
     rows = span.strings()
-    return Found(element, there, None, (rows.segment, rows.record(step).word))
+    pointer = (rows.segment, rows.record(step).word)
+    return Found(element, there, None, pointer, default=found.default)

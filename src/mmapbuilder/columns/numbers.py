@@ -114,14 +114,20 @@ def null_count(values: Any) -> int:
     return 0
 
 
+def _first_missing(values: Any) -> int:
+    if is_masked(values):
+        return _first(values.mask)
+    return _first(np.asarray(values.is_null() if hasattr(values, "is_null") else values.isna()))
+
+
 def _as_array(values: Any, label: str, exact: bool) -> Any:
     """Make an array, without a copy where that can be; `exact` keeps integers exact."""
     length_of(values, label)
     values = _plain(values)
     if null_count(values):
         raise TypeError(
-            f"{label}: {null_count(values)} values are missing, and a number is never missing "
-            "in Cap'n Proto: fill them first"
+            f"{label}, row {_first_missing(values)}: the value is missing, and a number cannot be "
+            'null (missing="default" stores the default)'
         )
     if isinstance(values, np.ndarray):
         array = values

@@ -1,12 +1,12 @@
 """Rows: structs of a message as Python's dicts, tuples and objects, and back."""
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .left_out import warn_of_values
 from .lists import POINTER, RECORD, ROWS, put_stage, target_at
-from .locate import Found, Step, find, pointer_to, spell
+from .locate import Found, Step, find, spell
 from .memory import GrowingMemory, MessageMemory
 from .schema import Plan
 
@@ -21,21 +21,18 @@ def to_dict(plan: Plan, memory: MessageMemory, trusted: bool) -> dict[str, Any]:
     result, left_out = plan.native.read(
         memory.segments, 0, 0, 0, 0, _ALL, _DICTS, None, None, trusted
     )
-    _warn(left_out)
+    warn_of_values(left_out)
     assert isinstance(result, dict)
     return result
 
 
 def roots(plan: Plan, frames: Any, number: int, first: int, name: str, as_: Any) -> list[Any]:
-    """Return the roots of `number` messages that lie back to back, as dicts or tuples.
+    """Return the roots of `number` messages that lie back to back, as rows.
 
     `first` is the number of the first one in the log that is called `name`, for errors.
     """
-    if as_ not in (dict, tuple):
-        raise TypeError(f"as_ must be dict or tuple, not {as_!r}")
-    style = _DICTS if as_ is dict else _TUPLES
-    found, left_out = plan.native.read_roots(frames, number, first, name, style)
-    _warn(left_out)
+    found, left_out = plan.native.read_roots(frames, number, first, name, *_style(as_))
+    warn_of_values(left_out)
     return found
 
 
@@ -96,13 +93,12 @@ def _read(
             f"{spell(found.path)} is a {plan.spell(found.type)}: only structs become objects "
             f"of {row_class!r}"
         )
-    pointer = pointer_to(plan, memory, found)
-    if pointer is None:
+    if found.pointer is None:
         return []
     result, left_out = plan.native.read(
-        memory.segments,
+        found.within(memory),
         found.type,
-        *pointer,
+        *found.pointer,
         start,
         stop,
         style,
@@ -110,7 +106,7 @@ def _read(
         fields,
         trusted,
     )
-    _warn(left_out)
+    warn_of_values(left_out)
     assert isinstance(result, list)
     return result
 
@@ -141,17 +137,8 @@ def field_names(kind: Any) -> tuple[str, ...] | None:
             return found
     attributes = getattr(kind, "__attrs_attrs__", None)
     if attributes is not None:
-        return tuple(attribute.name for attribute in attributes)
+        return tuple(attribute.name for attribute in attributes if attribute.init)
     return None
-
-
-def _warn(left_out: str | None) -> None:
-    if left_out is not None:
-        warnings.warn(
-            f"{left_out!r} is left out: a pointer of any type, or a capability, is nothing "
-            "that a row can hold; pycapnp reads it",
-            stacklevel=5,
-        )
 
 
 # ---- in -----------------------------------------------------------------------------------
@@ -229,4 +216,7 @@ def attribute_names(kind: Any) -> tuple[str, ...] | None:
         from dataclasses import fields
 
         return tuple(field.name for field in fields(kind))
+    attributes = getattr(kind, "__attrs_attrs__", None)
+    if attributes is not None:
+        return tuple(attribute.name for attribute in attributes)
     return field_names(kind)

@@ -65,7 +65,6 @@ TAG = "@which"
 _DEEPEST_BINDING = 16
 
 _MOST_STRUCTS = 1 << 16
-_DEFAULTS = 0x80000000  # in place of a segment's number: see read.h
 _PACKED = {"float32": "<f", "float64": "<d"}
 _NAMES = {"uint8": "UInt8", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"} | {
     "anyPointer": "AnyPointer",
@@ -155,18 +154,6 @@ class Plan:
             [_native_struct(each) for each in self.structs],
             [_by_number(each.numbers) for each in self.enums],
         )
-
-    def default_pointer(self, field: Field | None) -> tuple[int, int] | None:
-        """Return where the native code finds the default of a list or struct, if it has one."""
-        if field is None or field.content is None:
-            return None
-        contents = [
-            each.content
-            for struct in self.structs
-            for each in struct.fields.values()
-            if each.content is not None
-        ]
-        return _DEFAULTS | contents.index(field.content), field.content[1]
 
     def _native_type(self, number: int) -> tuple[Any, ...]:
         kind, target = self.types[number]
@@ -433,9 +420,9 @@ def _content(slot: Any, kind: str) -> tuple[bytes, int] | None:
     """Return the default of a list or struct: a message, and the word of the pointer to it."""
     if kind not in ("list", "struct") or slot.defaultValue.which() != kind:
         return None
-    segments = slot.defaultValue.as_builder().to_segments()
-    if len(segments) != 1:
-        return None
+    value = slot.defaultValue
+    # All of it is in the first segment, since that has room for it.
+    segments = value.as_builder(int(value.total_size.word_count) + 1).to_segments()
     # The root is what the schema of schemas calls a Value: its one pointer leads there.
     root = int.from_bytes(segments[0][:8], "little")
     return bytes(segments[0]), 1 + (root >> 2 & 0x3FFFFFFF) + (root >> 32 & 0xFFFF)

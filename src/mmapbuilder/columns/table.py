@@ -1,11 +1,11 @@
 """Tables: a list of a message as columns of Apache Arrow, with no need of an Arrow library."""
 
 import sys
-import warnings
 from typing import Any
 
 from .layout import choose, layout_of, native
-from .locate import PathError, Step, find, pointer_to, spell
+from .left_out import warn_of_columns
+from .locate import PathError, Step, find, spell
 from .memory import MessageMemory
 from .schema import Plan
 
@@ -114,10 +114,7 @@ def table(
     trusted: bool,
 ) -> Table:
     """Return the list at `path` as a table."""
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1, not {depth}")
-    if unions not in ("members", "dense"):
-        raise ValueError(f'unions must be "members" or "dense", not {unions!r}')
+    dense = is_dense(depth, unions)
     if views and memory.building:
         raise ValueError(
             "views=True is for a message that is finished: while one is built, its memory changes"
@@ -129,28 +126,35 @@ def table(
     if memory.building and found.pointer is None:
         raise PathError(f"{spell(path)} is not set")
     name = next((step for step in reversed(found.path) if isinstance(step, str)), "values")
-    layout = layout_of(plan, element, name, depth, unions == "dense", views)
+    layout = layout_of(plan, element, name, depth, dense, views)
     if names is None:
         columns = layout.columns
-        if layout.left_out:
-            reasons = "; ".join(f"{each}: {why}" for each, why in layout.left_out.items())
-            warnings.warn(f"left out of the table of {spell(path)}: {reasons}", stacklevel=3)
+        warn_of_columns(spell(path), layout.left_out)
     elif plan.types[element].kind != "struct":
         raise TypeError(
             f"{spell(path)} is a {plan.spell(found.type)}, which has no columns to choose"
         )
     else:
         columns = choose(plan, layout, names, spell(path))
-    pointer = pointer_to(plan, memory, found)
+        warn_of_columns(spell(path), layout.left_out, names)
     made = plan.native.columns(
-        memory.segments,
+        found.within(memory),
         found.type,
-        pointer,
+        found.pointer,
         native(columns),
         trusted,
-        not memory.building and pointer == found.pointer,  # defaults are not lent
+        not memory.building,
         views,
         start,
         _END if stop is None else stop,
     )
     return Table(made, [column.name for column in columns])
+
+
+def is_dense(depth: int, unions: str) -> bool:
+    """Check what says how a table is laid out; return whether unions are dense unions."""
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, not {depth}")
+    if unions not in ("members", "dense"):
+        raise ValueError(f'unions must be "members" or "dense", not {unions!r}')
+    return unions == "dense"

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from .. import _core
 from ._numpy import DTYPES, np
 from .fields import FlatField, flat_field, refuse
-from .locate import Found, PathError, Step, find_columns, require_no_default, spell
+from .left_out import warn_of_values
+from .locate import Found, PathError, Step, find_columns, spell
 from .meanings import dress
 from .memory import MessageMemory
 from .schema import TAG, Plan
@@ -31,12 +32,10 @@ def column(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], names: boo
     found, rest = find_columns(plan, memory, path)
     if plan.types[found.type].kind != "list":
         return np.array(array(plan, memory, path))
-    segments = memory.segments
+    segments = found.within(memory)
     source = _Source(plan, memory, segments, found, span_at(segments, found.pointer))
-    if source.span is None:
-        require_no_default(memory, found)
-        if memory.building:
-            raise PathError(f"{spell(found.path)} is not set: there is nothing to read")
+    if source.span is None and memory.building:
+        raise PathError(f"{spell(found.path)} is not set: there is nothing to read")
     steps = [step for name in rest for step in name.split(".")]
     values = _field(source, steps) if steps else _elements(source, path)
     values = _with_meaning(source, steps, values)
@@ -196,9 +195,10 @@ def _nested(source: _Source, steps: list[str]) -> Any:
 def _read(source: _Source, style: int, row_class: Any, fields: frozenset[str] | None) -> list[Any]:
     pointer = source.found.pointer
     assert pointer is not None
-    values, _ = source.plan.native.read(
+    values, left_out = source.plan.native.read(
         source.segments, source.found.type, *pointer, 0, _ALL, style, row_class, fields, False
     )
+    warn_of_values(left_out)
     assert isinstance(values, list)
     return values
 

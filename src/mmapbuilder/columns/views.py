@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ._numpy import DTYPES, np
-from .locate import Found, PathError, Step, find_columns, require_no_default, spell
+from .locate import Found, PathError, Step, find_columns, spell
 from .memory import MessageMemory
 from .schema import BITS, TAG, Plan
 from .spans import ListSpan, StructRows, invalid, span_at
@@ -37,10 +37,9 @@ def array(plan: Plan, memory: MessageMemory, path: tuple[Step, ...]) -> Any:
         raise TypeError(f"{spell(path)} {_what_it_is(plan, found)}")
     if kind == "list":
         _refuse(plan, found, path)
-    segments = memory.segments
+    segments = found.within(memory)
     span = span_at(segments, found.pointer, kind)
     if span is None:
-        require_no_default(memory, found)
         return _unset(plan, memory, found)
     if kind == "list":
         if plan.types[element].kind == "struct":

@@ -6,11 +6,14 @@ import numpy as np
 
 from .. import _core
 from ..columns._numpy import DTYPES
-from ..columns.layout import Column, layout_of, native
+from ..columns.layout import Column, Layout, choose, layout_of, native
+from ..columns.left_out import warn_of_columns, warn_of_values
+from ..columns.meanings import dress
 from ..columns.schema import TAG, Plan
-from ..columns.table import Table
+from ..columns.table import Table, is_dense
 
 _DTYPES = DTYPES | {"bool": "?", "tag": "<u2"}
+_OBJECTS = 2
 
 
 class Frames(NamedTuple):
@@ -29,6 +32,8 @@ class Way(NamedTuple):
     """How a value is reached from each root."""
 
     name: str
+    names: tuple[str, ...]
+    """Of the fields."""
     fields: tuple[int, ...]
     """Numbers of fields, each in its struct."""
     kind: str
@@ -69,12 +74,13 @@ def find(plan: Plan, path: tuple[Any, ...]) -> Way:
                             f"it has no field {name!r}")  # fmt: skip
         struct = plan.structs[target]
         if name == TAG and struct.tag_offset is not None and position == len(names) - 1:
-            return Way(shown, tuple(fields), "tag", 0, type_number)
+            return Way(shown, tuple(names), tuple(fields), "tag", 0, type_number)
         if name not in struct.fields:
             raise KeyError(f"{struct.name} has no field {name!r}")
         fields.append(list(struct.fields).index(name))
         type_number, default = struct.fields[name].type, struct.fields[name].default
-    return Way(shown, tuple(fields), plan.types[type_number].kind, default, type_number)
+    kind = plan.types[type_number].kind
+    return Way(shown, tuple(names), tuple(fields), kind, default, type_number)
 
 
 def _parts(name: Any) -> list[str]:
@@ -101,57 +107,118 @@ def _strings(plan: Plan, way: Way, frames: Frames) -> Strings:
     )  # fmt: skip
 
 
-def column(plan: Plan, path: tuple[Any, ...], frames: Frames) -> Any:
+def column(plan: Plan, path: tuple[Any, ...], frames: Frames, names: bool) -> Any:
     """Return the values of a field in all messages, as readers see them."""
     way = find(plan, path)
+    if names and way.kind not in ("enum", "tag"):
+        raise TypeError(f"names are those of enums and of {TAG!r}: the values are neither")
     if way.kind in _DTYPES:
-        return _numbers(plan, way, frames)[0]
-    if way.kind not in ("text", "data"):
+        values = _numbers(plan, way, frames)[0]
+        return _named(plan, way, values) if names else _meant(plan, way, values)
+    if way.kind in ("text", "data"):
+        return _meant(plan, way, _str_or_bytes(plan, way, frames))
+    if way.kind not in ("list", "struct", "group"):
         raise TypeError(f"{way.name} is a {plan.spell(way.type)}, which is no column")
+    return _objects(_nested(plan, way, frames))
+
+
+def _str_or_bytes(plan: Plan, way: Way, frames: Frames) -> Any:
     found = _strings(plan, way, frames)
-    result = np.empty(frames.number, object)
     text = way.kind == "text"
     default = (way.default or b"").decode() if text else way.default or b""
     valid = np.packbits(found.there, bitorder="little")
-    result[:] = _core.split_strings(found.offsets.data, found.data, valid.data, text, default)
+    return _objects(_core.split_strings(found.offsets.data, found.data, valid.data, text, default))
+
+
+def _nested(plan: Plan, way: Way, frames: Frames) -> list[Any]:
+    """Return lists and structs as Python's lists and dicts, or None where they are not there."""
+    first, *rest = way.names
+    values, left_out = plan.native.read_roots(
+        frames.memory, frames.number, frames.first, frames.name, _OBJECTS,
+        lambda **fields: fields[first], frozenset([first]),
+    )  # fmt: skip
+    warn_of_values(left_out)
+    for name in rest:
+        values = [None if value is None else value.get(name) for value in values]
+    return values
+
+
+def _objects(values: list[Any]) -> Any:
+    result = np.empty(len(values), object)
+    result[:] = values
     return result
+
+
+def _meant(plan: Plan, way: Way, values: Any) -> Any:
+    """Return what numbers, or Data, mean if an annotation says it."""
+    meaning = None if way.kind == "tag" else plan.meanings.get(way.type)
+    return values if meaning is None else dress(meaning, values)
+
+
+def _named(plan: Plan, way: Way, numbers: Any) -> Any:
+    names = _names(plan, way)
+    names += [f"@{number}" for number in range(len(names), 1 + int(numbers.max(initial=0)))]
+    return np.array(names)[numbers]
 
 
 # ---- Arrow -----------------------------------------------------------------------------
 
 
-def table(plan: Plan, names: "list[str] | None", frames: Frames) -> Any:
-    """Return a table with a column for each field of the roots that can be one."""
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ImportError("table() needs pyarrow: pip install pyarrow", name="pyarrow") from error
-    known = {each.name: each for each in layout_of(plan, 0, "", 1).columns if _is_flat(each)}
-    chosen = list(known) if names is None else names
-    if all(name in known for name in chosen):
-        columns = plan.native.columns_of_roots(
-            frames.memory, frames.number, frames.first, frames.name,
-            native([known[name] for name in chosen]),
-        )  # fmt: skip
-        return Table(columns, chosen).to_pyarrow()
-    arrays = [_arrow_column(pyarrow, plan, find(plan, (name,)), frames) for name in chosen]
-    return pyarrow.table(arrays, chosen)
+def table(plan: Plan, names: "list[str] | None", depth: int, unions: str, frames: Frames) -> Any:
+    """Return a table with a column for each field of the roots."""
+    dense = is_dense(depth, unions)
+    layout = layout_of(plan, 0, "", depth, dense)
+    inner: dict[str, Column] = {}
+    if names is None:
+        warn_of_columns(frames.name, layout.left_out)
+        chosen = layout.columns
+    else:
+        levels = max([depth, *(1 + name.count(".") for name in names)])
+        inner = _in_structs(layout, layout_of(plan, 0, "", levels, dense), names)
+        known = choose(plan, layout, [name for name in names if name not in inner], frames.name)
+        warn_of_columns(frames.name, layout.left_out, [column.name for column in known])
+        others = iter(known)
+        chosen = [inner[name] if name in inner else next(others) for name in names]
+    made = plan.native.columns_of_roots(
+        frames.memory, frames.number, frames.first, frames.name, native(chosen)
+    )
+    found = Table(made, [column.name for column in chosen])
+    return found if names is None or not inner else _without_structs(found, chosen, names)
 
 
-def _is_flat(column: Column) -> bool:
-    return not column.children and column.format != "n"
+def _in_structs(layout: Layout, deep: Layout, names: list[str]) -> dict[str, Column]:
+    """Return the columns of structs for the names of fields in them, with these fields alone."""
+    known = {column.name for column in layout.columns}
+    found = {}
+    for name in names:
+        for column in deep.columns:
+            if name not in known and name.startswith(f"{column.name}.") and column.format == "+s":
+                narrow = _narrow(column, name[len(column.name) + 1 :].split("."))
+                if narrow is not None:
+                    found[name] = narrow
+    return found
 
 
-def _arrow_column(arrow: Any, plan: Plan, way: Way, frames: Frames) -> Any:
-    if way.kind in ("text", "data"):
-        return _arrow_strings(arrow, _strings(plan, way, frames), way)
-    if way.kind not in _DTYPES:
-        raise TypeError(f"{way.name} is a {plan.spell(way.type)}, which is no column")
-    values, present = _numbers(plan, way, frames)
-    missing = None if present.all() else ~present
-    if way.kind in ("enum", "tag"):
-        return _arrow_names(arrow, values, _names(plan, way), missing)
-    return arrow.array(values, mask=missing)
+def _narrow(column: Column, steps: list[str]) -> Column | None:
+    """Return the column of a struct with one of its fields, which may be in a struct, too."""
+    for child in column.children:
+        if child.name == steps[0]:
+            inner = _narrow(child, steps[1:]) if len(steps) > 1 else child
+            return None if inner is None else column._replace(children=[inner])
+    return None
+
+
+def _without_structs(found: Table, chosen: list[Column], names: list[str]) -> Any:
+    """Return the table with the fields in place of the structs."""
+    arrow = found.to_pyarrow()
+    import pyarrow
+    import pyarrow.compute
+
+    arrays = []
+    for name, column, values in zip(names, chosen, arrow.columns, strict=True):
+        steps = 0 if column.name == name else name[len(column.name) :].count(".")
+        arrays.append(pyarrow.compute.struct_field(values, [0] * steps) if steps else values)
+    return pyarrow.table(arrays, names)
 
 
 def _names(plan: Plan, way: Way) -> list[str]:
@@ -162,28 +229,3 @@ def _names(plan: Plan, way: Way) -> list[str]:
     else:
         known = plan.structs[target].members
     return [known.get(number, f"@{number}") for number in range(1 + max(known, default=-1))]
-
-
-def _arrow_names(arrow: Any, values: Any, names: list[str], missing: Any) -> Any:
-    """Make a dictionary-encoded column, in which unknown numbers are called ``@7``."""
-    most = int(values.max(initial=0))
-    names = names + [f"@{number}" for number in range(len(names), most + 1)]
-    indices = arrow.array(values.astype(np.int32), mask=missing)
-    return arrow.DictionaryArray.from_arrays(indices, arrow.array(names, arrow.string()))
-
-
-def _arrow_strings(arrow: Any, found: Strings, way: Way) -> Any:
-    small = len(found.data) < 1 << 31
-    offsets = found.offsets.astype(np.int32) if small else found.offsets
-    kinds = ("string", "large_string") if way.kind == "text" else ("binary", "large_binary")
-    kind = getattr(arrow, kinds[not small])()
-    valid = np.packbits(found.there, bitorder="little")
-    buffers = [arrow.py_buffer(buffer) for buffer in (valid, offsets, found.data)]
-    values = arrow.Array.from_buffers(kind, len(found.there), buffers)
-    if not way.default:
-        return values
-    import pyarrow.compute
-
-    default = way.default.decode() if way.kind == "text" else way.default
-    filled = values.fill_null(default)
-    return pyarrow.compute.if_else(arrow.array(found.present), filled, arrow.scalar(None, kind))

@@ -128,13 +128,15 @@ class Messages(_Base):
 
     # ---- all messages at once ----
 
-    def column(self, *path: str) -> "t.Any":
+    def column(self, *path: str, names: bool = False) -> "t.Any":
         """Return one field of all messages, as a NumPy array with a memory of its own.
 
         The path leads from the root through groups and structs: ``log.column("person",
-        "id")``, or ``"person.id"``. Enums are numbers, Text and Data are str and bytes;
-        ``@which`` is the tag of a union. Where a field is not there, or not the active member
-        of its union, the default stands.
+        "id")``, or ``"person.id"``. Enums are numbers, or with `names` their names, as is
+        ``@which``, the tag of a union; Text and Data are str and bytes; annotated numbers
+        are datetime64, timedelta64, or Python's objects. Where a field is not there, or not
+        the active member of its union, the default stands. Lists, structs and groups are
+        Python's lists and dicts, or None where they are not there.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(4))
@@ -144,22 +146,24 @@ class Messages(_Base):
 
         Raises:
             KeyError: there is no such field.
-            TypeError: it is no number, Bool, enum, Text or Data.
+            TypeError: it is Void, a pointer of any type or a capability, or the path leads
+                through a list.
             InvalidMessage: a message is wrong; the text says which.
         """
         from . import columns
 
-        values = columns.column(self._plan(), path, self._frames())
+        values = columns.column(self._plan(), path, self._frames(), names)
         return values[self._every()]
 
-    def table(self, columns: "list[str] | None" = None) -> "t.Any":
+    def table(
+        self, columns: "list[str] | None" = None, *, depth: int = 1, unions: str = "members"
+    ) -> "t.Any":
         """Return all messages as a table of Apache Arrow, with a row for each.
 
-        There is a column for each number, enum, Bool, Text and Data of the root, with dotted
-        names for those in groups; other fields are left out. `columns` chooses some, also in
-        structs that the root leads to. Enums and tags of unions (``@which``) are
-        dictionary-encoded names. Nulls are Text and Data that are not set and have no
-        default, and what is not there.
+        The columns are the fields of the root, as `Message.table` has them for the structs of
+        a list; a warning names what is left out. `columns` chooses some; with pyarrow also
+        fields of structs that the root leads to, by dotted names. A slice with a step needs
+        pyarrow, too.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(2))
@@ -167,19 +171,22 @@ class Messages(_Base):
         ...     print(log.table(columns=["id", "name"]).to_pylist())
         [{'id': 0, 'name': 'nr 0'}, {'id': 1, 'name': 'nr 1'}]
 
-        Raises: as `column`, and ImportError without pyarrow.
+        Raises:
+            KeyError: there is no such field.
+            TypeError: no column can hold the field; the text says why.
+            InvalidMessage: a message is wrong; the text says which.
         """
         from . import columns as native
 
-        found = native.table(self._plan(), columns, self._frames())
+        found = native.table(self._plan(), columns, depth, unions, self._frames())
         every = self._every()
         return found if every.step == 1 else found.take(list(range(len(found))[every]))
 
     def rows(self, as_: "t.Any" = dict) -> "list[t.Any]":
         """Return all messages as Python objects of their own, natively.
 
-        `as_` is dict (keys for what is set, as pycapnp's ``to_dict``) or tuple (a value for
-        each field).
+        `as_` is dict (keys for what is set, as pycapnp's ``to_dict``), tuple (a value for
+        each field) or a class, as for `Message.rows`.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i} for i in range(3))
@@ -188,7 +195,7 @@ class Messages(_Base):
         1
 
         Raises:
-            TypeError: the log was opened without a schema, or `as_` is neither.
+            TypeError: the log was opened without a schema, or `as_` is none of these.
             InvalidMessage: a message is wrong.
         """
         from ..columns.rows import roots
