@@ -5,14 +5,23 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
+import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from mmapbuilder import Builder
 
@@ -32,7 +41,29 @@ PLACES = st.one_of(
 DATA = st.one_of(
     st.binary(max_size=60), st.integers(0, 5000).map(bytes), st.just(b"line\n" * 40_000)
 )
+SOME = st.binary(min_size=1, max_size=100)
 DTYPES = st.sampled_from(["?", "u1", "i2", "<i4", ">i8", "f4", "f8", "c16", "S3", "M8[s]"])
+
+
+def has_attributes(directory: Path) -> bool:
+    """Whether a file tells there that it was left by a builder that was killed."""
+    try:
+        os.setxattr(directory, "user.test", b"")
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """How a forked child has ended that did some work."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1]
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -42,6 +73,7 @@ class SideBySide(RuleBasedStateMachine):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
         self.path = self.directory / "built"
+        self.has_attributes = has_attributes(self.directory)
         self.declared = 0  # what calls have told; the plain file is at least as long
         self.arrays: list[Any] = []
 
@@ -60,6 +92,13 @@ class SideBySide(RuleBasedStateMachine):
         self.declared = max(self.declared, end)
         if os.fstat(self.plain.fileno()).st_size < end:
             self.plain.truncate(end)
+
+    def put(self, data: bytes, place: int) -> None:
+        os.pwrite(self.plain.fileno(), data, place)
+
+    def write_plainly(self, data: bytes) -> None:
+        self.plain.write(data)
+        self.declare(self.plain.tell())
 
     @property
     def size(self) -> int:
@@ -81,6 +120,16 @@ class SideBySide(RuleBasedStateMachine):
         self.b.writelines(lines)
         self.plain.writelines(lines)
         if any(lines):
+            self.declare(self.plain.tell())
+
+    @rule(text=st.text(max_size=30), lines=st.integers(0, 300))
+    def write_text(self, text: str, lines: int) -> None:
+        for file in (self.b, self.plain):
+            wrapper = io.TextIOWrapper(file, "utf-8", newline="")  # type: ignore[type-var]
+            wrapper.write(f"{text}\n" * lines)
+            wrapper.flush()
+            wrapper.detach()
+        if lines:
             self.declare(self.plain.tell())
 
     @rule(place=PLACES)
@@ -117,15 +166,40 @@ class SideBySide(RuleBasedStateMachine):
     @rule(place=PLACES, data=DATA)
     def assign(self, place: int, data: bytes) -> None:
         self.b[place : place + len(data)] = data
-        os.pwrite(self.plain.fileno(), data, place)
+        self.put(data, place)
         if data:
             self.declare(place + len(data))
 
     @rule(place=PLACES, byte=st.integers(0, 255))
     def assign_item(self, place: int, byte: int) -> None:
         self.b[place] = byte
-        os.pwrite(self.plain.fileno(), bytes([byte]), place)
+        self.put(bytes([byte]), place)
         self.declare(place + 1)
+
+    @rule(
+        start=st.integers(0, 300),
+        count=st.integers(1, 40),
+        step=st.sampled_from([2, 3, -1, -2, -7]),
+        data=st.none() | st.binary(min_size=40, max_size=40),
+    )
+    def assign_steps(self, start: int, count: int, step: int, data: bytes | None) -> None:
+        first = start if step > 0 else start - (count - 1) * step
+        stop = first + count * step
+        key = slice(first, stop if stop >= 0 else None, step)
+        if data is None:  # from itself
+            data = os.pread(self.plain.fileno(), count, start).ljust(count, b"\0")
+            self.b[key] = self.b[start : start + count]
+        else:
+            self.b[key] = data[:count]
+        places = range(first, stop, step)
+        for place, byte in zip(places, data[:count], strict=True):
+            self.put(bytes([byte]), place)
+        self.declare(max(places) + 1)
+
+    @rule(place=PLACES, number=st.integers(-(1 << 63), (1 << 63) - 1))
+    def pack_into(self, place: int, number: int) -> None:
+        struct.pack_into("<q", self.b, place, number)
+        self.put(struct.pack("<q", number), place)
 
     @rule(dtype=DTYPES, index=st.integers(0, 60_000), data=st.binary(max_size=64))
     def store_through_an_array(self, dtype: str, index: int, data: bytes) -> None:
@@ -134,7 +208,7 @@ class SideBySide(RuleBasedStateMachine):
         values = np.frombuffer(data[: len(data) // kind.itemsize * kind.itemsize], kind)
         array = np.frombuffer(self.b, kind, CAPACITY // kind.itemsize)
         array[index : index + len(values)] = values
-        os.pwrite(self.plain.fileno(), values.tobytes(), index * kind.itemsize)
+        self.put(values.tobytes(), index * kind.itemsize)
         self.arrays.append(array)
 
     @rule(dtype=DTYPES, shape=st.lists(st.integers(0, 40), max_size=2), fill=st.booleans())
@@ -148,7 +222,7 @@ class SideBySide(RuleBasedStateMachine):
         assert (array == expected).all()
         if fill:
             array[...] = expected[...] = np.ones((), dtype)
-        os.pwrite(self.plain.fileno(), expected.tobytes(), start)
+        self.put(expected.tobytes(), start)
         self.plain.seek(start + expected.nbytes)
         self.declare(start + expected.nbytes)
         self.arrays.append(array)
@@ -158,42 +232,118 @@ class SideBySide(RuleBasedStateMachine):
         start = self.plain.tell() + -self.plain.tell() % 8
         with self.b.allocate(len(data)) as view:
             io.BytesIO(data).readinto(view)
-        os.pwrite(self.plain.fileno(), data, start)
+        self.put(data, start)
         self.plain.seek(start + len(data))
         self.declare(start + len(data))
 
-    # ---- elsewhere ----
+    # ---- by the kernel ----
 
-    @rule(data=st.binary(min_size=1, max_size=100), place=PLACES)
-    def fork(self, data: bytes, place: int) -> None:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                self.b.write(data)
-                self.b[place] = 7
-                os._exit(0)
-            finally:
-                os._exit(1)
-        assert os.waitpid(pid, 0)[1] == 0
-        self.plain.write(data)
-        self.declare(self.plain.tell())
-        os.pwrite(self.plain.fileno(), b"\7", place)
+    @rule(data=SOME, place=PLACES)
+    def read_into_what_is_reserved(self, data: bytes, place: int) -> None:
+        self.b.reserve(place + len(data))
+        here, there = os.pipe()
+        os.write(there, data)
+        assert os.readv(here, [self.b[place : place + len(data)]]) == len(data)
+        os.close(here)
+        os.close(there)
+        self.put(data, place)
+
+    @rule(data=SOME, place=PLACES)
+    def write_by_descriptor(self, data: bytes, place: int) -> None:
+        data = data[: max(0, self.b.stats.backed - place)]  # not beyond the end of the file
+        os.pwrite(self.b.descriptor, data, place)
+        self.put(data, place)
+
+    @rule()
+    def flush(self) -> None:
+        self.b.flush()
+        with open(self.b.descriptor, "rb", closefd=False, buffering=0) as file:
+            assert os.pread(file.fileno(), self.size, 0) == bytes(self.b)
+
+    # ---- in a child ----
+
+    @rule(data=SOME, place=PLACES)
+    def fork_to_write(self, data: bytes, place: int) -> None:
+        assert in_a_child(lambda: (self.b.write(data), self.b.__setitem__(place, 7))) == 0
+        self.write_plainly(data)
+        self.put(b"\7", place)
         self.declare(place + 1)
 
-    @rule(atomic=st.booleans())
-    def reopen(self, atomic: bool) -> None:
-        size = self.size
-        self.b.close()
+    @rule(data=SOME)
+    def fork_to_allocate(self, data: bytes) -> None:
+        whole = slice(None)
+        assert in_a_child(lambda: self.b.allocate(len(data), 1).__setitem__(whole, data)) == 0
+        self.write_plainly(data)
+
+    @rule(data=SOME, place=PLACES)
+    def fork_to_store(self, data: bytes, place: int) -> None:
+        there = slice(place, place + len(data))
+        assert in_a_child(lambda: memoryview(self.b).__setitem__(there, data)) == 0
+        self.put(data, place)
+
+    @rule(length=st.integers(0, 5000))
+    def fork_to_read(self, length: int) -> None:
+        assert in_a_child(lambda: self.b.read(length)) == 0
+        self.plain.seek(max(0, min(length, self.size - self.plain.tell())), os.SEEK_CUR)
+
+    @rule()
+    def fork_to_end(self) -> None:
+        """Only the process that opened it can."""
+
+        def end() -> None:
+            with pytest.raises(PermissionError):
+                self.b.truncate(0)
+            self.b.close(0)
+
+        assert in_a_child(end) == 0
+
+    # ---- again ----
+
+    @precondition(lambda self: self.has_attributes)
+    @rule(data=SOME, stored=SOME, place=PLACES, flushed=st.booleans())
+    def die(self, data: bytes, stored: bytes, place: int, flushed: bool) -> None:
+        """As `reopen`, but another process goes on with the file, and is killed."""
+        self.close(None)
+        declared = self.declared
+
+        def go_on() -> None:
+            b = Builder(self.path, "r+", capacity=CAPACITY)
+            b.seek(0, os.SEEK_END)
+            b.write(data)
+            if flushed:
+                b.flush()
+            memoryview(b)[place : place + len(stored)] = stored
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        assert in_a_child(go_on) == signal.SIGKILL
+        self.plain.seek(0, os.SEEK_END)
+        self.write_plainly(data)
+        self.put(stored, place)
+        most = self.size + -self.size % 16  # what was not flushed counts as if it were stored
+        self.declared = declared + len(data) * flushed
+        self.b = Builder(self.path, "r+", capacity=CAPACITY)
+        assert self.size <= self.b.size <= most
+        self.plain.seek(0)
+        self.declare(self.b.size)
+
+    def close(self, size: int | None) -> bytes:
+        self.b.close(size)
+        size = self.size if size is None else size
         self.plain.truncate(size)
+        self.declared = size
         content = os.pread(self.plain.fileno(), size, 0)
         assert self.path.read_bytes() == content
+        return content
+
+    @rule(atomic=st.booleans(), size=st.none() | PLACES)
+    def reopen(self, atomic: bool, size: int | None) -> None:
+        content = self.close(size)
         for array in self.arrays:
             array[...] = np.zeros((), array.dtype)  # into the snapshot
         self.arrays.clear()
         assert self.path.read_bytes() == content
         self.b = Builder(self.path, "r+", capacity=CAPACITY, atomic=atomic)
         self.plain.seek(0)
-        self.declared = size
 
     @invariant()
     def same(self) -> None:
