@@ -18,6 +18,7 @@ from mmapbuilder import (
     CapacityError,
     InvalidMessage,
     MessageBuilder,
+    MessageLog,
     Report,
     open_message,
     recover,
@@ -398,3 +399,29 @@ def test_pycapnp_and_we_agree_on_what_is_used(target: Path) -> None:
         fill_kinds(b.init_root(KINDS.schema))
     assert by_hand.read_bytes() == by_message.read_bytes()
     assert capnp is not None
+
+
+@pytest.mark.parametrize("check", [verify, recover])
+def test_progress_of_a_log_is_told_in_and_between_messages(check: Any, target: Path) -> None:
+    with MessageLog(target, schema=KINDS.schema, index=False) as log:
+        for text in ["x" * 50_000] * 600:
+            log.append(text=text)
+        with log.build() as root:
+            root.init("inners", 300_000)
+    size = target.stat().st_size
+    told: list[int] = []
+    check(target, progress=told.append)
+    assert told == sorted(told)
+    assert len([each for each in told if each < 600 * 50_000]) >= 3
+    assert len([each for each in told if 600 * 50_000 < each < size - MIB]) >= 2
+
+    class StopHere(Exception):
+        pass
+
+    def stop(done: int) -> None:
+        raise StopHere
+
+    content = target.read_bytes()
+    with pytest.raises(StopHere):
+        check(target, progress=stop)
+    assert target.read_bytes() == content

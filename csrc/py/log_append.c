@@ -188,14 +188,15 @@ static PyObject *append_framed(mmbpy_log_writer *self, PyObject *framer, PyObjec
 
 const char mmbpy_log_append_doc[] =
     "append($self, message=None, /, **fields)\n--\n\n"
-    "Append one message; return its number.\n\n"
+    "Append one message, and return its number.\n\n"
     "Args:\n"
-    "    message: a builder or reader of pycapnp, whose struct becomes the root; or a\n"
-    "        dict, a tuple or an object with the fields of the root, nested likewise.\n"
-    "    **fields: the fields of the root, in place of a message.\n\n"
+    "    message: a builder or reader of pycapnp, whose struct becomes the root. Or a\n"
+    "        dict, a tuple or an object with the fields of the root; structs in it are\n"
+    "        given in the same ways.\n"
+    "    **fields: the fields of the root, instead of a message.\n\n"
     "Raises:\n"
-    "    OSError: there is no room (or, as CapacityError, no capacity). Nothing was\n"
-    "        appended; the log can go on when there is room.\n"
+    "    OSError: there is no room, or the capacity is used up (CapacityError). Nothing\n"
+    "        was appended, and the log can go on when there is room.\n"
     "    TypeError, ValueError, OverflowError: a value does not fit its field, or there\n"
     "        is no such field, or the log was opened without a schema, or is closed.";
 

@@ -227,7 +227,7 @@ PyDoc_STRVAR(allocate_zeros_doc, "_allocate_zeros($self, n, align, /)\n--\n\n"
                                  "Do as allocate does, and turn old content into zeros.");
 PyDoc_STRVAR(flush_doc,
              "flush($self, /, durable=False, size=None)\n--\n\n"
-             "Push what was stored to the file; with durable wait for the device, too.\n\n"
+             "Push what was stored to the file. With durable wait for the device, too.\n\n"
              "Afterwards others see a file of at least size bytes. If an earlier store failed,\n"
              "this raises its OSError, since a store cannot raise. flush(offset, size), as an\n"
              "mmap has it, waits until the device has these bytes; ValueError if they reach\n"

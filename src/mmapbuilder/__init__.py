@@ -1,10 +1,11 @@
 """Write into memory, and the file grows.
 
-`Builder` maps a file over a huge range of address space: what is stored there
-extends the file. `MessageBuilder` builds a Cap'n Proto message in such a file, in
-place. `open_message` reads one, `edit_message` changes one in place, `verify` checks
-one, `recover` finishes one whose builder died. `write_shard`, `commit` and `open_dataset`
-make one dataset of what many processes write.
+`Builder` maps a file over a huge range of address space, and each store there extends the
+file. `MessageBuilder` builds a Cap'n Proto message in such a file, in place. `open_message`
+reads a message, `edit_message` changes one in place, `verify` checks one, and `recover`
+finishes one whose builder died. `MessageLog` appends many messages to one file, and `open_log`
+reads them. `write_shard`, `commit` and `open_dataset` make one dataset of what many processes
+write.
 """
 
 from ._core import CapacityError, InvalidMessage

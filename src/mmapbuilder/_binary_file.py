@@ -1,4 +1,4 @@
-"""What a binary file has and that follows from reading, writing and seeking."""
+"""The methods of a binary file that others can do: they only read, write and seek."""
 
 import io
 
@@ -31,7 +31,7 @@ class BinaryFile(_core.Map):
         return self.read(size)
 
     def readlines(self, hint: int | None = -1, /) -> list[bytes]:
-        """Read the lines that follow, or as many as have `hint` bytes together."""
+        """Read all lines that follow. Stop early when they have `hint` bytes together."""
         lines, read = [], 0
         for line in self:
             lines.append(line)
@@ -53,7 +53,7 @@ class BinaryFile(_core.Map):
     # ---- writing ----
 
     def writelines(self, lines: "t.Iterable[t.Buffer]", /) -> None:
-        """Write one after the other; no line ends are added."""
+        """Write the lines one after the other. No line ends are added."""
         self.writable()
         for line in lines:
             self.write(line)
@@ -61,11 +61,11 @@ class BinaryFile(_core.Map):
     # ---- the content as a whole ----
 
     def getbuffer(self) -> memoryview:
-        """Return the content so far as a view, as `io.BytesIO` does."""
+        """Return a view of the content so far, as `io.BytesIO` does."""
         return self[:]
 
     def find(self, sub: "t.Buffer | int", start: int = 0, end: int | None = None, /) -> int:
-        """Return where `sub` is first found in the content, or -1, as `bytes` does."""
+        """Return the first place of `sub` in the content, or -1, as `bytes.find` does."""
         sub, start, end = self._searched(sub, start, end)
         while end - start >= len(sub):
             stop = min(end, start + _PIECE + len(sub))
@@ -77,7 +77,7 @@ class BinaryFile(_core.Map):
         return -1
 
     def rfind(self, sub: "t.Buffer | int", start: int = 0, end: int | None = None, /) -> int:
-        """Return where `sub` is last found in the content, or -1, as `bytes` does."""
+        """Return the last place of `sub` in the content, or -1, as `bytes.rfind` does."""
         sub, start, end = self._searched(sub, start, end)
         while end - start >= len(sub):
             first = max(start, end - _PIECE - len(sub))
@@ -105,17 +105,20 @@ class BinaryFile(_core.Map):
         return not self.writable()
 
     def detach(self) -> "t.NoReturn":
-        """Raise io.UnsupportedOperation: there is no raw stream below."""
-        raise io.UnsupportedOperation("detach: there is no raw stream below")
+        """Raise io.UnsupportedOperation: there is no raw stream below a builder."""
+        raise io.UnsupportedOperation("detach: there is no raw stream below a builder")
 
     def fileno(self) -> "t.NoReturn":
         """Raise io.UnsupportedOperation, as `io.BytesIO` does.
 
-        Libraries that find a descriptor write through it, beside the cursor and the size;
-        without one they call `write`. For looking at the file there is `descriptor`.
+        If a library found a descriptor here, it would write through it, and the builder
+        would not know of these bytes. Without one it calls `write`. Use `descriptor` to
+        look at the file.
         """
         self.writable()
-        raise io.UnsupportedOperation("fileno: write with write(), or see the property descriptor")
+        raise io.UnsupportedOperation(
+            "fileno: call write() to write; the property `descriptor` is for looking at the file"
+        )
 
 
 # For those who ask whether something is a binary file by its class.

@@ -114,8 +114,8 @@ def _descriptor_of(content: "Content") -> "tuple[int, Name, bool]":
         return open_regular(path, os.O_RDONLY), path, True
     if not hasattr(content, "fileno"):
         raise TypeError(
-            "a message is in a path, a file descriptor, an object with fileno() or a buffer, "
-            f"not in {type(content).__name__}"
+            "content must be a path, a file descriptor, an object with fileno() or a buffer, "
+            f"not {type(content).__name__}"
         )
     try:
         fd = descriptor_of(content)

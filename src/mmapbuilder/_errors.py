@@ -2,7 +2,10 @@
 
 
 class PathError(KeyError, ValueError):
-    """A path that leads nowhere: no such field, not set, or not the active member."""
+    """A path leads nowhere: there is no such field, it is not set, or it is not active.
+
+    Active is the member of a union that was set last. The error is a KeyError and a ValueError.
+    """
 
     __module__ = "mmapbuilder"
 

@@ -1,4 +1,4 @@
-"""What a builder of a message tells of the map that it builds in, and of its file."""
+"""What the builder of a message says about its file and about the map of that file."""
 
 from . import _core
 from ._stats import Stats
@@ -15,7 +15,7 @@ else:
 class Mapped:
     """A builder whose content lies in a map.
 
-    `_map` is that map until the end, and `_final` what there is to count from then on.
+    `_map` is that map until the builder is closed. From then on `_final` has the counters.
     """
 
     __slots__ = ()
@@ -29,22 +29,27 @@ class Mapped:
     _schema: "t.Any" = None
 
     def flush(self, durable: bool = False) -> None:
-        """Push what was built to the file; with `durable` wait for the device.
+        """Push what was built to the file. With `durable` wait for the device, too.
 
-        The message stays unfinished. Raises OSError for what a store met.
+        The message stays unfinished.
+
+        Raises:
+            OSError: an earlier store failed, or the device did.
         """
         self._open_map().flush(durable)
 
     def reserve(self, end: int) -> None:
-        """Back the first `end` bytes of the file with disk blocks now.
+        """Take disk blocks for the first `end` bytes of the file now.
 
-        Raises OSError (ENOSPC) or CapacityError; nothing is lost then.
+        Raises:
+            CapacityError: `end` is more than the capacity. Nothing is lost.
+            OSError: the disk is full (ENOSPC). Nothing is lost.
         """
         self._open_map().reserve(end)
 
     @property
     def capacity(self) -> int:
-        """Bytes that the file can get, its table included."""
+        """The most bytes that the file can get. Its table counts, too."""
         return self._capacity
 
     @property
@@ -59,7 +64,7 @@ class Mapped:
 
     @property
     def closed(self) -> bool:
-        """Whether close or discard was called."""
+        """Whether `close` or `discard` was called."""
         core = self._map
         return core is None or core.closed
 
@@ -67,7 +72,7 @@ class Mapped:
     def size(self) -> int:
         """Bytes from the start of the file to the last word that is not zero.
 
-        After close, those of the finished message.
+        After `close` it is the size of the finished message.
         """
         core = self._map
         used = core.size if core is not None and not self.closed else self.stats.used
@@ -75,7 +80,7 @@ class Mapped:
 
     @property
     def stats(self) -> Stats:
-        """Counters of this builder; after close, as they were then."""
+        """Counters of this builder. After `close` they stay as they were then."""
         core = self._map
         if core is None:
             if self._final is None:
@@ -85,16 +90,17 @@ class Mapped:
 
     @property
     def descriptor(self) -> int:
-        """The builder's own file descriptor: for locks and `os.fstat`, not for writing."""
+        """The builder's own file descriptor. Use it for locks and `os.fstat`, never to write."""
         return self._open_map().descriptor
 
     def fileno(self) -> "t.NoReturn":
-        """Raise io.UnsupportedOperation: a message is not written to by descriptor."""
+        """Raise io.UnsupportedOperation: nothing can be written into a message by a descriptor."""
         from io import UnsupportedOperation
 
         self._open_map()  # raises if the builder is closed
         raise UnsupportedOperation(
-            "fileno: nobody can write into a message; `descriptor` is its file's"
+            "fileno: a message cannot be written by a descriptor; the property `descriptor` is for "
+            "looking at its file"
         )
 
     def _open_map(self) -> _core.Map:

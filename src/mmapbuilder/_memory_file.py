@@ -74,7 +74,7 @@ class MemoryFile:
             raise BlockingIOError(
                 errno.EBUSY,
                 "another process, such as a forked child, has the memory of this message mapped "
-                "for writing: seal() again when it has ended",
+                "for writing: call seal() again when it has ended",
                 self.name,
             ) from None
         self._fd = -1
@@ -104,7 +104,7 @@ def require_seals(fd: int, name: "Name") -> None:
     if missing:
         raise invalid(
             "the file is not sealed against being changed (missing: "
-            f"{', '.join(f'F_SEAL_{each}' for each in missing)}): have it made by "
+            f"{', '.join(f'F_SEAL_{each}' for each in missing)}): make it with "
             "MessageBuilder.in_memory() and seal(), or leave out require_seals",
             name,
         )

@@ -8,14 +8,14 @@ else:
 
 
 class Stats(NamedTuple):
-    """What a builder has done so far; bytes unless said otherwise.
+    """What a builder has done so far. Numbers are bytes if nothing else is said.
 
     Attributes:
-        growths: times that the file was extended ahead of its content.
-        faults: stores beyond the end of the file that extended it.
-        backed: length of the file while it is being built.
-        used: bytes that belong to the content.
-        prefaulted: bytes that the prefault thread has prepared.
+        growths: how often the file was extended ahead of its content.
+        faults: how many stores beyond the end of the file extended it.
+        backed: the length of the file while it is being built.
+        used: the bytes that belong to the content.
+        prefaulted: the bytes that the prefault thread has prepared.
     """
 
     growths: int

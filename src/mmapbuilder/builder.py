@@ -22,10 +22,10 @@ _FILE_MODES = {"w": "wb+", "x": "xb+", "r+": "rb+"}
 class Builder(BinaryFile, Endings):
     r"""A file that grows as it is written, through memory or through calls.
 
-    `capacity` bytes of address space are mapped over the file, which starts empty
-    (or with its content, in mode ``"r+"``). Whatever is stored there, from any
-    thread and by any library that takes a buffer, extends the file; there is no
-    second copy. On close the file is cut to what was used.
+    `capacity` bytes of address space are mapped over the file. The file starts empty, or
+    with its old content in mode ``"r+"``. Every store into this memory extends the file:
+    any thread may store, and so may any library that takes a buffer. There is no second
+    copy. When the builder is closed, the file is cut to what was used.
 
     >>> with Builder("numbers.bin") as b:
     ...     b[0:5] = b"hello"
@@ -35,42 +35,44 @@ class Builder(BinaryFile, Endings):
 
     Args:
         file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
-            ``fileno()``; descriptors are duplicated and stay the caller's. A regular
-            file, also on tmpfs, or a memfd, open for reading and writing.
-        mode: ``"w"`` puts a new file in the place of an old one, which stays whole for
-            those who have it open or mapped (where it cannot be replaced it is emptied:
-            a descriptor, hard links, a directory that may not be written); ``"x"``
-            refuses an existing file, ``"r+"`` keeps the content and goes on (the cursor
-            starts at 0, as with `open`).
+            ``fileno()``. It must be a regular file, which may be on tmpfs, or a memfd. A
+            descriptor must be open for reading and writing; the builder uses a duplicate
+            of it, and the caller still has to close it.
+        mode: ``"w"`` puts a new file in the place of an old one. Programs that have the
+            old file open or mapped keep it whole. Some files cannot be replaced, and are
+            emptied instead: one that is given by a descriptor, one with hard links, one
+            in a directory that may not be written. ``"x"`` refuses an existing file.
+            ``"r+"`` keeps the content; the cursor starts at 0, as with `open`.
         capacity: the most bytes that the file can get. Address space costs nothing.
         max_growth: the most bytes by which the file grows in one step.
-        size_hint: how many bytes the file may well have in the end, where that is
-            known: advice, never a limit. From 512 KiB on the file grows by as much at
-            once, up to `max_growth`, and in huge pages where there are any.
-        prefault: let a thread prepare memory ahead of the writer: faster where a
-            second processor is idle. The file grows in steps of 32 MiB from the start,
-            so this is for large ones.
-        writeback: start writing to the device behind the writer, so that a later
-            ``flush(durable=True)`` or durable close has less to wait for.
-        atomic: write a temporary file beside the target, which takes its place at
-            close, complete, or never. Needs a path.
-        durable: close returns when the content is on the device.
+        size_hint: the number of bytes that the file will probably have in the end. This
+            is advice and no limit. If it is 512 KiB or more, the first step is as large,
+            up to `max_growth`, and huge pages are used where the system has them.
+        prefault: let a thread prepare memory ahead of the writer. This is faster if a
+            second processor is idle. It is for large files, since the file grows in steps
+            of 32 MiB from the start.
+        writeback: let the kernel start writing to the device while the builder is still
+            in use, so that ``flush(durable=True)`` or a durable `close` waits for less.
+        atomic: write into a temporary file in the same directory. When it is complete,
+            `close` gives it the name of the target. `file` must be a path.
+        durable: let `close` return only when the content is on the device.
 
     Raises:
         BlockingIOError: another builder is at work on the file; the text names it.
-        OSError: the file cannot be opened, mapped or grown. ENOMEM or EFBIG say that
-            the capacity is more than the address space or a limit of the process
-            allows, and which.
+        OSError: the file cannot be opened, mapped or grown. With ENOMEM or EFBIG the
+            capacity is larger than the address space, or than a limit of the process,
+            which the text names.
         TypeError, ValueError: an argument is wrong.
 
-    The buffer is writable, one-dimensional, of format ``B``, and `capacity` bytes
-    long: ``memoryview(b)``, ``numpy.frombuffer(b)``, ``struct.pack_into(..., b)``. A
-    store that finds the disk full cannot raise: it goes to memory instead, and the
-    next call or `close` raises OSError. `reserve` makes sure beforehand.
+    A builder is a buffer that can be written: it has one dimension, the format ``B``, and
+    `capacity` bytes. So ``memoryview(b)``, ``numpy.frombuffer(b)`` and
+    ``struct.pack_into(..., b)`` work. If a store finds the disk full, it cannot raise: it
+    goes to memory instead, and the next call or `close` raises OSError. `reserve` takes
+    the disk space beforehand.
 
-    Dropped without being closed, a builder keeps its content and warns
-    (ResourceWarning). In a forked child it can be filled, but only the process that
-    opened it finishes the file.
+    If a builder is dropped without `close`, it warns (ResourceWarning), and the content is
+    kept. A forked child can fill a builder, but only the process that opened it finishes
+    the file.
     """
 
     _mode: "t.Mode | None" = None  # as long as it is not open
@@ -113,23 +115,24 @@ class Builder(BinaryFile, Endings):
 
     @property
     def mode(self) -> str:
-        """The mode as that of a binary file: ``"wb+"``, ``"xb+"`` or ``"rb+"``."""
+        """The mode, spelled as for a binary file: ``"wb+"``, ``"xb+"`` or ``"rb+"``."""
         return _FILE_MODES[self._mode or "w"]
 
     @property
     def stats(self) -> Stats:
-        """Counters of this builder; after close, as they were then."""
+        """Counters of this builder. After `close` they stay as they were then."""
         return Stats(*self._stats())
 
     def zeros(self, shape: "t.Shape", dtype: "t.DTypeLike" = float) -> "t.Array":
-        """Allocate an array of zeros at the cursor: its memory is the file.
+        """Return an array of zeros whose memory is the next part of the file.
 
-        Shape and dtype are as in `numpy.zeros`; the array starts at the next multiple of
-        the alignment of `dtype`, and counts, zeros at its end included. Needs NumPy.
+        `shape` and `dtype` are those of `numpy.zeros`. The array starts at the cursor, or
+        behind it at the next multiple of the alignment of `dtype`. All of it belongs to
+        the content, also if it ends in zeros. This needs NumPy.
 
         Raises:
             CapacityError: there is no room for it.
-            OSError: the disk is full (ENOSPC), or what poisoned the map.
+            OSError: the disk is full (ENOSPC), or an earlier store failed.
             TypeError: `dtype` holds objects, which are references and not bytes.
 
         >>> with Builder("squares.bin") as b:
@@ -157,16 +160,16 @@ class Builder(BinaryFile, Endings):
         return np.frombuffer(view, kind).reshape(sizes + kind.shape)
 
     def close(self, size: int | None = None) -> None:
-        r"""Cut the file to `size` bytes (by default to what is used) and close it.
+        r"""Cut the file to `size` bytes, or to what was used, and close it.
 
-        Closing again does nothing. Views and arrays that are alive do not hinder it: they
-        stay valid memory, as a private snapshot of the content, so that what is stored in
-        them afterwards does not reach the file. After an error (OSError) everything is
-        released as well; the file is kept, but the target of an atomic builder is untouched.
+        Closing again does nothing. Views and arrays may still be alive: they become a
+        private snapshot of the content, and stores into them no longer reach the file.
+        After an error (OSError) the builder is closed as well. The file is kept then, but
+        an atomic builder leaves its target as it was.
 
         Raises:
-            OSError: what poisoned the map, or a failure of the last steps.
-            ValueError: `size` is negative or, as CapacityError, too large.
+            OSError: an earlier store failed, or one of the last steps did.
+            ValueError: `size` is negative, or larger than the capacity (CapacityError).
 
         >>> b = Builder("padded.bin")
         >>> b.write(b"abc")
@@ -181,11 +184,11 @@ class Builder(BinaryFile, Endings):
         return self._finish(size, cut=end != "drop")
 
     def discard(self) -> None:
-        """Give the file up and close, whether or not views are alive.
+        """Give the file up, and close the builder. Views may still be alive.
 
-        A file made by its path is removed, one that was given as a descriptor is
-        emptied. The target of an atomic builder is untouched. In mode ``"r+"`` the
-        file is kept, with what was written so far.
+        If the file was given by its path, it is removed; if it was given as a descriptor,
+        it is emptied. An atomic builder leaves its target as it was. In mode ``"r+"`` the
+        file is kept, with all that was written so far.
 
         >>> b = Builder("scratch.bin")
         >>> b.write(b"never mind")

@@ -1,4 +1,4 @@
-"""Checking finished messages, finishing unfinished ones."""
+"""Checking finished messages, and finishing those that are unfinished."""
 
 import os
 
@@ -23,18 +23,19 @@ class Report(NamedTuple):
     """What a message file holds.
 
     Attributes:
-        size: bytes of the message: table and segments.
-        trailing: bytes of the file after the message.
-        words: words that the root leads to, itself included.
-        objects: structs and lists; elements of lists are not counted.
+        size: bytes of the message: its table and its segments.
+        trailing: bytes of the file behind the message.
+        words: words of the root and of all that it leads to.
+        objects: structs and lists. The elements of lists are not counted.
         pointers: pointers that are not null.
-        depth: nesting of the deepest object; 1 is the root's.
+        depth: how deep the deepest object lies. The root has depth 1.
         segments: segments that are not empty.
-        entries: entries of the segment table, empty segments included.
+        entries: entries of the segment table. Those of empty segments count, too.
         unfinished: whether the file was unfinished when it was opened.
-        lost: what `recover` could not keep: pointers made null, and lists made shorter.
-        lost_values: elements of these lists and bytes of these Texts and Data that are gone;
-            anything else that a pointer led to counts as one.
+        lost: how many pointers `recover` could not keep whole: it made them null, or their
+            lists shorter.
+        lost_values: how many elements of such lists, and bytes of such Texts and Data, are gone.
+            Everything else that such a pointer led to counts as one.
     """
 
     size: int
@@ -57,23 +58,25 @@ class Report(NamedTuple):
 
 
 class LogReport(Report):
-    """What a log holds. As a `Report` it is that of the first message.
+    """What a log holds.
 
-    `trailing` counts all that follows the first message.
+    The fields that it has from `Report` are about the first message alone. `trailing` counts
+    all bytes that follow that message.
     """
 
     messages: int
     """Messages that are whole."""
     log_size: int
-    """Bytes of these."""
+    """Bytes of these messages."""
     tail: str
-    """What follows: none; fence, if the log is open or its writer was killed; torn; zeros; or lost,
-    what the device did not have when the machine went down."""
+    """What follows the messages: ``"none"``; ``"fence"`` if the log is open, or its writer was
+    killed; ``"torn"`` or ``"zeros"`` if a writer was interrupted; or ``"lost"`` if the device did
+    not have all of the log when the machine went down."""
     dropped: int
     """Bytes behind the last good message that `recover` has cut off."""
     unchecked: bool
-    """Whether there is no checksum for some messages: their pointers are in bounds, but what
-    they say may not be what was appended."""
+    """Whether some messages have no checksum. Their pointers stay in bounds, but nobody knows
+    whether their values are those that were appended."""
 
     @classmethod
     def _of(cls, found: "Found") -> "t.Self":
@@ -94,23 +97,23 @@ class LogReport(Report):
 def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
     """Check that every pointer of a message stays in bounds.
 
-    Follows all pointers from the root without a schema. Safe on any bytes: time is
-    bounded by the size of the message, memory is constant. Nothing is written. Holes of
-    a sparse file cost nothing.
+    The check follows all pointers from the root and needs no schema. It is safe on any bytes:
+    its time is bounded by the size of the message, and its memory is constant. It writes
+    nothing. Holes of a sparse file cost no time.
 
-    Of a log, a file of many messages that is given by its path, every message is checked, and
-    the report is a `LogReport`.
+    If `content` is the path of a log, which is a file of many messages, every message is
+    checked, and the report is a `LogReport`.
 
     Args:
-        content: a path, a file descriptor, an object with fileno() (wherever it stands, the
-            file is looked at from its start), or a buffer: bytes, a memoryview, an mmap.
-            bytes are content, never a path.
-        progress: called now and then with the bytes that were checked. What it raises ends
-            the check.
+        content: a path, a file descriptor, an object with ``fileno()``, or a buffer such as
+            bytes, a memoryview or an mmap. A file is read from its start, wherever its
+            position is. bytes are always content, never a path.
+        progress: a function that is called now and then with the number of bytes that were
+            checked. An exception of this function ends the check.
 
     Raises:
-        InvalidMessage: it is unfinished or no valid message; `segment` and `word` say where
-            the first fault stands, `reason` what it is.
+        InvalidMessage: the message is unfinished, or it is not valid. `reason` says what the
+            first fault is, `segment` and `word` say where it stands.
         OSError: the file cannot be read.
 
     >>> with MessageBuilder("alice.bin") as b:
@@ -152,25 +155,29 @@ def recover(
     durable: bool = False,
     progress: "t.Callable[[int], object] | None" = None,
 ) -> Report:
-    """Finish the message in `path`, whose builder died before it could.
+    """Finish the message in `path`, whose builder died before it could finish it.
 
-    Everything that the root leads to and that is in the file is kept. What is not there,
-    since the disk was full or the capacity used up, is counted in the `lost` of the report:
-    lists are cut to the elements that are there, other pointers become null. The file is
-    written to only if all else is valid; a file that is finished already is verified and
-    left alone. With `durable` every step waits for the device.
-    `progress` is called now and then with the bytes that were checked; what it raises ends
-    the check, and nothing is written.
+    `recover` keeps all that the root leads to and that is in the file. Something is missing
+    in the file if the disk was full or the capacity was used up: then lists are cut to the
+    elements that are there, other pointers become null, and the report counts both in `lost`.
+    The file is changed only if everything else in it is valid. A file that is finished
+    already is verified, and is not changed.
 
-    Of a log, a file of many messages, that is what was on the device before the machine went
-    down, and all that agrees with the checksums of its index after that. Without an index it
-    is all before the first message whose pointers lead astray. The rest is cut off, and the
-    report is a `LogReport`.
+    If `path` is a log, which is a file of many messages, `recover` keeps the messages that
+    were on the device before the machine went down, and those behind them that agree with the
+    checksums of the index. Without an index it keeps all messages before the first one with a
+    wrong pointer. It cuts the rest off, and the report is a `LogReport`.
+
+    Args:
+        path: str, bytes or os.PathLike.
+        durable: wait for the device after every step.
+        progress: a function that is called now and then with the number of bytes that were
+            checked. An exception of this function ends the check, and nothing is written.
 
     Raises:
-        BlockingIOError: the builder, or a writer of the log, is alive.
-        InvalidMessage: what is there cannot be made a valid message; `reason` says
-            why. Nothing was written.
+        BlockingIOError: the builder, or a writer of the log, is still at work.
+        InvalidMessage: no valid message can be made of the file. `reason` says why. Nothing
+            was written.
         OSError: the file cannot be read or written.
 
     >>> b = MessageBuilder("died.bin")

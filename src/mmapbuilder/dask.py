@@ -36,13 +36,13 @@ def read_capnp(
 ) -> Any:
     """Return a dataset as a data frame of Dask, with a partition for each shard.
 
-    Nothing but the manifest is read before something is computed. Then each task reads its
-    shard, and of it the columns that are asked for: those of `columns`, and if the frame is
-    narrowed afterwards (``frame[["id"]]``), those alone.
+    Only the manifest is read before something is computed. Then each task reads its shard, and
+    only the columns that are asked for: those of `columns`, or fewer if you narrow the frame
+    afterwards (``frame[["id"]]``).
 
-    The types of the columns follow from the schema. Numbers that cannot be null are NumPy's,
-    strings are pandas' ``str``, enums categories, and numbers that can be null, lists and
-    structs are ``pandas.ArrowDtype``.
+    The types of the columns follow from the schema. Numbers that cannot be null have NumPy's
+    types, strings are pandas' ``str``, and enums are categories. Numbers that can be null,
+    lists and structs are ``pandas.ArrowDtype``.
 
     Args:
         path: the directory of the dataset, or its address.
@@ -125,8 +125,8 @@ def to_capnp(
 ) -> Any:
     """Write a data frame of Dask as a dataset, with a shard for each partition.
 
-    Workers that die, and tasks that Dask runs twice, do no harm: the manifest is written by
-    the last task, whole or not at all, and once. The index of the frame is not written.
+    It does no harm if workers die, or if Dask runs a task twice: the last task writes the
+    manifest once, whole or not at all. The index of the frame is not written.
 
     Args:
         df: a data frame of Dask.
@@ -134,14 +134,14 @@ def to_capnp(
         schema: the root of each message, or each message of a log.
         field: the list that gets the rows, or ``"log"``, as `write_shard`'s `path`.
         mode: as for `commit`.
-        compute: wait until the dataset is there; if not, return what computes it.
-        storage_options: what fsspec opens the address with.
+        compute: whether to wait until the dataset is there.
+        storage_options: the options for fsspec, if `path` is an address.
 
     Returns the `Dataset`, or with ``compute=False`` a ``dask.delayed.Delayed`` of it.
 
     Raises:
-        FileExistsError: with mode ``"x"``: there is a dataset.
-        Others: as `write_shard` and `commit`.
+        FileExistsError: with mode ``"x"``, there is a dataset already.
+        Others: as for `write_shard` and `commit`.
     """
     target = Target.at(path, schema, field, mode, storage_options)
     write, finish = delayed(_write_part, pure=False), delayed(_commit_all, pure=False)
@@ -174,21 +174,22 @@ def read_log(
     frame: "bool | None" = None,
     messages: "int | None" = None,
 ) -> Any:
-    """Return logs, whichever program wrote them, as one bag of dicts or as one data frame.
+    """Return logs as one bag of dicts, or as one data frame. Any program may have written them.
 
     Args:
         paths: a path, a pattern such as ``"drive-*.log"``, or several of them.
         schema: the root of all messages.
-        columns: the fields to read, dotted in groups and structs; they make it a frame.
-        frame: whether to return a data frame with a column for each field, not a bag.
-        messages: how many messages a partition has at most; by default all of a file.
+        columns: the fields to read. A field in a group or struct has a dotted name. With
+            `columns` the result is a data frame.
+        frame: whether to return a data frame, which has a column for each field, and no bag.
+        messages: the most messages of a partition; by default all messages of a file.
 
     Returns a ``dask.bag.Bag`` with a dict for each message, as `Log.rows` gives them, or a
     ``dask.dataframe.DataFrame``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        InvalidMessage, TypeError: as `open_log`.
+        InvalidMessage, TypeError: as for `open_log`.
     """
     module = module_of(schema)
     compiled = compile_schema(module)

@@ -1,4 +1,4 @@
-"""Changing a finished message in place, as far as that takes no new room."""
+"""Changing a finished message in place, where the change needs no new room."""
 
 import os
 
@@ -17,13 +17,13 @@ else:
 
 
 class EditedMessage(Message):
-    """A finished message whose fields can be changed; what `edit_message` returns.
+    """A finished message whose fields can be changed. `edit_message` returns it.
 
-    It reads as a `Message` does, and its arrays are writable: what is stored into them is
-    in the file. `set` changes single values. The message keeps its layout, so that it is
-    valid at every moment; there is no way back.
+    It has the methods of a `Message`, and its arrays are writable: a store into them changes
+    the file. `set` changes one value. The layout of the message stays the same, so the
+    message is valid at every moment. A change cannot be taken back.
 
-    While it is open, no builder and no other editor can have the file.
+    While it is open, no builder and no other editor can open the file.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class EditedMessage(Message):
         self._durable = durable
 
     def set(self, *path_and_value: "t.Any") -> None:
-        """Set the value at a path: ``m.set("people", 7, "id", 9)``.
+        """Set the value at a path. The value comes last: ``m.set("people", 7, "id", 9)``.
 
-        The path ends with a field, or an index into a list of numbers, Text or Data.
-        Numbers, Bool and enums are set in place, and a member of a union that is one of
-        these becomes the active one. Text and Data can be replaced by what is no longer
-        than the words that they have. None makes a null pointer.
+        The path ends with a field, or with an index into a list of numbers, Text or Data.
+        Numbers, Bool and enums are set in place. If the field is a member of a union, it
+        becomes the active one. A new Text or Data must fit into the words of the old one.
+        None makes a null pointer.
 
         >>> with MessageBuilder("alice.bin") as b:
         ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
@@ -57,8 +57,8 @@ class EditedMessage(Message):
         9 Alma
 
         Raises:
-            ValueError: the value needs new room; the text says what to do instead.
-            OverflowError, TypeError: it does not fit the field.
+            ValueError: the value needs new room. The text says what to do instead.
+            OverflowError, TypeError: the value does not fit the field.
             KeyError, IndexError: the path leads nowhere.
             InvalidMessage: the bytes are no valid message.
         """
@@ -70,13 +70,13 @@ class EditedMessage(Message):
         edit.set_value(self._plan(), self._memory(), tuple(path), value)
 
     def flush(self, durable: bool = False) -> None:
-        """Push what was changed to the file; with `durable` wait for the device."""
+        """Push all changes to the file. With `durable` wait for the device, too."""
         self._open_segments()
         if durable:
             os.fsync(self._fd)
 
     def close(self) -> None:
-        """Let go of the file. Arrays that are still alive can still change it."""
+        """Let go of the file. A store into an array that is still alive still changes it."""
         if self.closed:
             return
         super().close()
@@ -95,16 +95,16 @@ class EditedMessage(Message):
 def edit_message(
     path: "t.Path", schema: "t.Any", *, durable: bool = False, nesting_limit: int = 64
 ) -> EditedMessage:
-    """Open the finished message in `path` for changing what needs no new room.
+    """Open the finished message in `path` for changes that need no new room.
 
     Args:
         path: str, bytes or os.PathLike.
         schema: a struct of a schema that pycapnp has loaded.
-        durable: let `close` wait until the changes are on the device.
+        durable: let `close` return only when the changes are on the device.
         nesting_limit: as for `open_message`.
 
     Raises:
-        BlockingIOError: a builder or an editor has the file.
+        BlockingIOError: a builder or another editor has the file open.
         InvalidMessage, OSError, TypeError, ImportError: as for `open_message`.
 
     >>> with MessageBuilder("people.bin") as b:

@@ -30,10 +30,10 @@ else:
 class MessageBuilder(Dividing, Mapped, Endings):
     """A Cap'n Proto message that lives in its file from the first byte.
 
-    pycapnp builds in memory that is the mapped file, which grows as objects are
-    made. On close the segment table is filled in and the file is cut to the last
-    used word: then it is a message in the standard stream framing, for any reader.
-    Until then its first word says to every reader that it is none.
+    pycapnp builds in memory that is the mapped file, and the file grows with the message.
+    `close` fills in the segment table and cuts the file behind the last used word. Then
+    the file is a message in the standard stream framing, and any reader opens it. Until
+    then its first word is one that every reader refuses.
 
     >>> with MessageBuilder("people.bin") as b:
     ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -47,9 +47,9 @@ class MessageBuilder(Dividing, Mapped, Endings):
             for `Builder`.
         mode: ``"w"`` or ``"x"``. A message cannot be continued.
         segment_words: the most words of one segment, unless a single object needs
-            more. The default is the most that the format allows, 4 GiB, and the
-            right choice: a message of one segment has no far pointers. The table at
-            the start of the file gets an entry for every `segment_words` of
+            more. The default is the most that the format allows, 4 GiB. It is the right
+            choice nearly always, since a message of one segment has no far pointers. The
+            table at the start of the file gets an entry for every `segment_words` of
             `capacity`.
 
     Raises:
@@ -57,13 +57,14 @@ class MessageBuilder(Dividing, Mapped, Endings):
         ValueError: an argument is wrong, or the message could need more than the
             511 segments that readers accept.
 
-    After close, pycapnp's objects of this message stay valid: they become a private
-    snapshot. Reading them works, writing to them never reaches the file.
+    pycapnp's objects of this message stay valid after `close`: they become a private
+    snapshot. You can read them, and what you store in them never reaches the file.
 
-    If the disk gets full, or the capacity is used up, pycapnp cannot be told, since
-    it dies of exceptions: it builds on in memory, and `close` raises the error. The
-    file then stays marked as unfinished. So it does if the ``with`` body raises,
-    or the builder is dropped without being closed; `recover` can finish it.
+    pycapnp cannot be told that the disk is full or that the capacity is used up, because
+    an exception would end the process. So it goes on in memory that is in no file, and
+    `close` raises the error. The file is then marked as unfinished. It is also left
+    unfinished if the body of the ``with`` raises, or if the builder is dropped without
+    `close`. `recover` can finish such a file.
     """
 
     # Also where __init__ was never reached, or failed.
@@ -136,15 +137,16 @@ class MessageBuilder(Dividing, Mapped, Endings):
         size_hint: int = 0,
         prefault: bool = False,
     ) -> "t.Self":
-        """Return a builder of a message in memory, to be handed to other processes.
+        """Return a builder of a message in memory, which `seal` hands to other processes.
 
-        The memory is a file without a name (memfd) that grows like any other. `seal` ends
-        the message and returns its descriptor. `name`, of at most 249 bytes, shows in
-        errors and in ``/proc``; the other arguments are those of the class.
+        The memory is a file without a name (memfd), which grows as other files do. `seal`
+        finishes the message and returns its descriptor. `name` is what errors and ``/proc``
+        call the file; it has at most 249 bytes. The other arguments are those of the class.
 
         Raises:
             NotImplementedError: the system has no files in memory that can be sealed.
-            OSError, ValueError: as for the class, or the name is too long.
+            ValueError: the name is too long, or another argument is wrong.
+            OSError: as for the class.
 
         >>> with MessageBuilder.in_memory("people") as b:
         ...     b.init_root(addressbook_capnp.AddressBook).init("people", 1)[0].name = "Ada"
@@ -174,10 +176,13 @@ class MessageBuilder(Dividing, Mapped, Endings):
     @property
     @gated
     def message(self) -> "t.Any":
-        """Return pycapnp's message builder over this file: new_orphan, set_root, get_root.
+        """Return pycapnp's message builder over this file.
+
+        It has pycapnp's methods ``new_orphan``, ``set_root`` and ``get_root``.
 
         Raises:
-            ValueError: the builder is closed, or segments were handed out by hand.
+            ValueError: the builder is closed, or `allocate_segment` was called before.
+            OSError: an earlier store failed.
             ImportError: pycapnp is not installed, or does not load.
         """
         return self._message_inside()
@@ -188,20 +193,24 @@ class MessageBuilder(Dividing, Mapped, Endings):
         if self._message is None and segments is not None:
             if not segments.take_for_message():
                 raise ValueError(
-                    "segments were handed out by allocate_segment() already: "
-                    "one builder holds one message, or none that init_root() makes"
+                    "allocate_segment() was called before, so this builder holds another message: "
+                    "make another builder for this one"
                 )
             self._message = _pycapnp.message_builder(segments.allocate)
         return self._message
 
     @gated
     def init_root(self, schema: "t.Any", /, **fields: "t.Any") -> "t.Any":
-        """Make the root struct and return pycapnp's builder of it.
+        """Make the root struct, and return pycapnp's builder of it.
 
-        `fields` are set as pycapnp's ``new_message`` does. Called again, it makes another
-        root, and what the first leads to is lost, as with pycapnp.
+        `fields` are set as ``new_message`` of pycapnp sets them. A second call makes
+        another root, and the content of the first one is lost, as with pycapnp.
 
-        Raises TypeError if `schema` is no struct: an enum, a group, a message, None.
+        Raises:
+            TypeError: `schema` is no struct, but an enum, a group, a message or None.
+            ValueError: the builder is closed, or `allocate_segment` was called before.
+            OSError: an earlier store failed.
+            ImportError: pycapnp is not installed, or does not load.
 
         >>> with MessageBuilder("alice.bin") as b:
         ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
@@ -216,14 +225,15 @@ class MessageBuilder(Dividing, Mapped, Endings):
         return root
 
     def allocate_segment(self, min_words: int) -> memoryview:
-        """Hand out the next segment: at least `min_words` words of the file, zeroed.
+        """Return the next segment: at least `min_words` words of the file, all zero.
 
-        pycapnp calls this where it is passed by hand. Then close finds out what is
-        used by following the pointers from the root, that of the first message: for
-        another one, also after an attempt that was given up, make another builder.
+        pycapnp calls this if you pass it as the allocator of a message of your own. Then
+        `close` follows the pointers from the root to find out which words are used. The
+        root is that of the first message, so make another builder for another message,
+        also if you gave the first one up.
 
-        When the file cannot give a segment, the memory is in no file, and `close`
-        raises: an exception here would end the process.
+        If the file has no room for a segment, the memory that is returned is in no file,
+        and `close` raises. An exception here would end the process.
 
         >>> b = MessageBuilder("carol.bin")
         >>> carol = addressbook_capnp.Person.new_message(
@@ -240,10 +250,11 @@ class MessageBuilder(Dividing, Mapped, Endings):
 
     @property
     def schema(self) -> "t.Any":
-        """The schema of the root: what `init_root` was given.
+        """The schema of the root. `init_root` sets it.
 
-        Where the root is made in another way (``message.set_root``, or a message of
-        pycapnp's own that got `allocate_segment`), it can be set for `array` and its like.
+        Set it yourself if the root is made in another way, by ``message.set_root`` or in a
+        message of pycapnp's own that uses `allocate_segment`. `array`, `fill` and the other
+        methods need it.
         """
         return self._schema
 
@@ -313,44 +324,45 @@ class MessageBuilder(Dividing, Mapped, Endings):
 
     @gated
     def close(self) -> None:
-        """Finish the message: write the table, cut the file, close it.
+        """Finish the message: write its table, cut the file, and close it.
 
-        Closing again does nothing. What other threads have called before is done first;
-        a close that comes while another is at work waits for it.
+        Closing again does nothing. Calls of other threads that began before are finished
+        first. If another thread is closing the builder, this call waits for it.
+
+        After any of the first four errors the builder is closed, its file stays marked as
+        unfinished, and an atomic builder leaves its target as it was.
 
         Raises:
-            OSError: a store or one of the last steps failed, or (CapacityError) the
-                capacity was used up. Everything is released; the file stays marked
-                as unfinished, the target of an atomic builder untouched.
-            InvalidMessage: segments that were handed out by hand hold no message, or
-                more than one; likewise.
-            LaneError: one of its `lanes` was not filled; likewise.
+            OSError: a store or one of the last steps failed, or the capacity was used up
+                (CapacityError).
+            InvalidMessage: the segments that `allocate_segment` returned to a caller hold
+                no message, or more than one.
+            LaneError: one of the `lanes` was not filled.
             ValueError: `allocate_segment` was called although `message` was in use.
-            RuntimeError: a call of this builder is at work in this very thread: a signal
-                handler, a generator or a finalizer wanted to close what it interrupts.
-                Nothing has changed.
+            RuntimeError: this thread is in another call of this builder, which a signal
+                handler, a generator or a finalizer has interrupted. Nothing has changed.
         """
         self._commit()
 
     def seal(self) -> int:
-        """Finish a message that was made by `in_memory`, and return its sealed descriptor.
+        """Finish a message that `in_memory` began, and return its sealed descriptor.
 
-        Nobody can write to the file any more, cut it or make it longer (F_SEAL_WRITE,
-        F_SEAL_SHRINK, F_SEAL_GROW): who gets the descriptor, by `socket.send_fds` for
-        instance, can read the message in place without fear of SIGBUS or of changes.
-        pycapnp's objects and arrays of this builder become a private snapshot, as in
-        `close`, which may have been called before.
+        After that nobody can write to the file, cut it or make it longer (F_SEAL_WRITE,
+        F_SEAL_SHRINK, F_SEAL_GROW). Send the descriptor to another process, for example by
+        `socket.send_fds`: it can read the message in place, and need not fear SIGBUS or
+        changes. pycapnp's objects and arrays of this builder become a private snapshot, as
+        `close` makes them one. You may have called `close` before.
 
-        The descriptor is the caller's to close. The memory is given back when nobody has
+        You have to close the descriptor. The kernel frees the memory when no process has
         the file open or mapped any more.
 
         Raises:
-            BlockingIOError: a forked child of this process has the message mapped still.
-                The message is finished; call again when the child has ended.
-            ValueError: the message was made in another way, sealed before, or given up;
-                or (InvalidMessage) its building failed.
+            BlockingIOError: a forked child of this process still has the message mapped.
+                The message is finished. Call `seal` again when the child has ended.
+            ValueError: the message was not begun by `in_memory`, or it was sealed or given
+                up before, or it could not be built (InvalidMessage).
             PermissionError: this is a forked child of the process that made the builder.
-            OSError, RuntimeError: as `close`.
+            OSError, RuntimeError: as for `close`.
         """
         file = self._memory_file
         if file is None:
@@ -403,11 +415,11 @@ class MessageBuilder(Dividing, Mapped, Endings):
 
     @gated
     def discard(self) -> None:
-        """Give the message up and close.
+        """Give the message up, and close the builder.
 
-        A file made by its path is removed, one that was given as a descriptor is
-        emptied; the target of an atomic builder is untouched. Waits, and raises
-        RuntimeError, as `close` does.
+        If the file was given by its path, it is removed; if it was given as a descriptor,
+        it is emptied. An atomic builder leaves its target as it was. `discard` waits for
+        other calls, and raises RuntimeError, as `close` does.
         """
         super().discard()
 

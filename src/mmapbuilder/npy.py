@@ -1,4 +1,4 @@
-"""Arrays of a length that is not known beforehand, as files of NumPy's own format."""
+"""Arrays whose length nobody knows beforehand, as files of NumPy's own format."""
 
 from ._closing import Closing
 from .builder import GIB, MIB, Builder
@@ -19,7 +19,7 @@ _BATCH_BYTES = 1 << 18
 
 
 class NpyFile(Builder):
-    """The file of an `NpyBuilder`; it begins with what `numpy.load` refuses."""
+    """The file of an `NpyBuilder`. It begins with bytes that `numpy.load` refuses."""
 
     def __init__(self, first: bytes, file: "t.FileLike", mode: "t.NewFileMode", **how: "t.Any"):
         self._first = first
@@ -27,11 +27,11 @@ class NpyFile(Builder):
 
 
 class NpyBuilder(Closing):
-    """A ``.npy`` file that grows row by row, in place, and may be larger than memory.
+    """A ``.npy`` file that grows row by row, in place. It may be larger than memory.
 
-    `append` takes any number of rows, `extend` an iterable of rows; `array` is what there is
-    so far. The header is written by `close`, when the number of rows is known; until then
-    `numpy.load` refuses the file, naming the format version (255, 255).
+    `append` takes one row or an array of rows, and `extend` takes an iterable of rows. `array`
+    is all rows so far. `close` writes the header, when the number of rows is known. Until then
+    `numpy.load` refuses the file, since its format version is (255, 255).
 
     >>> with NpyBuilder("points.npy", "f4", shape=(-1, 3)) as points:
     ...     points.append([[1, 2, 3], [4, 5, 6]])
@@ -42,21 +42,21 @@ class NpyBuilder(Closing):
     (1002, 3)
 
     Args:
-        file: as of `Builder`.
-        dtype: of the elements; structured ones, too, but no objects.
-        shape: of the whole array; the first number is -1, and stands for the rows.
+        file: as for `Builder`.
+        dtype: the dtype of the elements. It may be structured, but must not hold objects.
+        shape: the shape of the whole array. Its first number is -1, and stands for the rows.
         mode: ``"w"`` replaces the file, ``"x"`` refuses an existing one.
-        order: ``"C"``, the only order in which rows can be appended.
-        capacity, max_growth, size_hint, atomic, durable: as of `Builder`.
+        order: ``"C"``. Rows can be appended in no other order.
+        capacity, max_growth, size_hint, atomic, durable: as for `Builder`.
 
     Raises:
         TypeError: `dtype` holds objects.
         ValueError: another argument is wrong.
-        OSError: as of `Builder`.
+        OSError: as for `Builder`.
 
-    Appending is for any number of threads and forked processes at once: each call writes its
-    rows side by side. An exception in the body of a ``with`` leaves the file unfinished, or
-    does not touch the target if `atomic`.
+    Several threads and forked processes may append at the same time: the rows of one call
+    stay side by side. If the body of a ``with`` raises, the file is left unfinished, and an
+    atomic builder leaves its target as it was.
     """
 
     def __init__(
@@ -125,15 +125,16 @@ class NpyBuilder(Closing):
     # ---- filling ----
 
     def append(self, rows: "t.ArrayLike") -> None:
-        """Append rows: an array of shape ``(n, ...)``, or one row.
+        """Append one row, or all rows of an array of shape ``(n, ...)``.
 
-        Values are converted as far as no kind of information is lost (``same_kind``).
+        Values are converted to the dtype of the file by NumPy's rule ``same_kind``: float64
+        becomes float32, but no float becomes an int.
 
         Raises:
-            CapacityError: there is no room for them; none was appended.
-            OSError: the disk is full; none was appended.
+            CapacityError: there is no room for the rows. None of them was appended.
+            OSError: the disk is full. None of them was appended.
             TypeError: the values cannot be converted.
-            ValueError: the shape is another one, or the builder is closed.
+            ValueError: the rows have another shape, or the builder is closed.
         """
         import numpy as np
 
@@ -150,7 +151,7 @@ class NpyBuilder(Closing):
     def extend(self, rows: "t.Iterable[t.ArrayLike]") -> None:
         """Append the rows that an iterable gives, some thousand at a time.
 
-        Raises as `append`; then the rows before the batch with the error are there.
+        Raises: as `append`. The rows before the batch with the error are in the file then.
         """
         import itertools
 
@@ -169,10 +170,10 @@ class NpyBuilder(Closing):
 
     @property
     def array(self) -> "t.Array":
-        """All rows so far, in place: what is stored in it is in the file.
+        """All rows so far, as an array whose memory is the file.
 
-        It keeps its length when more rows are appended; ask again for those. After the
-        builder is closed, it stays valid memory, but no store in it reaches the file.
+        An array that you have keeps its length when more rows are appended: ask for it again.
+        After `close` it stays valid memory, but stores into it no longer reach the file.
         """
         import numpy as np
 
@@ -206,21 +207,21 @@ class NpyBuilder(Closing):
 
     @property
     def closed(self) -> bool:
-        """Whether close or discard was called."""
+        """Whether `close` or `discard` was called."""
         return self._builder.closed
 
     # ---- ends ----
 
     def flush(self, durable: bool = False) -> None:
-        """Push the rows to the file; with `durable` wait for the device."""
+        """Push the rows to the file. With `durable` wait for the device, too."""
         self._builder.flush(durable)
 
     def close(self) -> None:
         """Write the header and close the file. Closing again does nothing.
 
         Raises:
-            OSError: what no store could report, or a failure of the last steps. The file
-                stays unfinished then, and the target of an atomic one untouched.
+            OSError: an earlier store failed, or one of the last steps did. The file stays
+                unfinished then, and an atomic builder leaves its target as it was.
         """
         builder = self._builder
         if not builder.closed and builder._is_owner():
@@ -239,7 +240,7 @@ class NpyBuilder(Closing):
         builder[: self._start] = self._header(rows, self._start)
 
     def discard(self) -> None:
-        """Give the file up, as `Builder.discard` does."""
+        """Give the file up, and close the builder, as `Builder.discard` does."""
         self._builder.discard()
 
     def __enter__(self) -> "t.Self":

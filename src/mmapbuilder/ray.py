@@ -26,14 +26,14 @@ __all__ = ["CapnpDatasink", "CapnpDatasource", "read_capnp", "write_capnp"]
 
 
 class CapnpDatasource(Datasource):  # type: ignore[misc]
-    """A dataset for `ray.data.read_datasource`: a block of Arrow for each shard.
+    """A dataset for ``ray.data.read_datasource``. Each shard is one block of Arrow.
 
     Args:
         path: the directory of the dataset, or its address.
         columns: the columns to read; by default all.
         storage_options: what fsspec opens the address with.
 
-    Raises: as `open_dataset`.
+    Raises: as for `open_dataset`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ def _read(shards: tuple[Shard, ...], source: Source, columns: "list[str] | None"
 
 
 class CapnpDatasink(Datasink[Shard]):  # type: ignore[misc]
-    """Writes a dataset of Ray: a shard for each of Ray's write tasks, and one commit.
+    """Writes a dataset of Ray: one shard for each of Ray's write tasks, and then one commit.
 
     Args:
         path: the directory, or an address that fsspec knows; all workers must reach it.
@@ -158,7 +158,7 @@ def write_capnp(
 
     Raises:
         FileExistsError: with mode ``"x"``: there is a dataset.
-        Others: as Ray raises them, with what `write_shard` and `commit` raise in them.
+        Others: an error of Ray. It holds the error of `write_shard` or `commit`.
     """
     sink = CapnpDatasink(path, schema, field, mode=mode, storage_options=storage_options)
     ds.write_datasink(sink)

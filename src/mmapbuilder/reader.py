@@ -26,15 +26,15 @@ else:
 
 
 class Message(Reading, Closing):
-    """A finished message, read in place; what `open_message` returns.
+    """A finished message that is read in place. `open_message` returns it.
 
-    Nothing is read before it is used, and nothing is copied. pycapnp's readers keep
-    the memory alive, so they stay valid after `close`; the memory goes with the last
-    of them.
+    Nothing is read before you use it, and nothing is copied. pycapnp's readers keep the
+    memory alive, so they stay valid after `close`. The memory is freed with the last of
+    them.
 
-    As with any mapped file, someone who cuts the file while it is being read makes
-    the process die of SIGBUS. Builders of this package never do that to a finished
-    message unless they replace it without `atomic`.
+    If a program cuts the file while you read it, your process dies of SIGBUS, as with
+    every mapped file. A builder of this package puts a new file in the place of a finished
+    message and does not cut it, unless the file cannot be replaced (see `Builder`).
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Message(Reading, Closing):
 
     @property
     def segments(self) -> "tuple[memoryview, ...]":
-        """The segments as read-only memory, without empty ones at the end."""
+        """The segments as read-only memory. Empty segments at the end are left out."""
         return self._open_segments()
 
     def _open_segments(self) -> "tuple[memoryview, ...]":
@@ -100,7 +100,7 @@ class Message(Reading, Closing):
 
     @property
     def name(self) -> "t.ContentName":
-        """The file as it was given; None for a message in a buffer."""
+        """The file as it was given. None if the message is in a buffer."""
         return self._name
 
     @property
@@ -109,7 +109,7 @@ class Message(Reading, Closing):
         return self._segments is None
 
     def close(self) -> None:
-        """Let go of the file. Readers that are still alive stay valid."""
+        """Let go of the file. Readers and arrays that are still alive stay valid."""
         self._root = None
         self._segments = None
 
@@ -156,26 +156,26 @@ def open_message(
     nesting_limit: int = 64,
     require_seals: bool = False,
 ) -> Message:
-    """Open a message whose root is a `schema` for reading.
+    """Open a message for reading. Its root is a struct of type `schema`.
 
-    A file is mapped, whatever its size, and pycapnp's limit on how much of a message may be
-    read is lifted. No descriptor stays open. Pointers are checked as they are followed; for
-    messages from strangers, `verify` checks them all first.
+    The file is mapped, however large it is, and pycapnp's limit on how much of a message may
+    be read is lifted. No descriptor stays open. Each pointer is checked when it is followed.
+    `verify` checks all pointers at once; call it first if the message is from a stranger.
 
     Args:
-        content: a path, a file descriptor, an object with fileno() (wherever it stands, the
-            file is read from its start), or a buffer: bytes, a memoryview, an mmap.
-            bytes are content, never a path.
+        content: a path, a file descriptor, an object with ``fileno()``, or a buffer such as
+            bytes, a memoryview or an mmap. A file is read from its start, wherever its
+            position is. bytes are always content, never a path.
         schema: a struct of a schema that pycapnp has loaded.
-        nesting_limit: how deep structs and lists may nest. Printing a message, or turning it
-            into a dict, takes a few hundred bytes of stack for each level.
-        require_seals: take only a file that nobody can change or cut any more: what
+        nesting_limit: how deep structs and lists may nest. To print a message, or to make a
+            dict of it, takes a few hundred bytes of stack for each level.
+        require_seals: take only a file that nobody can change or cut any more, which is what
             `MessageBuilder.seal` returns. Then no other process can make this one die of
             SIGBUS, or change what was checked.
 
     Raises:
-        InvalidMessage: it is unfinished, several messages, or none, or lacks the seals;
-            `reason` says which.
+        InvalidMessage: the message is unfinished, or the bytes are several messages or no
+            message, or the seals are missing. `reason` says which.
         OSError: the file cannot be opened or mapped.
         TypeError: `schema` is no struct of a loaded schema.
         ImportError: pycapnp is not installed.
@@ -229,7 +229,7 @@ def _slice_segments(memory: memoryview, name: "t.ContentName") -> "Looked":
 
 
 def _require_single(rest: memoryview, name: "t.ContentName") -> None:
-    """Refuse a message that another one follows; other bytes are no matter."""
+    """Refuse a message that another one follows. Other bytes may follow."""
     try:
         _core.framing(rest, len(rest), name)
     except _core.InvalidMessage:

@@ -12,11 +12,12 @@ else:
 
 
 def schema_path() -> str:
-    """Return the directory in which ``/mmapbuilder/arrow.capnp`` is found.
+    """Return the directory that has ``/mmapbuilder/arrow.capnp``.
 
-    It is for the import path of a compiler of a schema that says
-    ``using Arrow = import "/mmapbuilder/arrow.capnp";``: pycapnp's `load`, or the ``-I`` of
-    the capnp tool. The annotations in that file say what numbers mean.
+    A schema that uses the annotations of that file begins with
+    ``using Arrow = import "/mmapbuilder/arrow.capnp";``. The compiler of the schema must know
+    this directory: give it to pycapnp's ``load`` as one of the ``imports``, or to the
+    capnp tool with ``-I``. The annotations say what numbers mean.
 
     >>> text = '''
     ... @0xd2f3a1b5c7e90846;
@@ -42,21 +43,22 @@ def schema_path() -> str:
 def schema_from(table: "t.Any", name: str, *, nullable: "t.Collection[str] | None" = None) -> str:
     """Return the text of a Cap'n Proto schema for a table of Apache Arrow.
 
-    The schema has a struct `name` with a list ``rows``, into which `fill` writes the table;
-    `table` gives it back. The text depends on the table alone, its ids as well.
+    The schema has a struct `name` with a list ``rows``. `fill` writes the table into that
+    list, and `table` gives it back. Two equal tables give the same text, ids included.
 
-    Names that a schema cannot have (``user_id``) become others (``userId``), and an annotation
-    keeps them, so that the columns of tables have them. A number that can be null is a union
-    of a value and Void. A dictionary of names is an enum if all are names of a schema, else
-    Text. A union of Arrow is a union. A float16 is a Float32.
+    Some names of columns cannot be names of fields: ``user_id`` becomes ``userId``. An
+    annotation keeps the old name, and tables have it again. A number that can be null becomes
+    a union of a value and Void. A dictionary of names becomes an enum if a schema can have all
+    of the names, and Text if not. A union of Arrow becomes a union, and a float16 a Float32.
 
     Args:
-        table: any object with Arrow's PyCapsule interface: a table of pyarrow, polars, pandas,
-            duckdb, or `Message.table`. Of a stream the values are used up. A schema of
-            pyarrow will do as well.
-        name: of the struct; it begins with a capital letter.
-        nullable: the columns of numbers that can be null, nested ones with dots. By default
-            those that have nulls in this table, or where there is none, all that can have.
+        table: any object with Arrow's PyCapsule interface: a table of pyarrow, polars, pandas
+            or duckdb, or what `Message.table` returns. A stream can be read once, so its
+            values are used up. A schema of pyarrow is taken, too.
+        name: the name of the struct. It begins with a capital letter.
+        nullable: the columns of numbers that can be null; nested ones have dotted names. By
+            default they are those that have nulls in this table. A schema has no values: then
+            they are all that can have nulls.
 
     >>> import pyarrow as pa
     >>> print(schema_from(pa.table({"id": [1, 2], "name": ["Ada", None]}), "People"))
@@ -73,8 +75,8 @@ def schema_from(table: "t.Any", name: str, *, nullable: "t.Collection[str] | Non
     <BLANKLINE>
 
     Raises:
-        TypeError: a type that has no counterpart, such as intervals.
-        ValueError: numbers or structs in lists are null; a name cannot be had.
+        TypeError: a column has a type that schemas lack, such as intervals.
+        ValueError: numbers or structs in lists are null, or a name is not possible.
     """
     from .columns.write_schema import schema_from
 

@@ -47,23 +47,23 @@ _MOST = (1 << 63) - 1
 class MessageDataset(torch.utils.data.Dataset[Any]):  # type: ignore[misc]
     """The rows of a dataset, or of a list in one message, by their numbers.
 
-    Each row is a dict of its columns. Numbers and Bools are tensors, lists of numbers are
-    tensors of one dimension, Text is str, Data is bytes, enums are their names, and the rest
-    is as `Message.rows` gives it. All of it is a copy that may be written to. Unsigned
-    numbers of 16 and 32 bits become signed ones of 32 and 64, those of 64 bits must be less
-    than 2**63.
+    Each row is a dict of its columns. Numbers and Bools are tensors, and lists of numbers are
+    tensors of one dimension. Text is str, Data is bytes, and enums are their names. Other
+    values are as `Message.rows` gives them. All values are copies that you may change.
+    Unsigned numbers of 16 and 32 bits become signed ones of 32 and 64 bits. Those of 64 bits
+    must be less than 2**63.
 
-    Files are opened when a row is first asked for, and again in every worker of a DataLoader.
-    A pickled one carries the path, and no data.
+    Files are opened when you first ask for a row, and again in every worker of a DataLoader.
+    When a MessageDataset is pickled, the pickle has the path and no data.
 
     Args:
-        path: the directory of a dataset or its address; or the file of one message, if a
-            `schema` is given.
-        *field_path: the names that lead to the list in a message. A dataset knows that of
-            its rows by itself.
+        path: the directory or the address of a dataset. If `schema` is given, it is the file
+            of one message.
+        *field_path: the names of fields that lead to the list in a message. A dataset does
+            not need them.
         columns: the columns to read; by default all.
         schema: the root of the message in `path`.
-        storage_options: what fsspec opens an address with.
+        storage_options: the options for fsspec, if `path` is an address.
 
     Raises:
         FileNotFoundError: nothing was committed there, or there is no such file.
@@ -119,7 +119,7 @@ class MessageDataset(torch.utils.data.Dataset[Any]):  # type: ignore[misc]
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[Any]) -> list[dict[str, Any]]:
-        """Return many rows, as a DataLoader asks for a batch: each file is looked at once."""
+        """Return many rows at once, which a DataLoader asks for. Each file is read once."""
         if self._process != os.getpid():
             self._forget()  # a worker that was forked
         places: dict[int, list[tuple[int, int]]] = {}

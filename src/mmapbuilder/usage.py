@@ -1,7 +1,7 @@
 """What takes how many bytes in a message or a log, by the path of fields.
 
-A *usage* is a list of rows, one for each path. Each byte of a file is counted in one of them,
-and once, so that all rows together are the size of the file.
+A *usage* is a list of rows, one for each path. Each byte of a file is counted once, in one of
+them. So the sum of all rows is the size of the file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,28 +21,29 @@ TRAILING = "(trailing)"
 
 
 class UsageRow(NamedTuple):
-    """What one path takes; all numbers but `count` are bytes."""
+    """The bytes of one path. All numbers except `count` are bytes."""
 
     path: str
     """Names of fields, with ``[]`` after a list for its elements: ``people[].name``.
 
-    ``@which`` is the tag of a union. ``@other`` is what lies in a struct but in no field of the
-    schema, or in a member of a union that is not the active one. In parentheses stands what
-    belongs to no path: ``(root)``, ``(table)``, ``(unreachable)``, ``(trailing)``."""
+    ``@which`` is the tag of a union. ``@other`` has the bytes of a struct that belong to no field
+    of the schema, or to a member of a union that is not the active one. Names in parentheses are
+    for bytes that belong to no path: ``(root)``, ``(table)``, ``(unreachable)``, ``(trailing)``."""
     count: int = 0  # type: ignore[assignment]  # the method of tuples is of no use here
-    """Values: numbers that are there, pointers that are not null, elements of lists."""
+    """The number of values: numbers that are there, pointers that are not null, elements of
+    lists."""
     data: int = 0
-    """Numbers, bytes of Data, and objects of which no schema is known."""
+    """Numbers, the bytes of Data, and objects that no schema describes."""
     pointers: int = 0
     """Pointers, null or not, and the words that say how large the structs of a list are."""
     text: int = 0
-    """Text, without the zeros at its ends."""
+    """The bytes of Text, without the zero at the end of each."""
     padding: int = 0
-    """Bytes of objects that hold nothing: between the fields of a struct, behind a Text."""
+    """Bytes of objects that hold nothing, between the fields of a struct or behind a Text."""
     far: int = 0
     """Landing pads of pointers that lead from one segment to another."""
     unreachable: int = 0
-    """Words that nothing leads to."""
+    """Words that no pointer leads to."""
     table: int = 0
     """Tables of segments."""
 
@@ -53,23 +54,24 @@ class UsageRow(NamedTuple):
 
 
 class Usage(Sequence[UsageRow]):
-    """What takes how many bytes: rows in the order of the schema; what `usage` returns."""
+    """What takes how many bytes, as rows in the order of the schema. `usage` returns it."""
 
     def __init__(self, rows: Sequence[UsageRow], messages: int, overlaps: int) -> None:
         self._rows = tuple(rows)
         self.messages = messages
         """How many messages were looked at."""
         self.overlaps = overlaps
-        """Pointers to what was counted already, or in part; 0 unless something is wrong."""
+        """Pointers to something that was counted already, in whole or in part. In a message that
+        is right there are none."""
 
     @property
     def size(self) -> int:
-        """All bytes: those of the file."""
+        """The sum of all rows, which is the size of the file."""
         return sum(row.bytes for row in self._rows)
 
     @property
     def total(self) -> UsageRow:
-        """All rows together, as one."""
+        """One row with the sums of all rows."""
         sums = [sum(column) for column in zip(*(row[2:] for row in self._rows), strict=True)]
         return UsageRow("(total)", self.messages, *sums)
 

@@ -28,6 +28,7 @@ ALL = [
 ]
 
 arrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
 
 
 def rows_of(path: Path, schema: Any, *where: str) -> list[Any]:
@@ -157,6 +158,50 @@ def test_lists_of_numbers_are_rows_as_well(tmp_path: Path) -> None:
             assert rows_of(tmp_path / "back.bin", KINDS.schema, path) == wanted, (path, name)
 
 
+def test_lists_of_texts_and_of_lists_are_rows_as_well(tmp_path: Path) -> None:
+    texts = [None if i % 7 == 3 else f"text {i}" * (i % 4) for i in range(9001)]
+    lists = [None if i % 7 == 3 else list(range(i % 5)) for i in range(9001)]
+    with MessageBuilder(tmp_path / "n.bin") as b:
+        b.init_root(KINDS.schema)
+        b.fill("texts", texts)
+        b.fill("lists", lists)
+    for path in ("texts", "lists"):
+        arguments = ("--schema", KINDS_OPTION, "--path", path)
+        before = rows_of(tmp_path / "n.bin", KINDS.schema, path)
+        for name in ("x.arrow", "x.parquet", "x.jsonl"):
+            run("convert", "n.bin", name, "--force", *arguments, where=tmp_path).ok()
+            run("convert", name, "back.bin", "--force", *arguments, where=tmp_path).ok()
+            assert rows_of(tmp_path / "back.bin", KINDS.schema, path) == before, (path, name)
+
+
+def test_batches_of_any_length_are_joined(tmp_path: Path) -> None:
+    """Elements that are smaller than a word are written by whole words."""
+    for path, values in (
+        ("bools", [i % 3 == 0 for i in range(1000)]),
+        ("int16s", list(range(1000))),
+        ("texts", [f"text {i}" for i in range(1000)]),
+    ):
+        batches = arrow.table({"value": values}).to_batches(max_chunksize=7)
+        with arrow.ipc.new_file(str(tmp_path / "x.arrow"), batches[0].schema) as file:
+            for batch in batches:
+                file.write(batch)
+        arguments = ("--schema", KINDS_OPTION, "--path", path, "--force")
+        run("convert", "x.arrow", "x.bin", *arguments, where=tmp_path).ok()
+        assert rows_of(tmp_path / "x.bin", KINDS.schema, path) == values
+
+
+def test_missing_numbers_of_a_list_become_zero_if_one_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("1\nnull\n3\n")
+    arrow.parquet.write_table(arrow.table({"value": [1, None, 3]}), tmp_path / "x.parquet")
+    for name in ("x.jsonl", "x.parquet"):
+        arguments = ("convert", name, "x.bin", "--schema", KINDS_OPTION, "--path", "int16s")
+        fails(run(*arguments, where=tmp_path), 1, name)
+        assert not (tmp_path / "x.bin").exists()
+        run(*arguments, "--missing", "default", where=tmp_path).ok()
+        assert rows_of(tmp_path / "x.bin", KINDS.schema, "int16s") == [1, 0, 3]
+        (tmp_path / "x.bin").unlink()
+
+
 def test_a_table_is_read_in_slices(many: Path) -> None:
     with open_message(many, KINDS.schema) as m:
         whole = m.table("inners", columns=["int64", "bool", "text"]).to_pyarrow()
@@ -198,7 +243,6 @@ def test_a_conversion_that_fails_leaves_nothing(target: str, tmp_path: Path) -> 
     (tmp_path / "bad.jsonl").write_text('{"id": 1}\n{"id": "many"}\n')
     (tmp_path / "broken.jsonl").write_text('{"id": 1}\n{"id": \n')
     (tmp_path / "far.parquet").write_bytes(b"PAR1 and no table")
-    arrow.parquet = __import__("pyarrow.parquet").parquet
     arrow.parquet.write_table(arrow.table({"id": [1, None]}), tmp_path / "null.parquet")
     arrow.parquet.write_table(arrow.table({"nothing": [1]}), tmp_path / "other.parquet")
     path = ("--path", "people") if target == "x.bin" else ()
@@ -218,9 +262,7 @@ def test_a_conversion_that_fails_leaves_nothing(target: str, tmp_path: Path) -> 
 
 
 def test_nulls_become_defaults_if_one_says_so(tmp_path: Path) -> None:
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(arrow.table({"id": [1, None]}), tmp_path / "null.parquet")
+    arrow.parquet.write_table(arrow.table({"id": [1, None]}), tmp_path / "null.parquet")
     arguments = ("convert", "null.parquet", "x.bin", "--schema", BOOK, "--path", "people")
     fails(run(*arguments, where=tmp_path), 1, "null.parquet", "id")
     run(*arguments, "--missing", "default", where=tmp_path).ok()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder
@@ -60,6 +61,57 @@ def test_each_kind_is_told(tmp_path: Path, message: Path, log: Path, unfinished:
     assert found[1]["index"]
     assert found[4]["shape"] == [1, 3]
     assert run("info", *names, where=tmp_path).ok().out.count("kind") == 6
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        np.zeros(1000),
+        np.arange(1000),
+        np.ones(1000, "i4"),
+        np.arange(1000, dtype="i4"),
+        np.arange(1000, dtype="u1"),
+        np.full(3, -1, "i2"),
+        np.zeros(1),
+    ],
+    ids=lambda numbers: f"{len(numbers)} {numbers.dtype} from {numbers[0]}",
+)
+def test_numbers_are_no_message(numbers: np.ndarray, tmp_path: Path) -> None:
+    """Zeros and small numbers can be read as a table, but what follows does not suit it."""
+    numbers.tofile(tmp_path / "numbers.raw")
+    (facts,) = lines(run("info", "--json", "numbers.raw", where=tmp_path))
+    assert facts["kind"] == "unknown"
+    fails(run("du", "numbers.raw", where=tmp_path), 1, "numbers.raw", "no message")
+
+
+def test_bytes_behind_a_message_are_told(tmp_path: Path, message: Path) -> None:
+    """Whatever its root is: a struct, or a far pointer to one."""
+    for words in (1 << 20, 16):
+        with MessageBuilder(message, segment_words=words, capacity=1 << 12) as b:
+            b.init_root(KINDS.schema, text="x" * 100)
+        size = message.stat().st_size
+        with open(message, "ab") as file:
+            file.write(bytes(100))
+        (facts,) = lines(run("info", "--json", message, where=tmp_path))
+        assert (facts["kind"], facts["trailing"]) == ("message", 100), (words, size)
+        told = run("verify", message, where=tmp_path).ok().out
+        assert told.endswith(f"{size:,} bytes; 100 bytes behind it\n")
+
+
+def test_a_log_without_messages_is_a_log(tmp_path: Path) -> None:
+    MessageLog(tmp_path / "new.log", schema=KINDS.schema).close()
+    assert "log of 0 messages" in run("verify", "new.log", where=tmp_path).ok().out
+    (facts,) = lines(run("info", "--json", "new.log", where=tmp_path))
+    assert (facts["kind"], facts["size"], facts["messages"]) == ("log", 0, 0)
+    run("du", "new.log", where=tmp_path).ok()
+
+
+def test_sizes_have_a_unit(tmp_path: Path, message: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x" * 12)
+    (tmp_path / "large").write_bytes(b"x" * 2048)
+    shown = run("info", "small", "large", where=tmp_path).ok().out
+    assert "size  12 bytes\n" in shown
+    assert "size  2 KiB (2,048 bytes)\n" in shown
 
 
 def test_a_log_at_work_has_a_fence(tmp_path: Path) -> None:

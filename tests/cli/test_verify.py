@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmapbuilder import NpyBuilder
 from support.command import fails, lines, run
 
 pytest.importorskip("capnp")
@@ -61,3 +62,17 @@ def test_an_unfinished_message_fails(tmp_path: Path, unfinished: Path) -> None:
 def test_what_is_no_message_fails(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("just some text in a file")
     fails(run("verify", "a.txt", where=tmp_path), 1, "a.txt: this is text and no message")
+
+
+def test_other_kinds_of_files_are_named(tmp_path: Path, log: Path) -> None:
+    with NpyBuilder(tmp_path / "a.npy", "f4") as array:
+        array.append([1, 2, 3])
+    fails(run("verify", "a.npy", where=tmp_path), 1, "a NumPy array: this needs a message or a log")
+    fails(run("verify", "people.log.idx", where=tmp_path), 1, "an index of a log")
+
+
+def test_a_name_with_a_line_end_is_one_line(tmp_path: Path, message: Path) -> None:
+    message.rename(tmp_path / "two\nlines.bin")
+    shown = run("verify", "two\nlines.bin", where=tmp_path).ok().out
+    assert shown.startswith("two\\nlines.bin: ok, message of ")
+    assert shown.count("\n") == 1

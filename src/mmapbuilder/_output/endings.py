@@ -74,11 +74,11 @@ class Endings(Closing):
         output.remove()
 
     def discard(self) -> None:
-        """Give the file up and close, whether or not views are alive.
+        """Give the file up, and close the builder. Views may still be alive.
 
-        A file made by its path is removed, one that was given as a descriptor is
-        emptied. The target of an atomic builder is untouched. In mode ``"r+"`` the
-        file is kept, with what was written so far.
+        If the file was given by its path, it is removed; if it was given as a descriptor,
+        it is emptied. An atomic builder leaves its target as it was. In mode ``"r+"`` the
+        file is kept, with all that was written so far.
         """
         output = self._output
         if output is None:

@@ -41,7 +41,7 @@ def make_temporary(output: "Output", path: str, mode: int) -> None:
             elif not _remove_stale(output, name):
                 break
     raise FileExistsError(
-        errno.EEXIST, "other things stand wherever a temporary file could be made", name
+        errno.EEXIST, "other files have every name that a temporary file could get", name
     )
 
 

@@ -48,7 +48,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     action.completes = "files"  # type: ignore[attr-defined]
     add_schema(parser)
     add_path(
-        parser, "the list in the message that has, or gets, the rows; without it a log is meant"
+        parser,
+        "the list of the message that has the rows, or gets them; without it FILE or TARGET is a "
+        "log",
     )
     parser.add_argument(
         "--from",
@@ -67,8 +69,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--missing",
         choices=("error", "default"),
         default="error",
-        help="what a null of a table becomes in a field that has none: an error, or the field's "
-        "default",
+        help="what happens to a null of a table if its field cannot be null: an error, or the "
+        "default of the field",
     )
     parser.add_argument("--force", action="store_true", help="replace TARGET if it exists")
     add_json(parser)

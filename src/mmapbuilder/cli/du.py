@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--depth",
         metavar="N",
         type=int,
-        help="count what lies more than N names deep at the path above it",
+        help="print paths of at most N names, and count what lies deeper at the path above it",
     )
     add_json(parser, "print JSON: one object with all rows for each file")
 

@@ -30,7 +30,7 @@ EXAMPLES = [
     ),
     (
         "mmapbuilder edit people.bin people[3].email=null --schema people.capnp:AddressBook",
-        "takes a pointer away",
+        "makes a pointer null",
     ),
 ]
 

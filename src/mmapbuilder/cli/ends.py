@@ -17,7 +17,7 @@ CODES = {
     4: "a package is needed that is not installed; the text says which",
     70: "a fault of mmapbuilder itself, which should be reported",
     130: "interrupted, by Ctrl-C",
-    141: "the program that read the output has gone, as `head` does",
+    141: "the program that reads the output has ended, as `head` does",
 }
 OK, WRONG, USAGE, NO_FILE, NO_PACKAGE, FAULT, INTERRUPTED, NO_READER = CODES
 
@@ -28,7 +28,7 @@ _NAMES = {"capnp": "capnp", "pyarrow": "arrow", "numpy": "numpy", "rich": "cli"}
 
 
 class Failure(Exception):  # noqa: N818
-    """What ends a command, told in words of its own."""
+    """An error that ends a command. Its text is written for the user."""
 
     def __init__(self, text: str, code: int = WRONG) -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ class Failure(Exception):  # noqa: N818
 
 
 class End(NamedTuple):
-    """An exit code, and what is said about it; nothing if the text is empty."""
+    """An exit code, and the line that is printed about it. No line is printed if it is empty."""
 
     code: int
     text: str
@@ -45,7 +45,7 @@ class End(NamedTuple):
 def explain(error: BaseException, path: "str | None" = None, shown: "str | None" = None) -> End:
     """Say in one line what an error means.
 
-    `path` is the file that was being dealt with, and `shown` what the user calls it.
+    `path` is the file that the command was at work on, and `shown` is its name for the user.
     """
     from .. import CapacityError, InvalidMessage
 
@@ -97,7 +97,7 @@ def _package(error: ImportError) -> str:
 
 
 def _line(text: str) -> str:
-    """Make one line of a text, without what a terminal could take for orders."""
+    """Make one line of a text, without characters that a terminal takes for orders."""
     return " ".join(printable(text).split())
 
 
@@ -111,7 +111,7 @@ def _about(name: "object", text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Write control characters as Python does, and what is no Unicode, too."""
+    """Write control characters, and bytes that are no Unicode, as Python's `ascii` does."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,7 +1,7 @@
 """The file formats that `convert` knows, and how it tells which one a file has.
 
-A *format* is known by the end of a file's name, or by what the user says. All that is neither a
-table nor JSON is Cap'n Proto: a message, if the path of a list is given, and else a log.
+The user names a *format*, or the end of the file's name tells it. A file that is neither a table
+nor JSON is Cap'n Proto: a message if the path of a list is given, and a log if not.
 """
 
 from .ends import USAGE, Failure

@@ -1,4 +1,4 @@
-"""`mmapbuilder info`: what a file is, without reading what is in it."""
+"""`mmapbuilder info`: what kind of file one is. Its content is not read."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -52,13 +52,13 @@ def _show(file: Input, screen: Screen) -> None:
 def _spell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("size", "allocated", "holes", "committed", "trailing", "torn") and value >= 1024:
-        return f"{in_bytes(value)} ({value:,} bytes)"
+    if name in ("size", "allocated", "holes", "committed", "trailing", "torn"):
+        return f"{in_bytes(value)} ({value:,} bytes)" if value >= 1024 else f"{value:,} bytes"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def look(file: Input) -> dict[str, Any]:
-    """Return what there is to know of a file."""
+    """Return all that is known of a file."""
     kind = kinds.kind_of(file)
     with kinds.opened(file) as fd:
         status = os.fstat(fd)
@@ -121,7 +121,7 @@ def _array(file: Input) -> dict[str, Any]:
 
 
 def holes(fd: int, size: int) -> list[tuple[int, int]]:
-    """Return where a file has no blocks, as far as the file system tells."""
+    """Return the ranges of a file that have no disk blocks, as far as the file system tells."""
     found = []
     at = 0
     while at < size:

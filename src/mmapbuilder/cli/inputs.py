@@ -1,4 +1,4 @@
-"""The files that a command is given: names, patterns, and ``-`` for what comes in by a pipe.
+"""The files that a command is given: names, patterns, and ``-`` for standard input.
 
 An *input* is a path with the name by which the user knows it.
 """
@@ -24,7 +24,7 @@ class Input(NamedTuple):
 
 @contextlib.contextmanager
 def inputs(names: list[str]) -> Iterator[list[Input]]:
-    """Find the files; what comes in by a pipe is kept in a file until the end."""
+    """Find the files. Standard input is copied into a file, which is removed at the end."""
     if names.count("-") > 1:
         raise Failure("- can be given once only", USAGE)
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What kind of file one is, from its first bytes: the commands do with each what suits it."""
+"""The kind of a file, which its first bytes tell. A command treats each kind in its own way."""
 
 import os
 import struct
@@ -24,6 +24,7 @@ _MAGICS = {
 }
 _MOST_SEGMENTS = 511
 _WORD = 8
+_STRUCT, _FAR = 0, 2  # kinds of pointers
 
 
 class Table(NamedTuple):
@@ -46,7 +47,7 @@ class Table(NamedTuple):
 
 
 def table_at(fd: int, start: int) -> "Table | None":
-    """Read the table that stands at a place of a file, if one that readers accept does."""
+    """Read the segment table at a place of a file. None if no reader would accept it."""
     head = os.pread(fd, 4 + 4 * _MOST_SEGMENTS, start)
     if len(head) < _WORD:
         return None
@@ -59,31 +60,58 @@ def table_at(fd: int, start: int) -> "Table | None":
 def kind_of(file: Input) -> str:
     """Tell what kind of file it is.
 
-    A file of one message is a message, and a log as well: what `open_log` reads. It is called a
-    log if it has an index beside it, or ends as a log that is being written.
+    A file of one message can be read as a message, and also as a log, by `open_log`. It is called
+    a log if an index stands beside it, or if it ends as a log does that is being written.
     """
     with _opened(file) as fd:
         size = os.fstat(fd).st_size
         head = os.pread(fd, 16, 0)
+        has_index = os.path.exists(f"{file.path}.idx")
         if size == 0:
-            return EMPTY
+            return LOG if has_index else EMPTY
         for magic, kind in _MAGICS.items():
             if head.startswith(magic):
                 return kind
         if head[:4] == b"\xff\xff\xff\xff":
-            return UNFINISHED
+            return UNFINISHED if _is_begun(head) else UNKNOWN
         first = table_at(fd, 0)
         if first is None:
             return UNKNOWN
         if first.end > size:  # a fence and nothing before it, or a message that was cut
             return LOG if _is_open_log(file) else UNKNOWN
+        if has_index:
+            return LOG
         if first.end == size:
-            return LOG if os.path.exists(f"{file.path}.idx") else MESSAGE
-        return LOG if _holds_more(fd, first.end, size) else MESSAGE
+            return MESSAGE if first.words[0] > 0 else UNKNOWN
+        # Zeros and small numbers can be read as a table. What follows must suit it as well.
+        if not _has_root(fd, first):
+            return UNKNOWN
+        return LOG if _holds_more(fd, first.end) else MESSAGE
 
 
-def _holds_more(fd: int, place: int, size: int) -> bool:
-    """Whether what follows a message is another one, the fence of a log, or zeros of one."""
+def _is_begun(head: bytes) -> bool:
+    """Whether a head that has the mark says the rest as builders do: see csrc/capnp/layout.h."""
+    return len(head) == 16 and head[4:6] != b"\0\0" and head[8] & 7 == 7
+
+
+def _has_root(fd: int, table: Table) -> bool:
+    """Whether the root pointer leads to something in the message."""
+    if table.words[0] == 0:
+        return False
+    pointer = int.from_bytes(os.pread(fd, _WORD, table.start + table.bytes), "little")
+    if pointer & 3 == _FAR:
+        segment = pointer >> 32
+        return segment < len(table.words) and (pointer & 0xFFFFFFFF) >> 3 < table.words[segment]
+    if pointer & 3 != _STRUCT or pointer == 0:
+        return False
+    offset = (pointer & 0xFFFFFFFF) >> 2
+    start = 1 + offset - (1 << 30 if offset >> 29 else 0)
+    end = start + (pointer >> 32 & 0xFFFF) + (pointer >> 48)
+    return start >= 0 and end <= table.words[0]
+
+
+def _holds_more(fd: int, place: int) -> bool:
+    """Whether another message follows, or the fence of a log."""
     table = table_at(fd, place)
     return table is not None and sum(table.words) > 0 and table.words[0] > 0
 
@@ -132,7 +160,7 @@ def require(kind: str, file: Input, *allowed: str) -> None:
         UNFINISHED: "its builder has not closed it; `mmapbuilder recover` may finish it",
         EMPTY: "there is nothing in it",
         UNKNOWN: "its bytes are no message; `mmapbuilder verify` says more",
-    }.get(kind, f"this needs a {' or '.join(allowed)}")
+    }.get(kind, f"this needs {' or '.join(map(_with_article, allowed[:2]))}")
     raise Failure(f"{file.shown}: {_with_article(kind)}: {hint}")
 
 

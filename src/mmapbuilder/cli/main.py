@@ -13,7 +13,7 @@ from .screen import Screen
 def main(arguments: "list[str] | None" = None) -> int:
     """Run the command, and return its exit code.
 
-    Never raises but SystemExit, which argparse does for help and for what it cannot take.
+    The only exception is SystemExit, which argparse raises for help and for wrong arguments.
     """
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
@@ -51,7 +51,7 @@ def _show_warning(message: object, *about: object) -> None:
 
 
 def _close_output() -> None:
-    """Write out what is left, or drop it if nobody reads it: Python would complain at its end."""
+    """Write out the rest of the output. Drop it if nobody reads it: Python would complain."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

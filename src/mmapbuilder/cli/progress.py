@@ -1,6 +1,6 @@
-"""How far the work on a large file is, shown on the terminal, and how fast it went.
+"""A bar on the terminal that shows how far the work on a large file is, and then its speed.
 
-It goes to stderr, and only if that is a terminal: what a script reads is never disturbed.
+It is written to stderr, and only if that is a terminal, so it never disturbs a script.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _BETWEEN = 0.1  # seconds
 
 @contextlib.contextmanager
 def progress(label: str, total: int, unit: str = "bytes") -> "Iterator[Callable[[int], object]]":
-    """Give what is to be called with the bytes (or rows) done so far."""
+    """Give a function. It is called with the number of bytes (or rows) that are done so far."""
     wanted = unit != "bytes" or total >= int(os.environ.get("MMAPBUILDER_PROGRESS", _LEAST))
     if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield _nothing

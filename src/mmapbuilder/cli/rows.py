@@ -74,9 +74,9 @@ def _length(message: Message, path: tuple[str | int, ...]) -> int:
 
 @contextlib.contextmanager
 def rows_of(file: Input, schema: Any, path: "str | None") -> Iterator[MessageRows | LogRows]:
-    """Open a file, and find its rows: with a path those of a list, else those of a log.
+    """Open a file, and find its rows: the elements of a list, or the messages of a log.
 
-    A message has the rows of the only list of structs that its root has, if no path is given.
+    If no path is given for a message, the rows are those of the only list of structs in its root.
     """
     kind = kinds.kind_of(file)
     kinds.require(kind, file, kinds.MESSAGE, kinds.LOG, kinds.PACKED)

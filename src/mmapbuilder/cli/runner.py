@@ -1,4 +1,4 @@
-"""Commands that do the same with several files: an error of one does not keep the others back."""
+"""Commands that do the same with several files. After an error they go on with the next file."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from .screen import Screen
 
 
 class Reported(Exception):  # noqa: N818
-    """Errors that were told already; the code is that of the worst."""
+    """Errors that were told already. `code` is that of the worst of them."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)

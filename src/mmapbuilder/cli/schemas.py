@@ -61,8 +61,7 @@ def load(given: str, imports: list[str]) -> Any:
 def _try_apart(capnp: Any, path: str, imports: list[str]) -> str:
     """Load a schema in a forked process; return what is wrong with it.
 
-    In the middle of some errors, such as that of a file that cannot be parsed, pycapnp ends the
-    process.
+    pycapnp ends the process in some errors, for example if it cannot parse the file.
     """
     reading, writing = os.pipe()
     child = os.fork()

@@ -1,7 +1,7 @@
-"""What the command prints: lines, tables and JSON; with rich in colour where a terminal shows it.
+"""What the command prints: lines, tables and JSON. On a terminal rich gives them colours.
 
-A *screen* knows whether the output is for people or, as JSON, for programs. To a file or a pipe
-the same is written with and without rich.
+A *screen* knows whether the output is for people or, as JSON, for programs. A file or a pipe gets
+the same with and without rich.
 """
 
 import os
@@ -31,13 +31,14 @@ class Screen:
             self._console = _rich_console()
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Print a line for people."""
+        """Print a line for people. It stays one line, whatever names of files are in it."""
+        text = printable(text).replace("\n", "\\n")
         if self._console is None:
-            print(printable(text))
+            print(text)
             return
         from rich.text import Text
 
-        self._console.print(Text(printable(text), style=style), soft_wrap=True)
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     def json(self, value: Any) -> None:
         """Print a value for programs, in one line."""

@@ -1,7 +1,7 @@
 """Where `convert` reads rows from: a *source* has a number of rows, and gives some at a time.
 
-They are tables of Arrow, or for JSON Python's values. What is given at a time has a few
-megabytes, so that files of any size are converted in little memory.
+It gives them as tables of Arrow, or as Python's values for JSON. Each part has a few megabytes,
+so files of any size are converted in little memory.
 """
 
 import contextlib

@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--timeout",
         metavar="SECONDS",
         type=float,
-        help="with -f: end when no message has come for so long",
+        help="with -f: end when no message has come for that long",
     )
     add_columns(parser)
     parser.add_argument("--table", action="store_true", help="print a table instead of JSON")

@@ -20,6 +20,8 @@ from .rows import only_list
 from .sources import arrow
 from .values import to_json
 
+_BITS_OF_A_WORD = 64
+
 
 class Target(Protocol):
     """What takes rows."""
@@ -41,7 +43,7 @@ def target_of(
     force: bool,
     missing: str,
 ) -> Iterator[Target]:
-    """Open a file to write rows to it; it is there when the context ends without an error."""
+    """Open a file for rows. It appears under its name when the context ends without an error."""
     if name == "-":
         if kind != formats.JSONL:
             raise Failure(f"{kind} cannot be written to a pipe: name a file", USAGE)
@@ -69,7 +71,7 @@ def target_of(
 
 @contextlib.contextmanager
 def _renamed(name: str) -> Iterator[str]:
-    """Give a name beside the file, which takes its place at the end."""
+    """Give the name of a temporary file, which takes the place of the file at the end."""
     temporary = f"{name}.{os.getpid()}.tmp"
     try:
         yield temporary
@@ -84,7 +86,7 @@ def _renamed(name: str) -> Iterator[str]:
 
 
 class _MessageTarget:
-    """A list in a message, made with its length first and filled part by part."""
+    """A list in a message. It is made with its length first, and then filled part by part."""
 
     def __init__(
         self, builder: MessageBuilder, schema: Any, path: "str | None", rows: int, missing: str
@@ -97,8 +99,9 @@ class _MessageTarget:
         self._plan = plan_of(schema)
         element = _element(self._plan, self._path)
         self._decode = decoder(self._plan, element)
-        self._is_struct = self._plan.types[element].kind == "struct"
+        self._kind = self._plan.types[element].kind
         self._done, self._rows = 0, rows
+        self._kept: Any = []  # values that fill no whole words of the message yet
         around = builder.init_root(schema)
         for step in self._path[:-1]:
             around = getattr(around, step)
@@ -106,29 +109,78 @@ class _MessageTarget:
         self.takes_values = False
 
     def put(self, rows: Any) -> None:
+        if isinstance(rows, list):
+            rows = [self._decode(row) for row in rows]
+        if self._kind == "struct":
+            self._put_structs(rows)
+        else:
+            self._put_values(rows if isinstance(rows, list) else rows.column(0))
+        self._builder._open_map().tell()  # raises if a store found the disk full
+
+    def _put_structs(self, rows: Any) -> None:
         from ..columns import rows as of_rows
         from ..columns.fill import fill
 
-        memory = self._builder._memory()
-        count = len(rows)
+        memory = self._next(len(rows))
+        if isinstance(rows, list):
+            # JSON leaves out what is not set.
+            of_rows.fill_rows(self._plan, memory, self._path, rows, None, None, "error", "default")
+        elif len(rows):
+            named = {"missing": "default"} if self._missing == "default" else {}
+            fill(self._plan, memory, (*self._path, rows), named)
+
+    def _put_values(self, values: Any) -> None:
+        """Write elements that are no structs: a list, or a column of Arrow.
+
+        What is written at a time must begin at a word of the message.
+        """
+        from ..columns.fill import fill
+
+        is_list = isinstance(values, list)
+        if len(self._kept):
+            values = (
+                self._kept + values
+                if is_list
+                else arrow().chunked_array([*self._kept.chunks, *values.chunks])
+            )
+        count = len(values)
+        if self._done + count < self._rows:
+            count -= count % _BITS_OF_A_WORD
+        self._kept, values = values[count:], values[:count]
+        if self._kind == "list":
+            self._put_lists(values if is_list else values.to_pylist())
+        elif count:
+            values = self._complete(values)
+            fill(self._plan, self._next(count), (*self._path, values), {})
+
+    def _complete(self, values: Any) -> Any:
+        """Put the default in the place of missing numbers, if one says so."""
+        may_default = self._missing == "default" and self._kind not in ("text", "data", "enum")
+        if isinstance(values, list):
+            return [0 if value is None else value for value in values] if may_default else values
+        if may_default and values.null_count:
+            values = values.fill_null(False if self._kind == "bool" else 0)
+        return values.combine_chunks()
+
+    def _put_lists(self, values: list[Any]) -> None:
+        """Write elements that are lists, one by one."""
+        from ..columns.fill import fill
+
+        start = self._done
+        memory = self._next(len(values))
+        memory.part = None
+        for number, value in enumerate(values, start):
+            if value is not None:
+                fill(self._plan, memory, (*self._path, number, value), {})
+
+    def _next(self, count: int) -> Any:
+        """Return the memory of the message, in which the next elements are to be filled."""
         if self._done + count > self._rows:
             raise Failure("the source has grown while it was read", NO_FILE)
-        memory.part = (self._done, count)  # type: ignore[assignment]
-        if isinstance(rows, list):
-            rows = [self._decode(row) for row in rows]
-            if self._is_struct:
-                # JSON leaves out what is not set.
-                of_rows.fill_rows(
-                    self._plan, memory, self._path, rows, None, None, "error", "default"
-                )
-            else:
-                fill(self._plan, memory, (*self._path, rows), {})
-        elif count:
-            named = {"missing": "default"} if self._missing == "default" else {}
-            data = rows if self._is_struct else rows.column(0).combine_chunks()
-            fill(self._plan, memory, (*self._path, data), named)
-        self._builder._open_map().tell()  # raises if a store found the disk full
+        memory: Any = self._builder._memory()
+        memory.part = (self._done, count)
         self._done += count
+        return memory
 
 
 def _element(plan: Plan, path: tuple[str, ...]) -> int:
@@ -176,7 +228,7 @@ def _log(name: str, schema: Any, force: bool) -> Iterator[_LogTarget]:
 
 
 def decoder(plan: Plan, number: int) -> Callable[[Any], Any]:
-    """Return what turns values as JSON has them into those that the schema wants."""
+    """Return a function that turns values of JSON into those that the schema wants."""
 
     def decode(value: Any, number: int) -> Any:
         kind, target = plan.types[number]

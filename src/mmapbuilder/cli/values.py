@@ -1,4 +1,4 @@
-"""Values as JSON: what JSON has no form for gets one.
+"""Values as JSON, also those for which JSON has no form of its own.
 
 Data is base64, numbers that are not finite are ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
 Times and other values of Arrow are written as ISO 8601 and as text.

@@ -25,6 +25,10 @@ EXAMPLES = [
 ]
 
 
+# Nothing but to say what they are: as messages they would have some flaw or other.
+_OTHERS = (kinds.NPY, kinds.UNFINISHED_NPY, kinds.INDEX, kinds.UNFINISHED)
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_files(parser, "messages and logs")
@@ -39,11 +43,15 @@ def run(arguments: Namespace, screen: Screen) -> int:
 
 def _verify(file: Input, screen: Screen) -> None:
     kind = kinds.kind_of(file)
+    if kind in _OTHERS:
+        kinds.require(kind, file, kinds.MESSAGE, kinds.LOG)
     size = os.path.getsize(file.path)
     start = time.monotonic()
     with progress(file.shown, size) as tell:
         found = _log(file, tell) if kind == kinds.LOG else _message(file, tell)
     seconds = time.monotonic() - start
+    if kind != kinds.LOG:
+        kind = kinds.MESSAGE
     if screen.as_json:
         screen.json({"file": file.shown, "ok": True, "kind": kind} | found | {"seconds": seconds})
         return
@@ -55,7 +63,9 @@ def spell(kind: str, found: dict[str, Any]) -> str:
     counts = [(found.get("messages"), "message"), (found.get("segments"), "segment")]
     parts = [_plural(number, what) for number, what in counts if number is not None]
     parts += [_plural(found["objects"], "object"), _plural(found["size"], "byte")]
-    return f"{kind} of {', '.join(parts)}"
+    behind = found.get("trailing", 0)
+    text = f"{kind} of {', '.join(parts)}"
+    return f"{text}; {_plural(behind, 'byte')} behind it" if behind else text
 
 
 def _plural(number: int, what: str) -> str:

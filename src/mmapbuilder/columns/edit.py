@@ -30,7 +30,7 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
         find(plan, memory, path)  # says what is wrong
     record = parent.record
     if record is None or parent.default is not None:
-        raise ValueError(f"{spell(around)} is not set: what sets it takes new room")
+        raise ValueError(f"{spell(around)} is not set, and to set it takes new room: {_ANEW}")
     struct = plan.structs[plan.types[parent.type].target]
     if last not in struct.fields:
         find(plan, memory, path)
@@ -119,7 +119,8 @@ def _set_pointer(
         return
     if kind not in ("text", "data"):
         raise ValueError(
-            f"{where} leads to other objects, which take new room: set what is in them, or {_ANEW}"
+            f"{where} leads to other objects, and new ones take new room: set what is in them, or "
+            f"{_ANEW}"
         )
     try:
         new = value.encode() if isinstance(value, str) else bytes(memoryview(value))

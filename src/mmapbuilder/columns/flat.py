@@ -242,7 +242,7 @@ def _mask(
         other = implied.setdefault(union.prefix, _Implied(union, tag, field.name, mask))
         if other.tag != tag:
             raise ValueError(
-                f"{label}: it shares its place with {other.name!r}, as members of one union do; "
+                f"{label}: this and {other.name!r} are members of one union; "
                 f"column {union.prefix + TAG!r} can say which rows have which"
             )
     return mask

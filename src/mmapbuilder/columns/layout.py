@@ -278,6 +278,8 @@ def layout_of(
     if kind == "struct":
         return Layout(maker.table(target), maker.left_out)
     column = maker.element(number, name)
+    if column is not None and kind in POINTERS:
+        column = column._replace(nullable=True)  # as in a list within another
     return Layout([] if column is None else [column], maker.left_out)
 
 

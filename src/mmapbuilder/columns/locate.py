@@ -105,7 +105,7 @@ def _go(plan: Plan, memory: MessageMemory, found: Found, step: Step, path: Seque
         return _to_element(plan, memory, found, step)
     raise PathError(
         f"{spell(found.path)} is of type {plan.spell(found.type)}: "
-        f"nothing is in it that {step!r} could name"
+        f"it has neither fields nor elements, so there is no {step!r}"
     )
 
 

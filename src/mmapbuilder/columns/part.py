@@ -33,7 +33,9 @@ def list_span(plan: Plan, memory: MessageMemory, path: tuple[Step, ...]) -> tupl
         )
     span = span_at(memory.segments, found.pointer)
     if span is None:
-        raise PathError(f"{name} is not set: init({found.path[-1]!r}, size) it first, with pycapnp")
+        raise PathError(
+            f"{name} is not set: make it first, with pycapnp's init({found.path[-1]!r}, size)"
+        )
     return name, span
 
 

@@ -43,14 +43,14 @@ class Reading:
     def array(self, *path: "str | t.SupportsIndex") -> "t.Any":
         """Return the list at `path` as a NumPy array that is the memory of the message.
 
-        `path` goes from the root by field names and list indexes, through groups and
-        unions. There is no copy: what is stored into the array is in the message. Where a
-        message is only read, the array is read-only.
+        `path` is made of field names and list indexes, and starts at the root. It may lead
+        through groups and unions. There is no copy: a store into the array changes the
+        message. If the message is only read, the array is read-only.
 
         ==================  ========================================================
         at the path         the array
         ==================  ========================================================
-        numbers, enums      one-dimensional, of that dtype (an enum's is uint16)
+        numbers, enums      one dimension, of that dtype (an enum's is uint16)
         structs             structured: numbers and enums under their names, groups
                             nested, ``@which`` for the tag of a union. The members of
                             a union overlap. Fields with a default are left out.
@@ -58,12 +58,12 @@ class Reading:
         Text                uint8, read-only, without the zero at its end
         ==================  ========================================================
 
-        Structs have the fields that the message holds, be it of an older or a newer schema.
-        A list that is not set is empty where a message is read, and an error where it is
-        built.
+        If the message was made with an older schema, the array lacks the fields that the
+        message lacks. A list that is not set gives an empty array if the message is read,
+        and an error if it is being built.
 
-        The array keeps the memory alive, and stays valid as a message grows. After `close`
-        of a builder it is part of the private snapshot.
+        The array keeps the memory alive, and stays valid while the message grows. When a
+        builder is closed, the array becomes part of the private snapshot.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 1000)
@@ -76,10 +76,10 @@ class Reading:
         [0, 1, 2]
 
         Raises:
-            KeyError: no such field, not set yet, or not the active member of its union
-                (a ValueError as well).
-            IndexError: a list is shorter.
-            TypeError: what is there cannot be a view; the text says what can be done.
+            PathError: there is no such field, or it is not set yet, or it is not the active
+                member of its union. (A PathError is a KeyError and a ValueError.)
+            IndexError: a list has fewer elements than the index says.
+            TypeError: the value has no view. The text says what you can do instead.
             InvalidMessage: the bytes are no valid message.
             ImportError: NumPy is not installed.
         """
@@ -88,15 +88,15 @@ class Reading:
         return self._look(array, path)
 
     def column(self, *path: "str | t.SupportsIndex", names: bool = False) -> "t.Any":
-        """Return values as readers see them, as a NumPy array with a memory of its own.
+        """Return values as readers see them: a copy, as a NumPy array.
 
-        The path ends with a list, or goes on from a list of structs to one field of all
-        of them: ``m.column("people", "name")``. Unlike `array` it gives Bool, Text (str)
-        and Data (bytes) as well, and fields with defaults. Enums and tags of unions are
-        numbers, or with `names` their names; annotated numbers are datetime64, timedelta64,
-        or Python's objects. Where a field is not there, or not the
-        active member of its union, the default stands. Lists, structs and groups are
-        Python's lists and dicts, or None where they are not there.
+        The path ends with a list, or with a list of structs and one field of theirs:
+        ``m.column("people", "name")``. Unlike `array`, this also gives Bool, Text (as str),
+        Data (as bytes) and fields with defaults. Enums and tags of unions are numbers, or
+        with ``names=True`` their names. Numbers with an annotation become datetime64,
+        timedelta64 or Python's objects. If a field is not there, or is not the active
+        member of its union, its default takes the place. Lists become Python's lists,
+        structs and groups become dicts; those that are not there are None.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -124,9 +124,9 @@ class Reading:
     ) -> "t.Table":
         """Return the list at `path` as a table of Apache Arrow.
 
-        The table offers ``__arrow_c_stream__``, so that polars, duckdb, pandas and pyarrow
-        take it; none of them is needed to make it. Where pyarrow is installed, it has the
-        methods of a ``pyarrow.Table`` as well.
+        polars, duckdb, pandas and pyarrow take the table, since it has the method
+        ``__arrow_c_stream__``. None of them is needed to make it. If pyarrow is installed,
+        the table has the methods of a ``pyarrow.Table`` as well.
 
         ======================  =====================================================
         Cap'n Proto             the column
@@ -146,21 +146,28 @@ class Reading:
                                 ``mmapbuilder.schema_path``
         ======================  =====================================================
 
-        With ``unions="dense"`` a union is one column, a dense union of Arrow: under the name
-        of its group, or as ``@which`` where it has none.
+        A table has no column for pointers of any type and for capabilities, and none for a
+        struct within itself below `depth` levels. A warning names what was left out.
 
-        With ``views=True`` Text and Data are views (string_view, binary_view) of the mapped
-        file, and lists of numbers large_list_view, without a copy. The table keeps the file
-        mapped. This is for messages that are finished.
+        Numbers that lie side by side are borrowed from the file of a finished message,
+        without a copy: those of lists of numbers, and of structs that are one number.
+        Everything else is copied.
 
-        Pointers of any type and capabilities are left out, and a struct within itself
-        below `depth` levels; a warning names what was. `columns` chooses some; `start` and
-        `stop` choose rows, as in slices.
-
-        Of a message that is read, numbers that lie side by side are borrowed from the file,
-        without a copy: lists of numbers, and structs that are one number. All else is
-        copied. Of a message that is not `trusted`, no more than a few times its words is
-        read.
+        Args:
+            path: field names and list indexes, from the root to the list.
+            columns: the columns to take; by default all.
+            depth: how often a struct may contain itself in the table.
+            unions: ``"members"`` gives columns as above. ``"dense"`` gives one column for a
+                union, which is a dense union of Arrow; it has the name of the group, or
+                ``@which`` if the union is in no group.
+            views: give Text and Data as views of the mapped file (string_view, binary_view)
+                and lists of numbers as large_list_view, without a copy. The table keeps the
+                file mapped. The message must be finished.
+            start: the first row, as in slices.
+            stop: the row after the last, as in slices.
+            trusted: read as much as the pointers say. A hostile message can point at one
+                object many times; if it is not trusted, no more than a few times its words
+                are read.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -169,7 +176,7 @@ class Reading:
         ...     print(m.table("people", columns=["id", "name"]).to_pylist())
         [{'id': 7, 'name': 'Ada'}, {'id': 8, 'name': 'Charles'}]
 
-        Raises: as `array`, but for ImportError.
+        Raises: as `array`, except for ImportError.
         """
         from .table import table
 
@@ -180,14 +187,14 @@ class Reading:
     def to_dict(self, *, trusted: bool = False) -> "dict[str, t.Any]":
         """Return the whole message as a dict, as pycapnp's ``root.to_dict()`` does.
 
-        Structs and groups become dicts, lists become lists, enums their names; Text is
-        str, Data is bytes, Void is None. A pointer that is not set has no key, unless it
-        is the active member of a union, which is the only one with a key. An enum's
-        number without a name is ``@7``, where pycapnp fails. Pointers of any type and
-        capabilities are left out, with a warning if there are any.
+        Structs and groups become dicts, lists become lists, and enums become their names.
+        Text is str, Data is bytes, Void is None. A pointer that is not set has no key. Of a
+        union only the active member has a key, also if it is such a pointer. A number of an
+        enum that has no name is ``@7``; pycapnp fails there. Pointers of any type and
+        capabilities are left out, and a warning says so.
 
-        A hostile message can point at one object many times. Of more than four times its
-        words nothing is made, unless it is `trusted`.
+        A hostile message can point at one object many times. If the message is not
+        `trusted`, this raises when more than four times its words would be read.
 
         >>> with MessageBuilder("alice.bin") as b:
         ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
@@ -196,7 +203,7 @@ class Reading:
         Alice
 
         Raises:
-            InvalidMessage: the bytes are no valid message; nested more than 1000 deep.
+            InvalidMessage: the bytes are no valid message, or nest more than 1000 deep.
             ValueError: the message is closed.
         """
         from .rows import to_dict
@@ -215,12 +222,13 @@ class Reading:
 
         Args:
             path: field names and list indexes from the root.
-            as_: ``dict``: as in `to_dict`. ``tuple``: a value for each field, in the order
-                of the schema; None for what is not set and for members of a union that
-                are not active, the default for Text and Data that have one; structs in
-                them are tuples, too. A class: it is called with such values as keywords
-                (those that it names, if it is a dataclass, an attrs class, a msgspec
-                Struct or a named tuple); structs in them are dicts.
+            as_: what a row is. ``dict``: as in `to_dict`. ``tuple``: one value for each
+                field, in the order of the schema. A value is None if the field is not set
+                or is not the active member of its union; Text and Data may have a default
+                instead. Structs in such a row are tuples, too. A class: it is called with
+                these values as keywords, and structs in them are dicts. A dataclass, an
+                attrs class, a msgspec Struct or a named tuple gets the fields that it has;
+                another class gets all.
             start: the first element, as in slices.
             stop: the element after the last, as in slices.
             trusted: as in `to_dict`.
@@ -234,8 +242,8 @@ class Reading:
 
         Raises:
             KeyError, IndexError: the path leads nowhere.
-            TypeError: it leads to no list.
-            InvalidMessage, ValueError: as `to_dict`.
+            TypeError: the path leads to something that is no list.
+            InvalidMessage, ValueError: as for `to_dict`.
         """
         from .rows import rows
 
@@ -248,9 +256,18 @@ class Reading:
         chunk: int = 65536,
         trusted: bool = False,
     ) -> "t.Iterator[t.Any]":
-        """Return an iterator over the list at `path`, of which `chunk` rows are made at a time.
+        """Return an iterator over the rows of the list at `path`.
 
-        As `rows` otherwise. The iterator keeps the memory alive, also after `close`.
+        It makes `chunk` rows at a time, so it needs less memory than `rows`. The other
+        arguments and the errors are those of `rows`. The iterator keeps the memory alive,
+        also after `close`.
+
+        >>> with MessageBuilder("people.bin") as b:
+        ...     book = b.init_root(addressbook_capnp.AddressBook)
+        ...     b.fill("people", id=range(1000))
+        >>> with open_message("people.bin", addressbook_capnp.AddressBook) as m:
+        ...     print(sum(row["id"] for row in m.iter_rows("people", chunk=100)))
+        499500
         """
         from .rows import iter_rows
 
@@ -261,13 +278,13 @@ class Reading:
     def usage(self, *, progress: "t.Callable[[int], object] | None" = None) -> "t.Usage":
         """Return what takes how many bytes of the message, by the path of fields.
 
-        A sequence of rows with the attributes ``path``, ``count``, and in bytes ``data``,
-        ``pointers``, ``text``, ``padding``, ``far``, ``unreachable`` and ``table``, whose sum
-        is ``bytes``. All rows together are the size of the file, or, of a message that is
-        being built, what it has so far. Fields of a struct within itself are counted at
-        their outermost path.
+        The result is a `Usage`, a sequence of rows. Each row has a ``path``, a ``count`` of
+        values, and the numbers of bytes ``data``, ``pointers``, ``text``, ``padding``,
+        ``far``, ``unreachable`` and ``table``. Their sum is ``bytes``. The sum of all rows is
+        the size of the file; for a message that is being built, it is the size so far. If a
+        struct contains itself, its fields are counted at their outermost path.
 
-        `progress` is called now and then with the bytes that were dealt with.
+        `progress` is called now and then with the number of bytes that were counted.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -282,13 +299,13 @@ class Reading:
         True
 
         Raises:
-            InvalidMessage: the bytes are no valid message, or none of this schema.
+            InvalidMessage: the bytes are no valid message, or not one of this schema.
             ValueError: the message is closed.
         """
         return self._look(usage, self, progress)
 
     def _extents(self) -> "tuple[tuple[memoryview, ...], Outside]":
-        """Return the segments as far as they are used, and what else takes bytes."""
+        """Return the used part of each segment, and what else of the file takes bytes."""
         raise NotImplementedError
 
 

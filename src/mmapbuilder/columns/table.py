@@ -15,8 +15,9 @@ _END = sys.maxsize
 class Table:
     """Columns of Apache Arrow, handed out by the Arrow PyCapsule interface.
 
-    ``polars.DataFrame(table)``, ``pyarrow.table(table)``, duckdb and pandas take it as it
-    is. Where pyarrow is installed, the table has the methods of a ``pyarrow.Table`` as well.
+    polars, duckdb, pandas and pyarrow take it as it is: ``polars.DataFrame(table)``,
+    ``pyarrow.table(table)``. If pyarrow is installed, the table has the methods of a
+    ``pyarrow.Table`` as well.
     """
 
     def __init__(self, columns: Any, names: list[str]) -> None:
@@ -117,7 +118,7 @@ def table(
     dense = is_dense(depth, unions)
     if views and memory.building:
         raise ValueError(
-            "views=True is for a message that is finished: while one is built, its memory changes"
+            "views=True is for a finished message: the memory of this one can still change"
         )
     found = find(plan, memory, path)
     kind, element = plan.types[found.type]

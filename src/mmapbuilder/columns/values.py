@@ -249,6 +249,6 @@ def _with_names(source: _Source, steps: list[str], numbers: Any) -> Any:
     if kind == "enum":
         names = {value: name for name, value in plan.enums[number].numbers.items()}
     if names is None:
-        raise TypeError(f"names are those of enums and of {TAG!r}: the values are neither")
+        raise TypeError(f"names=True is for enums and for {TAG!r}: these values are neither")
     known = [names.get(i, f"@{i}") for i in range(max(int(numbers.max(initial=0)), *names) + 1)]
     return np.array(known)[numbers]

@@ -78,8 +78,8 @@ def _unset(plan: Plan, memory: MessageMemory, found: Found) -> Any:
     if memory.building:
         last = found.path[-1]
         raise PathError(
-            f"{spell(found.path)} is not set, so that there is no memory to show: "
-            f"init({last!r}, size) it first, with pycapnp, or fill() it"
+            f"{spell(found.path)} is not set, so there is no memory to show: make it first, with "
+            f"fill() or with pycapnp's init({last!r}, size)"
         )
     if kind in ("text", "data"):
         default = None if found.field is None else found.field.default

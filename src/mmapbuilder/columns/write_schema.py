@@ -72,7 +72,7 @@ class _Described(NamedTuple):
 def schema_from(table: Any, name: str, nullable: Collection[str] | None) -> str:
     """Return the text of a schema, see `mmapbuilder.schema_from`."""
     if not re.fullmatch("[A-Z][a-zA-Z0-9]*", name):
-        raise ValueError(f"the name of a struct begins with a capital letter, not as {name!r}")
+        raise ValueError(f"the name of a struct must begin with a capital letter: {name!r}")
     described = _describe(table)
     if described.format != "+s":
         raise TypeError("a table of Arrow is required, or an array of structs")

@@ -29,11 +29,12 @@ class Writing(Reading):
         raise NotImplementedError
 
     def fill(self, /, *path: "t.Any", **columns: "t.Any") -> None:
-        """Write whole columns into the list at `path`, made to their length if not set.
+        """Write whole columns into the list at `path`. A list that is not set is made.
 
-        Columns of a list of structs are given by name, or as a table after the path: a
-        mapping, a structured array, an Arrow table, a pandas or polars data frame.
-        Names in groups are dotted. Values of other lists follow the path.
+        The columns of a list of structs are keywords, or they are one table after the path:
+        a mapping, a structured array, an Arrow table, a data frame of pandas or polars. A
+        field in a group has a dotted name. If the elements of the list are no structs, their
+        values stand after the path: ``b.fill("numbers", [1, 2, 3])``.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -42,18 +43,18 @@ class Writing(Reading):
         ...     print(book.people[1].name, book.people[0].phones[0].type)
         Charles home
 
-        Numbers are checked: one that does not fit raises. Enums take names or numbers;
-        Text and Data take str, bytes, and None for a null pointer. All columns are
-        checked before the first is written. A member of a union becomes active in all
-        rows; of several that are given the one that has a value, or that a column
-        ``@which`` names.
+        A number that does not fit its field raises. An enum takes names or numbers. Text and
+        Data take str and bytes; None makes a null pointer. All columns are checked before
+        the first is written. If a column is a member of a union, that member becomes the
+        active one in all rows. If several members of one union are given, the active one of
+        a row is the one that has a value there, or the one that the column ``@which`` names.
 
-        Text and Data that are written anew leave the room of the old ones unused.
+        If Text and Data are written again, the room of the old ones stays in the file.
 
         Raises:
             OverflowError: a number does not fit its field.
-            TypeError: values of another kind, or a field that no column can hold.
-            ValueError: lengths differ, or an enum has no such name.
+            TypeError: values are of another kind, or a column cannot hold the field.
+            ValueError: columns differ in length, or an enum has no such name.
             KeyError, IndexError, InvalidMessage, ImportError: as for `array`.
             OSError: the file has no room.
         """
@@ -69,35 +70,34 @@ class Writing(Reading):
         extra: str = "error",
         missing: str = "default",
     ) -> int:
-        """Write rows into the list at a path, made to their number if it is not set.
+        """Write rows into the list at a path, and return their number.
 
-        The path is followed by the rows: ``fill_rows("people", rows)``. Each is a mapping,
-        a tuple or list of the values of all fields in the order of the schema, or an object
-        with fields as attributes, such as a dataclass, an attrs class, a msgspec Struct or
-        a named tuple. Structs and lists in them are given likewise, to any depth.
+        The rows stand after the path: ``b.fill_rows("people", rows)``. If the list is not
+        set, it is made. A row is a mapping, or a tuple or list with a value for each field
+        in the order of the schema, or an object whose attributes are the fields: a
+        dataclass, an attrs class, a msgspec Struct, a named tuple and others. Structs and
+        lists in a row are given in the same ways, to any depth.
 
-        Enums take names or numbers; Text and Data take str, bytes and other buffers, Data
-        a ``uuid.UUID``; lists of numbers take arrays. None is a null pointer. Of a union
-        the member that is not None becomes the active one; a Void member is named with
-        None. A number that is None stands for null in a union with a Void member, and for
-        the default elsewhere.
+        An enum takes a name or a number. Text and Data take str, bytes and other buffers,
+        and Data takes a ``uuid.UUID``. Lists of numbers take arrays. None makes a null
+        pointer. The member of a union that is not None becomes the active one. To make a
+        Void member active, give it as None. A number that is None becomes the default. In a
+        union of a number and a Void it makes the Void the active member.
 
-        All rows are converted before anything is written: either all are in the message or
-        none is. Rows of a list that is set replace its elements; the room of what these
-        had stays unused.
+        All rows are converted before anything is written, so the message gets either all
+        rows or none. If the list is set, the rows replace its elements. What the old
+        elements pointed to stays in the file, unused.
 
         Args:
             path: field names and list indexes, and then the rows: a sequence or any
-                other iterable. What a generator yields is kept in memory in the format of
-                the message until it ends.
-            fields: the fields that tuples have, in their order.
+                other iterable. The rows that a generator yields are kept in memory, in the
+                format of the message, until it ends.
+            fields: the names of the fields that the tuples have, in their order.
             length: how many rows there must be.
-            extra: what is done with keys and attributes that are no field: ``"error"`` or
-                ``"ignore"``.
-            missing: a field that a row has not, and a number that is None, gets its
-                ``"default"``, or is an ``"error"``.
-
-        Returns the number of rows.
+            extra: what happens if a row has a key or an attribute that is no field:
+                ``"error"`` or ``"ignore"``.
+            missing: what happens if a row lacks a field, or a number is None:
+                ``"default"`` or ``"error"``.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     book = b.init_root(addressbook_capnp.AddressBook)
@@ -109,7 +109,7 @@ class Writing(Reading):
         555-1815
 
         Raises:
-            OverflowError, TypeError, ValueError: a value does not fit; the text names the
+            OverflowError, TypeError, ValueError: a value does not fit. The text names the
                 row and the field.
             KeyError, IndexError, InvalidMessage: as for `array`.
             CapacityError, OSError: the rows take more than 4 GiB, or the file has no room.
@@ -125,8 +125,8 @@ class Writing(Reading):
     ) -> "t.Any":
         """Make the root of a mapping or an object, and return pycapnp's builder of it.
 
-        The schema is that of `init_root` or `schema`. Values are as for `fill_rows`. A
-        root that is there is replaced.
+        The schema is the one that `init_root` was given, or that you have set as `schema`.
+        The values are given as for `fill_rows`. If there is a root, it is replaced.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     b.schema = addressbook_capnp.AddressBook
@@ -134,7 +134,7 @@ class Writing(Reading):
         ...     print(book.people[1].name)
         Charles
 
-        Raises: as `fill_rows`.
+        Raises: as for `fill_rows`.
         """
         return self._look(set_root, self._make_root, value, extra, missing)
 

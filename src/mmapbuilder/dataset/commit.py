@@ -22,24 +22,26 @@ def commit(
 ) -> "t.Dataset":
     """Make a dataset of shards: write the manifest, whole or not at all.
 
-    The manifest is the last thing that is written. What is in the directory and in no
-    manifest does no harm: `Dataset.unreferenced` lists it.
+    The manifest is written last. A file of the directory that is in no manifest does no
+    harm; `Dataset.unreferenced` lists such files.
 
     Args:
         directory: as for `write_shard`.
-        shards: what `write_shard` returned, in any order: one for each index from 0 on.
-        schema: the schema that they were written with.
-        mode: ``"x"``: raise if there is a dataset. Of several commits at the same time
-            exactly one succeeds. ``"w"``: put this one in the place of another. Readers see
-            the one or the other; the files of the other stay until they are removed.
-        storage_options: as for `write_shard`; by default, those that the first shard was
-            written with.
+        shards: what the calls of `write_shard` returned, in any order. There must be one
+            shard for each index from 0 on.
+        schema: the schema that the shards were written with.
+        mode: ``"x"`` raises if there is a dataset already. If several processes commit at
+            the same time, exactly one succeeds. ``"w"`` replaces a dataset. Readers see the
+            old one or the new one. The files of the old one stay until somebody removes
+            them.
+        storage_options: as for `write_shard`. By default they are those that the first
+            shard was written with.
 
     Raises:
-        FileExistsError: with ``"x"``: there is a dataset.
+        FileExistsError: with ``"x"``, there is a dataset already.
         FileNotFoundError: the file of a shard is not there.
-        ValueError: an index is missing or there twice, shards are of different paths or
-            schemas, or the file of a shard has another size.
+        ValueError: an index is missing or was given twice, or the shards have different
+            paths or schemas, or the file of a shard has another size.
         OSError: the manifest cannot be written.
 
     >>> book = addressbook_capnp.AddressBook
@@ -176,6 +178,6 @@ def _check_files(store: "Store", shards: "list[Shard]") -> None:
             )  # fmt: skip
         if size != shard.bytes:
             raise ValueError(
-                f"shard {shard.index} has {size} bytes, and was written with {shard.bytes}: "
-                f"{store.place(shard.name)!r}"
+                f"shard {shard.index} has {size} bytes, but it had {shard.bytes} when it was "
+                f"written: {store.place(shard.name)!r}"
             )

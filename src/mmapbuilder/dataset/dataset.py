@@ -10,10 +10,10 @@ else:
 
 
 class Dataset:
-    """A dataset that was committed; what `open_dataset` and `commit` return.
+    """A dataset that was committed. `open_dataset` and `commit` return it.
 
-    It is what its manifest said when it was opened. Nothing of a shard is read before it is
-    asked for. Pickled, it is opened again by its directory.
+    It keeps what its manifest said when it was opened. A shard is not read before you ask for
+    it. A pickled dataset carries its directory, and is opened again when it is unpickled.
     """
 
     __module__ = "mmapbuilder"
@@ -59,24 +59,25 @@ class Dataset:
 
     @property
     def rows(self) -> int:
-        """How many rows all shards have."""
+        """The number of rows in all shards."""
         return sum(shard.rows for shard in self.shards)
 
     @property
     def bytes(self) -> int:
-        """How many bytes all shards have."""
+        """The number of bytes in all shards."""
         return sum(shard.bytes for shard in self.shards)
 
     # ---- reading ----
 
     def open(self, shard: "t.Shard | int") -> "t.Any":
-        """Open one shard: the `Message` or the `Log` that it is.
+        """Open one shard, and return its `Message` or its `Log`.
 
-        From a remote store it is downloaded, into a file that is gone when it is closed.
+        A shard in a remote store is downloaded into a file, which is removed when the shard
+        is closed.
 
         Raises:
             InvalidMessage: the file has another size than the manifest says, or is damaged.
-            OSError: it is not there, or cannot be read.
+            OSError: the file is not there, or cannot be read.
         """
         from .reading import open_shard
 
@@ -84,12 +85,12 @@ class Dataset:
         return open_shard(self._store, chosen, self.schema)
 
     def batches(self, columns: "list[str] | None" = None) -> "t.Iterator[t.Any]":
-        """Iterate over the shards, in order, as tables of Arrow.
+        """Return an iterator over the shards, in order, as tables of Arrow.
 
-        Each is what `Message.table` or `Log.table` gives. `columns` chooses some: of the
-        others no Text, Data or list is read.
+        Each table is that of `Message.table` or `Log.table`. `columns` names the columns to
+        take. The Texts, Data and lists of other columns are not read.
 
-        Raises: as `open`, and as `Message.table`.
+        Raises: as for `open` and for `Message.table`.
         """
         from .reading import table_of_shard
 
@@ -99,15 +100,15 @@ class Dataset:
     def table(self, columns: "list[str] | None" = None) -> "t.Any":
         """Return all rows as one ``pyarrow.Table``, in the order of the shards.
 
-        Numbers that lie side by side are borrowed from the files; all else is copied, so
-        the table needs memory for all rows: `batches` gives one shard at a time.
+        Numbers that lie side by side are borrowed from the files, and everything else is
+        copied. So the table needs memory for all rows. `batches` gives one shard at a time.
 
         >>> book = addressbook_capnp.AddressBook
         >>> shards = [write_shard("ids", {"id": [i, i]}, book, "people", index=i) for i in (0, 1)]
         >>> commit("ids", shards, schema=book).table(columns=["id"]).to_pylist()
         [{'id': 0}, {'id': 0}, {'id': 1}, {'id': 1}]
 
-        Raises: as `batches`, and ImportError without pyarrow.
+        Raises: as for `batches`, and ImportError if pyarrow is not installed.
         """
         from .progress import with_bar
         from .reading import one_table
@@ -118,11 +119,11 @@ class Dataset:
     # ---- care ----
 
     def verify(self) -> int:
-        """Read all shards, and compare their digests; return how many bytes were read.
+        """Read all shards, compare their digests, and return how many bytes were read.
 
         Raises:
-            InvalidMessage: a shard is not what was committed; the text names it.
-            OSError: one is not there, or cannot be read.
+            InvalidMessage: a shard is not the one that was committed. The text names it.
+            OSError: a shard is not there, or cannot be read.
         """
         from .progress import with_bar
         from .reading import check_digest
@@ -134,9 +135,9 @@ class Dataset:
     def unreferenced(self) -> "list[str]":
         """Return the names of all files of the directory that are not part of the dataset.
 
-        They are what workers left that died or whose task was repeated, and the shards of a
-        dataset that was replaced. While others write shards for a later commit, theirs are
-        among them: remove such files when nobody writes.
+        A worker leaves such a file if it dies, or if its task is repeated. The shards of a
+        dataset that was replaced are such files, too, and so are those that somebody is
+        writing now for a later commit. So remove them only when nobody writes.
         """
         from .manifest import NAME
 
@@ -168,7 +169,7 @@ def open_dataset(
 ) -> Dataset:
     """Open a dataset that `commit` has made.
 
-    Only the manifest is read. What else lies in the directory is not looked at.
+    Only the manifest is read. Other files of the directory are not looked at.
 
     Args:
         directory: a directory, or an address that fsspec knows.
@@ -176,9 +177,9 @@ def open_dataset(
 
     Raises:
         FileNotFoundError: there is no manifest, so nothing was committed.
-        InvalidMessage: the manifest is damaged, or of a later version.
-        OSError: it cannot be read.
-        ImportError: the address needs fsspec, or what fsspec needs for it.
+        InvalidMessage: the manifest is damaged, or a later version has written it.
+        OSError: the manifest cannot be read.
+        ImportError: the address needs fsspec, or a package that fsspec needs for it.
     """
     import errno
 

@@ -14,19 +14,20 @@ ShardPath: "TypeAlias" = str | tuple[str, ...]
 
 
 class Shard(NamedTuple):
-    """What `write_shard` says about the file that it wrote, for `commit`.
+    """What `write_shard` says about its file, and what `commit` needs to know.
 
-    A named tuple, to be sent from the process that wrote the shard to the one that commits.
+    It is a named tuple. Send it from the process that wrote the shard to the one that commits.
 
     Attributes:
-        name: the file's name in the directory: ``part-00007-`` and a UUID, ``.bin``.
-        index: the shard's place among the others, from 0.
-        rows: how many rows, or messages of a log, it has.
+        name: the name of the file in the directory: ``part-00007-``, a UUID and ``.bin``.
+        index: the place of the shard among the others, counted from 0.
+        rows: the number of its rows, or of its messages if it is a log.
         bytes: the size of the file.
         digest: ``sha256:`` and the SHA-256 of the file, in hexadecimal digits.
-        path: the names that lead to the list, or ``"log"``.
-        schema: what tells the schema of the rows from others.
-        storage_options: what the store was opened with; it is not in the manifest.
+        path: the names of fields that lead to the list, or ``"log"``.
+        schema: a fingerprint of the schema of the rows.
+        storage_options: the options that the store was opened with. The manifest does not
+            have them.
     """
 
     name: str

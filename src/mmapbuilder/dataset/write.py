@@ -18,30 +18,30 @@ def write_shard(
     index: int,
     storage_options: "dict[str, t.Any] | None" = None,
 ) -> "t.Shard":
-    """Write one shard of a dataset, and return what `commit` has to know of it.
+    """Write one shard of a dataset, and return what `commit` needs to know of it.
 
-    The file gets a name of its own, so that any number of processes can write at the same
-    time, and the same shard can be written again by a task that is repeated. Until `commit`
-    names it, it belongs to no dataset. When the call returns, the file is on the device or in
-    the store; if it raises, there is none.
+    Each file gets a name of its own. So any number of processes can write at the same time,
+    and a task that runs twice does no harm. A file belongs to no dataset until `commit` names
+    it. When the call returns, the file is on the device or in the store. If the call raises,
+    there is no file.
 
     Args:
         directory: a directory, which is made if it is not there, or an address that fsspec
-            knows, such as ``s3://bucket/folder``. There the shard is built in a local
-            file and then uploaded.
-        data: the rows: a table of Arrow or anything else that offers one by the PyCapsule
-            interface, a data frame of pandas or polars, a dict of columns, a structured
-            array of NumPy, or an iterable of rows as `MessageBuilder.fill_rows` takes them.
+            knows, such as ``s3://bucket/folder``. For an address the shard is built in a
+            local file, and uploaded then.
+        data: the rows. A table of Arrow, or any object with Arrow's PyCapsule interface; a
+            data frame of pandas or polars; a dict of columns; a structured array of NumPy;
+            or an iterable of rows, as `MessageBuilder.fill_rows` takes them.
         schema: the root of the message, or of each message of a log.
-        path: the name of the list that gets the rows, with dots or as a tuple of names where
-            it lies deeper; or ``"log"`` for a log with a message for each row.
-        index: the place of the shard among the others, from 0.
-        storage_options: what fsspec opens the address with.
+        path: the list that gets the rows. It is the name of a field, or several names with
+            dots or as a tuple. ``"log"`` makes a log with one message for each row.
+        index: the place of the shard among the others, counted from 0.
+        storage_options: the options for fsspec, if `directory` is an address.
 
     Raises:
         KeyError, TypeError, ValueError, OverflowError: the data does not fit the schema.
         OSError: the file cannot be written or uploaded.
-        ImportError: pycapnp, or what the address needs, is not installed.
+        ImportError: pycapnp is not installed, or a package that the address needs.
 
     >>> shard = write_shard("people", {"id": [7, 8]}, addressbook_capnp.AddressBook, "people",
     ...                     index=0)

@@ -32,20 +32,21 @@ class Dividing(Writing):
     ) -> "list[t.Lane]":
         """Divide the list at `path` into `n` lanes, which other processes can fill.
 
-        The list, of structs or of numbers, is made with its length before. Each `Lane` has
-        a `fill` of its own and can be sent to other processes, forked or spawned, by pickle;
-        they write straight into the file. This builder may be used meanwhile, but not for
-        the list itself, and only here the message can be closed. `close` looks whether each
-        lane was filled.
+        Make the list with its length first. Its elements must be structs or numbers. Each
+        `Lane` has a `fill` of its own. A lane can be pickled and sent to another process,
+        forked or spawned, which writes straight into the file. You may use this builder
+        meanwhile, but not for the list itself. Only this process can close the message, and
+        `close` checks that each lane was filled.
 
         Args:
             path: field names and list indexes from the root.
-            n: how many lanes; together they are the list, in order. No two share a word of
-                eight bytes, so a list of small numbers may have fewer that are not empty.
-            room: bytes for all texts and lists that are put into the lanes, less than
-                4 GiB. By default what is left in the segment, or a new segment. What is
-                not needed is cut off on close, unless more is built after it: then it
-                stays, as a hole in the file.
+            n: the number of lanes. All of them together are the list, in order. Two lanes
+                never share a word of eight bytes, so some lanes of a short list of small
+                numbers may be empty.
+            room: the bytes for all texts and lists of the lanes, less than 4 GiB. By default
+                it is the rest of the segment, or a new segment. `close` cuts off what the
+                lanes did not need. If something was built behind it, it stays as a hole in
+                the file.
 
         >>> with MessageBuilder("people.bin") as b:
         ...     people = b.init_root(addressbook_capnp.AddressBook).init("people", 4)
@@ -57,10 +58,10 @@ class Dividing(Writing):
 
         Raises:
             PathError: the list is not set.
-            TypeError: it has other elements, or the schema was not loaded from a file.
+            TypeError: the list has other elements, or the schema was not loaded from a file.
             ValueError: `n` or `room` is out of range.
-            NotImplementedError: the system is not Linux, or has not 64 bits.
-            CapacityError, OSError: the file has not so much room.
+            NotImplementedError: the system is not Linux, or does not have 64 bits.
+            CapacityError, OSError: the file has less room than that.
         """
         return self._look(lanes, self, path, n, room)
 

@@ -13,20 +13,20 @@ else:
 
 
 class LaneError(RuntimeError):
-    """A lane of a message was not filled to its end when the message was closed."""
+    """A message was closed before one of its lanes was filled to the end."""
 
 
 class Lane:
     """Elements `start` to `stop` of a list, to be filled by any process.
 
-    `MessageBuilder.lanes` makes them. A lane can be pickled, and sent to a process that was
-    forked or spawned; several lanes can be filled at the same time.
+    `MessageBuilder.lanes` makes lanes. A lane can be pickled, and sent to a process that was
+    forked or spawned. Several lanes can be filled at the same time.
 
     Attributes:
         start: the first element.
         stop: the element after the last.
-        room: bytes that all lanes of the list have together, for texts and lists.
-        name: how errors call it, such as ``people[0:500]``.
+        room: the bytes that all lanes of the list have together, for texts and lists.
+        name: the name of the lane in errors, such as ``people[0:500]``.
     """
 
     def __init__(
@@ -61,19 +61,19 @@ class Lane:
         return f"<{type(self).__name__} {self.name}>"
 
     def fill(self, data: "t.Any" = None, /, **columns: "t.Any") -> int:
-        """Write columns into the elements of the lane; return their number.
+        """Write columns into the elements of the lane, and return the number of elements.
 
-        The arguments are those of `MessageBuilder.fill` after the path, with a value for
-        each element of the lane. A lane can be filled again, as after an error; what it had
-        is lost then. Columns that are not given are left as they are.
+        The arguments are those of `MessageBuilder.fill` after the path. A column has one
+        value for each element of the lane. A lane can be filled again, for example after an
+        error; its old values are lost then. Columns that you do not give stay as they are.
 
         Raises:
             BlockingIOError: another process or thread is filling this lane.
             FileNotFoundError, ValueError: the message was closed.
-            CapacityError: there is no `room` for the texts and lists.
+            CapacityError: `room` is too small for the texts and lists.
             OSError: the disk is full.
-            OverflowError, TypeError, ValueError, KeyError: as `MessageBuilder.fill`; rows
-                count from the lane's first.
+            OverflowError, TypeError, ValueError, KeyError: as for `MessageBuilder.fill`. The
+                text counts rows from the first one of the lane.
         """
         from .memory import open_file
         from .pool import STATES

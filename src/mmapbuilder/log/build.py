@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 class Build:
-    """A message that is being built in a log; see `MessageLog.build`."""
+    """A message that is being built in a log. `MessageLog.build` returns it."""
 
     def __init__(self, log: "MessageLog", schema: "Any") -> None:
         self._log = log

@@ -39,10 +39,10 @@ _LONGEST_WAIT = 0.05  # then signals are looked at, and whether another program 
 
 
 class Messages(_Base):
-    """Some messages of a log, in order: what a slice of it gives.
+    """Some messages of a log, in order. A slice of a log is one.
 
-    A sequence of pycapnp readers, made as they are asked for. Nothing is copied: the
-    readers, and the views of `frame`, keep the memory of the log alive.
+    It is a sequence of pycapnp's readers, each made when you ask for it. Nothing is copied:
+    the readers, and the views that `frame` returns, keep the memory of the log alive.
     """
 
     def __init__(self, log: "Log", numbers: range) -> None:
@@ -74,7 +74,7 @@ class Messages(_Base):
         return map(self._log._root, reversed(self._numbers))
 
     def frame(self, number: "t.SupportsIndex") -> memoryview:
-        """Return a message as it lies in the file, its table included: read-only memory.
+        """Return a message as it lies in the file, with its table, as read-only memory.
 
         Raises:
             IndexError: there is no such message.
@@ -83,7 +83,7 @@ class Messages(_Base):
 
     @property
     def offsets(self) -> "t.Any":
-        """Where each message starts, in bytes: a NumPy array of uint64."""
+        """The place where each message starts, in bytes, as a NumPy array of uint64."""
         import numpy as np
 
         numbers = self._numbers
@@ -95,17 +95,19 @@ class Messages(_Base):
         return found[:: numbers.step]
 
     def seek(self, key: "t.Any", field: "str | None" = None) -> int:
-        """Return the number of the first message whose key is not less than `key`.
+        """Return the number of the first message whose key is `key` or more.
 
-        It is ``len(self)`` if all are less. The messages must be in the order of the key.
+        If all keys are less, the result is ``len(self)``. The messages must be in the order
+        of the key.
 
         Args:
-            key: a value of the key's field.
-            field: the name of that field, dotted if it stands in a group or struct; by
-                default what `MessageLog` was told by its ``key``, which the index keeps.
+            key: a value of the field that is the key.
+            field: the name of that field. It is dotted if the field is in a group or in
+                another struct. By default it is the ``key=`` that `MessageLog` was given,
+                which the index keeps.
 
         Raises:
-            ValueError: there is no index that names the key.
+            ValueError: no index names the key, and `field` was not given.
             KeyError: there is no such field.
             TypeError: the log was opened without a schema.
 
@@ -117,7 +119,10 @@ class Messages(_Base):
         """
         name = field or self._log._reader().key
         if not name:
-            raise ValueError("the index names no key: tell the field, or MessageLog(key=...)")
+            raise ValueError(
+                "the index names no key: give the name of the field, or write the log with "
+                "MessageLog(key=...)"
+            )
         if self._numbers.step < 0:
             raise ValueError("the messages are in reverse order")
         from .columns import find
@@ -129,14 +134,15 @@ class Messages(_Base):
     # ---- all messages at once ----
 
     def column(self, *path: str, names: bool = False) -> "t.Any":
-        """Return one field of all messages, as a NumPy array with a memory of its own.
+        """Return one field of all messages: a copy, as a NumPy array.
 
         The path leads from the root through groups and structs: ``log.column("person",
-        "id")``, or ``"person.id"``. Enums are numbers, or with `names` their names, as is
-        ``@which``, the tag of a union; Text and Data are str and bytes; annotated numbers
-        are datetime64, timedelta64, or Python's objects. Where a field is not there, or not
-        the active member of its union, the default stands. Lists, structs and groups are
-        Python's lists and dicts, or None where they are not there.
+        "id")``, or ``log.column("person.id")``. Text is str and Data is bytes. Enums are
+        numbers, and so is ``@which``, the tag of a union; with ``names=True`` they are names.
+        Numbers with an annotation become datetime64, timedelta64 or Python's objects. If a
+        field is not there, or is not the active member of its union, its default takes the
+        place. Lists become Python's lists, structs and groups become dicts; those that are
+        not there are None.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(4))
@@ -146,9 +152,9 @@ class Messages(_Base):
 
         Raises:
             KeyError: there is no such field.
-            TypeError: it is Void, a pointer of any type or a capability, or the path leads
-                through a list.
-            InvalidMessage: a message is wrong; the text says which.
+            TypeError: the field is Void, a pointer of any type or a capability, or the path
+                leads through a list.
+            InvalidMessage: a message is wrong. The text says which one.
         """
         from . import columns
 
@@ -158,12 +164,12 @@ class Messages(_Base):
     def table(
         self, columns: "list[str] | None" = None, *, depth: int = 1, unions: str = "members"
     ) -> "t.Any":
-        """Return all messages as a table of Apache Arrow, with a row for each.
+        """Return all messages as a table of Apache Arrow, with one row for each message.
 
-        The columns are the fields of the root, as `Message.table` has them for the structs of
-        a list; a warning names what is left out. `columns` chooses some; with pyarrow also
-        fields of structs that the root leads to, by dotted names. A slice with a step needs
-        pyarrow, too.
+        The columns are the fields of the root, as those of `Message.table` are the fields of
+        the structs in a list. A warning names what is left out. `columns` names the fields to
+        take; if pyarrow is installed, dotted names may lead into structs of the root. A slice
+        with a step needs pyarrow, too. `depth` and `unions` are those of `Message.table`.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(2))
@@ -173,8 +179,8 @@ class Messages(_Base):
 
         Raises:
             KeyError: there is no such field.
-            TypeError: no column can hold the field; the text says why.
-            InvalidMessage: a message is wrong; the text says which.
+            TypeError: no column can hold the field. The text says why.
+            InvalidMessage: a message is wrong. The text says which one.
         """
         from . import columns as native
 
@@ -183,10 +189,11 @@ class Messages(_Base):
         return found if every.step == 1 else found.take(list(range(len(found))[every]))
 
     def rows(self, as_: "t.Any" = dict) -> "list[t.Any]":
-        """Return all messages as Python objects of their own, natively.
+        """Return all messages as a list of Python's values.
 
-        `as_` is dict (keys for what is set, as pycapnp's ``to_dict``), tuple (a value for
-        each field) or a class, as for `Message.rows`.
+        `as_` says what a message becomes. ``dict`` has keys for the fields that are set, as
+        ``to_dict`` of pycapnp has, and ``tuple`` has a value for each field. A class is called
+        as for `Message.rows`.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i} for i in range(3))
@@ -238,10 +245,10 @@ class Messages(_Base):
 
 
 class Log(Messages, Closing):
-    """The messages of a file, read in place; what `open_log` returns.
+    """The messages of a file, read in place. `open_log` returns it.
 
-    A sequence of pycapnp readers. It has the messages that were there when it was opened;
-    `refresh` adds what was appended since. No descriptor is kept.
+    It is a sequence of pycapnp's readers. It has the messages that were in the file when it
+    was opened, and `refresh` adds those that were appended since. No descriptor stays open.
     """
 
     def __init__(
@@ -296,14 +303,20 @@ class Log(Messages, Closing):
     # ---- a file that grows ----
 
     def refresh(self) -> int:
-        """See what was appended since; return the number of messages.
+        """Add the messages that were appended since; return the number of all messages.
 
-        Slices that were taken before keep their messages. If another file has the name
-        by now, or none, there is nothing new.
+        Slices that you took before keep their messages. If the file has lost its name, or
+        another file has the name now, nothing is added.
 
         Raises:
-            InvalidMessage: what follows is no message.
+            InvalidMessage: the bytes behind the last message are no message.
             OSError: the file cannot be read.
+
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as writer:
+        ...     reader = open_log("ids.log", addressbook_capnp.Person)
+        ...     number = writer.append(id=1)
+        ...     print(len(reader), reader.refresh(), reader[-1].id)
+        0 1 1
         """
         core = self._reader()
         count = core.glance()
@@ -340,15 +353,21 @@ class Log(Messages, Closing):
         return -1
 
     def follow(self, start: int = -1, timeout: "float | None" = None) -> "t.Iterator[t.Any]":
-        """Iterate over messages, and wait for more at the end.
+        """Return an iterator over messages, which waits for more at the end.
 
         Args:
-            start: the number of the first message; -1 for the next that is appended after
+            start: the number of the first message. -1 means the next that is appended after
                 this call.
-            timeout: the most seconds to wait for a message; then the iteration ends.
-                Without one it never does.
+            timeout: how many seconds to wait for a message before the iteration ends. By
+                default it waits for ever.
 
-        Raises: as `refresh`, and TypeError without a schema.
+        Raises: as for `refresh`, and TypeError if the log was opened without a schema.
+
+        >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
+        ...     numbers = log.extend({"id": [7, 8]})
+        >>> with open_log("ids.log", addressbook_capnp.Person) as log:
+        ...     print([person.id for person in log.follow(start=0, timeout=0.1)])
+        [7, 8]
         """
         self._schema_of_roots()
         return self._follow(start if start >= 0 else self.refresh(), timeout)
@@ -389,35 +408,38 @@ class Log(Messages, Closing):
 
     @property
     def committed(self) -> int:
-        """Where the last whole message ends, in bytes."""
+        """The end of the last whole message, in bytes from the start of the file."""
         return self._reader().committed
 
     @property
     def synced(self) -> int:
-        """How much of the log its writer knows to be on the device, in bytes.
+        """How many bytes of the log are on the device, as far as its writer knows.
 
-        0 if there is no index that tells.
+        It is 0 if there is no index, which would tell it.
         """
         return self._reader().synced
 
     @property
     def torn(self) -> int:
-        """Bytes behind the last whole message that are none: a writer was interrupted.
+        """How many bytes behind the last whole message are no message.
 
-        After the machine went down, these are all bytes from the first message on that is not
-        what was appended, as the checksums of the index tell.
+        There are such bytes if another writer was interrupted. After the machine went down,
+        they are all bytes from the first message on that is not what was appended, as the
+        checksums of the index tell.
 
-        0 for the log of a `MessageLog` that is open or was killed: what follows there is
-        not part of it.
+        It is 0 for the log of a `MessageLog` that is open or was killed, since its readers
+        know where it ends.
         """
         kind, size = self._reader().tail
         return 0 if kind == "fence" else size
 
     def usage(self, *, progress: "t.Callable[[int], object] | None" = None) -> "t.Usage":
-        """Return what takes how many bytes of the file, by the path of fields; see `Message.usage`.
+        """Return what takes how many bytes of the file, by the path of fields.
 
-        Without a schema, all objects are of one path. What follows the messages is the row
-        ``(trailing)``.
+        It is a `Usage`, as that of `Message.usage`. If the log was opened without a schema,
+        all objects are counted at one path. Bytes behind the messages are the row
+        ``(trailing)``. `progress` is called now and then with the number of bytes that were
+        counted.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(3))
@@ -426,7 +448,7 @@ class Log(Messages, Closing):
         [('name', 12)]
 
         Raises:
-            InvalidMessage: a message is wrong, or not of this schema.
+            InvalidMessage: a message is wrong, or is not of this schema.
         """
         from ..usage import of_frames
 
@@ -479,30 +501,31 @@ def _open_pickled(path: "str | bytes", schema: "t.Any", index: bool) -> Log:
 
 
 def open_log(path: "t.Path", schema: "t.Any" = None, *, index: bool = True) -> Log:
-    """Open a file of messages, one after the other, whichever program wrote it.
+    """Open a file of messages that stand one after the other.
 
-    Any file of standard frames will do: what pycapnp's ``write`` or a C++ program
-    appended, and the log of a `MessageLog`, also while that is open. Files compressed by
-    bzip2 or zstd are unpacked first, into a file without a name.
+    Any program may have written the file: a `MessageLog`, which may still be open, pycapnp's
+    ``write``, or C++. A file that bzip2 or zstd has compressed is unpacked first, into a file
+    without a name.
 
-    Pickled, it is opened again by its path, and its schema is loaded again.
+    A pickled log carries its path. It is opened again when it is unpickled, and its schema is
+    loaded again.
 
     Args:
         path: str, bytes or os.PathLike.
-        schema: the struct that all roots are, of a schema that pycapnp has loaded; not
-            needed for `Log.frame` and `Log.offsets`.
-        index: use the index beside the file (``path`` and ``.idx``); make it if it is not
-            there or out of date, and can be made. Without one, opening reads the header
-            of every message.
+        schema: the struct that all roots are, of a schema that pycapnp has loaded.
+            `Log.frame` and `Log.offsets` do not need it.
+        index: use the index beside the file (``path`` and ``.idx``), and make it if there is
+            none, or if it is out of date. Without an index the head of every message is read
+            when the log is opened.
 
     Warns:
-        RuntimeWarning: behind the last whole message stands something else.
+        RuntimeWarning: the bytes behind the last whole message are no message.
 
     Raises:
-        InvalidMessage: what stands there is no message, and not the beginning of one.
-        OSError: it cannot be opened or mapped.
+        InvalidMessage: the file does not begin with a message, nor with a part of one.
+        OSError: the file cannot be opened or mapped.
         TypeError: `schema` is no struct of a loaded schema.
-        ImportError: pycapnp or what unpacks the file is not installed.
+        ImportError: pycapnp is not installed, or the package that unpacks the file is not.
 
     >>> with open("people.capnp", "wb") as file:
     ...     for name in ["Ada", "Charles"]:

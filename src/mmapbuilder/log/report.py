@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Found = tuple  # for those who evaluate annotations
 
-_OFTEN = 1024  # messages between two calls of progress
+_OFTEN = 8 << 20  # bytes between two calls of progress
 
 
 def is_log(fd: int, path: "str | bytes") -> bool:
@@ -109,15 +109,23 @@ def _agree_with_index(log: _core.LogReader) -> tuple[int, bool]:
 def _count_good(log: _core.LogReader, progress: "Progress") -> int:
     """Return how many messages there are before the first whose pointers are wrong."""
     memory = memoryview(log)
+    told = 0
     for number in range(len(log)):
         start, size = log.place(number)
+        inside = None if progress is None or size < _OFTEN else _behind(start, progress)
         try:
-            _core.verify(memory[start : start + size], None, None)
+            _core.verify(memory[start : start + size], None, inside)
         except _core.InvalidMessage:
             return number
-        if progress is not None and number % _OFTEN == 0:
-            progress(start + size)
+        if progress is not None and start + size - told >= _OFTEN:
+            told = start + size
+            progress(told)
     return len(log)
+
+
+def _behind(start: int, progress: "Callable[[int], object]") -> "Callable[[int], object]":
+    """Return a function that tells of the bytes of one message those of the whole log."""
+    return lambda done: progress(start + done)
 
 
 def _raise_at(log: _core.LogReader, number: int, name: str) -> None:

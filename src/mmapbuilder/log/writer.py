@@ -36,15 +36,16 @@ else:
 
 
 class LogStats(NamedTuple):
-    """What a log's writer has done so far; bytes unless said otherwise.
+    """What a writer of a log has done so far. Numbers are bytes if nothing else is said.
 
     Attributes:
-        messages: messages in the log, those that were there before included.
-        committed: where the last of them ends.
-        backed: length of the file at present.
-        growths: times that the file was extended.
-        faults: stores beyond the end of the file, by messages built in place.
-        synced: how much of the log is known to be on the device.
+        messages: how many messages the log has, with those that it had before.
+        committed: the end of the last message in the file.
+        backed: the length of the file at present.
+        growths: how often the file was extended.
+        faults: how many stores beyond the end of the file extended it. Only messages that are
+            built in place make such stores.
+        synced: how many bytes of the log are known to be on the device.
     """
 
     messages: int
@@ -64,12 +65,12 @@ _open_logs: "dict[int, t.Callable[[], MessageLog | None]]" = {}
 
 
 class MessageLog(_core.LogWriter, Endings):
-    """A file that messages are appended to.
+    """A file to which messages are appended.
 
-    What an append returned for is in the file, whole: readers of any process find it,
-    and it stays if this process is killed. No system call is needed for that, so it costs
-    little more than copying the message. Other readers of concatenated messages read the
-    log while it is open as well; to them it seems to end in the middle of a message.
+    When an append returns, its message is in the file, whole. Readers in any process find
+    it, and it stays if this process is killed. That needs no system call, so it costs little
+    more than a copy of the message. Other programs that read messages one after the other can
+    read the log, too. While it is open, it seems to them to end in the middle of a message.
 
     >>> with MessageLog("people.log", schema=addressbook_capnp.Person) as log:
     ...     log.append(name="Ada", id=1)
@@ -84,39 +85,41 @@ class MessageLog(_core.LogWriter, Endings):
 
     Args:
         file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
-            ``fileno()``; descriptors are duplicated and stay the caller's. A regular file,
-            open for reading and writing.
-        mode: ``"a"`` goes on behind the messages that are there, whichever program wrote them; what
-            a writer that was killed left behind them is dropped. ``"w"`` drops what is
-            there, ``"x"`` refuses an existing file.
-        schema: the struct that all roots are, of a schema that pycapnp has loaded; needed
-            by appends of fields and dicts, and by `build`.
-        index: keep an index beside the file (its name and ``.idx``), which spares readers
-            and the next ``"a"`` looking at every message. Needs a path.
-        sync: when the device is waited for: None, only when `sync` is called; a number of
-            seconds, by a thread that does it as often; ``"each"``, in every append, where one
-            wait serves all threads that append. With a number or ``"each"`` also by `close`.
-        roll: the size (bytes, or such as ``"1GiB"``) from which on the log goes on in a new
-            file: its name and ``.000001``, ``.000002`` and so on. Each file is a log by itself,
-            and all in order, one after the other, are one again. Mode ``"a"`` goes on in the
-            last. Numbers of messages count within a file. Needs a path.
-        key: the field by which the messages are ordered, such as a time; dotted if it stands
-            in a group or struct of the root. The index tells it to `Log.seek`.
+            ``fileno()``. It must be a regular file. A descriptor must be open for reading and
+            writing; the log uses a duplicate of it, and the caller still has to close it.
+        mode: ``"a"`` appends behind the messages that are in the file, whichever program wrote
+            them. If a writer was killed there, the rest that it left is dropped. ``"w"`` drops
+            all old messages. ``"x"`` refuses an existing file.
+        schema: the struct that all roots are, of a schema that pycapnp has loaded. `append`
+            needs it for dicts and for keywords, and so does `build`.
+        index: keep an index beside the file, under its name and ``.idx``. Without one,
+            readers and the next ``"a"`` have to look at every message. `file` must be a path.
+        sync: when to wait for the device. None: only when `sync` is called. A number of
+            seconds: a thread waits for it as often as that. ``"each"``: every append waits
+            for it, and one wait serves all threads that append. With a number or ``"each"``,
+            `close` waits as well.
+        roll: the size at which the log goes on in a new file: a number of bytes, or a str
+            such as ``"1GiB"``. The new files have its name and ``.000001``, ``.000002`` and so
+            on. Each file is a log by itself, and all of them put together in order are one
+            log. Mode ``"a"`` goes on in the last file. The numbers of messages count within
+            one file. `file` must be a path.
+        key: the field that orders the messages, such as a time. The name is dotted if the
+            field is in a group or struct of the root. The index keeps it for `Log.seek`.
         capacity: the most bytes that the file can get. Address space costs nothing.
-        writeback: start writing to the device behind the writer, so that `sync` has less
-            to wait for.
+        writeback: let the kernel start writing to the device while messages are still
+            appended, so that `sync` waits for less.
 
-    Several processes can append to one log at the same time, if it has an index: each message
-    is whole, and those of each writer stay in order. Without an index a log has one writer.
+    Several processes can append to one log at the same time if it has an index. Each message
+    is whole, and those of one writer stay in order. Without an index a log has one writer.
 
     Raises:
-        BlockingIOError: someone is at work on the file who does not share it.
-        InvalidMessage: in mode ``"a"``: the file holds something else than messages.
+        BlockingIOError: another process is at work on the file, and does not share it.
+        InvalidMessage: in mode ``"a"`` the file holds something that is no message.
         OSError: the file cannot be opened, mapped or grown.
         TypeError, ValueError: an argument is wrong.
 
-    Dropped without being closed, a log keeps its messages and warns (ResourceWarning). In
-    a forked child it is closed; the parent goes on.
+    If a log is dropped without `close`, it warns (ResourceWarning), and its messages are
+    kept. In a forked child the log is closed; the parent can go on with it.
     """
 
     _noun = "log"
@@ -227,13 +230,12 @@ class MessageLog(_core.LogWriter, Endings):
     # ---- appending ----
 
     def extend(self, rows_or_table: "t.Any", schema: "t.Any" = None) -> range:
-        """Append messages, each as `append` takes it; return their numbers.
-
-        A table gives a message for each row: a mapping of columns, a table of Arrow, a data
-        frame of pandas or polars, a structured array of NumPy.
+        """Append messages, and return their numbers.
 
         Args:
-            rows_or_table: an iterable of messages, or a table.
+            rows_or_table: an iterable of messages, each as `append` takes it. Or a table, of
+                which each row becomes a message: a mapping of columns, a table of Arrow, a
+                data frame of pandas or polars, a structured array of NumPy.
             schema: the struct that the roots are; by default that of the log.
 
         >>> with MessageLog("table.log", schema=addressbook_capnp.Person) as log:
@@ -242,9 +244,10 @@ class MessageLog(_core.LogWriter, Endings):
         range(0, 2)
         range(2, 3)
 
-        Of a batch, about 64 KiB of messages, readers find all or none.
+        Messages are appended in batches of about 64 KiB. Readers find all messages of a batch
+        or none.
 
-        Raises: as `append`; the batches before are in the log.
+        Raises: as for `append`. The batches before the error are in the log then.
         """
         first = len(self)
         columns, encoder = columns_of(rows_or_table), self._encoder_for(schema)
@@ -255,12 +258,12 @@ class MessageLog(_core.LogWriter, Endings):
         return range(first, len(self))
 
     def build(self, schema: "t.Any" = None) -> Build:
-        """Build one message in place, in the file: for large ones.
+        """Build one message in place, in the file. This is for large messages.
 
-        A context manager that gives the root, a builder of pycapnp. The message is
-        appended when the body is left, and dropped if it is left by an exception.
-        Meanwhile nothing else can be appended, and readers find what was appended before.
-        Afterwards the builder is private memory: what is written to it goes nowhere.
+        It returns a context manager, which gives pycapnp's builder of the root. The message
+        is appended when the body ends, and dropped if the body raises. Nothing else can be
+        appended before that, and readers do not see the message yet. Afterwards the builder
+        is private memory, and stores into it no longer reach the file.
 
         >>> with MessageLog("books.log") as log:
         ...     with log.build(addressbook_capnp.AddressBook) as book:
@@ -269,7 +272,7 @@ class MessageLog(_core.LogWriter, Endings):
         1
 
         Raises, when the body is left:
-            OSError: there was no room. The message is dropped, the log can go on.
+            OSError: there was no room. The message is dropped, and the log can go on.
         """
         return Build(self, self._struct(schema))
 
@@ -308,10 +311,10 @@ class MessageLog(_core.LogWriter, Endings):
     # ---- the file ----
 
     def flush(self, cut: bool = False) -> None:
-        """Do nothing: what was appended is in the file. With `cut` end the file there.
+        """Do nothing, since all messages are in the file. With `cut` cut the file behind them.
 
-        A log that is open is longer than its messages. Cut, it is exactly what a closed
-        one is, until the next append.
+        The file of an open log is longer than its messages. After the cut it is exactly as
+        that of a closed log, until the next append.
 
         Raises:
             OSError: the file cannot be cut.
@@ -322,13 +325,13 @@ class MessageLog(_core.LogWriter, Endings):
             self._cut()
 
     def sync(self, timeout: "float | None" = None) -> None:
-        """Return when all that was appended before is on the device, safe from a power cut.
+        """Wait until all messages so far are on the device, where a power cut cannot take them.
 
-        One thread waits for the device, on behalf of all that call this meanwhile.
+        One thread waits for the device on behalf of all that call this at the same time.
 
         Raises:
-            TimeoutError: that takes more than `timeout` seconds. It goes on.
-            OSError: the device has failed. What was appended since the last time may be lost.
+            TimeoutError: it took more than `timeout` seconds. The thread goes on.
+            OSError: the device has failed. The messages since the last `sync` may be lost.
             ValueError: the log is closed.
         """
         len(self)
@@ -353,7 +356,7 @@ class MessageLog(_core.LogWriter, Endings):
 
     @property
     def descriptor(self) -> int:
-        """The log's own file descriptor: for locks and `os.fstat`, not for writing.
+        """The log's own file descriptor. Use it for locks and `os.fstat`, never to write.
 
         Raises:
             ValueError: the log is closed.
@@ -365,12 +368,12 @@ class MessageLog(_core.LogWriter, Endings):
 
     @property
     def committed(self) -> int:
-        """Where the last message ends, in bytes."""
+        """The end of the last message, in bytes from the start of the file."""
         return self.stats.committed
 
     @property
     def synced(self) -> int:
-        """How much of the log is known to be on the device, in bytes."""
+        """How many bytes of the log are known to be on the device."""
         return self.stats.synced
 
     @property
@@ -383,11 +386,12 @@ class MessageLog(_core.LogWriter, Endings):
     def close(self) -> None:
         """Cut the file where its last message ends, and close it.
 
-        If others append to it, the last of them cuts it. Closing again does nothing.
+        If other processes append to the file, the last of them cuts it. Closing again does
+        nothing.
 
         Raises:
-            OSError: the file could not be cut, or the device failed that was to be waited
-                for. Everything is released.
+            OSError: the file could not be cut, or ``sync=`` asked for the device and it has
+                failed. The log is closed all the same.
         """
         self._commit()
 
@@ -426,7 +430,7 @@ class MessageLog(_core.LogWriter, Endings):
         _open_logs.pop(id(self), None)
 
     def discard(self) -> None:
-        """Close the log, and remove the file and its index if the log made them."""
+        """Close the log. If the log made its file, remove the file and its index."""
         super().discard()
 
     def __enter__(self) -> "t.Self":
