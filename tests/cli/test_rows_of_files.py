@@ -77,6 +77,13 @@ def test_cat_prints_rows_and_messages_one_a_line(tmp_path: Path, message: Path, 
     assert table.out.split() == ["id", *map(str, range(100))]
 
 
+def test_errors_are_not_among_the_rows(tmp_path: Path, log: Path) -> None:
+    done = run("cat", "nothing.log", log, "--schema", PERSON, where=tmp_path)
+    fails(done, 3, "nothing.log")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["id"] for row in rows] == list(range(100))
+
+
 def test_what_json_has_no_form_for_gets_one(tmp_path: Path) -> None:
     with MessageBuilder(tmp_path / "k.bin") as b:
         b.init_root(

@@ -42,7 +42,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
     schema = required_schema(arguments, "cat")
     screen.as_json = not arguments.table
-    each_file(arguments.files, lambda file: _cat(file, schema, arguments, screen), screen)
+    each_file(arguments.files, lambda file: _cat(file, schema, arguments, screen), screen, True)
     return OK
 
 

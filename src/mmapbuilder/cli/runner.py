@@ -15,8 +15,12 @@ class Reported(Exception):  # noqa: N818
         self.code = code
 
 
-def each_file(names: list[str], deal: Callable[[Input], object], screen: Screen) -> None:
+def each_file(
+    names: list[str], deal: Callable[[Input], object], screen: Screen, rows_only: bool = False
+) -> None:
     """Call a function with each file, and report what it raises.
+
+    Errors are objects of the JSON as well, unless that is for `rows_only`.
 
     Raises:
         Reported: at the end, if something was.
@@ -31,7 +35,7 @@ def each_file(names: list[str], deal: Callable[[Input], object], screen: Screen)
                 if end.code in (INTERRUPTED, NO_READER):
                     raise
                 screen.flush()  # so that the order is right where both go to one place
-                if screen.as_json:
+                if screen.as_json and not rows_only:
                     screen.json({"file": file.shown, "ok": False, "error": end.text})
                 worst = max(worst, complain(end))
     if worst:
