@@ -91,6 +91,19 @@ def test_values_of_the_same_kind_are_converted_and_others_refused(target: Path) 
     assert load_both_ways(target).tolist() == [[1, 2], [3, 4]]
 
 
+def test_masked_values_are_not_stored_as_what_lies_below_the_mask(target: Path) -> None:
+    masked = np.ma.array([[1, 2], [3, 4]], mask=[[1, 0], [0, 0]])
+    with NpyBuilder(target, "i4", (-1, 2)) as b:
+        for append in (lambda: b.append(masked), lambda: b.extend(masked),
+                       lambda: b.extend(row for row in masked)):  # fmt: skip
+            with pytest.raises(TypeError, match="mask"):
+                append()
+        b.append(masked.filled(0))
+        b.append(masked[1:])
+        b.extend(row for row in masked[1:])
+    assert load_both_ways(target).tolist() == [[0, 2], [3, 4], [3, 4], [3, 4]]
+
+
 def test_stores_in_the_array_are_stores_in_the_file(target: Path) -> None:
     with NpyBuilder(target, "i8", (-1, 2)) as b:
         b.append(np.zeros((5, 2)).astype("i8"))

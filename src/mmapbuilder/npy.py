@@ -133,11 +133,13 @@ class NpyBuilder(Closing):
         Raises:
             CapacityError: there is no room for the rows. None of them was appended.
             OSError: the disk is full. None of them was appended.
-            TypeError: the values cannot be converted.
+            TypeError: the values cannot be converted, or some of them are masked.
             ValueError: the rows have another shape, or the builder is closed.
         """
         import numpy as np
 
+        if np.ma.is_masked(rows):
+            raise TypeError("the file has no room for a mask: fill the masked values first")
         given = rows if isinstance(rows, np.ndarray) else np.asarray(rows, self._dtype)
         if given.shape != self._row and given.shape[1:] != self._row:
             raise ValueError(f"rows have shape {self._row}, not {given.shape}")
@@ -163,7 +165,8 @@ class NpyBuilder(Closing):
         each = iter(rows)
         most = max(1, _BATCH_BYTES // self._row_bytes)
         while batch := list(itertools.islice(each, most)):
-            array = np.asarray(batch, self._dtype)
+            masked = any(isinstance(row, np.ma.MaskedArray) for row in batch)
+            array = (np.ma.array if masked else np.asarray)(batch, self._dtype)
             self.append(array.reshape(len(batch), *self._row))
 
     # ---- looking ----
