@@ -67,6 +67,10 @@ static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
     if (is_str(item)) {
         out->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
         if (out->bytes == NULL) {
+            if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+                PyErr_Format(PyExc_ValueError, "row %llu: %A has surrogates, which UTF-8 has not",
+                             (unsigned long long)index, item);
+            }
             return false;
         }
     } else if (PyBytes_Check(item)) {

@@ -49,16 +49,17 @@ static bool damaged(const char *what)
     return false;
 }
 
-static bool row_is_null(const mmb_arrow_array *batch)
+/* Return the first row of a batch that is null; -1 if none is. */
+static int64_t null_row(const mmb_arrow_array *batch)
 {
     const unsigned char *valid =
         batch->n_buffers > 0 && batch->buffers != NULL ? batch->buffers[0] : NULL;
     for (int64_t i = batch->offset; valid != NULL && i < batch->offset + batch->length; i++) {
         if ((valid[i / 8] >> (i % 8) & 1) == 0) {
-            return true;
+            return i - batch->offset;
         }
     }
-    return false;
+    return -1;
 }
 
 /* Check the batches of a table as far as this is needed to find its columns. */
@@ -74,6 +75,7 @@ static bool check_table(const input *in)
             return damaged("a column has no schema");
         }
     }
+    uint64_t rows = 0;
     for (uint32_t i = 0; i < in->arrow.count; i++) {
         const mmb_arrow_array *batch = &in->arrow.arrays[i];
         if (batch->n_children != schema->n_children || batch->length < 0 || batch->offset < 0 ||
@@ -85,10 +87,13 @@ static bool check_table(const input *in)
                 return damaged("a column is missing");
             }
         }
-        if (row_is_null(batch)) {
-            PyErr_SetString(PyExc_TypeError, "a row is missing: structs in a list cannot be null");
+        int64_t null = null_row(batch);
+        if (null >= 0) {
+            PyErr_Format(PyExc_TypeError, "row %llu is missing: structs in a list cannot be null",
+                         (unsigned long long)(rows + (uint64_t)null));
             return false;
         }
+        rows += (uint64_t)batch->length;
     }
     return true;
 }

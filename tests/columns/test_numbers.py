@@ -11,6 +11,7 @@ pytest.importorskip("capnp")
 np = pytest.importorskip("numpy")
 
 from array_schemas import NUMBERS, arrays_capnp  # noqa: E402
+from column_schemas import columns_capnp  # noqa: E402
 
 Root = arrays_capnp.Root
 
@@ -97,7 +98,7 @@ def test_values_of_the_wrong_kind(b: Any, name: str, values: Any, text: str) -> 
         ("colors", [3], "has no 3"),
         ("colors", np.array([0, 9]), "row 1: Color has no number 9"),
         ("i32", np.zeros((2, 2), int), "one dimension is required, not 2"),
-        ("texts", ["\ud800"], "surrogates"),
+        ("texts", ["a", "\ud800"], r"texts, row 1: .*surrogates"),
         ("texts", np.array([["a"]]), "one dimension"),
         ("texts", ["a", b"\xff"], "row 1: the string is not UTF-8"),
     ],
@@ -107,6 +108,39 @@ def test_values_that_cannot_be(b: Any, name: str, values: Any, text: str) -> Non
     with pytest.raises(ValueError, match=text):
         b.fill("numbers", name, values)
     assert not b.message.get_root(Root).numbers._has(name)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "error", "text"),
+    [
+        ("weight", [0, 0, 0, 1, "x"], TypeError, "'weight', row 4: 'x' cannot be stored"),
+        ("weight", [None, 0, 0, 1, 10**400], OverflowError, "'weight', row 4: an integer does"),
+        ("both.left", [0, 0, 70000, 0, 0], OverflowError, "'both.left', row 2: 70000 does not"),
+        ("color", np.ma.MaskedArray([1, 1], [0, 1]), TypeError, "'color', row 1: the value of"),
+        ("name", ["a", None, "b", "\udfff", "c"], ValueError, "'name', row 3: .*surrogates"),
+    ],
+)
+def test_an_error_names_the_row_of_the_column(
+    b: Any, column: str, values: Any, error: type[Exception], text: str
+) -> None:
+    b.init_root(columns_capnp.Root)
+    which = ["nothing", "weight", "both", "weight", "weight"]
+    columns = {column: values, "@which": which} if len(values) == 5 else {column: values}
+    with pytest.raises(error, match=text):
+        b.fill("items", columns)
+    assert not b.message.get_root(columns_capnp.Root)._has("items")
+
+
+def test_an_error_names_the_row_also_behind_the_first_chunk(b: Any) -> None:
+    pa = pytest.importorskip("pyarrow")
+    b.init_root(columns_capnp.Root)
+    binary = pa.chunked_array([[b"a", b"b"], [b"c", b"\xff"]])
+    with pytest.raises(ValueError, match="'name', row 3: the string is not UTF-8"):
+        b.fill("items", {"name": binary})
+    rows = [pa.array([{"id": 1}, {"id": 2}]), pa.array([{"id": 3}, None])]
+    table = pa.chunked_array(rows)
+    with pytest.raises(TypeError, match="row 3 is missing: structs in a list cannot be null"):
+        b.fill("items", table)
 
 
 def test_bools_of_numbers(b: Any) -> None:

@@ -12,7 +12,16 @@ from ._numpy import DTYPES, np
 from .fields import FlatField, Union, flat_field, refuse
 from .lists import TargetList
 from .memory import Room
-from .numbers import Type, is_inside, length_of, masked_of, named_numbers, number_type, numbers_of
+from .numbers import (
+    SomeRows,
+    Type,
+    is_inside,
+    length_of,
+    masked_of,
+    named_numbers,
+    number_type,
+    numbers_of,
+)
 from .schema import TAG, Plan
 from .spans import StructRows
 from .text import Need, Strings, measure, reserve, strings_of, write
@@ -204,6 +213,7 @@ def _writers(
             writers.append(_writer(target, field, mask, values, label))
             continue
         known = {name: tag for tag, name in plan.structs[field.union.struct].members.items()}
+        label = _of_rows(label, mask)
         tags = named_numbers(masked_of(values, mask), known, "the union", label)
         chosen[field.union.prefix] = _spread(tags, mask)
         writers.append(_Numbers(field, mask, chosen[field.union.prefix]))
@@ -257,11 +267,19 @@ def _writer(
     if field.kind not in DTYPES and field.kind != "bool":
         raise refuse(target.plan, field, target.found.path)
     # Rows that do not have the column may hold anything, or nothing.
-    if mask is not None:
-        label += " (among the rows that have it)"
+    label = _of_rows(label, mask)
     kind = number_type(target.plan, field.type)
     checked = _spread(_checked_numbers(target, masked_of(values, mask), kind, label), mask)
     return (_Bools if field.kind == "bool" else _Numbers)(field, mask, checked)
+
+
+def _of_rows(label: str, mask: Any) -> str:
+    """Return what errors call a column of the rows that a mask tells."""
+    if mask is None:
+        return label
+    some = SomeRows(label)
+    some.rows = np.flatnonzero(mask)
+    return some
 
 
 def _checked_numbers(target: TargetList, values: Any, kind: Type, label: str) -> Any:

@@ -31,6 +31,18 @@ def number_type(plan: Plan, number: int) -> Type:
     return Type(kind, plan.spell(number), numbers)
 
 
+class SomeRows(str):
+    """What errors call a column of which only some rows are looked at."""
+
+    rows: Any
+    """The numbers of these rows."""
+
+
+def _at(label: str, row: int) -> str:
+    number = label.rows[row] if isinstance(label, SomeRows) else row
+    return f"{label}, row {number}"
+
+
 def numbers_of(values: Any, kind: Type, label: str) -> Any:
     """Return `values` as a one-dimensional array whose numbers all fit `kind`.
 
@@ -126,7 +138,7 @@ def _as_array(values: Any, label: str, exact: bool) -> Any:
     values = _plain(values)
     if null_count(values):
         raise TypeError(
-            f"{label}, row {_first_missing(values)}: the value is missing, and a number cannot be "
+            f"{_at(label, _first_missing(values))}: the value is missing, and a number cannot be "
             'null (missing="default" stores the default)'
         )
     if isinstance(values, np.ndarray):
@@ -199,6 +211,9 @@ _ANNOTATION = "$Arrow.timestamp and its like, annotations of /mmapbuilder/arrow.
 _MEANT = ("datetime", "date", "time", "timedelta", "Decimal", "Timestamp", "Timedelta")
 
 
+_MISSING = ': no value may be missing (missing="default" stores the default)'
+
+
 def _hint(value: Any) -> str:
     known = type(value).__name__ in _MEANT
     return f": the schema must say what the field counts, by {_ANNOTATION}" if known else ""
@@ -208,8 +223,8 @@ def _check_objects(array: Any, abstract: type, kind: Type, label: str) -> None:
     for row, value in enumerate(array.tolist()):
         if not isinstance(value, abstract | np.bool_):
             raise TypeError(
-                f"{label}, row {row}: {value!r} cannot be stored as {kind}"
-                + (": no value may be missing" if value is None else _hint(value))
+                f"{_at(label, row)}: {value!r} cannot be stored as {kind}"
+                + (_MISSING if value is None else _hint(value))
             )
 
 
@@ -229,12 +244,20 @@ def _check_integers(array: Any, least: int, most: int, kind: Type, label: str) -
     if array.min() < least or array.max() > most:
         row = _first((array < least) | (array > most))
         raise OverflowError(
-            f"{label}, row {row}: {int(array[row])} does not fit {kind}, which goes from "
+            f"{_at(label, row)}: {int(array[row])} does not fit {kind}, which goes from "
             f"{least} to {most}"
         )
     if array.dtype.kind == "O":
         return array.astype(np.int64 if least < 0 else np.uint64)
     return array
+
+
+def _is_float(value: Any) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
@@ -243,7 +266,8 @@ def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
         try:
             array = array.astype(np.float64)
         except OverflowError:
-            raise OverflowError(f"{label}: an integer does not fit {kind}") from None
+            row = next(row for row, value in enumerate(array.tolist()) if not _is_float(value))
+            raise OverflowError(f"{_at(label, row)}: an integer does not fit {kind}") from None
     elif array.dtype.kind not in "iufb":
         raise _wrong_kind(array, kind, label)
     if array.dtype.kind == "f" and array.dtype.itemsize > dtype.itemsize:
@@ -254,7 +278,7 @@ def _check_floats(array: Any, dtype: Any, kind: Type, label: str) -> Any:
         bad &= ~np.isinf(array)
         if bad.any():
             row = _first(bad)
-            raise OverflowError(f"{label}, row {row}: {array[row]!r} does not fit {kind}")
+            raise OverflowError(f"{_at(label, row)}: {array[row]!r} does not fit {kind}")
         return cast
     return array
 
@@ -268,7 +292,9 @@ def named_numbers(
     """
     values = _plain(values)
     if null_count(values):
-        raise TypeError(f"{label}: {null_count(values)} values of {what} are missing")
+        row = _first_missing(values)
+        hint = ' (missing="default" stores the default)' if unnamed else ""
+        raise TypeError(f"{_at(label, row)}: the value of {what} is missing{hint}")
     array = _raw_names(values, label)
     if array.ndim != 1:
         raise ValueError(f"{label}: one dimension is required, not {array.ndim}")
@@ -277,7 +303,7 @@ def named_numbers(
         good = np.isin(array, legal)
         if not good.all():
             row = _first(~good)
-            raise ValueError(f"{label}, row {row}: {what} has no number {int(array[row])}")
+            raise ValueError(f"{_at(label, row)}: {what} has no number {int(array[row])}")
         return array.astype(np.uint16)
     if array.dtype.kind == "U":
         names, index = np.unique(array, return_inverse=True)
@@ -330,4 +356,4 @@ def _number(value: Any, known: dict[str, int], what: str, label: str, array: Any
     else:
         raise TypeError(f"{label}: {what} takes names or numbers, not {value!r}")
     row = next(row for row, other in enumerate(array.tolist()) if other == value)
-    raise ValueError(f"{label}, row {row}: {what} has no {value!r}; it has {', '.join(known)}")
+    raise ValueError(f"{_at(label, row)}: {what} has no {value!r}; it has {', '.join(known)}")

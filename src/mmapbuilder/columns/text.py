@@ -248,6 +248,12 @@ class Need(NamedTuple):
     """Whether some may lie in memory of others, of which the message may be one."""
 
 
+def _after(rows: int, text: str) -> str:
+    """Let an error about a row of a part tell the row of the column."""
+    row, colon, rest = text.removeprefix("row ").partition(":")
+    return f"row {rows + int(row)}{colon}{rest}" if row.isdecimal() else text
+
+
 def measure(parts: list[Strings], mask: Any, text: bool, label: str) -> Need:
     """Check strings, and return what they need."""
     words = strings = row = 0
@@ -256,11 +262,8 @@ def measure(parts: list[Strings], mask: Any, text: bool, label: str) -> Need:
         own = None if mask is None else mask[row : row + part.rows]
         try:
             more_words, more_strings, is_lent = part.measure(own, text)
-        except UnicodeError as error:
-            error.add_note(f"in {label}")
-            raise
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{label}, {error}") from None
+            raise type(error)(f"{label}, {_after(row, str(error))}") from None
         words += more_words
         strings += more_strings
         lent = lent or is_lent
