@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import ray
 from row_schemas import Row, Table, some_rows
 
 from mmapbuilder import commit, open_dataset, write_shard
-from mmapbuilder.ray import CapnpDatasource, read_capnp, write_capnp
+from mmapbuilder.ray import CapnpDatasink, CapnpDatasource, read_capnp, write_capnp
 
 # What Ray itself is warned of is none of our business.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -72,6 +74,39 @@ def test_a_dataset_is_written(tmp_path: Path, path: str, schema: Any) -> None:
     with pytest.raises(FileExistsError, match="_manifest.json"):
         write_capnp(told, tmp_path, schema, path)
     assert write_capnp(told, tmp_path, schema, path, mode="w").rows == 100
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_killed_worker_leaves_a_whole_dataset_or_none(tmp_path: Path, when: str) -> None:
+    """It dies once, before it has written its shard or after that. Ray starts the task again."""
+    place, mark = tmp_path / "dataset", tmp_path / "mark"
+
+    class Dying(CapnpDatasink):
+        def write(self, blocks: Any, ctx: Any) -> Any:
+            told = list(blocks)
+            dies = ctx.task_idx == 1 and not mark.exists()
+            if not dies or when == "after":
+                shard = super().write(told, ctx)
+            if dies:
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return shard
+
+    parts = [pa.table({"id": pa.array(range(i, i + 50), pa.uint32())}) for i in (0, 50, 100)]
+    told = ray.data.from_arrow(parts)
+    try:
+        told.write_datasink(Dying(place, Table, "rows"))
+    except Exception:
+        with pytest.raises(FileNotFoundError):
+            open_dataset(place)
+    else:
+        dataset = open_dataset(place)
+        assert sorted(dataset.table(columns=["id"])["id"].to_pylist()) == list(range(150))
+        assert dataset.verify() == dataset.bytes
+        known = {shard.name for shard in dataset.shards} | {"_manifest.json"}
+        assert set(os.listdir(place)) - known == set(dataset.unreferenced())
+        assert len(dataset.unreferenced()) == (1 if when == "after" else 0)
+    assert mark.exists()
 
 
 def test_data_that_does_not_fit_commits_nothing(tmp_path: Path) -> None:
