@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from support.tools import load
 
@@ -81,3 +85,20 @@ def test_the_page_of_platforms_is_what_the_runs_left() -> None:
     platforms = load("platforms")
     runs = platforms.merged(platforms.json.loads(platforms.KEPT.read_text()), Path("/nowhere"))
     assert platforms.page(runs) == platforms.PAGE.read_text(), "run `make platforms`"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="Debian's packages are asked for")
+def test_a_look_for_packages_leaves_the_variables_of_a_tool_alone() -> None:
+    """Or the tool notes a wrong list of what it has made, and makes all of it anew each time."""
+    names = ["package", "wanted", "packages", "needed", "version", "root", "prefix", "python"]
+    code = "; ".join(
+        [
+            *("name=test", ". tools/common.sh", *(f"{name}=kept" for name in names)),
+            "need_packages dpkg",
+            *(f'echo "${name}"' for name in names),
+        ]
+    )
+    done = subprocess.run(
+        ["sh", "-euc", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["kept"] * len(names)

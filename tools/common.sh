@@ -43,9 +43,9 @@ working_directory() { # $work, gone when this process ends
 
 need_packages() { # as root they are installed; otherwise it says what is missing
     missing=
-    for wanted; do # not `package`, which the callers use
-        dpkg-query -W -f '${Status}' "$wanted" 2>/dev/null | grep -q ' installed$' ||
-            missing="$missing $wanted"
+    for _package; do # with a name that no caller uses: shells have no variables of functions
+        dpkg-query -W -f '${Status}' "$_package" 2>/dev/null | grep -q ' installed$' ||
+            missing="$missing $_package"
     done
     [ -n "$missing" ] || return 0
     [ "$(id -u)" -eq 0 ] || die "not root, and these packages are missing:$missing"
