@@ -47,8 +47,15 @@ static uint32_t by_tables(uint32_t crc, const unsigned char *bytes, size_t lengt
 
 #define HAS_INSTRUCTION (__builtin_cpu_supports("sse4.2"))
 
-__attribute__((target("sse4.2"))) static uint32_t
-by_instruction(uint32_t crc, const unsigned char *bytes, size_t length)
+/* The instruction came with SSE 4.2; to newer versions of clang it is a feature of its own. */
+#if defined(__clang__) && __clang_major__ >= 14
+#define WITH_INSTRUCTION __attribute__((target("sse4.2,crc32")))
+#else
+#define WITH_INSTRUCTION __attribute__((target("sse4.2")))
+#endif
+
+WITH_INSTRUCTION static uint32_t by_instruction(uint32_t crc, const unsigned char *bytes,
+                                                size_t length)
 {
     uint64_t wide = crc;
     for (; length >= 8; bytes += 8, length -= 8) {
