@@ -171,7 +171,9 @@ def record(tree: Path, work: Path) -> dict[str, list[Hop]]:
         old.unlink()
     library = package / "_core.abi3.so"
     include = ["-I" + sysconfig.get_paths()["include"], *(f"-I{folder}" for folder in folders)]
-    compile_recording(sources, library, "-fPIC", "-shared", "-DPy_LIMITED_API=0x030B0000", *include)
+    # Without -Bsymbolic libc's functions of these names, which do nothing, would be called.
+    shared = ("-fPIC", "-shared", "-Wl,-Bsymbolic", "-DPy_LIMITED_API=0x030B0000")
+    compile_recording(sources, library, *shared, *include)
     (work / "walker.py").write_text(WALKER)
     environment = os.environ | {"PYTHONPATH": str(work), "hops_on": "1"}
     out = subprocess.run(

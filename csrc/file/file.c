@@ -133,29 +133,25 @@ static uint64_t count_of(uint64_t entry)
     return entry & (((uint64_t)1 << COUNT_BITS) - 1);
 }
 
-/* Count one more in entry `at` if it is that of `none`, who has a count of 0. */
-static bool join(_Atomic uint64_t *at, uint64_t none)
+/* Count one more in entry `at` if it is free, or that of `self`, who has a count of 0. */
+static bool join(_Atomic uint64_t *at, uint64_t self)
 {
     uint64_t seen = atomic_load(at);
-    while (seen - count_of(seen) == none) {
-        if (atomic_compare_exchange_weak(at, &seen, seen + 1)) {
+    while (seen == 0 || seen - count_of(seen) == self) {
+        if (atomic_compare_exchange_weak(at, &seen, (seen == 0 ? self : seen) + 1)) {
             return true;
         }
     }
     return false;
 }
 
+/* A process may get a second entry, if one before its first has become free meanwhile. Each entry
+ * counts by itself, so that does no harm. */
 uint32_t mmb__in_flight_enter(mmb__shared *shared)
 {
     uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
     for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         if (join(&shared->in_flight[i], self)) {
-            return i;
-        }
-    }
-    for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
-        uint64_t none = 0;
-        if (atomic_compare_exchange_strong(&shared->in_flight[i], &none, self + 1)) {
             return i;
         }
     }

@@ -137,7 +137,7 @@ bool mmb__is_owner(const mmb__file *file);
  * A thread is *in flight* while it may move EOF or writes below EOF. The owner's close must not
  * truncate the file while a thread of any process is in flight, but it must not wait for a thread
  * whose process was killed. One count cannot tell these two cases apart. So each process counts its
- * threads in an entry of its own, which has its pid and its pid namespace.
+ * threads in entries of its own, which have its pid and its pid namespace.
  *
  * A *turn* excludes the other threads of a process from moving EOF. The *lock on EOF* excludes
  * other processes; if its holder has died, the next one takes it over. A thread that has the turn

@@ -181,11 +181,6 @@ int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t leng
  * not grow, and nothing is declared. An errno of pwrite. Handler: no. */
 int mmb_map_put(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
-/* Make [from, backed) read as zeros again, giving blocks back where the file
- * system can; EOF stays. Only the process that opened the map may: EPERM in a child.
- * Handler: no. */
-int mmb_map_zero_from(mmb_map *map, uint64_t from);
-
 /* Give back the blocks of [offset, offset + length), which reads as zeros afterwards. A wish:
  * EOPNOTSUPP where the file system cannot, and then nothing changed. Only the process that opened
  * the map may: EPERM in a child. Handler: no. */
@@ -228,7 +223,8 @@ bool mmb_map_move_cursor(mmb_map *map, uint64_t from, uint64_t to);
 int mmb_map_size(mmb_map *map, uint64_t *size);
 
 /* Declare that the content ends at `size`: what lies beyond reads as zeros afterwards.
- * MMB_ECAPACITY, and the errors of mmb_map_zero_from. Handler: no. */
+ * Blocks are given back where the file system can; EOF stays. MMB_ECAPACITY; EPERM in a forked
+ * child; EBADF, what poisoned the map, and the errno of a write. Handler: no. */
 int mmb_map_truncate(mmb_map *map, uint64_t size);
 
 /* mmb_map_write at the cursor, which moves on. Each append, of any thread or process, gets

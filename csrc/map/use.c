@@ -110,11 +110,6 @@ int mmb_map_put(mmb_map *map, uint64_t offset, const void *data, uint64_t length
     return mmb__os_write_all(file->fd, file->is_shared, data, (size_t)length, offset, NULL);
 }
 
-int mmb_map_zero_from(mmb_map *map, uint64_t from)
-{
-    return mmb__zero_from(&map->file, from);
-}
-
 int mmb_map_make_hole(mmb_map *map, uint64_t offset, uint64_t length)
 {
     return mmb__make_hole(&map->file, offset, length);

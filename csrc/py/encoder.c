@@ -19,7 +19,7 @@ void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)
     e->writer = (mmbpy_writer){
         .self = encoder->plan,
         .plan = plan,
-        .state = mmbpy_state_of_type(Py_TYPE(encoder)),
+        .state = mmbpy_state_of_type(Py_TYPE((PyObject *)encoder)),
         .stage = own ? &e->own_stage : &encoder->stage,
         .describe = encoder->describe,
         .is_simple = true,

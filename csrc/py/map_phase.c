@@ -126,11 +126,6 @@ void mmbpy_map_seal(mmbpy_map *self)
     atomic_store(&self->phase, MMBPY_SEALED);
 }
 
-void mmbpy_map_cancel_close(mmbpy_map *self)
-{
-    atomic_store(&self->phase, MMBPY_OPEN);
-}
-
 void mmbpy_map_wait_closed(mmbpy_map *self)
 {
     while (atomic_load(&self->phase) == MMBPY_CLOSING && mmbpy_map_is_owner(self)) {

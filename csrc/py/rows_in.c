@@ -1,4 +1,4 @@
-/* rows_in.c - writes dicts, tuples and objects into structs of a stage. See rows_in.h. */
+/* rows_in.c - writes dicts and tuples into structs of a stage. See rows_in.h. */
 
 #include "rows_in.h"
 
@@ -123,8 +123,8 @@ static bool choose(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
 }
 
 /* Write the value that was given for a field. */
-static bool put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type, uint32_t number,
-                PyObject *value, mmbpy_union *state)
+bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+                   uint32_t number, PyObject *value, mmbpy_union *state)
 {
     const mmb_plan_field *field = &w->plan->fields[number];
     if (field->tag == MMB_NONE && value != Py_None && mmbpy_put_simple(w, target, field, value)) {
@@ -169,8 +169,8 @@ static uint32_t only_void(const mmbpy_writer *w, const mmb_plan_struct *type)
 /* Choose the active member of a union if only None was given for its members. It is a Void
  * member that was named; or the only member that was named, if it is a pointer, which is null
  * then; or else the only Void member of the union. */
-static bool finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
-                         mmbpy_union *state)
+bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+                            mmbpy_union *state)
 {
     if (type->members == 0 || state->chosen != MMB_NONE) {
         return true;
@@ -197,7 +197,7 @@ static bool finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_st
 
 /* Find the number of the field with a name; MMB_NONE if there is none. Return -1 with an
  * exception. */
-static int field_of(const mmbpy_writer *w, uint32_t type, PyObject *name, uint32_t *number)
+int mmbpy_row_field(const mmbpy_writer *w, uint32_t type, PyObject *name, uint32_t *number)
 {
     PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], name);
     *number = MMB_NONE;
@@ -218,7 +218,7 @@ static bool put_tag(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObj
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     uint32_t field = MMB_NONE;
-    if (PyUnicode_Check(value) && field_of(w, number, value, &field) < 0) {
+    if (PyUnicode_Check(value) && mmbpy_row_field(w, number, value, &field) < 0) {
         return false;
     }
     if (field == MMB_NONE || w->plan->fields[field].tag == MMB_NONE) {
@@ -227,14 +227,14 @@ static bool put_tag(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObj
     return choose(w, target, type, field, state);
 }
 
-static bool unknown(const mmbpy_writer *w, PyObject *name)
+bool mmbpy_row_unknown(const mmbpy_writer *w, PyObject *name)
 {
     return w->ignores_extra ||
            mmbpy_writer_fail(w, PyExc_ValueError,
                              "the schema has no field %R (extra=\"ignore\" leaves it out)", name);
 }
 
-static bool missing(const mmbpy_writer *w, uint32_t number)
+bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number)
 {
     return !w->wants_all || w->plan->fields[number].tag != MMB_NONE ||
            w->plan->types[w->plan->fields[number].type].kind == MMB_VOID ||
@@ -254,10 +254,10 @@ static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
     for (Py_ssize_t i = 0; good && i < count; i++) {
         PyObject *key = PyList_GetItem(keys, i);
         uint32_t field;
-        good = key != NULL && field_of(w, number, key, &field) == 0;
+        good = key != NULL && mmbpy_row_field(w, number, key, &field) == 0;
         bool is_tag = good && field == MMB_NONE && type->members != 0 && is_tag_name(key);
         if (good && field == MMB_NONE && !is_tag) {
-            good = unknown(w, key);
+            good = mmbpy_row_unknown(w, key);
         } else if (good && (values || is_tag)) {
             PyObject *value;
             int there = MMBPY_DICT_GET(dict, key, &value);
@@ -266,7 +266,7 @@ static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
                 continue;
             }
             good = is_tag ? put_tag(w, target, number, value, state)
-                          : put(w, target, type, field, value, state);
+                          : mmbpy_row_put(w, target, type, field, value, state);
             Py_DECREF(value);
         }
     }
@@ -281,20 +281,20 @@ static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, Py
     Py_ssize_t size = PyDict_Size(dict);
     if (!w->wants_all && (size_t)type->count > 4u * (size_t)size + 8) {
         return put_keys(w, target, number, dict, true, &state) &&
-               finish_union(w, target, type, &state);
+               mmbpy_row_finish_union(w, target, type, &state);
     }
     Py_ssize_t found = 0;
     for (uint32_t i = type->first; i < type->first + type->count; i++) {
         PyObject *value;
         int there = MMBPY_DICT_GET(dict, w->self->names[i], &value);
         if (there <= 0) {
-            if (there < 0 || !missing(w, i)) {
+            if (there < 0 || !mmbpy_row_missing(w, i)) {
                 return false;
             }
             continue;
         }
         found++;
-        bool good = put(w, target, type, i, value, &state);
+        bool good = mmbpy_row_put(w, target, type, i, value, &state);
         Py_DECREF(value);
         if (!good) {
             return false;
@@ -303,7 +303,7 @@ static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, Py
     if (found != size && !put_keys(w, target, number, dict, false, &state)) {
         return false;
     }
-    return finish_union(w, target, type, &state);
+    return mmbpy_row_finish_union(w, target, type, &state);
 }
 
 /* ---- tuples --------------------------------------------------------------------------- */
@@ -320,153 +320,15 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
     }
     for (uint32_t i = 0; i < count; i++) {
         PyObject *value = PySequence_GetItem(tuple, (Py_ssize_t)i);
-        bool good = value != NULL &&
-                    put(w, target, type, is_row ? w->order[i] : type->first + i, value, &state);
+        bool good =
+            value != NULL &&
+            mmbpy_row_put(w, target, type, is_row ? w->order[i] : type->first + i, value, &state);
         Py_XDECREF(value);
         if (!good) {
             return false;
         }
     }
-    return finish_union(w, target, type, &state);
-}
-
-/* ---- objects -------------------------------------------------------------------------- */
-
-/* Take the fields of a class that names them. All of them must be fields of the struct. */
-static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_row_class *known)
-{
-    Py_ssize_t count = PyTuple_Size(names);
-    if (count < 0) {
-        return false;
-    }
-    known->fields = PyMem_Calloc((size_t)count + 1, sizeof *known->fields);
-    if (known->fields == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        uint32_t field;
-        if (field_of(w, number, name, &field) < 0) {
-            return false;
-        }
-        if (field != MMB_NONE) {
-            known->fields[known->count++] = field;
-        } else if (!unknown(w, name)) {
-            return false;
-        }
-    }
-    known->says = true;
-    return true;
-}
-
-static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
-{
-    const mmb_plan_struct *type = &w->plan->structs[number];
-    known->fields = PyMem_Calloc((size_t)type->count + 1, sizeof *known->fields);
-    if (known->fields == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    for (uint32_t i = 0; i < type->count; i++) {
-        known->fields[known->count++] = type->first + i;
-    }
-    return true;
-}
-
-/* Find which attributes of a class are fields of the struct. The result is kept until another
- * class comes. */
-static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
-{
-    mmbpy_row_class *known = &w->classes[number];
-    mmbpy_row_class found = {0};
-    PyObject *names = PyObject_CallFunctionObjArgs(w->describe, (PyObject *)class, NULL);
-    bool good = names != NULL && (names == Py_None ? take_all(w, number, &found)
-                                                   : take_names(w, number, names, &found));
-    Py_XDECREF(names);
-    if (!good) {
-        PyMem_Free(found.fields);
-        return false;
-    }
-    PyTypeObject *old = known->type;
-    PyMem_Free(known->fields);
-    *known = found;
-    known->type = (PyTypeObject *)Py_NewRef((PyObject *)class);
-    Py_XDECREF((PyObject *)old);
-    return true;
-}
-
-static bool no_row(const mmbpy_writer *w, PyObject *value)
-{
-    PyObject *name = mmbpy_type_name(value);
-    if (name != NULL) {
-        mmbpy_writer_fail(w, PyExc_TypeError,
-                          "a struct is made of a dict, a tuple or an object with its fields as "
-                          "attributes, not of %U",
-                          name);
-        Py_DECREF(name);
-    }
-    return false;
-}
-
-static bool write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value)
-{
-    const mmb_plan_struct *type = &w->plan->structs[number];
-    mmbpy_union state = MMBPY_NO_UNION;
-    if (PyUnicode_Check(value) || PyBytes_Check(value) || PyLong_Check(value) ||
-        PyFloat_Check(value) || value == Py_None) {
-        return no_row(w, value);
-    }
-    if (w->classes == NULL) {
-        w->classes = PyMem_Calloc((size_t)w->plan->struct_count + 1, sizeof *w->classes);
-        if (w->classes == NULL) {
-            PyErr_NoMemory();
-            return false;
-        }
-    }
-    mmbpy_row_class *known = &w->classes[number];
-    if (known->type != Py_TYPE(value) && !learn_class(w, number, Py_TYPE(value))) {
-        return false;
-    }
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < known->count; i++) {
-        uint32_t field = known->fields[i];
-        PyObject *attribute = PyObject_GetAttr(value, w->self->names[field]);
-        if (attribute == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-                return false;
-            }
-            PyErr_Clear();
-            if (!missing(w, field)) {
-                return false;
-            }
-            continue;
-        }
-        found++;
-        bool good = put(w, target, type, field, attribute, &state);
-        Py_DECREF(attribute);
-        if (!good) {
-            return false;
-        }
-        /* The code of an attribute may have written rows of another class. */
-        if (known->type != Py_TYPE(value) && !learn_class(w, number, Py_TYPE(value))) {
-            return false;
-        }
-    }
-    if (found == 0 && !known->says && type->count != 0) {
-        return no_row(w, value);
-    }
-    for (uint32_t i = type->first; w->wants_all && known->says && i < type->first + type->count;
-         i++) {
-        bool has = false;
-        for (uint32_t k = 0; k < known->count; k++) {
-            has = has || known->fields[k] == i;
-        }
-        if (!has && !missing(w, i)) {
-            return false;
-        }
-    }
-    return finish_union(w, target, type, &state);
+    return mmbpy_row_finish_union(w, target, type, &state);
 }
 
 /* ---- structs and lists ------------------------------------------------------------------ */
@@ -483,10 +345,10 @@ static bool put_later(mmbpy_writer *w, mmbpy_target target, uint32_t number, mmb
     const mmb_plan_struct *type = &w->plan->structs[number];
     bool good = true;
     for (uint32_t i = 0; i < later->count; i++) {
-        good = good && put(w, target, type, later->fields[i], later->values[i], state);
+        good = good && mmbpy_row_put(w, target, type, later->fields[i], later->values[i], state);
         Py_DECREF(later->values[i]);
     }
-    return good && finish_union(w, target, type, state);
+    return good && mmbpy_row_finish_union(w, target, type, state);
 }
 
 static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
@@ -508,7 +370,7 @@ static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, 
         Py_DECREF(dict);
         return good;
     }
-    return !PyErr_Occurred() && write_object(w, target, type, value);
+    return !PyErr_Occurred() && mmbpy_write_object(w, target, type, value);
 }
 
 bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)

@@ -96,6 +96,21 @@ void mmbpy_writer_end(mmbpy_writer *w);
 /* rows_in.c: write one struct from a dict, a tuple or an object. */
 bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
 
+/* rows_in.c: what each way to write a struct is made of. Find the number of the field with a name,
+ * or MMB_NONE (-1: an exception). Put a value in a field, or in the union that it is in; finish the
+ * union when all values are in. Say what follows from a name that is no field, and from a field
+ * without a value. */
+int mmbpy_row_field(const mmbpy_writer *w, uint32_t type, PyObject *name, uint32_t *number);
+bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+                   uint32_t number, PyObject *value, mmbpy_union *state);
+bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+                            mmbpy_union *state);
+bool mmbpy_row_unknown(const mmbpy_writer *w, PyObject *name);
+bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number);
+
+/* rows_objects.c: write one struct from an object. */
+bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value);
+
 /* meanings.c: return the int or bytes to store for a value whose type has a meaning. A new
  * reference. */
 PyObject *mmbpy_stored_of(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value);

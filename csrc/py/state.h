@@ -119,8 +119,8 @@ bool mmbpy_map_is_open(const mmbpy_map *self);
 bool mmbpy_map_is_owner(const mmbpy_map *self);
 
 /* Take the right to close. Return true with the map, which now belongs to this caller alone;
- * false if it is closed already. After true, call exactly one of mmbpy_map_end_close,
- * mmbpy_map_seal and mmbpy_map_cancel_close. */
+ * false if it is closed already. After true, call either mmbpy_map_end_close or
+ * mmbpy_map_seal. */
 bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out);
 
 /* The closer calls this between begin and end. Return true if nothing in this process has the
@@ -142,9 +142,6 @@ PyObject *mmbpy_map_outcome(mmbpy_map *self);
 
 /* Seal the map, and leave the rest of the close to the next closer. */
 void mmbpy_map_seal(mmbpy_map *self);
-
-/* Cancel the close: the map is open again. */
-void mmbpy_map_cancel_close(mmbpy_map *self);
 
 /* Wait until no thread is closing, so that `last_stats` and `last_used` can be read. */
 void mmbpy_map_wait_closed(mmbpy_map *self);

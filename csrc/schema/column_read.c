@@ -314,14 +314,19 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
     return true;
 }
 
+static source source_of(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns)
+{
+    return (source){.reading = reading,
+                    .plan = plan,
+                    .columns = columns,
+                    .add_field = add_field,
+                    .add_span = add_span};
+}
+
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed)
 {
-    source s = {.reading = reading,
-                .plan = plan,
-                .columns = columns,
-                .add_field = add_field,
-                .add_span = add_span};
+    const source s = source_of(reading, plan, columns);
     mmb_column *table = &columns->table;
     int error = 0;
     *borrowed = borrow && table->child_count == 1 && can_borrow(&s, &table->children[0], span);
@@ -339,11 +344,7 @@ int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *co
 int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                     const mmb_record *records, uint32_t count)
 {
-    source s = {.reading = reading,
-                .plan = plan,
-                .columns = columns,
-                .add_field = add_field,
-                .add_span = add_span};
+    const source s = source_of(reading, plan, columns);
     mmb_column *table = &columns->table;
     int error = 0;
     for (uint32_t done = 0; error == 0 && done < count; done += BATCH) {

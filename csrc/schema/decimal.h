@@ -11,8 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MMB__DECIMAL_DIGITS = 76 }; /* each number of so many digits fits into 256 bits */
-
 typedef struct {
     uint64_t limb[4]; /* the magnitude, the lowest limb first */
     bool negative;

@@ -52,7 +52,7 @@ static int every_call_with_another_file_there(void *argument)
     CHECK_EQ(mmb_map_ensure(map, 100 * MIB), EBADF);
     CHECK_EQ(mmb_map_reserve(map, 0, 100 * MIB), EBADF);
     CHECK_EQ(mmb_map_write(map, 0, "x", 1), EBADF);
-    CHECK_EQ(mmb_map_zero_from(map, 0), EBADF);
+    CHECK_EQ(mmb_map_truncate(map, 0), EBADF);
     CHECK_EQ(mmb_map_flush(map, true), EBADF);
     CHECK_EQ(mmb_map_find_used(map, 0, &used), EBADF);
     mmb_map_seal(map);

@@ -80,12 +80,12 @@ static void a_child_grows_after_the_owner_gave_blocks_back(void)
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        CHECK_EQ(mmb_map_zero_from(map, 0), EPERM);
+        CHECK_EQ(mmb_map_truncate(map, 0), EPERM);
         CHECK_EQ(read(go[0], &byte, 1), 1);
         mmb_map_base(map)[200 * MIB] = 2;
         _exit(mmb_map_poison(map) == 0 ? 0 : 3);
     }
-    CHECK_EQ(mmb_map_zero_from(map, 10), 0);
+    CHECK_EQ(mmb_map_truncate(map, 10), 0);
     CHECK_EQ(write(go[1], &byte, 1), 1);
     CHECK_EXITED(wait_for(pid, SECONDS));
     CHECK_EQ(mmb_map_base(map)[200 * MIB], 2);

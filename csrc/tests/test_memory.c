@@ -82,7 +82,7 @@ static void without_memory_everything_else_works(void)
     CHECK_EQ(mmb_map_reserve(map, 0, 3 * MIB), 0);
     CHECK_EQ(mmb_map_ensure(map, 9 * MIB), 0);
     CHECK_EQ(mmb_map_write(map, 20 * MIB, "last", 4), 0);
-    CHECK_EQ(mmb_map_zero_from(map, 20 * MIB + 3), 0);
+    CHECK_EQ(mmb_map_truncate(map, 20 * MIB + 3), 0);
     uint64_t used = 0;
     CHECK_EQ(mmb_map_find_used(map, 0, &used), 0);
     CHECK_EQ(used, 20 * MIB + 3);

@@ -59,7 +59,7 @@ static void a_cut_is_found_by_each_call(void)
         int error = call == 0   ? mmb_map_ensure(map, 10)
                     : call == 1 ? mmb_map_reserve(map, 0, 10)
                     : call == 2 ? mmb_map_write(map, 0, "x", 1)
-                                : mmb_map_zero_from(map, 0);
+                                : mmb_map_truncate(map, 0);
         CHECK_EQ(error, MMB_ETRUNCATED);
         CHECK_EQ(file_size(fd), 0);
         mmb_map_free(map);

@@ -98,7 +98,7 @@ static void what_is_made_zero_is_zero(void)
         uint64_t backed = stats_of(map).backed;
         uint64_t from =
             round % 4 == 0 ? next_random(&seed) % 4 * 4096 : next_random(&seed) % (size + 2 * MIB);
-        CHECK_EQ(mmb_map_zero_from(map, from), 0);
+        CHECK_EQ(mmb_map_truncate(map, from), 0);
         CHECK_EQ(file_size(fd), backed); /* EOF stays */
         for (uint64_t at = 0; at < size; at += 57) {
             CHECK_EQ(mmb_map_base(map)[at], at < from ? 5 : 0);

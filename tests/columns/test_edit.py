@@ -10,8 +10,7 @@ import pytest
 capnp = pytest.importorskip("capnp")
 np = pytest.importorskip("numpy")
 
-from column_schemas import columns_capnp  # noqa: E402
-from test_rows_out import ITEMS, NUMBERS  # noqa: E402
+from column_schemas import ITEMS, NUMBERS, columns_capnp  # noqa: E402
 
 from mmapbuilder import (  # noqa: E402
     InvalidMessage,

@@ -17,10 +17,9 @@ capnp = pytest.importorskip("capnp")
 np = pytest.importorskip("numpy")
 pytest.importorskip("hypothesis")
 
-from column_schemas import columns_capnp  # noqa: E402
+from column_schemas import ITEMS, NUMBERS, columns_capnp  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from nested_schemas import load, messages  # noqa: E402
-from test_rows_out import ITEMS, NUMBERS  # noqa: E402
 
 from mmapbuilder import CapacityError, MessageBuilder, open_message, verify  # noqa: E402
 

@@ -14,7 +14,7 @@ import pytest
 capnp = pytest.importorskip("capnp")
 pytest.importorskip("hypothesis")
 
-from column_schemas import SCHEMAS, columns_capnp  # noqa: E402
+from column_schemas import ITEMS, NUMBERS, SCHEMAS, columns_capnp, message_of  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from nested_schemas import load, messages  # noqa: E402
@@ -26,44 +26,14 @@ from support.wire import table_of  # noqa: E402
 
 Root = columns_capnp.Root
 
-ITEMS: list[dict[str, Any]] = [
-    {"id": 1, "name": "a", "note": "", "color": "blue", "flag": False, "weight": 2.5},
-    {"name": "", "label": "é", "position": {"height": 9, "place": {"x": 1, "y": -1}}},
-    {"points": [{"x": 1}, {}], "score": {"value": -5}, "blob": b"\0"},
-    {"child": {"id": 3, "child": {"nothing": None}}},
-    {"both": {"left": -1, "right": "r"}, "score": {"none": None}},
-    {},
-]
-NUMBERS: dict[str, Any] = {
-    "bools": [True, False, True] * 5,
-    "i8": [-128, 127],
-    "u16": [65535],
-    "i32": [-(2**31)],
-    "u64": [2**64 - 1],
-    "f32": [0.5],
-    "f64": [1e300],
-    "colors": ["green", "red"],
-    "voids": [None] * 3,
-    "texts": ["a", "", "b" * 30],
-    "blobs": [b"", b"x"],
-    "matrix": [[1, 2], [], [3]],
-    "cube": [[[1], []], []],
-    "words": [["a"], ["b", "c"]],
-    "boxes": [[{"x": 1.0, "y": 2.0}], []],
-}
-
 
 @pytest.fixture
 def message(target: Path) -> Iterator[Any]:
-    with MessageBuilder(target) as b:
-        b.init_root(
-            Root,
-            items=ITEMS,
-            numbers=NUMBERS,
-            names={"entries": [{"key": "k", "value": b"v"}]},
-            byItem={"entries": [{"key": "k", "value": {"id": 1}}]},
-        )
-    with open_message(target, Root) as opened:
+    with message_of(
+        target,
+        names={"entries": [{"key": "k", "value": b"v"}]},
+        byItem={"entries": [{"key": "k", "value": {"id": 1}}]},
+    ) as opened:
         yield opened
 
 

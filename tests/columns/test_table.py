@@ -15,10 +15,9 @@ pytest.importorskip("capnp")
 pa = pytest.importorskip("pyarrow")
 pytest.importorskip("hypothesis")
 
-from column_schemas import columns_capnp  # noqa: E402
+from column_schemas import NUMBERS, columns_capnp, message_of  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from nested_schemas import Body, Kind, load, messages  # noqa: E402
-from test_rows_out import ITEMS, NUMBERS  # noqa: E402
 
 from mmapbuilder import InvalidMessage, MessageBuilder, open_message  # noqa: E402
 
@@ -28,15 +27,11 @@ Root = columns_capnp.Root
 
 @pytest.fixture
 def message(target: Path) -> Iterator[Any]:
-    with MessageBuilder(target) as b:
-        b.init_root(
-            Root,
-            items=ITEMS,
-            numbers=NUMBERS,
-            names={"entries": [{"key": "k", "value": b"v"}, {"key": "l"}]},
-            rows=[NUMBERS, {}, NUMBERS],
-        )
-    with open_message(target, Root) as opened:
+    with message_of(
+        target,
+        names={"entries": [{"key": "k", "value": b"v"}, {"key": "l"}]},
+        rows=[NUMBERS, {}, NUMBERS],
+    ) as opened:
         yield opened
 
 

@@ -11,25 +11,20 @@ import pytest
 pytest.importorskip("capnp")
 np = pytest.importorskip("numpy")
 
-from column_schemas import columns_capnp  # noqa: E402
-from test_rows_out import ITEMS, NUMBERS  # noqa: E402
+from column_schemas import NUMBERS, columns_capnp, message_of  # noqa: E402
 
-from mmapbuilder import MessageBuilder, open_message  # noqa: E402
+from mmapbuilder import MessageBuilder  # noqa: E402
 
 Root = columns_capnp.Root
 
 
 @pytest.fixture
 def message(target: Path) -> Iterator[Any]:
-    with MessageBuilder(target) as b:
-        b.init_root(
-            Root,
-            items=ITEMS,
-            numbers=NUMBERS,
-            rows=[NUMBERS, {}],
-            names={"entries": [{"key": "k", "value": b"v"}]},
-        )
-    with open_message(target, Root) as opened:
+    with message_of(
+        target,
+        rows=[NUMBERS, {}],
+        names={"entries": [{"key": "k", "value": b"v"}]},
+    ) as opened:
         yield opened
 
 

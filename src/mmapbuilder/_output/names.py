@@ -5,8 +5,6 @@ import io
 import os
 import stat
 
-from .. import _core
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,17 +92,6 @@ def open_regular(name: "str | bytes", flags: int) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def stat_if_same(
-    file: _core.File, path: str, *, follow_symlinks: bool = True
-) -> os.stat_result | None:
-    """Return what is at `path` now, if it is the open `file`."""
-    try:
-        there = os.stat(path, follow_symlinks=follow_symlinks)
-    except OSError:
-        return None
-    return there if os.path.samestat(there, os.fstat(file.fileno())) else None
 
 
 def is_descriptor(path: str) -> bool:

@@ -5,7 +5,6 @@ from typing import Any
 
 from .. import open_message
 from . import kinds
-from .ends import OK
 from .head import show
 from .inputs import Input
 from .options import add_columns, add_files, add_path
@@ -42,8 +41,9 @@ def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
     schema = required_schema(arguments, "cat")
     screen.as_json = not arguments.table
-    each_file(arguments.files, lambda file: _cat(file, schema, arguments, screen), screen, True)
-    return OK
+    return each_file(
+        arguments.files, lambda file: _cat(file, schema, arguments, screen), screen, True
+    )
 
 
 def _cat(file: Input, schema: Any, arguments: Namespace, screen: Screen) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..usage import Usage, UsageRow
 from . import kinds
-from .ends import OK
 from .inputs import Input
 from .options import add_files, add_json
 from .progress import progress
@@ -61,8 +60,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
             rows.sort(key=lambda row: -row.bytes)
         _show(file, usage, rows, screen)
 
-    each_file(arguments.files, deal, screen)
-    return OK
+    return each_file(arguments.files, deal, screen)
 
 
 def usage_of(file: Input, schema: Any) -> Usage:

@@ -4,9 +4,9 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from . import kinds
-from .ends import NO_FILE, OK, Failure
+from .ends import NO_FILE, Failure
 from .inputs import Input
-from .options import add_json
+from .options import add_files, add_json
 from .runner import each_file
 from .screen import Screen
 
@@ -20,10 +20,7 @@ EXAMPLES = [
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    action = parser.add_argument(
-        "files", metavar="LOG", nargs="+", help="logs; a pattern such as '*.log'"
-    )
-    action.completes = "files"  # type: ignore[attr-defined]
+    add_files(parser, "logs", "LOG", "*.log", stdin=False)
     parser.add_argument(
         "--force", action="store_true", help="make the index anew if there is one that fits"
     )
@@ -32,8 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
-    each_file(arguments.files, lambda file: _index(file, arguments.force, screen), screen)
-    return OK
+    return each_file(arguments.files, lambda file: _index(file, arguments.force, screen), screen)
 
 
 def _index(file: Input, force: bool, screen: Screen) -> None:

@@ -5,7 +5,6 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from . import kinds
-from .ends import OK
 from .inputs import Input
 from .options import add_files, add_json
 from .runner import each_file
@@ -28,8 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
-    each_file(arguments.files, lambda file: _show(file, screen), screen)
-    return OK
+    return each_file(arguments.files, lambda file: _show(file, screen), screen)
 
 
 def _show(file: Input, screen: Screen) -> None:

@@ -3,13 +3,17 @@
 from argparse import ArgumentParser
 
 
-def add_files(parser: ArgumentParser, what: str) -> None:
+def add_files(
+    parser: ArgumentParser,
+    what: str,
+    metavar: str = "FILE",
+    pattern: str = "*.bin",
+    stdin: bool = True,
+) -> None:
     """Let a command take files."""
+    also = ", or - for stdin" if stdin else ""
     action = parser.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="+",
-        help=f"{what}; a pattern such as '*.bin', or - for stdin",
+        "files", metavar=metavar, nargs="+", help=f"{what}; a pattern such as '{pattern}'{also}"
     )
     action.completes = "files"  # type: ignore[attr-defined]
 

@@ -7,9 +7,8 @@ from typing import Any
 from .. import recover
 from ..check import LogReport
 from . import kinds
-from .ends import OK
 from .inputs import Input
-from .options import add_json
+from .options import add_files, add_json
 from .progress import progress
 from .runner import each_file
 from .screen import Screen
@@ -25,10 +24,7 @@ EXAMPLES = [
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    action = parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="messages and logs; a pattern such as '*.bin'"
-    )
-    action.completes = "files"  # type: ignore[attr-defined]
+    add_files(parser, "messages and logs", stdin=False)
     parser.add_argument(
         "--durable", action="store_true", help="wait until every step is on the device"
     )
@@ -41,8 +37,8 @@ def run(arguments: Namespace, screen: Screen) -> int:
     def deal(file: Input) -> None:
         _recover(file, arguments.durable, screen)
 
-    each_file([f"./{name}" if name == "-" else name for name in arguments.files], deal, screen)
-    return OK
+    names = [f"./{name}" if name == "-" else name for name in arguments.files]
+    return each_file(names, deal, screen)
 
 
 def _recover(file: Input, durable: bool, screen: Screen) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .ends import INTERRUPTED, NO_READER, complain, explain
+from .ends import INTERRUPTED, NO_READER, OK, complain, explain
 from .inputs import Input, inputs
 from .screen import Screen
 
@@ -17,8 +17,8 @@ class Reported(Exception):  # noqa: N818
 
 def each_file(
     names: list[str], deal: Callable[[Input], object], screen: Screen, rows_only: bool = False
-) -> None:
-    """Call a function with each file, and report what it raises.
+) -> int:
+    """Call a function with each file, and report what it raises; return `OK`.
 
     Errors are objects of the JSON as well, unless that is for `rows_only`.
 
@@ -40,3 +40,4 @@ def each_file(
                 worst = max(worst, complain(end))
     if worst:
         raise Reported(worst)
+    return OK

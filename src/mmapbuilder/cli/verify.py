@@ -9,7 +9,7 @@ from typing import Any
 from .. import InvalidMessage, Log, verify
 from ..log.report import compare_file
 from . import kinds
-from .ends import OK, Failure
+from .ends import Failure
 from .inputs import Input
 from .options import add_files, add_json
 from .progress import progress
@@ -37,8 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
-    each_file(arguments.files, lambda file: _verify(file, screen), screen)
-    return OK
+    return each_file(arguments.files, lambda file: _verify(file, screen), screen)
 
 
 def _verify(file: Input, screen: Screen) -> None:

@@ -166,23 +166,30 @@ def _from_numpy(value: Any, kind: str) -> int | None:
     return int(value.astype("i8")) * steps[unit] * count
 
 
+def _plain_count(meaning: Meaning, value: Any, numpy: str, kind: type) -> int | None:
+    """Return the number that NumPy's value or a plain int stands for; None if it is a `kind`."""
+    nanoseconds = _from_numpy(value, numpy)
+    if nanoseconds is not None:
+        return _count(nanoseconds, meaning)
+    count = _plain_int(value)
+    if count is None and not isinstance(value, kind):
+        raise _wrong(meaning, value)
+    return count
+
+
 def _in_timestamp(meaning: Meaning, value: Any) -> int:
-    nanoseconds = _from_numpy(value, "datetime64")
-    if nanoseconds is None:
-        count = _plain_int(value)
-        if count is not None:
-            return count
-        if not isinstance(value, dt.datetime):
-            raise _wrong(meaning, value)
-        if (value.utcoffset() is not None) != bool(meaning.zone):
-            raise TypeError(
-                "the field has a time zone, and the datetime has none"
-                if meaning.zone
-                else "the datetime has a time zone, and the field has none"
-            )
-        nanoseconds = _nanoseconds(value - (_AWARE if meaning.zone else _NAIVE))
-        if not hasattr(value - value, "nanoseconds"):  # pandas counts them itself
-            nanoseconds += getattr(value, "nanosecond", 0)
+    count = _plain_count(meaning, value, "datetime64", dt.datetime)
+    if count is not None:
+        return count
+    if (value.utcoffset() is not None) != bool(meaning.zone):
+        raise TypeError(
+            "the field has a time zone, and the datetime has none"
+            if meaning.zone
+            else "the datetime has a time zone, and the field has none"
+        )
+    nanoseconds = _nanoseconds(value - (_AWARE if meaning.zone else _NAIVE))
+    if not hasattr(value - value, "nanoseconds"):  # pandas counts them itself
+        nanoseconds += getattr(value, "nanosecond", 0)
     return _count(nanoseconds, meaning)
 
 
@@ -285,15 +292,8 @@ def _out_time(meaning: Meaning, count: int) -> Any:
 
 
 def _in_duration(meaning: Meaning, value: Any) -> int:
-    nanoseconds = _from_numpy(value, "timedelta64")
-    if nanoseconds is None:
-        count = _plain_int(value)
-        if count is not None:
-            return count
-        if not isinstance(value, dt.timedelta):
-            raise _wrong(meaning, value)
-        nanoseconds = _nanoseconds(value)
-    return _count(nanoseconds, meaning)
+    count = _plain_count(meaning, value, "timedelta64", dt.timedelta)
+    return _count(_nanoseconds(value), meaning) if count is None else count
 
 
 def _out_duration(meaning: Meaning, count: int) -> Any:
