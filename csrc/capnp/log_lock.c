@@ -132,10 +132,14 @@ bool mmb__log_gives_up(const mmb_log_writer *w)
 /* Take a lock that another writer holds. */
 static int take(mmb_log_writer *w, _Atomic uint32_t *lock, bool *inherited)
 {
-    enum { SPINS = 200, LONGEST_SLEEP = 10000000 };
+    enum { SPINS = 300, LONGEST_SLEEP = 10000000 };
     uint32_t owner = 0;
-    for (int i = 0; i < SPINS; i++) {
-        owner = 0;
+    for (int i = 0; i < SPINS; i++) { /* an append holds it for less than that */
+        owner = atomic_load_explicit(lock, memory_order_relaxed);
+        if (owner != 0) { /* only look: a store would take the cache line from the owner */
+            mmb__os_relax();
+            continue;
+        }
         if (atomic_compare_exchange_weak_explicit(lock, &owner, w->token, memory_order_acquire,
                                                   memory_order_relaxed)) {
             return 0;

@@ -207,6 +207,16 @@ void mmb__os_wait_for_word(const uint32_t *word, uint32_t value, uint64_t most);
 void mmb__os_wake_word(const uint32_t *word);        /* all that wait */
 void mmb__os_wake_one_of_word(const uint32_t *word); /* one of them */
 
+/* Tell the processor that this is a loop that waits for another one. */
+static inline void mmb__os_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* ---- checksums -------------------------------------------------------------- */
 
 /* CRC32C of bytes that follow those with the checksum `crc`; 0 to begin. The second does without

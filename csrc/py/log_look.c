@@ -25,13 +25,14 @@ bool mmbpy_log_is_index(const mmbpy_log_reader *self, const mmb_log_identity *fi
 
 bool mmbpy_log_take_over(mmbpy_log_reader *self)
 {
-    uint64_t count, end, start, bytes;
+    uint64_t count, end, start = 0, bytes = 0;
     if (!mmb_index_check(self->index.base, self->index_bytes, &self->seen, &count, &end) ||
-        count < self->places.count || count == 0) {
+        count < self->places.count) {
         return false;
     }
     mmb_places known = {.index = self->index.base, .indexed = count, .count = count, .end = end};
-    if (mmb_places_find(&known, mmbpy_log_data(self), count - 1, &start, &bytes) != 0 ||
+    if ((count != 0 &&
+         mmb_places_find(&known, mmbpy_log_data(self), count - 1, &start, &bytes) != 0) ||
         start + bytes != end) {
         return false; /* the index belongs to another log */
     }

@@ -265,6 +265,23 @@ static PyObject *log_place(PyObject *object, PyObject *number)
     return Py_BuildValue("KK", (unsigned long long)start, (unsigned long long)bytes);
 }
 
+PyDoc_STRVAR(extent_doc, "extent($self, number, /)\n--\n\n"
+                         "Return the bytes of a message as a slice of the log's memory.");
+
+static PyObject *log_extent(PyObject *object, PyObject *number)
+{
+    uint64_t start, bytes;
+    if (find_object(object, number, &start, &bytes) < 0) {
+        return NULL;
+    }
+    PyObject *from = PyLong_FromUnsignedLongLong(start);
+    PyObject *to = PyLong_FromUnsignedLongLong(start + bytes);
+    PyObject *slice = from != NULL && to != NULL ? PySlice_New(from, to, NULL) : NULL;
+    Py_XDECREF(from);
+    Py_XDECREF(to);
+    return slice;
+}
+
 PyDoc_STRVAR(offsets_doc,
              "offsets($self, first, buffer, /)\n--\n\n"
              "Fill the buffer with the starts of the messages from first on, a u64 each.");
@@ -393,6 +410,7 @@ static PyMethodDef log_methods[] = {
     {"compare", log_compare, METH_O, compare_doc},
     {"write_index", log_write_index, METH_VARARGS, write_index_doc},
     {"place", log_place, METH_O, place_doc},
+    {"extent", log_extent, METH_O, extent_doc},
     {"offsets", log_offsets, METH_VARARGS, offsets_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_WORDS = 512, HEAD_WORDS = 2 }; /* words of the table and the root pointer */
+enum {
+    FIRST_WORDS = 64, /* so few that malloc has them at hand */
+    HEAD_WORDS = 2,   /* words of the table and the root pointer */
+};
 
 void mmb_frames_free(mmb_frames *frames)
 {

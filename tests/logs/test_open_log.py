@@ -509,3 +509,12 @@ def test_damaged_compressed_logs_are_refused(target: Path) -> None:
 def test_fields_of_events_are_what_the_helpers_say() -> None:
     event = EVENT.schema.new_message(**fields(12))
     check(event, 12)
+
+
+def test_a_follower_of_an_empty_log_is_woken_for_its_first_message(target: Path) -> None:
+    """The index tells of it, and the file is looked at no more."""
+    with MessageLog(target, schema=EVENT.schema) as writer, open_log(target, EVENT.schema) as log:
+        assert log._wait_for_news(0, 0.001)
+        writer.append(fields(0))
+        assert log._glance(log._reader()) == 1
+        assert next(log.follow(0)).time == 0
