@@ -18,11 +18,18 @@ typedef enum {
  * member of its own union, so without a limit this would have no end. */
 enum { MOST_ABSENT = 8 };
 
+/* A field whose default is being read in place of a null pointer. */
+typedef struct default_use {
+    const struct default_use *up; /* the default that this one is in */
+    const mmb_plan_field *field;
+} default_use;
+
 typedef struct {
     const mmbpy_plan *self;
     const mmb_plan *plan;
     mmbpy_state *state;
     mmb_reading reading;
+    const default_use *uses; /* the innermost default that is being read; NULL: none is */
     row_style style;
     PyObject *class;             /* for AS_OBJECT; borrowed */
     PyObject *fields;            /* set of the names that `class` takes; NULL: all; borrowed */
@@ -138,11 +145,44 @@ static PyObject *bytes_or_str(bool text, const unsigned char *start, uint64_t le
 static PyObject *read_list(reader *r, uint32_t element, const mmb_span *span, uint64_t start,
                            uint64_t stop, row_style style);
 
-/* Return the value of the pointer at a place. If it is null, set `*is_null`, and return what a
- * null pointer stands for; with `absent`, return NULL without an exception instead. */
+static PyObject *read_object(reader *r, const mmb_plan_type *type, const mmb_plan_field *field,
+                             uint32_t segment, uint64_t word, bool there, bool absent,
+                             row_style style);
+
+/* Return whether the default of a field is being read already. A struct with a default for a field
+ * of its own type would have no end. */
+static bool is_in_use(const reader *r, const mmb_plan_field *field)
+{
+    const default_use *use = r->uses;
+    while (use != NULL && use->field != field) {
+        use = use->up;
+    }
+    return use != NULL;
+}
+
+/* Return the value of the pointer at a place. If it is null, return what a null pointer stands
+ * for; with `absent`, return NULL without an exception if that is nothing. */
 static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_plan_field *field,
                               uint32_t segment, uint64_t word, bool there, bool absent,
                               row_style style)
+{
+    const default_use use = {.up = r->uses, .field = field};
+    uint32_t place = segment;
+    if (field == NULL || (absent && style == AS_DICT) || is_in_use(r, field)) {
+        return read_object(r, type, field, segment, word, there, absent, style);
+    }
+    bool found = mmb_read_default(&r->reading, field, there, &place, &word);
+    if (place != segment) {
+        r->uses = &use;
+    }
+    PyObject *value = read_object(r, type, field, place, word, found, absent, style);
+    r->uses = use.up;
+    return value;
+}
+
+static PyObject *read_object(reader *r, const mmb_plan_type *type, const mmb_plan_field *field,
+                             uint32_t segment, uint64_t word, bool there, bool absent,
+                             row_style style)
 {
     const unsigned char *start = NULL;
     uint64_t length = 0;
@@ -152,9 +192,6 @@ static PyObject *read_pointer(reader *r, const mmb_plan_type *type, const mmb_pl
     mmb_object object;
     int error = 0;
     r->field = field != NULL ? field : r->field;
-    if (field != NULL && (!absent || style != AS_DICT)) {
-        there = mmb_read_default(&r->reading, field, there, &segment, &word);
-    }
     switch (type->kind) {
     case MMB_TEXT:
     case MMB_DATA:

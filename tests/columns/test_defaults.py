@@ -81,3 +81,24 @@ def test_messages_of_older_programs_have_the_defaults_of_newer_ones(target: Path
         table = pa.table(m.table("rows", columns=["numbers"]))
         assert table.to_pydict() == {"numbers": [[1], [1]]}
         assert m.rows("rows", as_=lambda **row: row["numbers"]) == [[1], [1]]
+
+
+def test_a_default_of_a_field_within_itself_has_an_end(target: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "within.capnp"
+    schema.write_text(
+        "@0xd1e2f30415263799; struct Root { rows @0 :List(Node); } struct Node "
+        "{ value @0 :Int32; one @1 :Node = (value = 1); more @2 :List(Node) = [(value = 2)]; }"
+    )
+    root = capnp.load(str(schema)).Root
+    with MessageBuilder(target) as b:
+        b.init_root(root)
+        b.fill("rows", value=[7])
+    with open_message(target, root) as m:
+        more = [(2, None, None)]
+        one = (1, None, more)
+        assert m.rows("rows", as_=tuple) == [(7, one, [(2, (1, None, None), None)])]
+        assert m.rows("rows", as_=lambda **row: row["one"]) == [{"value": 1}]
+        assert m.rows("rows", 0, "one", "more", 0, "more") == [{"value": 2}]
+        with pytest.warns(UserWarning, match="contains itself"):
+            table = m.table("rows", depth=3)
+    assert pa.table(table)["one"].to_pylist()[0]["one"]["value"] == 1
