@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,30 @@ def test_a_killed_builder_leaves_no_array(target: Path) -> None:
     assert os.path.getsize(target) >= 800_000
     with pytest.raises(ValueError, match="255"):
         np.load(target)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="private memory can be limited on Linux only")
+def test_rows_take_no_memory_of_the_process(target: Path) -> None:
+    """So the file can be larger than memory. Here it is four times as large as what is allowed."""
+    code = """
+        import resource, sys
+        import numpy as np
+        from mmapbuilder import NpyBuilder
+        rows = np.ones((512, 1024))  # 4 MiB
+        with NpyBuilder(sys.argv[1], shape=(-1, 1024)) as b:
+            b.append(rows)
+            with open("/proc/self/status") as file:
+                (kib,) = (int(line.split()[1]) for line in file if line.startswith("VmData:"))
+            most = (kib << 10) + (32 << 20)
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+            for _ in range(31):
+                b.append(rows)
+            b.array[-1, 0] = 2
+    """
+    apart.python(code, target, timeout=120).ok()
+    loaded = np.load(target, mmap_mode="r")
+    assert loaded.shape == (32 * 512, 1024)
+    assert (loaded[0, 0], loaded[-1, 0], loaded[-1, -1]) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Builder(BinaryFile, Endings):
         file: a path (str, bytes, os.PathLike), a file descriptor, or an object with
             ``fileno()``. It must be a regular file, which may be on tmpfs, or a memfd. A
             descriptor must be open for reading and writing; the builder uses a duplicate
-            of it, and the caller still has to close it.
+            of it, and the caller still has to close it. A file object is flushed first.
         mode: ``"w"`` puts a new file in the place of an old one. Programs that have the
             old file open or mapped keep it whole. Some files cannot be replaced, and are
             emptied instead: one that is given by a descriptor, one with hard links, one
