@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mmapbuilder import Builder, MessageLog
+from mmapbuilder import Builder, MessageBuilder, MessageLog
 from support.apart import environment
 from support.gil import FREE_THREADED
 from support.missing import missing, tool
@@ -332,6 +332,32 @@ def test_a_log_touches_each_page_once(target: Path) -> None:
         pages = 100_000 * (len(frame) + 4) // resource.getpagesize()
         assert page_faults(append) <= pages + 100
         assert log.stats.faults == 0  # it grows before it stores
+
+
+@pytest.mark.parametrize("what", ["tuples", "strings"])
+def test_what_is_staged_takes_no_fault_for_each_page(target: Path, what: str) -> None:
+    """The memory of a stage is used again, and a call of the kernel writes the file's pages."""
+    capnp = pytest.importorskip("capnp")
+    schema = capnp.load(str(Path(__file__).parent / "columns" / "arrays.capnp")).Root
+    count = 10_000
+    if what == "strings":
+        pyarrow = pytest.importorskip("pyarrow")
+        names = {"name": pyarrow.array([f"name {i}" for i in range(count)])}
+    else:
+        rows = [(i, f"name {i}") for i in range(count)]
+
+    def fill() -> None:
+        with MessageBuilder(target) as b:
+            b.init_root(schema)
+            if what == "strings":
+                b.fill("rows", names)
+            else:
+                b.fill_rows("rows", rows, fields=("id", "name"))
+
+    fill()
+    pages = target.stat().st_size // resource.getpagesize()
+    assert pages > 300
+    assert page_faults(fill) <= pages // 4
 
 
 def test_import_loads_little() -> None:

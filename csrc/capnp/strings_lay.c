@@ -171,27 +171,6 @@ static inline bool is_too_long(const layer *l, uint64_t length)
     return length > MMB_MAX_SEGMENT_WORDS - (l->text ? 1 : 0);
 }
 
-/* Do the work of memcpy without a call for most strings, by two moves that may overlap. (Where
- * `length` is smaller than what is subtracted from it, the difference wraps to a large number.) */
-static inline void copy_bytes(unsigned char *to, const unsigned char *from, uint64_t length)
-{
-    if (length - 16 <= 16) {
-        unsigned char head[16], tail[16];
-        memcpy(head, from, 16);
-        memcpy(tail, from + length - 16, 16);
-        memcpy(to, head, 16);
-        memcpy(to + length - 16, tail, 16);
-    } else if (length - 8 < 8) {
-        uint64_t head, tail;
-        memcpy(&head, from, 8);
-        memcpy(&tail, from + length - 8, 8);
-        memcpy(to, &head, 8);
-        memcpy(to + length - 8, &tail, 8);
-    } else if (length != 0) {
-        memcpy(to, from, length);
-    }
-}
-
 /* Lay one string, or a null pointer if `bytes` is NULL. Return false if there is no room. */
 static inline bool lay_one(layer *l, uint64_t number, const unsigned char *bytes, uint64_t length)
 {
@@ -211,7 +190,7 @@ static inline bool lay_one(layer *l, uint64_t number, const unsigned char *bytes
         } else {
             value = bytes_pointer((int64_t)l->at - (int64_t)word - 1, elements);
         }
-        copy_bytes(address(l->segments, l->block_segment, l->at), bytes, length);
+        mmb__copy_bytes(address(l->segments, l->block_segment, l->at), bytes, length);
         l->at += words;
     }
     if (mmb__load64(pointer) != 0) {

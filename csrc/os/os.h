@@ -31,6 +31,14 @@ uint64_t mmb__os_page(void);    /* bytes. Handler: yes. */
 /* Return how many bytes of address space this process may have; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
 
+/* Whether AddressSanitizer looks for the use of memory that was freed. It finds only what is given
+ * back to the C library. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MMB__OS_LOOKS_FOR_FREED_MEMORY true
+#else
+#define MMB__OS_LOOKS_FOR_FREED_MEMORY false
+#endif
+
 /* Map `fd` shared over an aligned range of `length` bytes of addresses. The first `small` bytes
  * come in page by page, the others in huge pages where the system has them. */
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,

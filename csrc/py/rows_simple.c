@@ -7,107 +7,14 @@
  * writer need not be noted. No function here raises. A value that is not simple, or wrong, is left
  * as it was found, and the general way then writes it, or says what is wrong. */
 
-#include "rows_in.h"
+#include "numbers_simple.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Without a GIL other threads can change a value while we look at it. */
 static bool may_be_simple(const mmbpy_writer *w)
 {
     return MMBPY_HAS_GIL && w->is_simple;
-}
-
-/* ---- numbers ------------------------------------------------------------------------ */
-
-/* Take an int within bounds. */
-static inline bool get_int(PyObject *value, long long least, long long most, uint64_t *bits)
-{
-    int beyond = 0;
-    if (!PyLong_CheckExact(value)) {
-        return false;
-    }
-    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
-    *bits = (uint64_t)number;
-    return beyond == 0 && number >= least && number <= most;
-}
-
-static inline bool get_double(PyObject *value, double *number)
-{
-    uint64_t bits;
-    if (PyFloat_CheckExact(value)) {
-        *number = PyFloat_AsDouble(value);
-        return true;
-    }
-    if (!get_int(value, INT64_MIN, INT64_MAX, &bits)) {
-        return false;
-    }
-    *number = (double)(int64_t)bits;
-    return true;
-}
-
-static bool get_enum(const mmbpy_writer *w, uint32_t number, PyObject *value, uint64_t *bits)
-{
-    if (!PyUnicode_CheckExact(value)) {
-        return false;
-    }
-    PyObject *found = PyDict_GetItemWithError(w->self->numbers_by_name[number], value);
-    if (found == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    *bits = PyLong_AsUnsignedLong(found);
-    return true;
-}
-
-static inline bool get_number(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value,
-                              uint64_t *bits)
-{
-    double number;
-    float narrow;
-    uint32_t half;
-    if (type->meaning.what == MMB_DECIMAL) { /* the stored value of a decimal is not an int */
-        return false;
-    }
-    switch (type->kind) {
-    case MMB_BOOL:
-        *bits = value == Py_True;
-        return value == Py_True || value == Py_False;
-    case MMB_INT8:
-        return get_int(value, INT8_MIN, INT8_MAX, bits);
-    case MMB_INT16:
-        return get_int(value, INT16_MIN, INT16_MAX, bits);
-    case MMB_INT32:
-        return get_int(value, INT32_MIN, INT32_MAX, bits);
-    case MMB_INT64:
-        return get_int(value, INT64_MIN, INT64_MAX, bits);
-    case MMB_UINT8:
-        return get_int(value, 0, UINT8_MAX, bits);
-    case MMB_UINT16:
-        return get_int(value, 0, UINT16_MAX, bits);
-    case MMB_UINT32:
-        return get_int(value, 0, UINT32_MAX, bits);
-    case MMB_UINT64:
-        return get_int(value, 0, INT64_MAX, bits);
-    case MMB_FLOAT32:
-        if (!get_double(value, &number)) {
-            return false;
-        }
-        narrow = (float)number;
-        memcpy(&half, &narrow, sizeof half);
-        *bits = half;
-        return !isinf(narrow) || isinf(number);
-    case MMB_FLOAT64:
-        if (!get_double(value, &number)) {
-            return false;
-        }
-        memcpy(bits, &number, sizeof number);
-        return true;
-    case MMB_ENUM:
-        return get_enum(w, type->target, value, bits);
-    default:
-        return false;
-    }
 }
 
 /* ---- what pointers lead to ---------------------------------------------------------------- */
@@ -147,21 +54,36 @@ static inline PyObject *item_of(const sequence *s, Py_ssize_t index)
     return s->is_list ? PyList_GetItem(s->from, index) : PyTuple_GetItem(s->from, index);
 }
 
-static bool put_numbers(mmbpy_writer *w, uint64_t place, const mmb_plan_type *type,
+/* Store the numbers of a list; callers give constants. */
+static inline bool put_run(const mmbpy_writer *w, uint64_t place, mmb_type_kind kind,
+                           uint32_t target, uint32_t width, const sequence *from)
+{
+    bool good = true;
+    for (Py_ssize_t i = 0; good && i < from->count; i++) {
+        good = mmbpy_put_simple_number(w, place, (uint64_t)i * width, kind, target, 0,
+                                       item_of(from, i));
+    }
+    return good;
+}
+
+static bool put_numbers(const mmbpy_writer *w, uint64_t place, const mmb_plan_type *type,
                         const sequence *from)
 {
-    uint32_t width = mmb_kind_bits(type->kind);
-    if (type->kind == MMB_VOID) {
+    if (type->meaning.what == MMB_DECIMAL) { /* the stored value of a decimal is not an int */
         return false;
     }
-    for (Py_ssize_t i = 0; i < from->count; i++) {
-        uint64_t bits;
-        if (!get_number(w, type, item_of(from, i), &bits)) {
-            return false;
-        }
-        mmb_stage_store(w->stage, place, (uint64_t)i * width, width, bits);
+    switch (type->kind) {
+    case MMB_INT32:
+        return put_run(w, place, MMB_INT32, 0, 32, from);
+    case MMB_INT64:
+        return put_run(w, place, MMB_INT64, 0, 64, from);
+    case MMB_FLOAT32:
+        return put_run(w, place, MMB_FLOAT32, 0, 32, from);
+    case MMB_FLOAT64:
+        return put_run(w, place, MMB_FLOAT64, 0, 64, from);
+    default:
+        return put_run(w, place, type->kind, type->target, mmb_kind_bits(type->kind), from);
     }
-    return true;
 }
 
 static bool put_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *element,
@@ -252,16 +174,12 @@ static inline bool put_value(mmbpy_writer *w, mmbpy_target target, const mmb_pla
                              PyObject *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
-    uint64_t bits;
     if (mmb_kind_is_pointer(type->kind)) {
         return put_pointer(w, target.place + target.data_words + field->offset, type, value);
     }
-    if (!get_number(w, type, value, &bits)) {
-        return false;
-    }
-    mmb_stage_store(w->stage, target.place, field->offset, mmb_kind_bits(type->kind),
-                    bits ^ field->default_bits);
-    return true;
+    return type->meaning.what != MMB_DECIMAL &&
+           mmbpy_put_simple_number(w, target.place, field->offset, type->kind, type->target,
+                                   field->default_bits, value);
 }
 
 bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,

@@ -116,7 +116,7 @@ static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
         unsigned char *at = w->stage->heap.bytes + place * MMB_WORD;
         if (some != 0) {
             mmb__store64(at + (some - 1) * MMB_WORD, 0);
-            memcpy(at, bytes + r.from[i], (size_t)r.count[i]);
+            mmb__copy_bytes(at, bytes + r.from[i], r.count[i]);
         }
         w->stage->heap.words = place + some;
         mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST, MMB__BYTES | elements << 3);

@@ -164,7 +164,8 @@ static int add_spans(const mmb__columns_source *s, mmb_column *element, const mm
     return error;
 }
 
-int mmb__add_lists(const mmb__columns_source *s, mmb_column *column, const mmb__pointers *from)
+static int add_any_lists(const mmb__columns_source *s, mmb_column *column,
+                         const mmb__pointers *from)
 {
     mmb_column *element = &column->children[0];
     mmb_span spans[BATCH];
@@ -183,4 +184,47 @@ int mmb__add_lists(const mmb__columns_source *s, mmb_column *column, const mmb__
     error = error != 0 ? error : add_spans(s, element, spans, from->count);
     error = error != 0 ? error : add_ends(column, before, lengths, from->count);
     return error != 0 ? error : add_valid(column, valid, from->count);
+}
+
+/* Append lists of numbers that all are there and lie as the column stores them, as most do. Set
+ * `*done` to false, and do nothing, if they are others. */
+static int add_plain_lists(const mmb__columns_source *s, mmb_column *column,
+                           const mmb__pointers *from, bool *done)
+{
+    mmb_column *element = &column->children[0];
+    mmb_bytes *values = &element->values;
+    const unsigned char *starts[BATCH];
+    uint64_t lengths[BATCH], total = 0, before = element->length;
+    bool valid[BATCH];
+    uint32_t bits = mmb_kind_bits(element->kind);
+    *done = element->layout == MMB_LAY_NUMBERS && element->null_count == 0 &&
+            mmb__is_little_endian() &&
+            mmb_read_plain_lists(s->reading, from->segment, from->word, from->there, from->count,
+                                 bits, starts, lengths);
+    if (!*done) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < from->count; i++) {
+        valid[i] = true;
+        total += lengths[i];
+    }
+    int error = mmb_bytes_reserve(values, total * (bits / 8));
+    if (error != 0) {
+        return error;
+    }
+    for (uint32_t i = 0; i < from->count; i++) {
+        uint64_t bytes = lengths[i] * (bits / 8);
+        mmb__copy_bytes(values->bytes + values->size, starts[i], bytes);
+        values->size += bytes;
+    }
+    element->length += total;
+    error = add_ends(column, before, lengths, from->count);
+    return error != 0 ? error : add_valid(column, valid, from->count);
+}
+
+int mmb__add_lists(const mmb__columns_source *s, mmb_column *column, const mmb__pointers *from)
+{
+    bool done;
+    int error = add_plain_lists(s, column, from, &done);
+    return done ? error : add_any_lists(s, column, from);
 }

@@ -142,6 +142,12 @@ static int add_pointers(const source *s, mmb_column *column, const mmb_plan_fiel
 static const bool *has_value(const mmb_column *column, const batch *rows, bool *there)
 {
     bool all = true;
+    if (column->condition_count == 0) {
+        for (uint32_t i = 0; i < rows->count; i++) {
+            all = all && rows->there[i];
+        }
+        return all ? NULL : rows->there;
+    }
     for (uint32_t i = 0; i < rows->count; i++) {
         there[i] = rows->there[i];
         for (uint32_t k = 0; there[i] && k < column->condition_count; k++) {
@@ -199,9 +205,13 @@ static int add_field(const source *s, mmb_column *column, const batch *rows)
     for (uint32_t i = 0; i < rows->count; i++) {
         from.segment[i] = rows->records[i].segment;
         from.there[i] = mmb_record_pointer(&rows->records[i], field->offset, &from.word[i]);
+    }
+    for (uint32_t i = 0; field->default_object != 0 && i < rows->count; i++) {
         from.there[i] =
-            (there == NULL || there[i]) &&
             mmb_read_default(s->reading, field, from.there[i], &from.segment[i], &from.word[i]);
+    }
+    for (uint32_t i = 0; there != NULL && i < rows->count; i++) {
+        from.there[i] = from.there[i] && there[i];
     }
     int error = add_pointers(s, column, field, &from);
     return error;

@@ -243,6 +243,41 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
     return mmb_reading_charge(reading, segment, word, 1 + (words > least ? words : least));
 }
 
+bool mmb_read_plain_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
+                          const bool *there, uint32_t count, uint32_t bits,
+                          const unsigned char **starts, uint64_t *lengths)
+{
+    unsigned size = bits == 64 ? 5 : bits == 32 ? 4 : bits == 16 ? 3 : 2;
+    uint64_t charge = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!there[i] || segments[i] >= reading->count) {
+            return false;
+        }
+        const mmb_segment *segment = &reading->segments[segments[i]];
+        if (words[i] >= segment->words) {
+            return false;
+        }
+        const unsigned char *base = segment->base;
+        uint64_t pointer = mmb__load64(base + words[i] * MMB_WORD);
+        /* If the list would lie before the segment, this becomes huge. */
+        uint64_t start = words[i] + 1 + (uint64_t)mmb__offset(pointer);
+        uint64_t length = mmb__list_count(pointer);
+        uint64_t taken = (length * bits + 63) / 64;
+        if (mmb__kind(pointer) != MMB__LIST || mmb__element_size(pointer) != size ||
+            start > segment->words || taken > segment->words - start) {
+            return false;
+        }
+        starts[i] = base + start * MMB_WORD;
+        lengths[i] = length;
+        charge += 1 + taken;
+    }
+    if (charge > reading->budget) {
+        return false;
+    }
+    reading->budget -= charge;
+    return true;
+}
+
 int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool text,
                    const unsigned char **start, uint64_t *length)
 {

@@ -83,6 +83,14 @@ int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_r
 int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_type_kind element,
                   mmb_span *out);
 
+/* Follow `count` pointers to lists of numbers of `bits` bits, a byte at least, and find where each
+ * list begins, and its length. Return false, and charge nothing, if a pointer is null, not `there`,
+ * leads to another segment or to something else, or if it is not valid: mmb_read_span then says
+ * what there is. */
+bool mmb_read_plain_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
+                          const bool *there, uint32_t count, uint32_t bits,
+                          const unsigned char **starts, uint64_t *lengths);
+
 /* Follow the pointer to Text or Data. `*start` becomes NULL if the pointer is null. Text is
  * checked to be UTF-8 and to have a terminator, which does not count. */
 int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool text,

@@ -3,11 +3,43 @@
 
 #include "utf8.h"
 
+#include "os/os.h"
+
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_WORDS = 64 };
+enum {
+    FIRST_WORDS = 64,
+    MOST_KEPT = 1 << 18,  /* words of a part that are kept for the next stage: 2 MiB */
+    MANY_WORDS = 1 << 19, /* from so many on, huge pages are worth asking for: 4 MiB */
+};
+
+/* ---- memory --------------------------------------------------------------------------- */
+
+/* The memory of a rows part and of a heap part that was freed, for the next stage; NULL if there is
+ * none. Its first word says how many words fit. The C library would give such memory back to the
+ * system, and each page of it would be a fault again: that can take as long as laying the rows. */
+static _Atomic(unsigned char *) kept_memory[2];
+
+static void keep_or_free(const mmb_stage_part *part, _Atomic(unsigned char *) *kept)
+{
+    unsigned char *old = part->bytes;
+    if (old != NULL && part->room <= MOST_KEPT && !MMB__OS_LOOKS_FOR_FREED_MEMORY) {
+        memcpy(old, &part->room, sizeof part->room);
+        old = atomic_exchange(kept, old);
+    }
+    free(old);
+}
+
+static void take_kept(mmb_stage_part *part, _Atomic(unsigned char *) *kept)
+{
+    part->bytes = atomic_exchange(kept, NULL);
+    if (part->bytes != NULL) {
+        memcpy(&part->room, part->bytes, sizeof part->room);
+    }
+}
 
 void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_words)
 {
@@ -16,15 +48,30 @@ void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_wor
 
 void mmb_stage_free(mmb_stage *stage)
 {
-    free(stage->rows.bytes);
-    free(stage->heap.bytes);
+    keep_or_free(&stage->rows, &kept_memory[0]);
+    keep_or_free(&stage->heap, &kept_memory[1]);
     free(stage->mask);
     *stage = (mmb_stage){0};
 }
 
-/* Let the room be at least `words` words in all. */
-static int grow(mmb_stage_part *part, uint64_t words)
+/* Ask for huge pages where the part has whole ones. */
+static void welcome_huge_pages(const mmb_stage_part *part)
 {
+    const uintptr_t huge = (uintptr_t)2 << 20;
+    uintptr_t start = ((uintptr_t)part->bytes + huge - 1) / huge * huge;
+    uintptr_t end = ((uintptr_t)part->bytes + part->room * MMB_WORD) / huge * huge;
+    mmb__os_use_huge_pages(part->bytes + (start - (uintptr_t)part->bytes), end - start, true);
+}
+
+/* Let the room be at least `words` words in all. */
+static int grow(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
+{
+    if (part->bytes == NULL) {
+        take_kept(part, &kept_memory[part == &stage->rows ? 0 : 1]);
+    }
+    if (words <= part->room) {
+        return 0;
+    }
     uint64_t room = part->room + part->room / 2;
     room = room > words ? room : words;
     room = room > FIRST_WORDS ? room : FIRST_WORDS;
@@ -34,6 +81,9 @@ static int grow(mmb_stage_part *part, uint64_t words)
     }
     part->bytes = bytes;
     part->room = room;
+    if (room >= MANY_WORDS) {
+        welcome_huge_pages(part);
+    }
     return 0;
 }
 
@@ -44,7 +94,7 @@ static int have_room(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
     if (words > MMB_MAX_SEGMENT_WORDS - 4 - all) { /* 4: a tag, landing pads */
         return MMB_ECAPACITY;
     }
-    return words > part->room - part->words ? grow(part, part->words + words) : 0;
+    return words > part->room - part->words ? grow(stage, part, part->words + words) : 0;
 }
 
 /* Take `words` more words of a part, and zero them. */
@@ -64,7 +114,11 @@ int mmb_stage_expect(mmb_stage *stage, uint64_t count)
     if (row != 0 && count > MMB_MAX_SEGMENT_WORDS / row) {
         return MMB_ECAPACITY;
     }
-    return count * row > stage->rows.room ? grow(&stage->rows, count * row) : 0;
+    int error = count * row > stage->rows.room ? grow(stage, &stage->rows, count * row) : 0;
+    if (error == 0 && stage->count == 0) {
+        stage->shift = count * row;
+    }
+    return error;
 }
 
 int mmb_stage_add_row(mmb_stage *stage, uint64_t *place)
@@ -116,9 +170,7 @@ int mmb_stage_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes, uint6
     unsigned char *to = stage->heap.bytes + start * MMB_WORD;
     if (words != 0) { /* the bytes overwrite all of it but the end of the last word */
         mmb__store64(to + (words - 1) * MMB_WORD, 0);
-        if (length != 0) {
-            memcpy(to, bytes, (size_t)length);
-        }
+        mmb__copy_bytes(to, bytes, length);
         stage->heap.words += words;
     }
     mmb_stage_lead(stage, pointer, start, MMB__LIST, MMB__BYTES | elements << 3);
@@ -260,7 +312,8 @@ void mmb_stage_shift(mmb_stage *stage, uint64_t shift)
     uint64_t step = (uint64_t)stage->data_words + stage->pointer_words;
     uint64_t by = shift - stage->shift;
     unsigned char *row = stage->rows.bytes;
-    if (stage->pointer_words == 0) {
+    stage->shift = shift;
+    if (stage->pointer_words == 0 || by == 0) {
         return;
     }
     for (uint64_t i = 0; i < stage->count; i++, row += step * MMB_WORD) {
@@ -272,7 +325,6 @@ void mmb_stage_shift(mmb_stage *stage, uint64_t shift)
             }
         }
     }
-    stage->shift = shift;
 }
 
 int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,

@@ -9,8 +9,8 @@
  * A *place* is a word of the rows, or with MMB_IN_HEAP a word of the heap. Places stay valid when
  * the stage grows; addresses do not.
  *
- * A pointer in the rows is written as if the heap began at word 0 of the rows. It is corrected when
- * the number of rows is known.
+ * A pointer in the rows is written as if the heap began `shift` words behind word 0 of the rows. If
+ * that turns out to be wrong, it is corrected when the number of rows is known.
  *
  * A stage belongs to one thread. No function here may be called from a signal handler. */
 #ifndef MMB_STAGE_H
@@ -34,7 +34,7 @@ typedef int mmb_stage_copier(void *context, unsigned char *to, const unsigned ch
 typedef struct {
     mmb_stage_part rows;
     mmb_stage_part heap;
-    uint64_t shift; /* words by which the pointers of the rows were moved */
+    uint64_t shift; /* words that the pointers of the rows lead over to the heap */
     /* Set for the time of a call that puts the stage into a message; NULL: a plain copy. */
     mmb_stage_copier *copy;
     void *context;          /* for `copy` */
@@ -62,9 +62,9 @@ static inline void mmb_stage_take_back(mmb_stage *stage, uint64_t words)
     stage->heap.words = words;
 }
 
-/* mmb_stage_expect makes room for `count` rows in all, which saves copies. The others add one
- * row of zeros, or several. Errors: ENOMEM; MMB_ECAPACITY if rows and heap need more than a
- * segment. */
+/* mmb_stage_expect makes room for `count` rows in all, which saves copies, and lets the pointers
+ * of the rows lead over so many rows from the start. The others add one row of zeros, or several.
+ * Errors: ENOMEM; MMB_ECAPACITY if rows and heap need more than a segment. */
 int mmb_stage_expect(mmb_stage *stage, uint64_t count);
 int mmb_stage_add_row(mmb_stage *stage, uint64_t *place);
 int mmb_stage_add_rows(mmb_stage *stage, uint64_t count, uint64_t *place);
@@ -84,7 +84,8 @@ static inline unsigned char *mmb_stage_at(mmb_stage *stage, uint64_t place)
 static inline void mmb_stage_lead(mmb_stage *stage, uint64_t pointer, uint64_t target,
                                   unsigned kind, uint64_t high)
 {
-    uint64_t from = pointer & ~MMB_IN_HEAP;
+    bool in_heap = (pointer & MMB_IN_HEAP) != 0;
+    uint64_t from = in_heap ? pointer ^ MMB_IN_HEAP : pointer - stage->shift;
     uint32_t low = (uint32_t)((target - from - 1) << 2) | kind;
     mmb__store64(mmb_stage_at(stage, pointer), low | high << 32);
 }

@@ -18,10 +18,11 @@ static void start(memory *m)
 }
 
 /* Two rows of one data word and two pointers: Text and an empty struct. */
-static void stage_rows(mmb_stage *stage)
+static void stage_rows(mmb_stage *stage, uint64_t expected)
 {
     uint64_t place, unused;
     mmb_stage_start(stage, 1, 2);
+    CHECK(mmb_stage_expect(stage, expected) == 0);
     for (unsigned i = 0; i < 2; i++) {
         CHECK(mmb_stage_add_row(stage, &place) == 0);
         mmb_stage_store(stage, place, 32, 16, 7 + i);
@@ -52,12 +53,13 @@ static void check_rows(const memory *m, uint64_t word)
 
 static void test_a_new_list_can_be_in_any_segment(void)
 {
-    for (uint32_t segment = 0; segment < 2; segment++) {
+    for (uint32_t i = 0; i < 6; i++) {
+        uint32_t segment = i % 2;
         mmb_stage stage;
         memory m;
         mmb_flaw flaw;
         start(&m);
-        stage_rows(&stage);
+        stage_rows(&stage, i / 2 * 2);
         mmb_block room = {.segment = segment, .word = 5, .words = mmb_stage_list_words(&stage)};
         CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, &flaw) == 0);
         check_rows(&m, 0);
@@ -67,13 +69,14 @@ static void test_a_new_list_can_be_in_any_segment(void)
 
 static void test_rows_can_replace_those_of_a_list_with_larger_structs(void)
 {
-    for (uint32_t segment = 0; segment < 2; segment++) {
+    for (uint32_t i = 0; i < 6; i++) {
+        uint32_t segment = i % 2;
         mmb_stage stage;
         memory m;
         mmb_flaw flaw;
         mmb_object list;
         start(&m);
-        stage_rows(&stage);
+        stage_rows(&stage, i / 2 * 2);
         /* A list of two structs of one data word and two pointers at word 1. */
         m.first[0] = 1 | (7ull | 6ull << 3) << 32;
         m.first[1] = 2 << 2 | 1ull << 32 | 2ull << 48;
@@ -97,7 +100,7 @@ static void test_what_does_not_fit_changes_nothing(void)
     memory m;
     mmb_flaw flaw;
     start(&m);
-    stage_rows(&stage);
+    stage_rows(&stage, 0);
     mmb_block room = {.segment = 0, .word = WORDS - 3, .words = 3};
     CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, &flaw) == MMB_EMESSAGE);
     room = (mmb_block){.segment = 0, .word = 50, .words = 50};
@@ -128,8 +131,29 @@ static void test_what_no_segment_can_hold_is_refused(void)
     mmb_stage_free(&stage);
 }
 
+static void test_no_bytes_of_an_earlier_stage_come_into_a_new_one(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        mmb_stage stage;
+        uint64_t place, inner;
+        mmb_stage_start(&stage, 1, 1);
+        CHECK(mmb_stage_add_rows(&stage, 3, &place) == 0);
+        CHECK(mmb_stage_structs(&stage, place + 1, 9, 1, 1, &inner) == 0);
+        for (unsigned k = 0; k < 18; k++) {
+            CHECK(mmb__load64(mmb_stage_at(&stage, inner + k)) == 0);
+            mmb_stage_store(&stage, inner + k, 0, 64, UINT64_MAX);
+        }
+        for (unsigned k = 2; k < 6; k++) {
+            CHECK(mmb__load64(mmb_stage_at(&stage, place + k)) == 0);
+            mmb_stage_store(&stage, place + k, 0, 64, UINT64_MAX);
+        }
+        mmb_stage_free(&stage);
+    }
+}
+
 int main(void)
 {
+    RUN(test_no_bytes_of_an_earlier_stage_come_into_a_new_one);
     RUN(test_a_new_list_can_be_in_any_segment);
     RUN(test_rows_can_replace_those_of_a_list_with_larger_structs);
     RUN(test_what_does_not_fit_changes_nothing);

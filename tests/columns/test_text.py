@@ -53,6 +53,48 @@ def test_texts_use_up_a_segment_before_the_next_begins(target: Path) -> None:
         assert m.column("rows", "name").tolist() == texts
 
 
+def test_columns_of_arrow_with_strings_are_the_same_as_lists(target: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {
+        "name": [None if i % 7 == 0 else "ä" * (i % 70) for i in range(300)],
+        "blob": [bytes([i % 256]) * (i % 41) for i in range(300)],
+        "id": list(range(300)),
+        "ratio": [i / 4 for i in range(300)],
+        "inverse": [i % 3 == 0 for i in range(300)],
+    }
+    types = {"blob": pyarrow.large_binary(), "ratio": pyarrow.float32()}
+    arrow = {
+        name: pyarrow.chunked_array(
+            [
+                pyarrow.array(["x"] * 3 if name == "name" else values[:3], types.get(name))[3:],
+                pyarrow.array(values[:100], types.get(name)),
+                pyarrow.array(values, types.get(name))[100:],
+            ]
+        )
+        for name, values in columns.items()
+    }
+    found = []
+    for given in (columns, arrow, pyarrow.table(arrow)):
+        with MessageBuilder(target) as b:
+            b.init_root(Root)
+            b.fill("rows", given)
+        verify(target)
+        with open_message(target, Root) as m:
+            found.append([row.to_dict() for row in m.root.rows])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("wrong", ["lengths", "null"])
+def test_wrong_columns_of_arrow_with_strings_change_nothing(target: Path, wrong: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    ids = [1, 2] if wrong == "lengths" else [1, None, 3]
+    with MessageBuilder(target) as b:
+        root = b.init_root(Root)
+        with pytest.raises((TypeError, ValueError), match="id"):
+            b.fill("rows", name=pyarrow.array(["a", "b", "c"]), id=pyarrow.array(ids))
+        assert len(root.rows) == 0
+
+
 def test_texts_lie_close_together(target: Path) -> None:
     """A pointer and a word for each text, and one word for the block."""
     with MessageBuilder(target) as b:

@@ -13,7 +13,7 @@ from .given import columns_of, flatten
 from .lists import TargetList, target_at
 from .locate import PathError, Step, find_columns, spell
 from .memory import GrowingMemory
-from .nested import NESTED, fill_columns, fill_list, fill_table, is_nested
+from .nested import NESTED, fill_columns, fill_list, fill_table, is_faster_staged, is_nested
 from .schema import Plan
 
 
@@ -53,7 +53,7 @@ def _fill_structs(target: TargetList, data: Any, named: dict[str, Any], defaults
         fill_table(target, data, defaults)
         return
     columns = own_names(plan, record, columns_of(data, named, target.where))
-    if staged or is_nested(plan, record, columns):
+    if staged or is_nested(plan, record, columns) or is_faster_staged(target, columns):
         fill_columns(target, columns, defaults)
         return
     from .flat import fill_structs

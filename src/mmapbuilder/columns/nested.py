@@ -98,6 +98,48 @@ def _is_unusual(values: Any) -> bool:
     return type(first).__name__ == "UUID"
 
 
+# Types of Arrow whose values `flat` and the native code take in the same way, by kinds of fields.
+_STRINGS = {"text": ("string", "large_string"), "data": ("binary", "large_binary")}
+_NUMBERS = {
+    **{kind: kind for kind in ("int8", "int16", "int32", "int64")},
+    **{kind: kind for kind in ("uint8", "uint16", "uint32", "uint64")},
+    "bool": "bool",
+    "float32": "float",
+    "float64": "double",
+}
+_MOST_STAGED = 64 << 20
+
+
+def is_faster_staged(target: TargetList, columns: dict[str, Any]) -> bool:
+    """Whether flat columns get into the message sooner by way of a stage.
+
+    Strings of a new list do: one call of the kernel then writes the pages of the file, which it
+    would zero for stores, and each page would be a fault. The values are in memory twice for
+    that, so there must not be too many.
+    """
+    struct = target.plan.structs[target.record]
+    size, has_strings, lengths = 0, False, set[int]()
+    for name, values in columns.items():
+        field = struct.fields.get(name)
+        if field is None or field.tag is not None or library(values) != "pyarrow":
+            return False
+        kind, given = target.plan.types[field.type].kind, str(getattr(values, "type", None))
+        if given in _STRINGS.get(kind, ()):
+            has_strings = True
+        elif given != _NUMBERS.get(kind) or values.null_count:
+            return False
+        lengths.add(len(values))
+        size += values.nbytes
+    words = struct.data_words + struct.pointer_words + 2 * len(columns)  # strings fill their words
+    size += 8 * words * max(lengths, default=0)
+    return (
+        has_strings
+        and target.span is None
+        and len(lengths) == 1
+        and size <= min(_MOST_STAGED, 8 * target.memory.most_words)
+    )
+
+
 def _is_void(plan: Plan, record: int, name: str) -> bool:
     struct = plan.structs[record]
     for step in name.split("."):

@@ -113,18 +113,35 @@ class BuilderMemory:
     def _cut_off(self, before: list[int], words: int) -> Room:
         """Find the list that was just made, and clear the pointer to it."""
         segments = self.segments
+        last = len(before) - 1
+        # Mostly the orphan is in the last segment. To ask pycapnp where takes longer than a look.
+        if last >= 0 and 8 * before[last] < len(segments[last]):
+            room = _cut_off_at(segments, last, before[last], words)
+            if room is not None:
+                return room
         for segment, end in enumerate(self.used()):
             word = before[segment] if segment < len(before) else 0
-            # What was used up to now is followed by the orphan, which is one pointer.
-            if end == word or segment >= len(segments):
-                continue
-            kind, there, at, count, size, _, _ = _core.resolve(segments, segment, word)
-            if (kind, count, size) == (_LIST, words, _WORDS):
-                segments[segment][8 * word : 8 * word + 8] = bytes(8)
-                if there != segment:  # the landing pad, which nothing leads to now
-                    segments[there][8 * at - 8 : 8 * at] = bytes(8)
-                return Room(there, at, words)
+            if end != word and segment < len(segments):
+                room = _cut_off_at(segments, segment, word, words)
+                if room is not None:
+                    return room
         raise RuntimeError("pycapnp did not put an object where the last one ended")
+
+
+def _cut_off_at(
+    segments: tuple[memoryview, ...], segment: int, word: int, words: int
+) -> Room | None:
+    """Clear the pointer to a list of `words` words, if the orphan, which is one pointer, is there.
+
+    It begins where the segment ended before.
+    """
+    kind, there, at, count, size, _, _ = _core.resolve(segments, segment, word)
+    if (kind, count, size) != (_LIST, words, _WORDS):
+        return None
+    segments[segment][8 * word : 8 * word + 8] = bytes(8)
+    if there != segment:  # the landing pad, which nothing leads to now
+        segments[there][8 * at - 8 : 8 * at] = bytes(8)
+    return Room(there, at, words)
 
 
 def _schema(node_schema: Any) -> Any:

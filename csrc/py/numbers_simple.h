@@ -1,0 +1,140 @@
+/* numbers_simple.h - stores numbers that are simple, for rows_simple.c, which says what that is.
+ *
+ * The functions are inline, so that a list of numbers gets a loop for just their kind: its caller
+ * gives the kind as a constant. No function sets an exception. Each of them returns false, and
+ * stores nothing, if the value is not simple or does not fit. */
+#ifndef MMBPY_NUMBERS_SIMPLE_H
+#define MMBPY_NUMBERS_SIMPLE_H
+
+#include "rows_in.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Take an int within bounds. */
+static inline bool mmbpy_get_simple_int(PyObject *value, long long least, long long most,
+                                        uint64_t *bits)
+{
+    int beyond = 0;
+    if (!PyLong_CheckExact(value)) {
+        return false;
+    }
+    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
+    *bits = (uint64_t)number;
+    return beyond == 0 && number >= least && number <= most;
+}
+
+static inline bool mmbpy_get_simple_double(PyObject *value, double *number)
+{
+    uint64_t bits;
+    if (PyFloat_CheckExact(value)) {
+        *number = PyFloat_AsDouble(value);
+        return true;
+    }
+    if (!mmbpy_get_simple_int(value, INT64_MIN, INT64_MAX, &bits)) {
+        return false;
+    }
+    *number = (double)(int64_t)bits;
+    return true;
+}
+
+/* Store an int of `width` bits. */
+static inline bool mmbpy_put_simple_int(mmb_stage *stage, uint64_t place, uint64_t offset,
+                                        uint32_t width, long long least, long long most,
+                                        uint64_t flip, PyObject *value)
+{
+    uint64_t bits;
+    if (!mmbpy_get_simple_int(value, least, most, &bits)) {
+        return false;
+    }
+    mmb_stage_store(stage, place, offset, width, bits ^ flip);
+    return true;
+}
+
+static inline bool mmbpy_put_simple_float32(mmb_stage *stage, uint64_t place, uint64_t offset,
+                                            uint64_t flip, PyObject *value)
+{
+    double number;
+    uint32_t bits;
+    if (!mmbpy_get_simple_double(value, &number)) {
+        return false;
+    }
+    float narrow = (float)number;
+    memcpy(&bits, &narrow, sizeof bits);
+    if (isinf(narrow) && !isinf(number)) {
+        return false;
+    }
+    mmb_stage_store(stage, place, offset, 32, bits ^ flip);
+    return true;
+}
+
+static inline bool mmbpy_put_simple_float64(mmb_stage *stage, uint64_t place, uint64_t offset,
+                                            uint64_t flip, PyObject *value)
+{
+    double number;
+    uint64_t bits;
+    if (!mmbpy_get_simple_double(value, &number)) {
+        return false;
+    }
+    memcpy(&bits, &number, sizeof bits);
+    mmb_stage_store(stage, place, offset, 64, bits ^ flip);
+    return true;
+}
+
+static inline bool mmbpy_put_simple_enum(const mmbpy_writer *w, uint64_t place, uint64_t offset,
+                                         uint32_t number, uint64_t flip, PyObject *value)
+{
+    if (!PyUnicode_CheckExact(value)) {
+        return false;
+    }
+    PyObject *found = PyDict_GetItemWithError(w->self->numbers_by_name[number], value);
+    if (found == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    mmb_stage_store(w->stage, place, offset, 16, PyLong_AsUnsignedLong(found) ^ flip);
+    return true;
+}
+
+/* Store a number `offset` bits behind a place. Its bits are XORed with `flip`. Where `kind` is a
+ * constant, this is code for numbers of that kind only. */
+static inline bool mmbpy_put_simple_number(const mmbpy_writer *w, uint64_t place, uint64_t offset,
+                                           mmb_type_kind kind, uint32_t target, uint64_t flip,
+                                           PyObject *value)
+{
+    mmb_stage *stage = w->stage;
+    switch (kind) {
+    case MMB_BOOL:
+        if (value != Py_True && value != Py_False) {
+            return false;
+        }
+        mmb_stage_store(stage, place, offset, 1, (value == Py_True) ^ flip);
+        return true;
+    case MMB_INT8:
+        return mmbpy_put_simple_int(stage, place, offset, 8, INT8_MIN, INT8_MAX, flip, value);
+    case MMB_INT16:
+        return mmbpy_put_simple_int(stage, place, offset, 16, INT16_MIN, INT16_MAX, flip, value);
+    case MMB_INT32:
+        return mmbpy_put_simple_int(stage, place, offset, 32, INT32_MIN, INT32_MAX, flip, value);
+    case MMB_INT64:
+        return mmbpy_put_simple_int(stage, place, offset, 64, INT64_MIN, INT64_MAX, flip, value);
+    case MMB_UINT8:
+        return mmbpy_put_simple_int(stage, place, offset, 8, 0, UINT8_MAX, flip, value);
+    case MMB_UINT16:
+        return mmbpy_put_simple_int(stage, place, offset, 16, 0, UINT16_MAX, flip, value);
+    case MMB_UINT32:
+        return mmbpy_put_simple_int(stage, place, offset, 32, 0, UINT32_MAX, flip, value);
+    case MMB_UINT64:
+        return mmbpy_put_simple_int(stage, place, offset, 64, 0, INT64_MAX, flip, value);
+    case MMB_FLOAT32:
+        return mmbpy_put_simple_float32(stage, place, offset, flip, value);
+    case MMB_FLOAT64:
+        return mmbpy_put_simple_float64(stage, place, offset, flip, value);
+    case MMB_ENUM:
+        return mmbpy_put_simple_enum(w, place, offset, target, flip, value);
+    default:
+        return false;
+    }
+}
+
+#endif
