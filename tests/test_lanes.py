@@ -372,7 +372,7 @@ def test_more_room_than_there_is(target: Path) -> None:
     b.discard()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts file systems")
+@pytest.mark.root
 def test_a_full_disk(tmp_path: Path) -> None:
     with mounted("tmpfs", tmp_path, size=8 * MIB) as place:
         b = MessageBuilder(place / "target")

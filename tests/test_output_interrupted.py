@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 HARNESS = """
     import os, sys, gc, warnings
     import mmapbuilder
-    from mmapbuilder import Builder, MessageBuilder, MessageLog, open_log, verify
+    from mmapbuilder import Builder, MessageBuilder, MessageLog, NpyBuilder, open_log, verify
     warnings.simplefilter("ignore")             # a builder that is dropped warns
     path, kind, scenario, error = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4]
     error = {"KeyboardInterrupt": KeyboardInterrupt, "MemoryError": MemoryError}[error]
@@ -92,6 +92,8 @@ HARNESS = """
         if kind == "Builder":
             b.write(b"new content")
             memoryview(b)[11:16] = b" more"
+        elif kind == "npy":
+            b.append([[1, 2], [3, 4]])
         elif kind == "by hand":
             segment = b.allocate_segment(1)
             segment[0:8] = (1 | 2 << 32 | 8 << 35).to_bytes(8, "little")
@@ -108,6 +110,8 @@ HARNESS = """
         if kind == "Builder":
             with open(path, "rb") as f:
                 assert f.read() == b"new content more"
+        elif kind == "npy":
+            assert numpy.load(path).tolist() == [[1, 2], [3, 4]]
         elif is_log:
             with open_log(path, BLOCKS.schema, index=False) as log:
                 assert len(log) == 1 + ("again" in scenario)
@@ -121,6 +125,10 @@ HARNESS = """
         with MessageBuilder(path) as b:         # what pycapnp does only once
             b.init_root(BLOCKS.schema)
     make = Builder if kind == "Builder" else MessageBuilder
+    if kind == "npy":
+        import numpy
+        def make(path, **options):
+            return NpyBuilder(path, "i8", (-1, 2), **options)
     if is_log:
         sys.unraisablehook = lambda what: None  # an interrupted finaliser, after all was ended
         make = MessageLog
@@ -190,6 +198,7 @@ HARNESS = """
     print(number)
 """
 
+KINDS = ["Builder", "by hand", "pycapnp", "npy"]
 SCENARIOS = [
     "close",
     "close there",
@@ -202,11 +211,14 @@ SCENARIOS = [
 ]
 
 
+NEEDS = {"pycapnp": "capnp", "npy": "numpy"}
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("kind", ["Builder", "by hand", "pycapnp"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_interrupted_at_every_bytecode(tmp_path: Path, kind: str, scenario: str) -> None:
-    if kind == "pycapnp":
-        pytest.importorskip("capnp")
+    if kind in NEEDS:
+        pytest.importorskip(NEEDS[kind])
     ended = python(HARNESS, tmp_path / "target", kind, scenario, "KeyboardInterrupt", timeout=300)
     assert int(ended.ok().out) > 100
 
@@ -222,29 +234,49 @@ def test_a_log_interrupted_at_every_bytecode(
     assert int(ended.ok().out) > 100
 
 
-@pytest.mark.parametrize("kind", ["Builder", "by hand", "pycapnp"])
-def test_out_of_memory_at_every_bytecode(tmp_path: Path, kind: str) -> None:
-    if kind == "pycapnp":
-        pytest.importorskip("capnp")
-    ended = python(
-        HARNESS, tmp_path / "target", kind, "close atomic there", "MemoryError", timeout=300
-    )
+@pytest.mark.parametrize("scenario", ["close", "close atomic there", "discard there"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_out_of_memory_at_every_bytecode(tmp_path: Path, kind: str, scenario: str) -> None:
+    if kind in NEEDS:
+        pytest.importorskip(NEEDS[kind])
+    ended = python(HARNESS, tmp_path / "target", kind, scenario, "MemoryError", timeout=300)
     assert int(ended.ok().out) > 100
 
 
 NO_MEMORY = """
     import os, sys, gc, _testcapi
-    from mmapbuilder import Builder
-    path, atomic = sys.argv[1], sys.argv[2] == "True"
+    from mmapbuilder import Builder, MessageBuilder, verify
+    path, atomic, kind = sys.argv[1], sys.argv[2] == "True", sys.argv[3]
     folder = os.path.dirname(path)
     sys.unraisablehook = lambda what: None      # what the interpreter meets between our steps
+
+    def make():
+        return (MessageBuilder if kind == "by hand" else Builder)(path, atomic=atomic)
+
+    def fill(b):
+        if kind == "by hand":
+            segment = b.allocate_segment(1)
+            segment[0:8] = (1 | 2 << 32 | 8 << 35).to_bytes(8, "little")
+            segment[8:16] = b"contents"
+        else:
+            b.write(b"new content")
+
+    def check():
+        if kind == "by hand":
+            assert verify(path).objects == 1
+        else:
+            with open(path, "rb") as f:
+                assert f.read() == b"new content"
+
+    with make() as b:                           # what is done only once
+        fill(b)
 
     def attempt(number):
         b, filled, failed = None, False, False
         _testcapi.set_nomemory(number, number + 1)
         try:
-            b = Builder(path, atomic=atomic)
-            b.write(b"new content")
+            b = make()
+            fill(b)
             filled = True
             b.close()
         except MemoryError:
@@ -266,8 +298,7 @@ NO_MEMORY = """
         assert os.listdir("/proc/self/fd") == before, number
         assert os.listdir(folder) in ([], [os.path.basename(path)]), (number, os.listdir(folder))
         if filled:
-            with open(path, "rb") as f:
-                assert f.read() == b"new content", number
+            check()
         Builder(path).close()                   # no lock is left
         failures += failed
         since = 0 if failed else since + 1
@@ -275,7 +306,8 @@ NO_MEMORY = """
 """
 
 
+@pytest.mark.parametrize("kind", ["Builder", "by hand"])
 @pytest.mark.parametrize("atomic", [False, True])
-def test_out_of_memory_at_every_allocation(target: Path, atomic: bool) -> None:
+def test_out_of_memory_at_every_allocation(target: Path, atomic: bool, kind: str) -> None:
     pytest.importorskip("_testcapi")
-    python(NO_MEMORY, target, atomic).ok()
+    python(NO_MEMORY, target, atomic, kind, timeout=120).ok()

@@ -112,14 +112,12 @@ def other(target: Path) -> Iterator[Callable[[str], int]]:
 
     def start(how: str) -> int:
         process = apart.start(OTHER, target, how)
-        assert process.stdout is not None
         started.append(process)
-        return int(process.stdout.readline())
+        return int(apart.line(process))
 
     yield start
     for process in started:
-        assert process.stdin is not None
-        print(file=process.stdin, flush=True)
+        apart.tell(process)
         apart.end(process).ok()
 
 
@@ -265,16 +263,14 @@ def test_one_of_many_processes_gets_a_new_name(target: Path) -> None:
     """Also when all ask at once. tests/test_threads.py has threads, which meet far more often."""
     rounds = 100
     processes = [apart.start(CONTENDERS, target, rounds) for _ in range(6)]
-    pipes = [(process.stdin, process.stdout) for process in processes]
-    assert [out.readline() for _, out in pipes if out is not None] == ["ready\n"] * 6
     try:
+        assert [apart.line(process) for process in processes] == ["ready\n"] * 6
         for number in range(rounds):
             target.with_name(f"{target.name}-go-{number}").touch()
-            results = [out.readline() for _, out in pipes if out is not None]
+            results = [apart.line(process) for process in processes]
             assert sorted(results) == ["lost\n"] * 5 + ["won\n"]
-            for to, _ in pipes:
-                print(file=to, flush=True)
+            for process in processes:
+                apart.tell(process)
     finally:
         for process in processes:
-            process.kill()
-            process.communicate()
+            apart.stop(process)

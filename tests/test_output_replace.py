@@ -60,13 +60,11 @@ def test_another_process_keeps_what_it_has_mapped(target: Path) -> None:
         print(sum(m[:]))
     """
     reader = apart.start(code, target)
-    assert reader.stdin is not None
-    assert reader.stdout is not None
-    assert reader.stdout.readline() == "mapped\n"
+    assert apart.line(reader) == "mapped\n"
     with Builder(target) as b:
         b.write(b"new")
-        print(file=reader.stdin, flush=True)
-        assert reader.stdout.readline() == f"{sum(OLD)}\n"
+        apart.tell(reader)
+        assert apart.line(reader) == f"{sum(OLD)}\n"
     assert apart.end(reader).code == 0
 
 

@@ -300,6 +300,7 @@ def test_it_outlives_its_builder() -> None:
     os.set_inheritable(theirs.fileno(), True)
     process = apart.start(BUILDER, theirs.fileno(), close_fds=False)
     theirs.close()
+    ours.settimeout(60)
     with ours:
         _, (fd,), _, _ = socket.recv_fds(ours, 100, 1)
     assert apart.end(process).signal == signal.SIGKILL.name

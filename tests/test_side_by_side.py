@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from mmapbuilder import Builder
+from support.apart import wait_for
 
 np = pytest.importorskip("numpy")
 
@@ -63,7 +64,7 @@ def in_a_child(work: Callable[[], object]) -> int:
             os._exit(0)
         finally:
             os._exit(1)
-    return os.waitpid(pid, 0)[1]
+    return wait_for(pid)
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -315,7 +316,7 @@ class SideBySide(RuleBasedStateMachine):
             memoryview(b)[place : place + len(stored)] = stored
             os.kill(os.getpid(), signal.SIGKILL)
 
-        assert in_a_child(go_on) == signal.SIGKILL
+        assert in_a_child(go_on) == -signal.SIGKILL
         self.plain.seek(0, os.SEEK_END)
         self.write_plainly(data)
         self.put(stored, place)

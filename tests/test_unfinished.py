@@ -220,8 +220,7 @@ def test_killed_at_random_moments(target: Path, tmp_path: Path, programs: Progra
     unfinished = 0
     for _ in range(12):
         process = apart.start(KILLED, target)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert apart.line(process) == "ready\n"
         time.sleep(random.random() * 0.1)
         process.kill()
         assert apart.end(process).signal == "SIGKILL"

@@ -305,7 +305,8 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
         error = mmb_columns_set_windows(columns, memory.segments, memory.count);
     }
     if (error == 0 && there) {
-        error = mmb_read_span(&reading, segment, word, plan->types[type->target].kind, &span);
+        error = mmb_read_span(&reading, segment, word, plan->types[type->target].kind,
+                              columns->table.child_count, &span);
     }
     if (error == 0 && !keep_range(&span, kept, &bits)) {
         error = ENOMEM;

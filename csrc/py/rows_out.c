@@ -145,6 +145,13 @@ static PyObject *bytes_or_str(bool text, const unsigned char *start, uint64_t le
 static PyObject *read_list(reader *r, uint32_t element, const mmb_span *span, uint64_t start,
                            uint64_t stop, row_style style);
 
+static int read_span(reader *r, uint32_t element, uint32_t segment, uint64_t word, mmb_span *out)
+{
+    const mmb_plan_type *type = &r->plan->types[element];
+    uint32_t values = type->kind == MMB_STRUCT ? r->plan->structs[type->target].count : 1;
+    return mmb_read_span(&r->reading, segment, word, type->kind, values, out);
+}
+
 static PyObject *read_object(reader *r, const mmb_plan_type *type, const mmb_plan_field *field,
                              uint32_t segment, uint64_t word, bool there, bool absent,
                              row_style style);
@@ -215,8 +222,7 @@ static PyObject *read_object(reader *r, const mmb_plan_type *type, const mmb_pla
         }
         return bytes_or_str(type->kind == MMB_TEXT, start, length);
     case MMB_LIST:
-        if (there && mmb_read_span(&r->reading, segment, word, r->plan->types[type->target].kind,
-                                   &span) != 0) {
+        if (there && read_span(r, type->target, segment, word, &span) != 0) {
             return invalid(r);
         }
         return span.is_null && absent ? NULL
@@ -400,7 +406,7 @@ static PyObject *read_target(reader *r, const mmb_plan_type *type, uint32_t segm
         return read_pointer(r, type, NULL, segment, word, true, false, r->style);
     }
     mmb_span span;
-    if (mmb_read_span(&r->reading, segment, word, r->plan->types[type->target].kind, &span) != 0) {
+    if (read_span(r, type->target, segment, word, &span) != 0) {
         return invalid(r);
     }
     uint64_t first = clip(start, span.count);
@@ -465,7 +471,7 @@ static bool read_root(reader *r, const unsigned char *frame, uint64_t left, mmb_
     if (mmb_frame_segments(frame, left, segments, &count, bytes, &reason) != 0) {
         return fail(r, 0, 0, reason) != NULL;
     }
-    mmb_reading_start(&r->reading, segments, count, false);
+    mmb_reading_go_on(&r->reading, segments, count);
     mmb_reading_use_defaults(&r->reading, r->plan);
     mmb_record root;
     bool is_null;
@@ -504,6 +510,7 @@ PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
     r.fields = fields == Py_None ? NULL : fields;
     const unsigned char *bytes = frames.buf;
     uint64_t place = 0, size = 0;
+    mmb_reading_start(&r.reading, segments, 0, false);
     PyObject *list = PyList_New(0);
     bool good = list != NULL;
     bool collects = r.style != AS_OBJECT && PyGC_Disable() != 0; /* see above */

@@ -10,8 +10,8 @@
 typedef struct {
     PyObject_HEAD mmb_usage *usage; /* owned */
     PyObject *plan;                 /* keeps what the usage refers to; NULL if there is no plan */
-    bool is_busy;                   /* a method is at work */
-    bool spoilt;                    /* an error has left it incomplete */
+    _Atomic bool is_busy;           /* a method is at work; an exchange sets it */
+    bool spoilt; /* an error has left it incomplete; belongs to the method at work */
 } mmbpy_usage;
 
 static PyObject *usage_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -56,23 +56,20 @@ static void usage_dealloc(PyObject *object)
 /* Begin a call. There is one at a time: C code gives the GIL up, and takes it back now and then. */
 static bool begin(mmbpy_usage *self)
 {
-    bool free_to_go = false;
-    MMBPY_LOCK(self);
-    if (!self->is_busy && !self->spoilt) {
-        self->is_busy = true;
-        free_to_go = true;
+    if (!atomic_exchange(&self->is_busy, true)) {
+        if (!self->spoilt) {
+            return true;
+        }
+        atomic_store(&self->is_busy, false);
     }
-    MMBPY_UNLOCK();
-    if (!free_to_go) {
-        PyErr_SetString(PyExc_RuntimeError, "the usage is being found out, or could not be");
-    }
-    return free_to_go;
+    PyErr_SetString(PyExc_RuntimeError, "the usage is being found out, or could not be");
+    return false;
 }
 
 static PyObject *end(mmbpy_usage *self, int error, const mmb_flaw *flaw)
 {
     self->spoilt = error != 0;
-    self->is_busy = false;
+    atomic_store(&self->is_busy, false);
     if (error == 0) {
         return Py_NewRef(Py_None);
     }
@@ -175,7 +172,7 @@ static PyObject *usage_paths(PyObject *object, PyObject *Py_UNUSED(unused))
         }
     }
     PyMem_Free(paths);
-    self->is_busy = false;
+    atomic_store(&self->is_busy, false);
     return list;
 }
 
@@ -190,7 +187,7 @@ static PyObject *usage_totals(PyObject *object, PyObject *Py_UNUSED(unused))
         return NULL;
     }
     mmb_usage_totals totals = mmb_usage_sum(self->usage);
-    self->is_busy = false;
+    atomic_store(&self->is_busy, false);
     return Py_BuildValue("KKK", (unsigned long long)totals.words,
                          (unsigned long long)totals.unreachable,
                          (unsigned long long)totals.overlaps);
@@ -226,7 +223,7 @@ static PyObject *usage_reached(PyObject *object, PyObject *args)
             Py_CLEAR(list);
         }
     }
-    self->is_busy = false;
+    atomic_store(&self->is_busy, false);
     return list;
 }
 

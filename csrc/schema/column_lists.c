@@ -176,7 +176,7 @@ static int add_any_lists(const mmb__columns_source *s, mmb_column *column,
         spans[i] = (mmb_span){.is_null = true};
         if (from->there[i]) {
             error = mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind,
-                                  &spans[i]);
+                                  element->child_count, &spans[i]);
         }
         lengths[i] = spans[i].count;
         valid[i] = !spans[i].is_null;

@@ -36,7 +36,7 @@ static int add_batch(gatherer *g, uint32_t segments, bool separate)
     if (segments == 0) {
         return 0;
     }
-    mmb_reading_start(&g->reading, g->segments, segments, false);
+    mmb_reading_go_on(&g->reading, g->segments, segments);
     g->reading.separate = separate;
     mmb_reading_use_defaults(&g->reading, g->plan);
     for (uint32_t i = 0; i < messages; i++) {
@@ -87,6 +87,7 @@ static int add_message(gatherer *g, const unsigned char *frame, uint64_t left, u
 int mmb_columns_read_roots(mmb_roots *roots, const mmb_plan *plan, mmb_columns *columns)
 {
     gatherer g = {.columns = columns, .roots = roots, .plan = plan};
+    mmb_reading_start(&g.reading, g.segments, 0, false);
     uint64_t place = 0;
     uint32_t filled = 0;
     int error = 0;

@@ -205,7 +205,7 @@ int mmb__add_list_views(const mmb__columns_source *s, mmb_column *column, const 
         int error = 0;
         if (from->there[i]) {
             error = mmb_read_span(s->reading, from->segment[i], from->word[i],
-                                  column->children[0].kind, &span);
+                                  column->children[0].kind, column->children[0].child_count, &span);
         }
         if (error == 0) {
             error = add_list(s, column, &span);

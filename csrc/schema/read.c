@@ -8,15 +8,20 @@
  * free. */
 enum { TIMES = 4, FREE_WORDS = 1 << 16 };
 
+static void allow(mmb_reading *reading)
+{
+    for (uint32_t i = 0; i < reading->count; i++) {
+        reading->budget += TIMES * reading->segments[i].words;
+    }
+}
+
 void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32_t count,
                        bool trusted)
 {
     *reading = (mmb_reading){.segments = segments, .count = count, .budget = UINT64_MAX};
     if (!trusted) {
         reading->budget = FREE_WORDS;
-        for (uint32_t i = 0; i < count; i++) {
-            reading->budget += TIMES * segments[i].words;
-        }
+        allow(reading);
     }
 }
 
@@ -24,7 +29,7 @@ void mmb_reading_use_defaults(mmb_reading *reading, const mmb_plan *plan)
 {
     uint64_t words = 0, defaults = 0, most = UINT64_MAX / 4 / TIMES;
     reading->plan = plan;
-    if (plan->object_count == 0 || reading->budget == UINT64_MAX) {
+    if (plan->object_count == 0 || reading->budget > UINT64_MAX / 2) {
         return;
     }
     for (uint32_t i = 0; i < plan->object_count; i++) {
@@ -36,6 +41,13 @@ void mmb_reading_use_defaults(mmb_reading *reading, const mmb_plan *plan)
     if (defaults != 0) {
         reading->budget += TIMES * (words > most / defaults ? most : words * defaults);
     }
+}
+
+void mmb_reading_go_on(mmb_reading *reading, const mmb_segment *segments, uint32_t count)
+{
+    reading->segments = segments;
+    reading->count = count;
+    allow(reading);
 }
 
 int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, const char *reason)
@@ -211,8 +223,19 @@ static const char *mismatch(const mmb_object *list, mmb_type_kind element)
                : "the elements of a list are smaller than their type";
 }
 
+/* Return the words that the elements of a list are charged for at least, since each becomes
+ * something. A Void becomes a pointer at the most; a struct has as many values as its type, though
+ * no word of it may be stored. */
+static uint64_t least_words(const mmb_span *span, mmb_type_kind element, uint32_t values)
+{
+    if (element == MMB_STRUCT) {
+        return span->count * (span->step_bits == 0 ? 1 + (uint64_t)values : 1);
+    }
+    return span->step_bits == 0 ? span->count / 8 : 0;
+}
+
 int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_type_kind element,
-                  mmb_span *out)
+                  uint32_t values, mmb_span *out)
 {
     mmb_object object;
     *out = (mmb_span){.is_null = true};
@@ -236,10 +259,8 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
         .data_bits = data_bits,
         .pointers = object.pointer_words,
     };
-    /* An object without words is charged as well, since it becomes something: each element of a
-     * list of structs costs a word, each other element a bit. */
     uint64_t words = ((uint64_t)object.elements * out->step_bits + 63) / 64;
-    uint64_t least = element == MMB_STRUCT ? object.elements : object.elements / 64;
+    uint64_t least = least_words(out, element, values);
     return mmb_reading_charge(reading, segment, word, 1 + (words > least ? words : least));
 }
 

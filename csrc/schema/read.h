@@ -61,6 +61,10 @@ void mmb_reading_start(mmb_reading *reading, const mmb_segment *segments, uint32
  * for all words of the defaults as well. */
 void mmb_reading_use_defaults(mmb_reading *reading, const mmb_plan *plan);
 
+/* Go on with the next of many messages. What was not used of the words of those before it may be
+ * used for this one. */
+void mmb_reading_go_on(mmb_reading *reading, const mmb_segment *segments, uint32_t count);
+
 /* Follow any pointer of the message or of a default, as mmb_resolve does. */
 int mmb_read_object(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out);
 
@@ -80,8 +84,9 @@ int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, ui
  * empty, and `*is_null` becomes true. */
 int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_record *out,
                     bool *is_null);
+/* `values` is how many values the caller makes of each element that is a struct. */
 int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_type_kind element,
-                  mmb_span *out);
+                  uint32_t values, mmb_span *out);
 
 /* Follow `count` pointers to lists of numbers of `bits` bits, a byte at least, and find where each
  * list begins, and its length. Return false, and charge nothing, if a pointer is null, not `there`,

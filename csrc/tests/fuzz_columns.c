@@ -162,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (mmb_columns_set_windows(columns, segments, 2) != 0) {
         abort();
     }
-    if (mmb_read_span(&reading, 0, 0, MMB_STRUCT, &span) == 0 &&
+    if (mmb_read_span(&reading, 0, 0, MMB_STRUCT, columns->table.child_count, &span) == 0 &&
         mmb_columns_read(&reading, plan, columns, &span, true, &borrowed) == 0) {
         mmb_arrow_array array;
         if (mmb_columns_array(columns, &array) == 0) {

@@ -16,9 +16,6 @@ _TRAVERSAL_LIMIT = 1 << 62
 # What readers stop at if they are not told otherwise, in words.
 DEFAULT_LIMIT = 8 << 20
 
-# How deep structs and lists may nest, where the caller does not say.
-NESTING_LIMIT = 4096
-
 
 def load() -> "Any":
     """Import pycapnp.
@@ -121,12 +118,12 @@ def require_struct(schema: "Any") -> None:
         )
 
 
-def readers_of_frames(schema: "Any", frames: memoryview) -> "Iterator[Any]":
+def readers_of_frames(schema: "Any", frames: memoryview, nesting_limit: int) -> "Iterator[Any]":
     """Iterate over the roots of whole frames, which lie back to back in `frames`.
 
     Each reader keeps the memory alive.
     """
-    messages: Iterator[Any] = schema.read_multiple_bytes(frames, _TRAVERSAL_LIMIT, NESTING_LIMIT)
+    messages: Iterator[Any] = schema.read_multiple_bytes(frames, _TRAVERSAL_LIMIT, nesting_limit)
     return messages
 
 

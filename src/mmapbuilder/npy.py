@@ -230,6 +230,8 @@ class NpyBuilder(Closing):
         if not builder.closed and builder._is_owner():
             try:
                 self._write_header()
+            except MemoryError:
+                raise  # there may be some the next time
             except Exception as error:
                 builder._leave(error)
                 raise

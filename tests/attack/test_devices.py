@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import InvalidMessage, verify
-from support.apart import Ended, end, start
+from support.apart import Ended, end, line, start, stop, tell
 from support.devices import DEVICES
 
 SCHEMA = Path(__file__).parent / "rows.capnp"
@@ -117,9 +117,7 @@ assert (rows["number"] == 7).all()
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+    tell(process)
     return end(process, timeout=120)
 
 
@@ -132,9 +130,7 @@ def test_a_device_that_fails_kills_nobody(name: str, tmp_path: Path) -> None:
             for state, code in STATES.items():
                 process = start(BEGIN + code + 'print("ok")\n', device.point / state, SCHEMA)
                 processes[state] = process
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                assert line == "ready\n", (state, line, end(process).err)
+                assert line(process) == "ready\n", (state, end(process).err)
             device.break_it()
             wrong = [wrong_with(state, ended(processes.pop(state))) for state in STATES]
             assert not any(wrong), "\n".join(filter(None, wrong))
@@ -142,8 +138,7 @@ def test_a_device_that_fails_kills_nobody(name: str, tmp_path: Path) -> None:
                 refuse_what_is_incomplete(device.point / state)
         finally:
             for process in processes.values():
-                process.kill()
-                process.communicate()
+                stop(process)
 
 
 def wrong_with(state: str, result: Ended) -> str | None:

@@ -140,10 +140,8 @@ class Reader:
         """(why verify, open_message, recover refuse it; seconds; peak of memory in KiB)."""
         if self.process is None:
             self.process = apart.start(READER, self.path)
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(base64.b64encode(content).decode(), file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
+        apart.tell(self.process, base64.b64encode(content).decode())
+        answer = apart.line(self.process)
         if not answer:
             process, self.process = self.process, None
             raise AssertionError(str(apart.end(process)))

@@ -350,16 +350,14 @@ OTHER = """
 @pytest.mark.parametrize("there", [False, True])
 def test_a_builder_in_another_process(target: Path, there: bool) -> None:
     other = apart.start(OTHER)
-    assert other.stdin is not None
-    assert other.stdout is not None
     for (kind, atomic), second in itertools.product(KINDS, KINDS):
         target.unlink(missing_ok=True)
         if there:
             target.write_bytes(b"old content")
         b = MAKERS[kind](target, atomic=atomic)
         fill(b, b"contents")
-        print(*second, target, file=other.stdin, flush=True)
-        assert other.stdout.readline() == "refused\n"
+        apart.tell(other, *second, target)
+        assert apart.line(other) == "refused\n"
         b.close()
         assert content_of(target, kind) == b"contents"
         assert names(target.parent) == ["target"]

@@ -15,6 +15,7 @@ import mmapbuilder
 from mmapbuilder.cli.completion import commands_of
 from mmapbuilder.cli.ends import CODES, explain
 from mmapbuilder.cli.parser import MODULES, make_parser
+from support import apart
 from support.apart import environment
 from support.command import (
     BOOK,
@@ -150,7 +151,8 @@ def test_who_stops_reading_ends_it_quietly(tmp_path: Path, log: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
-        said = process.stderr.read()
+        with apart.limit(process):
+            said = process.stderr.read()
         process.stderr.close()
         code = process.wait(60)
         assert said == b"", said
@@ -167,8 +169,7 @@ def test_a_closed_stdout_is_no_traceback(tmp_path: Path, message: Path) -> None:
 
 def test_an_interruption_is_told_in_one_line(tmp_path: Path, log: Path) -> None:
     with started("tail", "-f", log, "--schema", PERSON, where=tmp_path) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+        apart.line(process)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130

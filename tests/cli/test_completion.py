@@ -16,6 +16,7 @@ import pytest
 
 from mmapbuilder.cli.completion import commands_of
 from mmapbuilder.cli.parser import make_parser
+from support.apart import stop
 from support.command import run
 from support.missing import tool
 
@@ -116,8 +117,7 @@ class Zsh:
         return shown
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        stop(self.process)
         os.close(self.master)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message
+from support import apart
 from support.command import BOOK, PERSON, fails, lines, run, started
 from support.messages import BOOK as CONTENT
 from support.readers import ADDRESS_BOOK, KINDS, Kind
@@ -117,11 +118,10 @@ def test_tail_follows(schema: list[str], tmp_path: Path) -> None:
     with MessageLog(tmp_path / "live.log", schema=person) as writer:
         writer.append(id=0)
         with started("tail", "-f", "live.log", *schema, where=tmp_path) as process:
-            assert process.stdout is not None
-            first = json.loads(process.stdout.readline())
+            first = json.loads(apart.line(process))
             for number in range(1, 4):
                 writer.append(id=number)
-                row = json.loads(process.stdout.readline())
+                row = json.loads(apart.line(process))
                 assert row.get("id", row.get("message")) == number
             os.kill(process.pid, signal.SIGINT)
             process.communicate(timeout=30)

@@ -91,12 +91,9 @@ def test_of_many_commits_exactly_one_wins(
     arguments = (tmp_path, pickle.dumps(shards).hex(), SCHEMA, links)
     running = [apart.start(code, *arguments) for _ in range(4)]
     for each in running:
-        assert each.stdout is not None
-        assert each.stdout.readline() == "ready\n"
+        assert apart.line(each) == "ready\n"
     for each in running:
-        assert each.stdin is not None
-        each.stdin.write("\n")
-        each.stdin.flush()
+        apart.tell(each)
     said = sorted(apart.end(each).ok().out for each in running)
     assert said == ["lost\n"] * 3 + ["won\n"]
     assert open_dataset(tmp_path).table()["id"].to_pylist() == EXPECTED

@@ -28,8 +28,7 @@ def options() -> Iterator[dict[str, Any]]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
+        port = int(apart.line(server))
         yield {
             "key": "key",
             "secret": "swordfish",
@@ -93,12 +92,9 @@ def test_of_many_processes_that_commit_exactly_one_wins(
     """
     running = [apart.start(code, address, pickle.dumps(shards).hex(), SCHEMA) for _ in range(3)]
     for each in running:
-        assert each.stdout is not None
-        assert each.stdout.readline() == "ready\n"
+        assert apart.line(each) == "ready\n"
     for each in running:
-        assert each.stdin is not None
-        each.stdin.write("\n")
-        each.stdin.flush()
+        apart.tell(each)
     assert sorted(apart.end(each).ok().out for each in running) == ["lost\n"] * 2 + ["won\n"]
     assert open_dataset(address, options).table()["id"].to_pylist() == EXPECTED
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gc
 import os
 import pickle
@@ -22,6 +23,7 @@ pytest.importorskip("capnp")
 from mmapbuilder import InvalidMessage, Log, MessageLog, open_log
 from support import apart
 from support.events import EVENT, FENCE, check, fields, frame, write
+from support.readers import KINDS
 
 MIB = 1 << 20
 N = 3000
@@ -129,6 +131,22 @@ def test_the_traversal_limit_is_lifted(target: Path) -> None:
     with open_log(target, EVENT.schema) as log:
         for _ in range(2):
             assert len(log[0].payload) == 65 * MIB
+
+
+def test_messages_nest_as_deeply_as_is_said(target: Path) -> None:
+    """Not more deeply than pycapnp reads unless told, since str() of a message recurses in C."""
+    with MessageLog(target, schema=KINDS.schema) as log, log.build() as inner:
+        for _ in range(200):
+            inner = inner.init("inner")
+        inner.text = "deep"
+    for limit in (None, 300):
+        with open_log(target, KINDS.schema, **({"nesting_limit": limit} if limit else {})) as read:
+            for root in (read[0], next(iter(read)), pickle.loads(pickle.dumps(read))[0]):
+                found = root
+                with contextlib.nullcontext() if limit else pytest.raises(Exception, match="nest"):
+                    for _ in range(200):
+                        found = found.inner
+                    assert found.text == "deep"
 
 
 def test_what_was_read_stays_valid_after_close(log: Log) -> None:
@@ -302,9 +320,7 @@ def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
     write(target, range(3))
     with open_log(target, EVENT.schema) as log:
         writer = apart.start(code, target)
-        assert writer.stdout is not None
-        assert writer.stdin is not None
-        writer.stdout.readline()
+        apart.line(writer)
         found = []
         with open_log(target, EVENT.schema, index=index) as log:
             for event in log.follow(start=0, timeout=30):
@@ -316,8 +332,7 @@ def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
             if index:
                 assert log._wait_for_news(len(log), 0.001)
         assert found == list(range(2000))
-        writer.stdin.write("\n")
-        writer.stdin.flush()
+        apart.tell(writer)
         apart.end(writer).ok()
     with open_log(target, EVENT.schema) as log:
         assert not log._wait_for_news(len(log), 0.001)

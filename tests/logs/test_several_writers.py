@@ -15,6 +15,7 @@ pytest.importorskip("capnp")
 from mmapbuilder import MessageLog, open_log
 from support import apart
 from support.events import EVENT, frame, read_by_others
+from support.missing import missing
 
 pytestmark = pytest.mark.skipif(
     not hasattr(__import__("fcntl"), "F_OFD_SETLK"), reason="locks of open files are Linux's"
@@ -114,14 +115,12 @@ def test_a_writer_that_is_killed_holds_nobody_up(target: Path) -> None:
         expected = 0
         for seed in range(25):
             process = apart.start(KILLED, target, 1, seed)
-            assert process.stdout is not None
-            process.stdout.readline()
+            apart.line(process)
             before = time.monotonic()
             while time.monotonic() < before + 0.01 + 0.001 * seed:
                 log.append(time=expected, value=0)
                 expected += 1
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+            apart.stop(process)
             log.append(time=expected, value=0)
             expected += 1
     with open_log(target, EVENT.schema) as reader:
@@ -158,9 +157,7 @@ HOLDER = """
 @pytest.mark.parametrize("how", ["commit", "die"])
 def test_others_wait_while_a_message_is_built_in_place(target: Path, how: str) -> None:
     process = apart.start(HOLDER, target, how)
-    assert process.stdout is not None
-    assert process.stdin is not None
-    assert process.stdout.readline() == "building\n"
+    assert apart.line(process) == "building\n"
     done = threading.Event()
 
     def append() -> None:
@@ -172,8 +169,7 @@ def test_others_wait_while_a_message_is_built_in_place(target: Path, how: str) -
     thread.start()
     assert not done.wait(0.3)
     assert read_times(target) == [1]
-    process.stdin.write("\n")
-    process.stdin.flush()
+    apart.tell(process)
     thread.join(30)
     assert done.is_set()
     process.communicate(timeout=30)
@@ -204,20 +200,15 @@ def test_a_wait_for_another_writer_can_be_interrupted(target: Path) -> None:
         """,
         target,
     )
-    assert waiting.stdout is not None
-    assert waiting.stdin is not None
-    waiting.stdout.readline()
+    apart.line(waiting)
     holder = apart.start(HOLDER, target, "die")
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    waiting.stdin.write("\n")
-    waiting.stdin.flush()
-    assert waiting.stdout.readline() == "appends\n"
+    apart.line(holder)
+    apart.tell(waiting)
+    assert apart.line(waiting) == "appends\n"
     time.sleep(0.2)
     waiting.send_signal(signal.SIGINT)
-    assert waiting.stdout.readline() == "interrupted\n"
-    holder.kill()
-    holder.communicate(timeout=30)
+    assert apart.line(waiting) == "interrupted\n"
+    apart.stop(holder)
     waiting.communicate("\n", timeout=30)
     assert waiting.returncode == 0
     assert read_times(target) == [1, 8]
@@ -304,7 +295,7 @@ def test_threads_wait_for_each_other_and_for_processes(target: Path) -> None:
 def test_in_a_pid_namespace_of_its_own_a_writer_is_known_as_dead(target: Path) -> None:
     """Its pid says nothing to others, or names another process."""
     if os.geteuid() != 0:
-        pytest.skip("namespaces are root's")
+        missing("namespaces are root's")
     code = """
         import ctypes, os, sys
         if ctypes.CDLL(None, use_errno=True).unshare(0x20000000) != 0:
@@ -326,6 +317,6 @@ def test_in_a_pid_namespace_of_its_own_a_writer_is_known_as_dead(target: Path) -
     with MessageLog(target, schema=EVENT.schema) as log:
         done = apart.python(code, target).ok()
         if done.out == "refused\n":
-            pytest.skip("namespaces are refused")
+            missing("namespaces are refused")
         assert log.append(time=1) == 1
     assert read_times(target) == [0, 1]

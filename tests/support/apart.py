@@ -5,14 +5,19 @@ A time limit is always set, and how the process ended is part of the answer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
 import textwrap
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import AnyStr
 
 import mmapbuilder
 
@@ -73,15 +78,76 @@ def start(
     )
 
 
+def kill(process: subprocess.Popen[AnyStr]) -> None:
+    """Kill a process, and its children if it leads a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+@contextlib.contextmanager
+def limit(process: subprocess.Popen[AnyStr], timeout: float = 60) -> Iterator[None]:
+    """Kill a process and fail if the block, which waits for its output, takes too long."""
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        kill(process)
+
+    timer = threading.Timer(timeout, give_up)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+    if late.is_set():
+        _, err = process.communicate(timeout=60)
+        raise AssertionError(f"nothing came for {timeout} s\n--- err\n{err!s}")
+
+
+def line(process: subprocess.Popen[AnyStr], *, timeout: float = 60) -> AnyStr:
+    """The next line that a process prints; an empty one when it has ended."""
+    assert process.stdout is not None
+    with limit(process, timeout):
+        return process.stdout.readline()
+
+
+def tell(process: subprocess.Popen[str], *what: object) -> None:
+    """Write a line to a process."""
+    print(*what, file=process.stdin, flush=True)
+
+
 def end(process: subprocess.Popen[str], *, timeout: float = 60) -> Ended:
     """Wait for a process; kill it and its children and fail if it takes too long."""
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
+        kill(process)
+        out, err = process.communicate(timeout=timeout)
         raise AssertionError(f"no end after {timeout} s\n--- out\n{out}\n--- err\n{err}") from None
     return Ended(process.returncode, out, err)
+
+
+def wait_for(child: int, *, timeout: float = 60) -> int:
+    """The exit code of a forked child; kill it and fail if it takes too long."""
+    late = time.monotonic() + timeout
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > late:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise AssertionError(f"the child did not end within {timeout} s")
+        time.sleep(0.001)
+
+
+def stop(process: subprocess.Popen[AnyStr]) -> None:
+    """Kill a process, whatever it does, and forget what it said."""
+    kill(process)
+    process.communicate(timeout=60)
 
 
 def python(code: str, *args: object, options: tuple[str, ...] = (), timeout: float = 60) -> Ended:

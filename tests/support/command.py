@@ -6,14 +6,13 @@ import contextlib
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support.apart import STRICT, Ended, environment
+from support.apart import STRICT, Ended, environment, limit, stop
 from support.readers import EXAMPLES
 
 BOOK = f"{EXAMPLES / 'addressbook.capnp'}:AddressBook"
@@ -73,9 +72,7 @@ def started(*arguments: object, where: Path, **changes: str) -> Iterator[subproc
     try:
         yield process
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        stop(process)
 
 
 def on_a_terminal(*arguments: object, where: Path, timeout: float = 60, **changes: str) -> Ended:
@@ -98,19 +95,18 @@ def on_a_terminal(*arguments: object, where: Path, timeout: float = 60, **change
     os.close(slave)
     shown = b""
     try:
-        while True:
-            try:
-                data = os.read(master, 1 << 16)
-            except OSError:  # EIO: the other end was closed
-                break
-            if not data:
-                break
-            shown += data
+        with limit(process, timeout):
+            while True:
+                try:
+                    data = os.read(master, 1 << 16)
+                except OSError:  # EIO: the other end was closed
+                    break
+                if not data:
+                    break
+                shown += data
         return Ended(process.wait(timeout), shown.decode(), "")
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        stop(process)
         os.close(master)
 
 

@@ -84,6 +84,19 @@ def thin(directory: Path) -> Iterator[FailingDevice]:
 
 
 @contextlib.contextmanager
+def dead_device(directory: Path) -> Iterator[FailingDevice]:
+    """An ext4 on a device that answers every read and every write with an error.
+
+    The device is a loop image on a FUSE file system whose connection is aborted.
+    """
+    with (
+        fuse_aborted(directory) as below,
+        mounted("ext4", directory, 256 * MIB, images=below.point) as point,
+    ):
+        yield FailingDevice(point, below.break_it)
+
+
+@contextlib.contextmanager
 def fuse_aborted(directory: Path) -> Iterator[FailingDevice]:
     """A FUSE file system whose connection is aborted, as when its daemon dies."""
     bindfs = tool("bindfs", "bindfs")
@@ -160,5 +173,6 @@ DEVICES: dict[str, Callable[[Path], contextlib.AbstractContextManager[FailingDev
     "xfs-shut-down": lambda directory: shut_down(directory, "xfs"),
     "thin-device-full": thin,
     "fuse-aborted": fuse_aborted,
+    "dead-device": dead_device,
     "dm-error": dm_error,
 }

@@ -30,10 +30,13 @@ def _run(*command: str) -> None:
 
 
 @contextlib.contextmanager
-def mounted(kind: str, directory: Path, size: int, options: str = "") -> Iterator[Path]:
+def mounted(
+    kind: str, directory: Path, size: int, options: str = "", images: Path | None = None
+) -> Iterator[Path]:
     """Mount a file system of `size` bytes: tmpfs, or another on a loop image.
 
-    `directory` is for the image and the mount point. Needs root, or is `missing`.
+    `directory` is for the mount point, and for the image if `images` is not. Needs root, or is
+    `missing`.
     """
     if sys.platform != "linux":
         missing("mounts are made on Linux only")
@@ -48,7 +51,7 @@ def mounted(kind: str, directory: Path, size: int, options: str = "") -> Iterato
         _run(mount, "-t", "tmpfs", "-o", settings, "tmpfs", str(point))
     else:
         flags, package = _MKFS[kind]
-        image = directory / f"{kind}.image"
+        image = (images or directory) / f"{kind}.image"
         with image.open("wb") as file:
             file.truncate(size)
         _run(tool(f"mkfs.{kind}", package), *flags, str(image))

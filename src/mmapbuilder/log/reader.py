@@ -43,6 +43,7 @@ class Log(Messages, Closing):
         name: "str | bytes",
         schema: "t.Any",
         index: bool,
+        nesting_limit: int,
         core: _core.LogReader,
         identity: "tuple[int, int] | None",
     ) -> None:
@@ -51,6 +52,7 @@ class Log(Messages, Closing):
         self._path = os.path.abspath(name)
         self._schema = schema
         self._index = index
+        self._nesting_limit = nesting_limit
         self._core: _core.LogReader | None = core
         self._memory = memoryview(core)
         self._identity = identity  # device and inode; None if the file has no name
@@ -85,7 +87,8 @@ class Log(Messages, Closing):
         core, schema = self._core, self._schema
         if core is None or schema is None:
             core, schema = self._reader(), self._schema_of_roots()
-        return next(_pycapnp.readers_of_frames(schema, self._memory[core.extent(number)]))
+        frame = self._memory[core.extent(number)]
+        return next(_pycapnp.readers_of_frames(schema, frame, self._nesting_limit))
 
     def _span(self, first: int, last: int) -> memoryview:
         core = self._reader()
@@ -95,7 +98,8 @@ class Log(Messages, Closing):
 
     def _roots(self, first: int, last: int) -> "t.Iterator[t.Any]":
         schema = self._schema_of_roots()
-        return _pycapnp.readers_of_frames(schema, self._span(first, last))
+        frames = self._span(first, last)
+        return _pycapnp.readers_of_frames(schema, frames, self._nesting_limit)
 
     # ---- a file that grows ----
 
@@ -297,18 +301,21 @@ class Log(Messages, Closing):
 
     def __reduce__(self) -> "tuple[t.Any, ...]":
         schema = None if self._schema is None else _pycapnp.Importable(self._schema)
-        return _open_pickled, (self._path, schema, self._index)
+        return _open_pickled, (self._path, schema, self._index, self._nesting_limit)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{len(self)} messages"
         return f"<{type(self).__name__} {self._name!r} {state}>"
 
 
-def _open_pickled(path: "str | bytes", schema: "t.Any", index: bool) -> Log:
-    return open_log(path, None if schema is None else schema.load(), index=index)
+def _open_pickled(path: "str | bytes", schema: "t.Any", index: bool, limit: int) -> Log:
+    loaded = None if schema is None else schema.load()
+    return open_log(path, loaded, index=index, nesting_limit=limit)
 
 
-def open_log(path: "t.Path", schema: "t.Any" = None, *, index: bool = True) -> Log:
+def open_log(
+    path: "t.Path", schema: "t.Any" = None, *, index: bool = True, nesting_limit: int = 64
+) -> Log:
     """Open a file of messages that stand one after the other.
 
     Any program may have written the file: a `MessageLog`, which may still be open, pycapnp's
@@ -325,6 +332,7 @@ def open_log(path: "t.Path", schema: "t.Any" = None, *, index: bool = True) -> L
         index: use the index beside the file (``path`` and ``.idx``), and make it if there is
             none, or if it is out of date. Without an index the head of every message is read
             when the log is opened.
+        nesting_limit: how deep structs and lists may nest, as for `open_message`.
 
     Warns:
         RuntimeWarning: the bytes behind the last whole message are no message.
@@ -350,12 +358,12 @@ def open_log(path: "t.Path", schema: "t.Any" = None, *, index: bool = True) -> L
         if is_packed(fd):
             with unpack(fd, name) as unpacked:
                 core = _core.LogReader(unpacked.fileno(), -1, os.fsdecode(name))
-            return Log(name, schema, False, core, None)
+            return Log(name, schema, False, nesting_limit, core, None)
         core = _open_core(fd, name, index)
         status = os.fstat(fd)
     finally:
         os.close(fd)
-    return Log(name, schema, index, core, (status.st_dev, status.st_ino))
+    return Log(name, schema, index, nesting_limit, core, (status.st_dev, status.st_ino))
 
 
 def _open_core(fd: int, name: "str | bytes", index: bool) -> _core.LogReader:
