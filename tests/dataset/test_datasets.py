@@ -122,6 +122,17 @@ def tables() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["rows", "log"])
+def test_a_table_has_lists_and_structs(tmp_path: Path, path: str) -> None:
+    rows = [{"id": 1, "tags": ["a", "b"], "place": {"x": 1, "y": 2}}, {"id": 2, "weight": 0.5}]
+    schema = Row if path == "log" else Table
+    shard = write_shard(tmp_path, rows, schema, path, index=0)
+    table = commit(tmp_path, [shard], schema=schema).table()
+    assert table["tags"].to_pylist() == [["a", "b"], None]
+    assert table["place"].to_pylist() == [{"x": 1, "y": 2}, None]
+    assert table["weight"].to_pylist() == [None, 0.5]
+
+
+@pytest.mark.parametrize("path", ["rows", "log"])
 @pytest.mark.parametrize("kind", list(tables()))
 def test_data_may_be_of_any_kind(tmp_path: Path, kind: str, path: str) -> None:
     schema = Row if path == "log" else Table
