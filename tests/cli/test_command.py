@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -232,6 +233,16 @@ def test_a_terminal_gets_colours_from_rich(tmp_path: Path, message: Path) -> Non
         assert "people[].name" in plain.out
     asked = run("--color", "always", "du", message, "--schema", BOOK, where=tmp_path).ok()
     assert "\x1b[" in asked.out
+
+
+def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, message: Path) -> None:
+    pytest.importorskip("rich")
+    plain = run("du", message, "--schema", BOOK, where=tmp_path).ok().out
+    for columns in (30, 60):
+        shown = on_a_terminal("du", message, "--schema", BOOK, where=tmp_path, columns=columns)
+        words = re.sub(r"\x1b\[[0-9;]*m", "", shown.out).split()
+        numbers = [word for word in plain.split() if re.fullmatch(r"[0-9,.]+", word)]
+        assert [word for word in words if re.fullmatch(r"[0-9,.]+", word)] == numbers
 
 
 @pytest.mark.parametrize("has_rich", [True, False])

@@ -75,14 +75,16 @@ def started(*arguments: object, where: Path, **changes: str) -> Iterator[subproc
         stop(process)
 
 
-def on_a_terminal(*arguments: object, where: Path, timeout: float = 60, **changes: str) -> Ended:
-    """Run the command with a terminal for its output, of 120 columns; stderr is there as well."""
+def on_a_terminal(
+    *arguments: object, where: Path, timeout: float = 60, columns: int = 120, **changes: str
+) -> Ended:
+    """Run the command with a terminal for its output; stderr is there as well."""
     import fcntl
     import struct
     import termios
 
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=where,

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from .ends import printable
 from .values import to_json
 
+_LEAST_TEXT = 20  # characters of a column of texts, on terminals that are too narrow for all
+
 
 class Column(NamedTuple):
     """A column of a table."""
@@ -71,17 +73,27 @@ class Screen:
         from rich.text import Text
 
         table = Table(box=SIMPLE_HEAD, show_footer=footer is not None, pad_edge=False)
+        lines = [[column.title for column in columns], *rows, footer or [""] * len(columns)]
+        least = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for number, column in enumerate(columns):
+            if not column.is_number:
+                least[number] = min(least[number], _LEAST_TEXT)
             table.add_column(
                 Text(column.title),
                 Text("" if footer is None else footer[number]),
                 justify="right" if column.is_number else "left",
                 style=column.style,
                 overflow="fold",
+                no_wrap=column.is_number,
+                min_width=least[number],
             )
         for row in rows:
             table.add_row(*map(Text, row))
-        self._console.print(table)
+        # A table that is too wide for the terminal is wrapped by it: no number is cut.
+        width = self._console.width
+        self._console.width = max(width, sum(least) + 3 * len(least))
+        self._console.print(table, crop=False)
+        self._console.width = width
 
 
 def _cell(value: Any) -> str:
