@@ -243,6 +243,19 @@ static PyObject *raise_problem(const mmbpy_log_build *self)
     return mmbpy_raise_capacity(self->log->state, text, self->log->name);
 }
 
+PyDoc_STRVAR(check_doc, "check($self, /)\n--\n\n"
+                        "Raise the error that allocate met, if it met one.");
+
+static PyObject *build_check(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    mmbpy_log_build *self = (mmbpy_log_build *)object;
+    PyObject *result;
+    MMBPY_LOCK((PyObject *)self->log)
+    result = self->problem != 0 ? raise_problem(self) : Py_NewRef(Py_None);
+    MMBPY_UNLOCK()
+    return result;
+}
+
 PyDoc_STRVAR(commit_doc,
              "commit($self, used, /)\n--\n\n"
              "Append the message. used is a list of the used words of its segments. Return how\n"
@@ -366,6 +379,7 @@ static PyMethodDef build_methods[] = {
     {"begin", build_begin, METH_NOARGS, begin_doc},
     {"use", build_use, METH_O, use_doc},
     {"allocate", build_allocate, METH_O, allocate_doc},
+    {"check", build_check, METH_NOARGS, check_doc},
     {"commit", build_commit, METH_VARARGS, commit_doc},
     {"end", build_end, METH_NOARGS, end_doc},
     {NULL, NULL, 0, NULL},

@@ -149,6 +149,13 @@ def _segments_of_builder(builder: "Any") -> "bytes | list[bytes]":
     return segments
 
 
+def frame_of(builder: "Any") -> bytes:
+    """Return the message of a root that is a builder: its table, and what each segment uses."""
+    frame: bytes = builder.to_bytes()
+    builder.clear_write_flag()  # or the next time it warns
+    return frame
+
+
 def _frame_of_reader(reader: "Any") -> bytes:
     frame: bytes = reader.as_builder().to_bytes()
     return frame

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
-from support.events import EVENT, check, fields, times
+from support.events import EVENT, check, fields, read_by_others, times
+from support.readers import Programs
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -97,3 +100,27 @@ def test_closing_while_a_message_is_built_drops_it(target: Path) -> None:
             root.time = 1
             log.close()
     assert times(target) == [0]
+
+
+# What a fence claims in the beginning, and what other readers take, in MiB; and about.
+@pytest.mark.parametrize("size", [55, 57, 60, 63])
+def test_messages_of_up_to_64_mib_are_taken_by_other_readers(
+    target: Path, programs: Programs, size: int
+) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.append(fields(0))
+        with log.build() as root:
+            root.time, root.value, root.name = fields(1).values()
+            root.payload = bytes(size * MIB)
+        assert read_by_others(target) == [0, 1]
+        log.append(fields(2))
+    assert target.stat().st_size < (size + 1) * MIB
+    assert read_by_others(target) == [0, 1, 2]
+    with open_log(target, EVENT.schema) as reader:
+        assert [len(event.payload) for event in reader] == [0, size * MIB, 0]
+    kind = EVENT
+    done = subprocess.run(
+        [programs.reader, "all", target, kind.file, kind.struct, kind.imports, "time"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert [int(json.loads(line)) for line in done.stdout.splitlines()] == [0, 1, 2]

@@ -59,9 +59,23 @@ class Build:
         assert self._map is not None
         used = _pycapnp.used_words(self._message, self._root)
         self._map.tell()  # raises what a store met
+        if sum(size > 0 for size in used) > 1 and sum(used) <= _pycapnp.DEFAULT_LIMIT:
+            self._append_without_holes()
+            return
         if self._core.commit(used) > _pycapnp.DEFAULT_LIMIT:
             self._log._warn_of_size()
         self._log._appended()
+
+    def _append_without_holes(self) -> None:
+        """Append a copy of the message, in which nothing is between its segments.
+
+        In the file the first segment has its full size, so that the message would be larger than
+        other readers take.
+        """
+        self._core.check()
+        frame = _pycapnp.frame_of(self._root)
+        self._core.end()
+        self._log.append_bytes(frame)
 
     def _drop(self) -> None:
         """Let go of the memory, which stays as a private copy; zero what was not committed."""

@@ -6,6 +6,7 @@ from _thread import RLock
 
 from .. import _core, _pycapnp
 from .._output import Endings, Output
+from . import forks
 from .build import Build
 from .index_file import index_path
 from .opening import (
@@ -59,9 +60,6 @@ class LogStats(NamedTuple):
 GIB = 1 << 30
 
 _KEY_BYTES = 64  # of its name in the index
-
-# Logs of this process that are open. A forked child must not append to them as well.
-_open_logs: "dict[int, t.Callable[[], MessageLog | None]]" = {}
 
 
 class MessageLog(_core.LogWriter, Endings):
@@ -169,7 +167,7 @@ class MessageLog(_core.LogWriter, Endings):
         if self._roll is not None:
             file = self._find_last(file)
         self._open_file(file, mode)
-        _remember(self)
+        forks.remember(self)
         if isinstance(self._sync, float):
             self._get_syncer()
 
@@ -427,7 +425,7 @@ class MessageLog(_core.LogWriter, Endings):
         return output.made
 
     def _forget(self) -> None:
-        _open_logs.pop(id(self), None)
+        forks.forget(self)
 
     def discard(self) -> None:
         """Close the log. If the log made its file, remove the file and its index."""
@@ -478,28 +476,3 @@ def _checked_sync(sync: "t.Any") -> "t.Any":
     if not sync > 0:
         raise ValueError(f"sync must be more than 0 seconds, not {sync!r}")
     return float(sync)
-
-
-# ---- forks -----------------------------------------------------------------------------
-
-
-def _remember(log: MessageLog) -> None:
-    import weakref
-
-    if not _open_logs:
-        _register()
-    _open_logs[id(log)] = weakref.ref(log)
-
-
-def _register(once: "list[bool]" = []) -> None:  # noqa: B006 - it is the memory of this function
-    if not once:
-        once.append(True)
-        os.register_at_fork(after_in_child=_close_inherited)
-
-
-def _close_inherited() -> None:
-    """Close the logs that the parent goes on with."""
-    for find in list(_open_logs.values()):
-        log = find()
-        if log is not None:
-            log._leave(None)
