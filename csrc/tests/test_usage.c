@@ -89,7 +89,7 @@ static const mmb_usage_path *field(const found *f, uint32_t number)
             return &f->paths[i];
         }
     }
-    CHECK(!"there is no such field");
+    CHECK_EQ(number, UINT32_MAX); /* there is no such field */
     return NULL;
 }
 
