@@ -14,7 +14,7 @@ GIL = not sysconfig.get_config_var("Py_GIL_DISABLED")
 # what builds them: .ci/build-pycapnp); of the others not for all.
 TEST = ["capnp", "hypothesis", "numpy"]
 if GIL:
-    TEST += ["PIL", "gunicorn", "pyarrow", "rich"]
+    TEST += ["PIL", "gunicorn", "pyarrow", "rich", "zstandard"]
 DEVELOPMENT = [
     "attrs",
     "dask",
