@@ -76,7 +76,7 @@ static int count_frames(const unsigned char *frames, uint64_t bytes, uint64_t *c
 }
 
 /* Do steps (2) to (4). */
-static int lay(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
+static int write_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
 {
     uint64_t after = w->end + bytes + MMB_WORD;
     if (after > w->tail->ready) {
@@ -100,7 +100,7 @@ static int append(mmb_log_writer *w, const void *frames, uint64_t bytes, uint64_
     if (error != 0 || count == 0) {
         return error;
     }
-    error = lay(w, frames, bytes);
+    error = write_frames(w, frames, bytes);
     if (error != 0) {
         return give_up(w, error);
     }

@@ -69,7 +69,7 @@ typedef struct {
 typedef struct {
     const unsigned char *from; /* the first */
     int64_t step;              /* bytes from one to the next */
-    uint64_t flip;             /* the default of the field, with which each number is XORed */
+    uint64_t xor_default;      /* the default of the field, with which each number is XORed */
     uint32_t offset;           /* bytes from the start of a data section */
     uint32_t size;             /* bytes of a number: 1, 2, 4 or 8 */
 } mmb_numbers;

@@ -17,12 +17,12 @@ enum { ROWS_AT_A_TIME = 512 };
                              uint64_t first, uint64_t count)                                       \
     {                                                                                              \
         const unsigned char *from = column->from + (int64_t)first * column->step;                  \
-        const type flip = (type)column->flip;                                                      \
+        const type xor_default = (type)column->xor_default;                                        \
         const int64_t step = column->step;                                                         \
         for (uint64_t i = 0; i < count; i++) {                                                     \
             type value;                                                                            \
             memcpy(&value, from, sizeof value);                                                    \
-            value = (type)(value ^ flip);                                                          \
+            value = (type)(value ^ xor_default);                                                   \
             memcpy(to, &value, sizeof value);                                                      \
             from += step;                                                                          \
             to += stride;                                                                          \

@@ -15,7 +15,7 @@
 
 struct mmb__helper {
     pthread_t thread;
-    mmb__os_event *moved; /* posted by growers: EOF is higher, or `stop` is set */
+    mmb__os_event *moved; /* posted by growth: EOF is higher, or `stop` is set */
     _Atomic bool stop;
     bool prefault;
     bool writeback;

@@ -34,13 +34,14 @@ static PyObject *resolve(PyObject *module, PyObject *args)
     return result;
 }
 
-/* Take one column of store_columns: (numbers, offset, flip). The caller releases the buffer. */
+/* Take one column of store_columns: (numbers, offset, xor_default). The caller releases the buffer.
+ */
 static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_numbers *out)
 {
     PyObject *numbers;
     unsigned int offset;
-    unsigned long long flip;
-    if (!PyArg_ParseTuple(tuple, "OIK:column", &numbers, &offset, &flip)) {
+    unsigned long long xor_default;
+    if (!PyArg_ParseTuple(tuple, "OIK:column", &numbers, &offset, &xor_default)) {
         return false;
     }
     if (PyObject_GetBuffer(numbers, view, PyBUF_STRIDED_RO) < 0) {
@@ -52,7 +53,7 @@ static bool get_column(PyObject *tuple, uint64_t rows, Py_buffer *view, mmb_numb
     }
     *out = (mmb_numbers){.from = view->buf,
                          .step = view->strides[0],
-                         .flip = flip,
+                         .xor_default = xor_default,
                          .offset = offset,
                          .size = (uint32_t)view->itemsize};
     return true;
@@ -62,7 +63,7 @@ PyDoc_STRVAR(store_columns_doc,
              "store_columns($module, segments, rows, columns, /)\n--\n\n"
              "Store numbers into the structs of a list.\n\n"
              "rows is (segment, byte, stride, count). columns is a tuple of (numbers, offset,\n"
-             "flip): a buffer of little-endian numbers, their place in the data section in\n"
+             "xor_default): a buffer of little-endian numbers, their place in the data section in\n"
              "bytes, and the number that each is XORed with.");
 
 static PyObject *store_columns(PyObject *module, PyObject *args)

@@ -216,7 +216,7 @@ static bool are_plain(const mmb__writer *w, const mmb_binding *element,
 /* Store one field of the structs in all lists of a batch. It is a number of `width` bytes;
  * callers give a constant. The lists lie in the heap from `at` on, each behind a tag. */
 static inline void spread_field(const unsigned char *from, unsigned char *at, const ranges *r,
-                                uint64_t count, uint64_t step, uint64_t flip, uint32_t width)
+                                uint64_t count, uint64_t step, uint64_t xor_default, uint32_t width)
 {
     for (uint64_t i = 0; i < count; i++) {
         const unsigned char *number = from + r->from[i] * width;
@@ -227,7 +227,7 @@ static inline void spread_field(const unsigned char *from, unsigned char *at, co
         for (uint64_t k = 0; k < r->count[i]; k++, number += width, at += step) {
             uint64_t bits = 0;
             memcpy(&bits, number, width);
-            bits ^= flip;
+            bits ^= xor_default;
             memcpy(at, &bits, width);
         }
     }
@@ -241,19 +241,19 @@ static void put_field(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     const unsigned char *from = (const unsigned char *)a->buffers[1] +
                                 ((uint64_t)child->offset + (uint64_t)a->offset) * b->width;
     unsigned char *at = w->stage->heap.bytes + place * MMB_WORD + field->offset / 8;
-    uint64_t flip = field->default_bits;
+    uint64_t xor_default = field->default_bits;
     switch (b->width) {
     case 1:
-        spread_field(from, at, r, count, step, flip, 1);
+        spread_field(from, at, r, count, step, xor_default, 1);
         break;
     case 2:
-        spread_field(from, at, r, count, step, flip, 2);
+        spread_field(from, at, r, count, step, xor_default, 2);
         break;
     case 4:
-        spread_field(from, at, r, count, step, flip, 4);
+        spread_field(from, at, r, count, step, xor_default, 4);
         break;
     default:
-        spread_field(from, at, r, count, step, flip, 8);
+        spread_field(from, at, r, count, step, xor_default, 8);
         break;
     }
 }

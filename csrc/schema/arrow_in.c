@@ -20,7 +20,7 @@ static void enter(mmb__writer *w, uint64_t index)
 /* ---- pointers -------------------------------------------------------------------------------- */
 
 static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                       uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
+                       uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
                        const bool *mask);
 static bool put_records(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                         mmb__structs to, const bool *mask);
@@ -139,7 +139,7 @@ static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array
 
 /* Store values of any type but groups. A null becomes a null pointer. */
 static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                       uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
+                       uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
                        const bool *mask)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
@@ -147,7 +147,7 @@ static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
         return true;
     }
     if (!mmb_kind_is_pointer(kind)) {
-        return mmb__put_numbers(w, b, a, start, count, to, flip, mask);
+        return mmb__put_numbers(w, b, a, start, count, to, xor_default, mask);
     }
     for (uint64_t next = 0; next < count; next += MMB__BATCH) {
         uint64_t some = count - next < MMB__BATCH ? count - next : MMB__BATCH;

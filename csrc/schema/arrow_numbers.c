@@ -237,19 +237,19 @@ bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arr
 
 /* Copy numbers of `width` bytes. Callers give a constant, so that each loop is a short one. */
 static inline void spread(const unsigned char *from, unsigned char *to, uint64_t count,
-                          uint64_t step, uint64_t flip, uint32_t width)
+                          uint64_t step, uint64_t xor_default, uint32_t width)
 {
     for (uint64_t i = 0; i < count; i++) {
         uint64_t bits = 0;
         memcpy(&bits, from + i * width, width);
-        bits ^= flip;
+        bits ^= xor_default;
         memcpy(to + i * step, &bits, width);
     }
 }
 
 /* Copy numbers without a conversion. The machine is little-endian. */
 static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                         uint64_t start, uint64_t count, mmb__target where, uint64_t flip)
+                         uint64_t start, uint64_t count, mmb__target where, uint64_t xor_default)
 {
     const unsigned char *from =
         (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + start) * b->width;
@@ -258,32 +258,32 @@ static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_a
     if (count == 0) {
         return;
     }
-    if (step == b->width && flip == 0) {
+    if (step == b->width && xor_default == 0) {
         memcpy(to, from, (size_t)(count * b->width));
         return;
     }
     switch (b->width) {
     case 1:
-        spread(from, to, count, step, flip, 1);
+        spread(from, to, count, step, xor_default, 1);
         break;
     case 2:
-        spread(from, to, count, step, flip, 2);
+        spread(from, to, count, step, xor_default, 2);
         break;
     case 4:
-        spread(from, to, count, step, flip, 4);
+        spread(from, to, count, step, xor_default, 4);
         break;
     default:
-        spread(from, to, count, step, flip, 8);
+        spread(from, to, count, step, xor_default, 8);
         break;
     }
 }
 
 bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                      uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
+                      uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
                       const bool *mask)
 {
     if (mask == NULL && mmb__same_numbers(w, b, a)) {
-        copy_numbers(w, b, a, start, count, to, flip);
+        copy_numbers(w, b, a, start, count, to, xor_default);
         return true;
     }
     uint32_t width = mmb_kind_bits(w->plan->types[b->type].kind);
@@ -315,7 +315,7 @@ bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
         if (!number_bits(w, values, array, index, i, &bits)) {
             return false;
         }
-        mmb_stage_store(w->stage, to.place, to.offset + i * to.step, width, bits ^ flip);
+        mmb_stage_store(w->stage, to.place, to.offset + i * to.step, width, bits ^ xor_default);
     }
     return true;
 }

@@ -54,10 +54,10 @@ bool mmb__fail_stage(mmb__writer *w, uint64_t index, const mmb_binding *b, int e
 /* Return the array of a column, and the index of its first value. */
 mmb_arrow_part mmb__part_of(const mmb_binding *child, mmb__columns from);
 
-/* arrow_numbers.c: mmb__put_numbers stores `count` numbers, Bools or enums; `flip` has the bits
- * of the default. mmb__name_is compares bytes with a name, which may be NULL. */
+/* arrow_numbers.c: mmb__put_numbers stores `count` numbers, Bools or enums; `xor_default` has the
+ * bits of the default. mmb__name_is compares bytes with a name, which may be NULL. */
 bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                      uint64_t start, uint64_t count, mmb__target to, uint64_t flip,
+                      uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
                       const bool *mask);
 
 /* Make the bytes of a decimal as Data has them. `to` has room for 32 bytes. */

@@ -26,14 +26,14 @@ static int add_all_numbers(mmb_column *column, const mmb_plan_field *field, cons
 {
     uint32_t size = mmb__bytes_of(column->kind);
     uint32_t offset = field->offset;
-    uint64_t flip = field->default_bits;
+    uint64_t xor_default = field->default_bits;
     int error = mmb_bytes_reserve(&column->values, (uint64_t)size * rows->count);
     if (error != 0) {
         return error;
     }
     for (uint32_t i = 0; i < rows->count; i++) {
         uint64_t bits = mmb_record_bits(&rows->records[i], offset, size * 8);
-        mmb__push_number(column, bits ^ flip, size);
+        mmb__push_number(column, bits ^ xor_default, size);
     }
     column->length += rows->count;
     return 0;

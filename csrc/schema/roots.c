@@ -150,7 +150,7 @@ static void store_bits(unsigned char *to, uint64_t bits, uint32_t bytes)
 /* The end of a way: where the bits of its value are. */
 typedef struct {
     uint64_t offset;
-    uint64_t flip; /* the bits are XORed with these */
+    uint64_t xor_default; /* the bits are XORed with these */
     uint32_t bits;
 } slot;
 
@@ -163,7 +163,7 @@ static slot slot_of(const mmb_way *way)
     }
     const mmb_plan_field *field = &plan->fields[way->fields[way->length - 1]];
     return (slot){.offset = field->offset,
-                  .flip = field->default_bits,
+                  .xor_default = field->default_bits,
                   .bits = mmb_kind_bits(plan->types[field->type].kind)};
 }
 
@@ -188,7 +188,7 @@ int mmb_roots_numbers(mmb_roots *roots, const mmb_way *way, uint32_t bytes, unsi
             return note_error(&v, error);
         }
         uint64_t bits = there ? mmb_record_bits(&record, where.offset, where.bits) : 0;
-        store_bits(values + v.number * bytes, bits ^ where.flip, bytes);
+        store_bits(values + v.number * bytes, bits ^ where.xor_default, bytes);
         present[v.number] = there;
     }
     return 0;

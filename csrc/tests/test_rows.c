@@ -39,9 +39,13 @@ static void every_size(void)
     mmb_rows rows = {.byte = 8, .stride = STRIDE, .count = ROWS};
     const mmb_numbers columns[] = {
         {.from = (const unsigned char *)eight, .step = 8, .offset = 16, .size = 8},
-        {.from = (const unsigned char *)four, .step = 8, .offset = 0, .size = 4, .flip = 0xFF00FF},
+        {.from = (const unsigned char *)four,
+         .step = 8,
+         .offset = 0,
+         .size = 4,
+         .xor_default = 0xFF00FF},
         {.from = (const unsigned char *)(two + ROWS - 1), .step = -2, .offset = 4, .size = 2},
-        {.from = one, .step = 1, .offset = 7, .size = 1, .flip = 0x80},
+        {.from = one, .step = 1, .offset = 7, .size = 1, .xor_default = 0x80},
     };
     CHECK_EQ(mmb_rows_store(&segment, 1, &rows, columns, 4, &flaw), 0);
     for (uint64_t i = 0; i < ROWS; i++) {
@@ -77,7 +81,11 @@ static void what_does_not_fit(void)
         {{.byte = 0, .stride = 8, .count = 1}, 0, 16},
     };
     mmb_numbers columns[] = {
-        {.from = (const unsigned char *)numbers, .step = 0, .offset = 0, .size = 1, .flip = 1},
+        {.from = (const unsigned char *)numbers,
+         .step = 0,
+         .offset = 0,
+         .size = 1,
+         .xor_default = 1},
         {.from = (const unsigned char *)numbers, .step = 0},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -23,14 +23,14 @@ _SUFFIXES = {
 }
 
 
-def format_of(name: str, said: "str | None", path: "str | None", option: str) -> str:
+def format_of(name: str, told: "str | None", path: "str | None", option: str) -> str:
     """Tell the format of a file.
 
     Raises:
         Failure: a pipe has no name to tell it by.
     """
-    if said is not None:
-        return said
+    if told is not None:
+        return told
     if name == "-":
         raise Failure(f"say {option} FORMAT: a pipe has no name to tell the format by", USAGE)
     for suffix, found in _SUFFIXES.items():

@@ -77,11 +77,11 @@ def _try_apart(capnp: Any, path: str, imports: list[str]) -> str:
             os._exit(code)
     os.close(writing)
     with open(reading, "rb") as pipe:
-        said = pipe.read().decode(errors="replace")
+        output = pipe.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
     if status == 0:
         return ""
-    return said.rpartition("what():")[2].strip() or f"pycapnp ended with status {status}"
+    return output.rpartition("what():")[2].strip() or f"pycapnp ended with status {status}"
 
 
 def _split(given: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Room in a message that pycapnp counts as used, to lay out what it would set one by one.
+"""Room in a message that pycapnp counts as used, to write there what it would set one by one.
 
 pycapnp makes a struct that belongs to nothing yet, an orphan, with a list of words in it:
 that is the room. Dropped, the orphan would take the list along and zero it. So its pointer

@@ -55,7 +55,7 @@ class Part(NamedTuple):
         )
         return self._replace(offsets=offsets, data=data, valid=valid)
 
-    def lay(
+    def write(
         self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, room: Any
     ) -> Laid:
         """Lay the strings from `number` on; see `_core.lay_strings`."""
@@ -96,7 +96,7 @@ class Listed(NamedTuple):
         """Copy what lies in the message itself, which would change while it is written."""
         return _from_sequence([_apart(segments, value) for value in self._rows()])
 
-    def lay(
+    def write(
         self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, room: Any
     ) -> Laid:
         """Lay the strings from `number` on; see `_core.lay_list`."""
@@ -309,7 +309,7 @@ def write(
         rows = (segment, word + row * stride, stride, part.rows)
         done = 0
         while True:
-            done, at, left = part.lay(segments, rows, own, text, done, room)
+            done, at, left = part.write(segments, rows, own, text, done, room)
             room = room._replace(word=at, words=left)
             if done == part.rows:
                 break

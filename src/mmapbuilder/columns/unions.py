@@ -55,4 +55,4 @@ def _clear_pointers(
     for number in pointers:
         first = rows.word + start * stride + number
         place = (rows.segment, first, stride, count)
-        missing.lay(segments, place, changed, False, 0, (rows.segment, first, 0))
+        missing.write(segments, place, changed, False, 0, (rows.segment, first, 0))

@@ -291,8 +291,8 @@ def _time(form: str) -> _Type | None:
     unit = f'unit = "{_UNITS[form[2]]}"'
     if form[1] == "s":
         zone = form[4:]
-        said = f", timezone = {_quoted(zone)}" if zone else ""
-        return _Type("Int64", f" $Arrow.timestamp({unit}{said})")
+        zoned = f", timezone = {_quoted(zone)}" if zone else ""
+        return _Type("Int64", f" $Arrow.timestamp({unit}{zoned})")
     if form[1] == "t":
         return _Type("Int32" if form[2] in "sm" else "Int64", f" $Arrow.time({unit})")
     return _Type("Int64", f" $Arrow.duration({unit})")

@@ -1,4 +1,4 @@
-"""Someone else's hands on the file while it is built.
+"""Other programs write to the file while it is built.
 
 Cut, it is reported and never made longer again. Deleted, renamed or replaced, the
 builder finishes the file that it has, and touches no other. What others write into it
