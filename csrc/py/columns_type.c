@@ -411,77 +411,34 @@ PyObject *mmbpy_plan_columns_of_roots(PyObject *object, PyObject *args)
 /* ---- capsules ----------------------------------------------------------------------------------
  */
 
-static void free_schema(PyObject *capsule)
-{
-    mmb_arrow_schema *schema = PyCapsule_GetPointer(capsule, "arrow_schema");
-    if (schema != NULL && schema->release != NULL) {
-        schema->release(schema);
+/* The method that makes one kind of capsule, and what the end of the capsule does. */
+#define CAPSULE(what, name)                                                                        \
+    static void free_##what(PyObject *capsule)                                                     \
+    {                                                                                              \
+        mmb_arrow_##what *given = PyCapsule_GetPointer(capsule, name);                             \
+        if (given != NULL && given->release != NULL) {                                             \
+            given->release(given);                                                                 \
+        }                                                                                          \
+        PyMem_Free(given);                                                                         \
+    }                                                                                              \
+                                                                                                   \
+    static PyObject *what##_capsule(PyObject *self, PyObject *Py_UNUSED(unused))                   \
+    {                                                                                              \
+        mmb_arrow_##what *made = PyMem_Calloc(1, sizeof *made);                                    \
+        if (made == NULL || mmb_columns_##what(((mmbpy_columns *)self)->columns, made) != 0) {     \
+            PyMem_Free(made);                                                                      \
+            return PyErr_NoMemory();                                                               \
+        }                                                                                          \
+        PyObject *capsule = PyCapsule_New(made, name, free_##what);                                \
+        if (capsule == NULL) {                                                                     \
+            made->release(made);                                                                   \
+            PyMem_Free(made);                                                                      \
+        }                                                                                          \
+        return capsule;                                                                            \
     }
-    PyMem_Free(schema);
-}
-
-static void free_array(PyObject *capsule)
-{
-    mmb_arrow_array *array = PyCapsule_GetPointer(capsule, "arrow_array");
-    if (array != NULL && array->release != NULL) {
-        array->release(array);
-    }
-    PyMem_Free(array);
-}
-
-static void free_stream(PyObject *capsule)
-{
-    mmb_arrow_stream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
-    if (stream != NULL && stream->release != NULL) {
-        stream->release(stream);
-    }
-    PyMem_Free(stream);
-}
-
-static PyObject *schema_capsule(PyObject *self, PyObject *Py_UNUSED(unused))
-{
-    mmb_arrow_schema *schema = PyMem_Calloc(1, sizeof *schema);
-    if (schema == NULL || mmb_columns_schema(((mmbpy_columns *)self)->columns, schema) != 0) {
-        PyMem_Free(schema);
-        return PyErr_NoMemory();
-    }
-    PyObject *capsule = PyCapsule_New(schema, "arrow_schema", free_schema);
-    if (capsule == NULL) {
-        schema->release(schema);
-        PyMem_Free(schema);
-    }
-    return capsule;
-}
-
-static PyObject *array_capsule(PyObject *self, PyObject *Py_UNUSED(unused))
-{
-    mmb_arrow_array *array = PyMem_Calloc(1, sizeof *array);
-    if (array == NULL || mmb_columns_array(((mmbpy_columns *)self)->columns, array) != 0) {
-        PyMem_Free(array);
-        return PyErr_NoMemory();
-    }
-    PyObject *capsule = PyCapsule_New(array, "arrow_array", free_array);
-    if (capsule == NULL) {
-        array->release(array);
-        PyMem_Free(array);
-    }
-    return capsule;
-}
-
-static PyObject *stream_capsule(PyObject *self, PyObject *Py_UNUSED(unused))
-{
-    mmb_arrow_stream *stream = PyMem_Calloc(1, sizeof *stream);
-    if (stream == NULL || mmb_columns_stream(((mmbpy_columns *)self)->columns, stream) != 0) {
-        PyMem_Free(stream);
-        return PyErr_NoMemory();
-    }
-    PyObject *capsule = PyCapsule_New(stream, "arrow_array_stream", free_stream);
-    if (capsule == NULL) {
-        stream->release(stream);
-        PyMem_Free(stream);
-    }
-    return capsule;
-}
+CAPSULE(schema, "arrow_schema")
+CAPSULE(array, "arrow_array")
+CAPSULE(stream, "arrow_array_stream")
 
 static PyObject *get_rows(PyObject *self, void *Py_UNUSED(unused))
 {

@@ -14,7 +14,8 @@ class _Maker(type):
         if not bases:
             return super().__new__(cls, name, bases, body)
         # Python 3.14 evaluates annotations only when it is asked for them.
-        fields = body.get("__annotations__") or body["__annotate_func__"](1)
+        annotate = body.get("__annotate_func__") or body.get("__annotate__")
+        fields = annotate(1) if annotate is not None else body["__annotations__"]
         defaults = [body[field] for field in fields if field in body]
         made: type = namedtuple(name, fields, defaults=defaults, module=__package__)  # type: ignore[misc] # noqa: PYI024
         for key, value in body.items():
