@@ -36,7 +36,8 @@ def test_it_makes_what_typing_makes() -> None:
     one = ours("a")
     assert one == ("a", 3) == Theirs("a")
     assert (one.name, one.size, one.double()) == ("a", 3, 6)
-    assert isinstance(one, tuple) and type(one).__mro__[1] is tuple
+    assert isinstance(one, tuple)
+    assert type(one).__mro__[1] is tuple
     for attribute in ("_fields", "_field_defaults", "__doc__", "__slots__"):
         assert getattr(ours, attribute) == getattr(Theirs, attribute)
     assert one._replace(size=1)._asdict() == {"name": "a", "size": 1}
@@ -48,5 +49,6 @@ def test_it_makes_what_typing_makes() -> None:
 def test_those_of_the_package_are_sent_between_processes(kind: typing.Any) -> None:
     made = kind(*range(len(kind._fields)))
     copy = pickle.loads(pickle.dumps(made))
-    assert copy == made and type(copy) is kind
+    assert copy == made
+    assert type(copy) is kind
     assert kind.__module__ == "mmapbuilder"
