@@ -255,7 +255,8 @@ NO_MEMORY = """
 
     def fill(b):
         if kind == "by hand":
-            segment = b.allocate_segment(1)
+            # Without memory for a memoryview it gives a buffer, which is all that pycapnp needs.
+            segment = memoryview(b.allocate_segment(1))
             segment[0:8] = (1 | 2 << 32 | 8 << 35).to_bytes(8, "little")
             segment[8:16] = b"contents"
         else:
