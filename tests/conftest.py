@@ -33,12 +33,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Leave a note of a run of everything where `make` wants it."""
+    """Leave a note of a run of everything where `make` wants it, if the run came to its end."""
     place = os.environ.get("MMAPBUILDER_RUNS")
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return
     everything = config.args in ([str(HERE)], ["tests"], config.getini("testpaths"))
-    if not place or not everything or config.option.keyword or config.option.markexpr:
+    option = config.option
+    if not place or not everything or option.keyword or option.markexpr:
+        return
+    if option.maxfail or option.collectonly:
         return
     counts = {name: len(found) for name, found in terminalreporter.stats.items()}
     record.write(
