@@ -241,7 +241,7 @@ bool mmb__os_is_alive(int pid)
 uint64_t mmb__os_pid_namespace(void)
 {
     struct stat namespace;
-    return stat("/proc/self/ns/pid", &namespace) == 0 ? (uint64_t) namespace.st_ino : 0;
+    return stat("/proc/self/ns/pid", &namespace) == 0 ? (uint64_t)namespace.st_ino : 0;
 }
 
 unsigned long mmb__os_thread(void)
