@@ -31,6 +31,7 @@ from .dataset.store import Store
 from .lanes import Lane
 from .lanes.memory import Layout
 from .lanes.owner import Lanes
+from .log.reader import Log
 from .log.report import Found
 from .log.sync import Syncer
 from .usage import Usage

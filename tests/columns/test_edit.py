@@ -155,7 +155,7 @@ def test_a_default_of_the_schema_is_not_changed(
         b.init_root(defaults_capnp.Root)
     before = target.read_bytes()
     with edit_message(target, defaults_capnp.Root) as m:
-        with pytest.raises(ValueError, match="is not set: what sets it takes new room"):
+        with pytest.raises(ValueError, match="is not set.* takes new room"):
             m.set(*steps, value)
         m.set(steps[0], None)
         assert m.array("numbers").tolist() == [1, 2]

@@ -61,7 +61,7 @@ def test_enums_and_tags_can_have_names(message: Any) -> None:
     score = message.column("items", "score", "@which", names=True).tolist()
     assert score == ["value"] * 4 + ["none", "value"]
     assert message.column("numbers", "colors", names=True).tolist() == ["green", "red"]
-    with pytest.raises(TypeError, match="the values are neither"):
+    with pytest.raises(TypeError, match="these values are neither"):
         message.column("items", "id", names=True)
 
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from .. import _types as t
     from ..columns.schema import Plan
     from .columns import Frames
-    from .reader import Log
 
     _Base = Sequence[t.Any]
 else:
@@ -27,7 +26,7 @@ class Messages(_Base):
     the readers, and the views that `frame` returns, keep the memory of the log alive.
     """
 
-    def __init__(self, log: "Log", numbers: range) -> None:
+    def __init__(self, log: "t.Log", numbers: range) -> None:
         self._log = log
         self._numbers = numbers
 
