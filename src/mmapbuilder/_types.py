@@ -104,6 +104,7 @@ __all__ = [
     "Lane",
     "Lanes",
     "Layout",
+    "Log",
     "Manifest",
     "MemoryFile",
     "Mode",
