@@ -57,9 +57,14 @@ class Ended:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of such a process."""
+    """The environment of such a process.
+
+    It has no PWD: if that is not the directory in which the process runs, Cap'n Proto's library
+    says so on stderr (versions before 1.0 do when a schema is loaded).
+    """
     path = os.pathsep.join([*SEARCH, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {"PYTHONPATH": path} | changes
+    kept = {name: value for name, value in os.environ.items() if name != "PWD"}
+    return kept | {"PYTHONPATH": path} | changes
 
 
 def start(
