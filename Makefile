@@ -248,6 +248,8 @@ test-musl: $(MUSL_VENV)/.test
 
 # What is too large for every run of the tests: a server that speaks S3, Ray, and torch. A
 # build of torch without CUDA is taken where pip finds one; the other takes 3 GB.
+# s3fs and moto want different versions of botocore. They come first: among all the other
+# libraries pip looks for versions that fit for many minutes, and fetches gigabytes.
 ENGINES_VENV  ?= .venv-engines
 ENGINES_TORCH ?= torch==2.13.0+cpu
 
@@ -255,6 +257,7 @@ $(ENGINES_VENV)/.test: $(SOURCES)
 	test -e $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --upgrade pip 'setuptools>=77')
 	$(@D)/bin/python -m pip install -q --retries 5 '$(ENGINES_TORCH)' || true
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 's3fs>=2024.10' 'moto[server]>=5.1')
 	rm -rf build/lib* build/bdist* build/temp*
 	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --no-build-isolation '.[engines]')
 	@touch $@
