@@ -271,3 +271,38 @@ def test_wrong_types(book: Path) -> None:
 def test_a_schema_that_is_none_is_refused_at_once(book: Path, schema: object) -> None:
     with pytest.raises(TypeError, match="schema must be a struct"):
         open_message(book, schema)
+
+
+def test_a_file_that_others_cut_and_write_again(tmp_path: Path) -> None:
+    """Between two looks of ours the file may be cut and grow again: the error is of messages."""
+    apart.python(
+        """
+        import os, sys, time
+        import capnp
+        from mmapbuilder import InvalidMessage, MessageBuilder, open_message
+        path = sys.argv[1]
+        schema = capnp.load(sys.argv[2]).AddressBook
+        with MessageBuilder(path) as b:
+            b.init_root(schema).init("people", 10_000)
+        whole = os.path.getsize(path)
+        child = os.fork()
+        if child == 0:
+            while True:
+                os.truncate(path, 16)
+                os.truncate(path, whole)
+        refused = 0
+        end = time.monotonic() + 3
+        try:
+            while time.monotonic() < end:
+                try:
+                    open_message(path, schema).close()
+                except InvalidMessage:
+                    refused += 1
+        finally:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        assert refused > 0
+        """,
+        tmp_path / "message",
+        ADDRESS_BOOK.file,
+    ).ok()
