@@ -94,7 +94,7 @@ HARNESS = """
             memoryview(b)[11:16] = b" more"
         elif kind == "npy":
             b.append([[1, 2], [3, 4]])
-        elif kind == "by hand":
+        elif kind in ("by hand", "in memory"):
             segment = b.allocate_segment(1)
             segment[0:8] = (1 | 2 << 32 | 8 << 35).to_bytes(8, "little")
             segment[8:16] = b"contents"
@@ -125,6 +125,9 @@ HARNESS = """
         with MessageBuilder(path) as b:         # what pycapnp does only once
             b.init_root(BLOCKS.schema)
     make = Builder if kind == "Builder" else MessageBuilder
+    if kind == "in memory":
+        make = MessageBuilder.in_memory
+        make(path).discard()                    # imports what is imported only once
     if kind == "npy":
         import numpy
         def make(path, **options):
@@ -183,7 +186,7 @@ HARNESS = """
             assert found.startswith(old), where + "what was in the log"
             with open_log(path, BLOCKS.schema, index=False) as log:
                 assert found == old or len(log) == 2, where + "half a message"
-        if finished and end == "close":
+        if finished and end == "close" and kind != "in memory":
             check_content()
         elif finished:
             left = names == [] or options.get("atomic") or "again" in scenario
@@ -220,6 +223,14 @@ def test_interrupted_at_every_bytecode(tmp_path: Path, kind: str, scenario: str)
     if kind in NEEDS:
         pytest.importorskip(NEEDS[kind])
     ended = python(HARNESS, tmp_path / "target", kind, scenario, "KeyboardInterrupt", timeout=300)
+    assert int(ended.ok().out) > 100
+
+
+@pytest.mark.parametrize("scenario", ["close", "discard"])
+def test_a_message_in_memory_interrupted_at_every_bytecode(tmp_path: Path, scenario: str) -> None:
+    ended = python(
+        HARNESS, tmp_path / "target", "in memory", scenario, "KeyboardInterrupt", timeout=300
+    )
     assert int(ended.ok().out) > 100
 
 

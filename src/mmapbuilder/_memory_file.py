@@ -7,6 +7,7 @@ longer, or write to it, any more. Seals cannot be taken off again.
 import errno
 import fcntl
 import os
+from collections import deque
 
 from . import _core
 from ._content import invalid
@@ -31,15 +32,16 @@ class MemoryFile:
         ValueError: the name has a zero byte, or more than 249 bytes.
     """
 
-    # Also where __init__ failed.
-    _fd: int = -1
-
     def __init__(self, name: str) -> None:
         if not (hasattr(os, "memfd_create") and SEALS["SEAL"]):
             raise NotImplementedError("this system has no files in memory that can be sealed")
         self.name = name
+        self._descriptors: list[int] = []  # one, until it is handed over
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
         try:
-            self._fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            # One call makes the descriptor and keeps it. Python looks for signals after each
+            # call, so after two an interruption could leave a descriptor that nothing closes.
+            self._descriptors.extend(map(os.memfd_create, [name], [flags]))
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
@@ -53,9 +55,9 @@ class MemoryFile:
         Raises:
             ValueError: it was handed over by `seal`, or closed.
         """
-        if self._fd < 0:
+        if not self._descriptors:
             raise ValueError(f"the file in memory was closed or sealed already: {self.name!r}")
-        return self._fd
+        return self._descriptors[0]
 
     def seal(self) -> int:
         """Seal the file, which must be a finished message, and hand its descriptor over.
@@ -77,17 +79,20 @@ class MemoryFile:
                 "for writing: call seal() again when it has ended",
                 self.name,
             ) from None
-        self._fd = -1
+        self._descriptors.clear()
         return fd
 
     def close(self) -> None:
         """Close the descriptor, if it was not handed over."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        try:
+            # One call takes the descriptor and closes it, as in __init__.
+            deque(map(os.close, iter(self._descriptors.pop, None)), 0)
+        except IndexError:
+            pass  # there is none left
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_descriptors"):  # not if __init__ raised
+            self.close()
 
 
 def require_seals(fd: int, name: "Name") -> None:
