@@ -118,7 +118,7 @@ def test_fields_that_are_no_columns_are_refused(kinds: Any) -> None:
     for path in [("any",), ("void",), ("int8", "more"), ("inners", "int8"), (7,), ()]:
         with pytest.raises(TypeError):
             kinds.column(*path)
-    with pytest.raises(TypeError, match="names are those of enums"):
+    with pytest.raises(TypeError, match="names=True is for enums"):
         kinds.column("int8", names=True)
     with pytest.raises(TypeError, match="contains itself"):
         kinds.table(["inner"])

@@ -1,5 +1,6 @@
 """Single values of a finished message, changed in place."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
@@ -30,7 +31,7 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
         find(plan, memory, path)  # says what is wrong
     record = parent.record
     if record is None or parent.default is not None:
-        raise ValueError(f"{spell(around)} is not set, and to set it takes new room: {_ANEW}")
+        raise _not_set(around)
     struct = plan.structs[plan.types[parent.type].target]
     if last not in struct.fields:
         find(plan, memory, path)
@@ -40,7 +41,7 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
         found = find(plan, memory, path)  # which must be the active member, if it is one
         if found.default is not None:
             if value is not None:
-                raise ValueError(f"{spell(path)} is not set: what sets it takes new room")
+                raise _not_set(path)
             return
         if found.pointer is None:
             raise ValueError(f"{spell(path)}: the struct was made by an older schema: {_ANEW}")
@@ -52,6 +53,10 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
 
 
 _ANEW = "build the message anew with MessageBuilder, for example from to_dict()"
+
+
+def _not_set(path: Sequence[Step]) -> ValueError:
+    return ValueError(f"{spell(path)} is not set, and to set it takes new room: {_ANEW}")
 
 
 def _set_number(
@@ -83,7 +88,7 @@ def _set_element(
 ) -> None:
     found = find(plan, memory, path)  # checks the list and the index
     if parent.default is not None:
-        raise ValueError(f"{spell(parent.path)} is not set: what sets it takes new room")
+        raise _not_set(parent.path)
     kind = plan.types[found.type].kind
     if found.pointer is not None:
         _set_pointer(memory, kind, found.pointer, value, path)

@@ -111,7 +111,7 @@ def column(plan: Plan, path: tuple[Any, ...], frames: Frames, names: bool) -> An
     """Return the values of a field in all messages, as readers see them."""
     way = find(plan, path)
     if names and way.kind not in ("enum", "tag"):
-        raise TypeError(f"names are those of enums and of {TAG!r}: the values are neither")
+        raise TypeError(f"names=True is for enums and for {TAG!r}: {way.name} is neither")
     if way.kind in _DTYPES:
         values = _numbers(plan, way, frames)[0]
         return _named(plan, way, values) if names else _meant(plan, way, values)
