@@ -78,7 +78,7 @@ def _remove_inherited_acl(new: int) -> None:
             raise
 
 
-def keep_mark(old: int, new: int) -> None:
+def keep_label(old: int, new: int) -> None:
     """Let the copy tell, as the file itself does, that it was left by a builder that died."""
     if hasattr(os, "getxattr"):
         try:

@@ -5,7 +5,7 @@ import fcntl
 import os
 
 from .. import _core
-from .attributes import keep_attributes, keep_mark
+from .attributes import keep_attributes, keep_label
 from .lock import LockedFile, lock
 from .names import is_descriptor, require_regular
 from .temporary import make_temporary, make_way
@@ -144,7 +144,7 @@ def open_atomic(output: "Output", path: str) -> None:
     keep_attributes(target, status, output.fileno())
     if output.mode == "r+":
         _copy(target, output.fileno(), status.st_size)
-        keep_mark(target, output.fileno())
+        keep_label(target, output.fileno())
         output.size = status.st_size
 
 

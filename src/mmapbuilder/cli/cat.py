@@ -42,7 +42,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
     schema = required_schema(arguments, "cat")
     screen.as_json = not arguments.table
     return each_file(
-        arguments.files, lambda file: _cat(file, schema, arguments, screen), screen, True
+        arguments.files, lambda file: _cat(file, schema, arguments, screen), screen, rows_only=True
     )
 
 

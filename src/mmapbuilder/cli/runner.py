@@ -16,7 +16,7 @@ class Reported(Exception):  # noqa: N818
 
 
 def each_file(
-    names: list[str], deal: Callable[[Input], object], screen: Screen, rows_only: bool = False
+    names: list[str], deal: Callable[[Input], object], screen: Screen, *, rows_only: bool = False
 ) -> int:
     """Call a function with each file, and report what it raises; return `OK`.
 

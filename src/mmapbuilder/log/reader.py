@@ -374,7 +374,7 @@ def _open_core(fd: int, name: "str | bytes", index: bool) -> _core.LogReader:
         if index_fd >= 0:
             os.close(index_fd)
     # The index of a log that is being written is its writer's. One that tells of lost messages is
-    # for whoever repairs the log.
+    # needed to repair the log.
     wanted = index and core.indexed < len(core) and core.tail[0] not in ("fence", "lost")
     if wanted and _core.log_enter_gate(fd, True):
         try:

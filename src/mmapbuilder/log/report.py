@@ -168,11 +168,11 @@ def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") 
     size = os.fstat(fd).st_size
     index = hold_index(path)
     found = _core.LogReader(fd, index.fileno() if index is not None else -1, name, True)
-    whole, behind = found.committed, found.tail[0] == "torn"
+    whole, is_torn = found.committed, found.tail[0] == "torn"
     if found.unchecked is not None:  # the machine went down: these are left
         number, unchecked = len(found), found.unchecked
         all_of_it = _core.LogReader(fd, -1, name, True)
-        whole, behind = all_of_it.committed, all_of_it.tail[0] == "torn"
+        whole, is_torn = all_of_it.committed, all_of_it.tail[0] == "torn"
     elif found.indexed:
         number, checked = _agree_with_index(found)
         number = number if checked else min(number, _count_good(found, progress))
@@ -180,7 +180,7 @@ def _recover(fd: int, path: "str | bytes", durable: bool, progress: "Progress") 
     else:
         number, unchecked = _count_good(found, progress), True
     end = found.committed if number == len(found) else found.place(number)[0]
-    dropped = (size if behind else whole) - end
+    dropped = (size if is_torn else whole) - end
     if end < size:
         os.ftruncate(fd, end)
     if durable:
