@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
@@ -13,11 +12,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mmapbuilder
 from support import apart, pages
+from support.missing import KNOWN, has, without
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -60,7 +61,7 @@ def test_the_code_of_a_page_runs_and_prints_what_is_shown(path: Path, tmp_path: 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if lacking := done.stdout.rpartition("missing:")[2].split():
-        pytest.skip(f"not installed: {', '.join(lacking)}")
+        without(*lacking)
 
 
 def slugs(text: str) -> set[str]:
@@ -114,8 +115,8 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     """As `make docs` does: links lead somewhere, and every public method is in the reference."""
     wanted = ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "capnp", "numpy")
-    if lacking := [name for name in wanted if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"not installed: {', '.join(lacking)}")
+    if lacking := [name for name in wanted if not has(name)]:
+        without(*lacking)
     site = tmp_path / "html"
     sphinx = ["-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", tmp_path / "trees"]
     for command in ([*sphinx, DOCS, site], [ROOT / "tools" / "check_site.py", site]):
@@ -145,8 +146,23 @@ MODULES = [
 ]
 
 
-# A docstring may read a file in one line, without closing it.
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+class Runner(doctest.DocTestRunner):
+    """Leaves a docstring where it needs a package that is missing."""
+
+    def report_unexpected_exception(self, out: Any, test: Any, example: Any, exc_info: Any) -> None:
+        if isinstance(exc_info[1], ImportError):
+            raise exc_info[1]
+        super().report_unexpected_exception(out, test, example, exc_info)
+
+
+def lacks(error: ImportError) -> str:
+    """The package that is missing; any other error of an import is raised again."""
+    name = str(error.name).partition(".")[0]
+    if name not in KNOWN or has(name):
+        raise error
+    return name
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -157,7 +173,7 @@ def test_examples_in_docstrings_run(
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        pytest.skip(f"not installed: {error.name}")  # what one of the extras brings
+        without(lacks(error))
     monkeypatch.chdir(tmp_path)
     known = {name: getattr(mmapbuilder, name) for name in mmapbuilder.__all__}
     known |= {
@@ -165,5 +181,13 @@ def test_examples_in_docstrings_run(
         "np": numpy,
         "shutil": shutil,
     }
-    failed, _ = doctest.testmod(module, extraglobs=known, optionflags=doctest.ELLIPSIS)
+    runner = Runner(optionflags=doctest.ELLIPSIS)
+    failed, lacking = 0, set()
+    for test in doctest.DocTestFinder().find(module, extraglobs=known):
+        try:
+            failed += runner.run(test).failed
+        except ImportError as error:
+            lacking.add(lacks(error))
     assert failed == 0
+    if lacking:
+        without(*sorted(lacking))

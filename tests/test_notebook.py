@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from support import apart
+from support.missing import has, without
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "examples" / "notebook.ipynb"
 
@@ -41,8 +39,8 @@ print(json.dumps(outputs))
 
 def test_cells_run_again_and_in_any_order(tmp_path: Path) -> None:
     wanted = ("nbclient", "ipykernel", "matplotlib", "capnp", "numpy")
-    if lacking := [name for name in wanted if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"not installed: {', '.join(lacking)}")
+    if lacking := [name for name in wanted if not has(name)]:
+        without(*lacking)
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(NOTEBOOK)],
         cwd=tmp_path,

@@ -30,7 +30,8 @@ class Builder(BinaryFile, Endings):
     >>> with Builder("numbers.bin") as b:
     ...     b[0:5] = b"hello"
     ...     b[6:11] = b"world"
-    >>> open("numbers.bin", "rb").read()
+    >>> with open("numbers.bin", "rb") as file:
+    ...     file.read()
     b'hello\x00world'
 
     Args:
@@ -175,7 +176,8 @@ class Builder(BinaryFile, Endings):
         >>> b.write(b"abc")
         3
         >>> b.close(size=8)
-        >>> open("padded.bin", "rb").read()
+        >>> with open("padded.bin", "rb") as file:
+        ...     file.read()
         b'abc\x00\x00\x00\x00\x00'
         """
         self._commit(size)

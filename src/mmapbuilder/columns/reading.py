@@ -295,7 +295,8 @@ class Reading:
         ...     if row.text:
         ...         print(row.path, row.count, row.text, row.padding, row.bytes)
         people[].name 2 10 6 32
-        >>> sum(row.bytes for row in usage) == len(open("people.bin", "rb").read())
+        >>> import os
+        >>> sum(row.bytes for row in usage) == os.path.getsize("people.bin")
         True
 
         Raises:
