@@ -12,6 +12,7 @@ import pytest
 
 from mmapbuilder import Builder, open_message
 from support import apart
+from support.missing import missing
 
 MIB = 1 << 20
 SIZE = 6 * MIB + 123
@@ -46,7 +47,7 @@ def test_readinto_an_allocated_range(target: Path, content: Path, buffering: int
 
 def test_preadv_into_several_ranges(target: Path, content: Path) -> None:
     if not hasattr(os, "preadv"):
-        pytest.skip("no preadv here")
+        missing("no preadv here")
     with content.open("rb") as file, Builder(target) as b:
         parts = [b.allocate(n, align=1) for n in (1, 4096, MIB, 3 * MIB + 7)]
         length = sum(map(len, parts))

@@ -15,6 +15,7 @@ pytest.importorskip("capnp")
 from mmapbuilder import InvalidMessage, Message, MessageBuilder, open_message
 from support import apart
 from support.messages import BOOK, fill_book, fill_kinds, in_memory, plain
+from support.missing import missing
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, read
 
 MIB = 1 << 20
@@ -128,7 +129,7 @@ def test_a_closed_message(book: Path) -> None:
 
 def test_closing_lets_go_of_the_file(book: Path) -> None:
     if not os.path.exists("/proc/self/maps"):
-        pytest.skip("mappings cannot be listed here")
+        missing("mappings cannot be listed here")
 
     def mapped() -> bool:
         with open("/proc/self/maps") as maps:

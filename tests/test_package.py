@@ -15,6 +15,7 @@ import pytest
 
 import mmapbuilder
 from support import apart
+from support.missing import missing
 
 PUBLIC = {
     "Builder",
@@ -74,7 +75,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
     try:
         installed = importlib.metadata.version("mmapbuilder")
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip("run from the source tree, not installed")
+        missing("run from the source tree, not installed")
     assert mmapbuilder.__version__ == installed
 
 
@@ -149,7 +150,7 @@ def test_importing_changes_nothing() -> None:
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """Descriptors, mappings and threads come back to where they were."""
     if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("this cannot be counted here")
+        missing("this cannot be counted here")
     code = """
         import gc, os, sys
         from mmapbuilder import Builder

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from support.missing import tool
 from support.tools import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,9 +85,9 @@ def test_the_page_of_platforms_is_what_the_runs_left() -> None:
     assert platforms.page(runs) == platforms.PAGE.read_text(), "run `make platforms`"
 
 
-@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="Debian's packages are asked for")
 def test_a_look_for_packages_leaves_the_variables_of_a_tool_alone() -> None:
     """Or the tool notes a wrong list of what it has made, and makes all of it anew each time."""
+    tool("dpkg-query", "dpkg")
     names = ["package", "wanted", "packages", "needed", "version", "root", "prefix", "python"]
     code = "; ".join(
         [

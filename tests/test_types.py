@@ -96,6 +96,7 @@ verify(b"content").size.bit_length()
         timeout=300,
         check=False,
     )
-    if "nodeenv" in done.stderr or "npm" in done.stderr:
-        pytest.skip(f"pyright cannot be fetched here: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stdout
+    # What it finds in the code stands in its output; npm, which fetches it, says more besides.
+    if done.returncode != 0 and not done.stdout and "npm" in done.stderr:
+        missing(f"pyright cannot be fetched here: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stdout + done.stderr

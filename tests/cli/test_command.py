@@ -29,6 +29,7 @@ from support.command import (
     started,
     without,
 )
+from support.missing import missing
 
 pytest.importorskip("capnp")
 
@@ -43,7 +44,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
 def test_it_is_installed_as_a_program(tmp_path: Path, message: Path) -> None:
     program = Path(sysconfig.get_path("scripts")) / "mmapbuilder"
     if not program.exists():
-        pytest.skip("run from the source tree, not installed")
+        missing("run from the source tree, not installed")
     done = subprocess.run([program, "verify", message], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ok" in done.stdout
@@ -179,7 +180,7 @@ def test_an_interruption_is_told_in_one_line(tmp_path: Path, log: Path) -> None:
 
 def test_a_full_disk_is_told(tmp_path: Path, log: Path) -> None:
     if not os.path.exists("/dev/full"):
-        pytest.skip("there is no /dev/full")
+        missing("there is no /dev/full")
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [*COMMAND, "cat", str(log), "--schema", PERSON],

@@ -9,6 +9,7 @@ import pytest
 
 from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder
 from support.command import fails, lines, run
+from support.missing import missing
 from support.readers import KINDS
 
 pytest.importorskip("capnp")
@@ -30,9 +31,9 @@ def test_a_message_is_told_with_its_segments(tmp_path: Path) -> None:
 def test_holes_are_told(tmp_path: Path, message: Path) -> None:
     with open(message, "r+b") as file:
         file.truncate(message.stat().st_size + (64 << 20))
+    if message.stat().st_blocks * 512 >= message.stat().st_size:
+        missing("this file system has no holes")
     (facts,) = lines(run("info", "--json", message, where=tmp_path))
-    if facts["allocated"] >= facts["size"]:
-        pytest.skip("this file system has no holes")
     assert facts["holes"] > 60 << 20
     assert facts["trailing"] == 64 << 20
 

@@ -17,6 +17,7 @@ np = pytest.importorskip("numpy")
 from array_schemas import NUMBERS, arrays_capnp, new_capnp, old_capnp  # noqa: E402
 
 from mmapbuilder import CapacityError, MessageBuilder  # noqa: E402
+from support.missing import missing  # noqa: E402
 
 Root = arrays_capnp.Root
 
@@ -199,7 +200,7 @@ def test_wrong_arguments(
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
-        pytest.skip("what is mapped is known on Linux only")
+        missing("what is mapped is known on Linux only")
 
     def use(path: Path) -> Any:
         with MessageBuilder(path, capacity=1 << 20, segment_words=1000) as b:

@@ -23,6 +23,7 @@ pytest.importorskip("capnp")
 from mmapbuilder import InvalidMessage, Log, MessageLog, open_log
 from support import apart
 from support.events import EVENT, FENCE, check, fields, frame, write
+from support.missing import missing
 from support.readers import KINDS
 
 MIB = 1 << 20
@@ -171,8 +172,9 @@ def test_a_closed_log_says_so(log: Log) -> None:
             use()
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are listed by /proc")
 def test_no_descriptor_is_kept(target: Path) -> None:
+    if not os.path.isdir("/proc/self/fd"):
+        missing("descriptors cannot be counted here")
     write(target, range(10))
     before = os.listdir("/proc/self/fd")
     logs = [open_log(target, EVENT.schema) for _ in range(20)]
