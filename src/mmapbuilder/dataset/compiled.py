@@ -92,12 +92,13 @@ def _load(compiled: bytes) -> Any:
 
 
 def _schema_of_schemas(found: "list[Any]" = []) -> Any:  # noqa: B006 - its memory
-    """Return pycapnp's own schema.capnp."""
+    """Return what Cap'n Proto says of schemas, from the copy of its file in this package."""
     if not found:
-        capnp = _pycapnp.load()
-        folder = os.path.dirname(capnp.__file__)
-        path = os.path.join(folder, "schema.capnp")
-        found.append(capnp.load(path, imports=[os.path.dirname(folder)]))
+        # pycapnp ends the process if one parser meets a file's id in two files, and a user may
+        # have loaded Cap'n Proto's own.
+        parser = _pycapnp.load().SchemaParser()
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schema.capnp")
+        found += [parser.load(path), parser]  # a schema does not keep its parser alive
     return found[0]
 
 
