@@ -86,6 +86,11 @@ def used_words(
 
     Every segment must be readable by the kernel at its start.
 
+    pycapnp is made to write the message into a pipe that takes little more than its table. Up to
+    version 2.2.4 all else that tells the sizes copies the message: `to_segments`, `to_bytes`,
+    `get_segments_for_output`. `to_segment_views`, of the version to come, copies nothing. Once no
+    older version is supported, the pipe can go.
+
     Raises:
         OSError: there are no descriptors to ask with.
         RuntimeError: pycapnp does not tell.

@@ -4,6 +4,12 @@ pycapnp makes a struct that belongs to nothing yet, an orphan, with a list of wo
 that is the room. Dropped, the orphan would take the list along and zero it. So its pointer
 to the list is cleared first: then nothing but the orphan's one word goes, and the list lies
 in the message as an object does whose pointer was set elsewhere.
+
+pycapnp gives room only behind a pointer of its message, and all other pointers are worse. The
+root's pointer, borrowed for a moment, would cost the whole message if the process were killed at
+that moment. A field of the caller's may be set, or have a type of another size. Data has a view
+that tells its address at once, but it ends at 512 MiB, where a list goes on to 4 GiB, and it does
+not tell where its pointer is, which would have to be cleared all the same.
 """
 
 import errno
