@@ -334,6 +334,42 @@ def test_a_log_touches_each_page_once(target: Path) -> None:
         assert log.stats.faults == 0  # it grows before it stores
 
 
+def test_a_follower_that_is_woken_makes_no_call_but_that_of_the_wait(target: Path) -> None:
+    pytest.importorskip("capnp")
+    code = """
+    import time
+    from mmapbuilder import MessageLog, open_log
+    from support.events import EVENT, fields
+    with MessageLog(path, "w", schema=EVENT.schema) as log:
+        log.append(fields(0))
+        with open_log(path, EVENT.schema) as reader:
+            following = reader.follow(0)
+            next(following)
+            go, start = os.pipe()
+            opened, tell = os.pipe()
+            writer = os.fork()
+            if writer == 0:
+                log = MessageLog(path, schema=EVENT.schema)
+                os.write(tell, b"x")
+                os.read(go, 1)
+                for number in range(1, 101):
+                    time.sleep(0.001)
+                    log.append(fields(number))
+                os._exit(0)
+            os.read(opened, 1)
+            mark("follow")
+            os.write(start, b"x")
+            found = [next(following).time for _ in range(100)]
+            mark("over")
+            os.waitpid(writer, 0)
+    assert found == list(range(1, 101)), found
+    """
+    counts = calls(code, target)["follow"]
+    ours = "futex", "clock_nanosleep", "restart_syscall"
+    assert counts["futex"] <= 2 * 100 + 100  # a wait and a wake, and what a busy machine adds
+    assert sum_of(counts, without=ours) < 100, counts
+
+
 @pytest.mark.parametrize("what", ["tuples", "strings"])
 def test_what_is_staged_takes_no_fault_for_each_page(target: Path, what: str) -> None:
     """The memory of a stage is used again, and a call of the kernel writes the file's pages."""

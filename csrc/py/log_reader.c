@@ -152,8 +152,9 @@ static unsigned char *news_from(mmbpy_log_reader *self, int index_fd)
 
 PyDoc_STRVAR(wait_doc,
              "wait($self, index_fd, count, most, /)\n--\n\n"
-             "Wait until there are more than count messages, but at most for most nanoseconds.\n\n"
-             "Return False at once if no news can come: there is no index, or no writer has it\n"
+             "Wait until there are more than count messages, but at most for most nanoseconds.\n"
+             "Then glance, and return the number of messages.\n\n"
+             "Return None at once if no news can come: there is no index, or no writer has it\n"
              "open. index_fd is the index's file, open for writing, or -1.");
 
 static PyObject *log_wait(PyObject *object, PyObject *args)
@@ -167,12 +168,13 @@ static PyObject *log_wait(PyObject *object, PyObject *args)
     MMBPY_LOCK(object)
     header = news_from((mmbpy_log_reader *)object, index_fd);
     MMBPY_UNLOCK()
-    if (header != NULL) { /* it stays mapped as long as the object lives */
-        Py_BEGIN_ALLOW_THREADS(void)
-        mmb_index_wait(header, count, most);
-        Py_END_ALLOW_THREADS
+    if (header == NULL) {
+        Py_RETURN_NONE;
     }
-    return PyBool_FromLong(header != NULL);
+    Py_BEGIN_ALLOW_THREADS /* the header stays mapped as long as the object lives */
+    mmb_index_wait(header, count, most);
+    Py_END_ALLOW_THREADS
+    return log_glance(object, NULL);
 }
 
 PyDoc_STRVAR(compare_doc,
@@ -265,21 +267,21 @@ static PyObject *log_place(PyObject *object, PyObject *number)
     return Py_BuildValue("KK", (unsigned long long)start, (unsigned long long)bytes);
 }
 
-PyDoc_STRVAR(extent_doc, "extent($self, number, /)\n--\n\n"
-                         "Return the bytes of a message as a slice of the log's memory.");
+PyDoc_STRVAR(frame_doc, "frame($self, memory, number, /)\n--\n\n"
+                        "Return the bytes of a message, as a part of memory, which is a view of\n"
+                        "the buffer of this object.");
 
-static PyObject *log_extent(PyObject *object, PyObject *number)
+static PyObject *log_frame(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
     uint64_t start, bytes;
-    if (find_object(object, number, &start, &bytes) < 0) {
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "frame takes a view and a number");
         return NULL;
     }
-    PyObject *from = PyLong_FromUnsignedLongLong(start);
-    PyObject *to = PyLong_FromUnsignedLongLong(start + bytes);
-    PyObject *slice = from != NULL && to != NULL ? PySlice_New(from, to, NULL) : NULL;
-    Py_XDECREF(from);
-    Py_XDECREF(to);
-    return slice;
+    if (find_object(object, args[1], &start, &bytes) < 0) {
+        return NULL;
+    }
+    return mmbpy_slice_of(args[0], (Py_ssize_t)start, (Py_ssize_t)(start + bytes), 1);
 }
 
 PyDoc_STRVAR(offsets_doc,
@@ -324,7 +326,8 @@ static Py_ssize_t log_length(PyObject *object)
 
 /* ---- memory and properties ---------------------------------------------------------------- */
 
-/* Export the committed part of the file, as far as the reader knows it. */
+/* Export the file, as long as it was at the last look. So a view of it has room for messages that
+ * a writer appends after that, but only the committed part may be read. */
 static int log_getbuffer(PyObject *object, Py_buffer *view, int flags)
 {
     mmbpy_log_reader *self = (mmbpy_log_reader *)object;
@@ -332,7 +335,7 @@ static int log_getbuffer(PyObject *object, Py_buffer *view, int flags)
     Py_ssize_t length;
     MMBPY_LOCK(object)
     base = (void *)(uintptr_t)mmbpy_log_data(self);
-    length = (Py_ssize_t)self->places.end;
+    length = (Py_ssize_t)(self->places.end > self->seen.size ? self->places.end : self->seen.size);
     MMBPY_UNLOCK()
     return PyBuffer_FillInfo(view, object, base, length, 1, flags);
 }
@@ -410,7 +413,7 @@ static PyMethodDef log_methods[] = {
     {"compare", log_compare, METH_O, compare_doc},
     {"write_index", log_write_index, METH_VARARGS, write_index_doc},
     {"place", log_place, METH_O, place_doc},
-    {"extent", log_extent, METH_O, extent_doc},
+    {"frame", (PyCFunction)(void (*)(void))log_frame, METH_FASTCALL, frame_doc},
     {"offsets", log_offsets, METH_VARARGS, offsets_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -433,8 +436,8 @@ static PyGetSetDef log_properties[] = {
 
 PyDoc_STRVAR(log_doc,
              "LogReader(fd, index_fd, name, lenient=False)\n--\n\n"
-             "The messages of the file fd, mapped. Its buffer is the committed part of the\n"
-             "file.\n\n"
+             "The messages of the file fd, mapped. Its buffer is the file, as long as it was at\n"
+             "the last look; only the bytes before `committed` may be read.\n\n"
              "index_fd is the index's file, or -1. Neither descriptor is kept. With\n"
              "lenient=True the log ends where bytes are no message; otherwise they are an\n"
              "error.");

@@ -149,3 +149,24 @@ def test_readers_agree_on_a_log_in_which_a_message_is_being_built(
                     break
     for read in [by_pycapnp, by_cxx, by_open_log]:
         assert read(target, programs) == [0, 1]
+
+
+def test_a_follower_goes_on_while_the_file_grows_and_is_cut(target: Path) -> None:
+    """Each growth moves the end of what the follower has mapped and looked at."""
+    with MessageLog(target, schema=EVENT.schema) as log:
+        with open_log(target, EVENT.schema) as reader:
+            following = reader.follow(0)
+            for time in range(200):
+                log.append(**fields(time), payload=bytes(time % 3 * 40_000))
+                if time % 7 == 0:
+                    log.flush(cut=True)
+                if time % 5 == 0:
+                    log.append_bytes(b"\0\0\0\0\1\0\0\0" + bytes(8))  # without a field
+                event = next(following)
+                check(event, time)
+                assert event.payload == bytes(time % 3 * 40_000)
+                if time % 5 == 0:
+                    assert next(following).time == 0
+                if time % 11 == 0:
+                    assert reader.refresh() == len(log)
+            assert len(reader) == len(log)

@@ -76,7 +76,7 @@ class Log(Messages, Closing):
         return core
 
     def _frame(self, number: int) -> memoryview:
-        return self._memory[self._reader().extent(number)]
+        return self._reader().frame(self._memory, number)
 
     def _schema_of_roots(self) -> "t.Any":
         if self._schema is None:
@@ -87,7 +87,7 @@ class Log(Messages, Closing):
         core, schema = self._core, self._schema
         if core is None or schema is None:
             core, schema = self._reader(), self._schema_of_roots()
-        frame = self._memory[core.extent(number)]
+        frame = core.frame(self._memory, number)
         return next(_pycapnp.readers_of_frames(schema, frame, self._nesting_limit))
 
     def _span(self, first: int, last: int) -> memoryview:
@@ -119,28 +119,27 @@ class Log(Messages, Closing):
         ...     print(len(reader), reader.refresh(), reader[-1].id)
         0 1 1
         """
-        core, before = self._reader(), len(self._numbers)
-        count = self._glance(core)
-        return count if count != before else self._adopt(core, self._look_again(core))
+        before = len(self)
+        return count if (count := self._glance()) != before else self._look_again()
 
-    def _glance(self, core: _core.LogReader) -> int:
+    def _glance(self) -> int:
         """See what the index tells of what was appended since, which costs no system call."""
-        return self._adopt(core, core.glance())
+        return self._adopt(self._reader().glance())
 
-    def _adopt(self, core: _core.LogReader, count: int) -> int:
+    def _adopt(self, count: int) -> int:
         if count != len(self._numbers):
-            self._memory = memoryview(core)
             self._numbers = range(count)
         return count
 
-    def _look_again(self, core: _core.LogReader) -> int:
-        fd = self._open_again()
+    def _look_again(self) -> int:
+        core, fd = self._reader(), self._open_again()
         if fd < 0:
             return len(core)
         index = open_index(self._path) if self._index else -1
         try:
-            return core.refresh(fd, index)
+            return self._adopt(core.refresh(fd, index))
         finally:
+            self._memory = memoryview(core)
             os.close(fd)
             if index >= 0:
                 os.close(index)
@@ -179,10 +178,19 @@ class Log(Messages, Closing):
         return self._follow(start if start >= 0 else self.refresh(), timeout)
 
     def _follow(self, number: int, timeout: "float | None") -> "t.Iterator[t.Any]":
+        schema = self._schema_of_roots()
         while self._wait_for(number, timeout):
-            for root in Messages(self, range(number, len(self))):
+            # Also messages that are not there yet come out of this iterator: so little is left
+            # to be done after a wait. It ends where the file ended when it was last looked at.
+            memory = self._memory
+            start, _ = self._reader().place(number)
+            for root in _pycapnp.readers_of_frames(schema, memory[start:], self._nesting_limit):
                 yield root
                 number += 1
+                if number >= len(self._numbers) and not self._wait_for(number, timeout):
+                    return
+                if memory is not self._memory:
+                    break
 
     def _wait_for(
         self,
@@ -192,11 +200,11 @@ class Log(Messages, Closing):
     ) -> bool:
         end = None if timeout is None else clock() + timeout
         pause = _SHORTEST_PAUSE
-        fresh = self._glance(self._reader()) > number
+        fresh = self._glance() > number
         while not fresh:
             left = _LONGEST_WAIT if end is None else end - clock()
             waited = left > 0 and self._wait_for_news(number, min(left, _LONGEST_WAIT))
-            fresh = self.refresh() > number
+            fresh = len(self._numbers) > number or self.refresh() > number
             if not fresh and left <= 0:
                 return False
             if not fresh and not waited:
@@ -207,14 +215,17 @@ class Log(Messages, Closing):
     def _wait_for_news(self, number: int, seconds: float) -> bool:
         """Let the writer wake us, if one is at work and keeps an index; else False."""
         core, most = self._reader(), int(seconds * 1e9)
-        if core.wait(-1, number, most):  # it was waited for before
-            return True
-        index = open_index(self._path, os.O_RDWR) if self._index else -1
-        try:
-            return core.wait(index, number, most)
-        finally:
-            if index >= 0:
-                os.close(index)
+        count = core.wait(-1, number, most)
+        if count is None:  # it was not waited for before
+            index = open_index(self._path, os.O_RDWR) if self._index else -1
+            try:
+                count = core.wait(index, number, most)
+            finally:
+                if index >= 0:
+                    os.close(index)
+        if count is not None:
+            self._adopt(count)
+        return count is not None
 
     # ---- properties ----
 
