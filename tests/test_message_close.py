@@ -110,6 +110,25 @@ def test_a_closed_builder_is_of_no_use(target: Path, use, end: str, used: bool) 
         use(b)
 
 
+def test_a_close_that_stops_half_way_still_tells_sizes(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(_: object) -> None:
+        raise MemoryError
+
+    b = MessageBuilder(target)
+    fill_book(b.init_root(ADDRESS_BOOK.schema))
+    before, size = b.stats, b.size
+    with monkeypatch.context() as patch:
+        patch.setattr(b, "_told_sizes", without_memory)
+        with pytest.raises(MemoryError):
+            b.close()
+    assert b.closed
+    assert (b.stats, b.size) == (before, size)
+    b.close()
+    assert b.size == b.stats.used == target.stat().st_size
+
+
 def test_flush_leaves_the_message_unfinished(target: Path) -> None:
     with MessageBuilder(target) as b:
         b.init_root(BLOCKS.schema).label = "flushed"

@@ -147,9 +147,9 @@ static bool join(_Atomic uint64_t *at, uint64_t self)
 
 /* A process may get a second entry, if one before its first has become free meanwhile. Each entry
  * counts by itself, so that does no harm. */
-uint32_t mmb__in_flight_enter(mmb__shared *shared)
+static uint32_t enter(mmb__shared *shared, uint64_t process)
 {
-    uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
+    uint64_t self = entry_of(mmb__identity_of(process), 0);
     for (uint32_t i = 0; i < MMB__IN_FLIGHT; i++) {
         if (join(&shared->in_flight[i], self)) {
             return i;
@@ -157,6 +157,11 @@ uint32_t mmb__in_flight_enter(mmb__shared *shared)
     }
     atomic_fetch_add(&shared->in_flight_overflow, 1);
     return MMB__IN_FLIGHT;
+}
+
+uint32_t mmb__in_flight_enter(mmb__shared *shared)
+{
+    return enter(shared, mmb__this_process());
 }
 
 void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry)
@@ -206,10 +211,12 @@ void mmb__begin_turn(mmb__file *file, mmb__turn *turn)
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &turn->signals);
-    turn->entry = mmb__in_flight_enter(file->shared);
+    uint64_t process = mmb__this_process();
+    turn->entry = enter(file->shared, process);
     while (atomic_exchange(&file->eof_turn, true)) {
         sched_yield();
     }
+    file->turn_process = process;
 }
 
 void mmb__end_turn(mmb__file *file, const mmb__turn *turn)
@@ -232,7 +239,7 @@ static bool is_gone(uint64_t holder, uint32_t round)
 void mmb__lock_eof(const mmb__file *file)
 {
     _Atomic uint64_t *lock = &file->shared->eof_lock_holder;
-    uint64_t self = mmb__this_process();
+    uint64_t self = file->turn_process;
     for (uint32_t round = 0;; round++) {
         uint64_t holder = 0;
         if (atomic_compare_exchange_strong(lock, &holder, self) || holder == self) {
@@ -273,9 +280,6 @@ void mmb__turns_after_fork(mmb__file *file)
 
 int mmb__truncate(const mmb__file *file, uint64_t size)
 {
-    if (!mmb__is_owner(file)) {
-        return EPERM;
-    }
     uint64_t eof = 0;
     int error = mmb__our_file(file, &eof);
     /* If ftruncate makes the file longer, blocks that a growth has left beyond EOF would stay. */

@@ -70,6 +70,7 @@ typedef struct {
     /* The one thread of this process that moves EOF has taken this. The others wait; then they
      * find EOF moved. A forked child clears it. */
     _Atomic bool eof_turn;
+    uint64_t turn_process; /* mmb_this_process() of that thread, which has the turn to set it */
     /* The one thread of this process that has moved the file offset has taken this, until it puts
      * the offset back: the caller's fd shares it. A forked child clears it. */
     _Atomic bool offset_turn;
@@ -177,7 +178,7 @@ void mmb__turns_after_fork(mmb__file *file);
 
 /* ---- the end --------------------------------------------------------------- */
 
-/* Set EOF, and give back the blocks beyond it. EPERM if this is not the owner. Handler: no. */
+/* Set EOF, and give back the blocks beyond it. Only the owner may. Handler: no. */
 int mmb__truncate(const mmb__file *file, uint64_t size);
 
 /* ---- arithmetic ------------------------------------------------------------ */

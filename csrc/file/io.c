@@ -45,8 +45,9 @@ static int fill_holes(mmb__file *file, uint64_t allocated_end, uint64_t start, u
 {
     mmb__turn turn;
     mmb__begin_blocks(file, &turn);
-    int error = 0;
-    if (!reserve_ahead(file, allocated_end, stop)) {
+    uint64_t eof = 0;
+    int error = mmb__check(file, &eof);
+    if (error == 0 && !reserve_ahead(file, allocated_end, stop)) {
         error = mmb__allocate(file, start, stop - start);
         if (error == EOPNOTSUPP) {
             error = mmb__os_raise(file->fd, start, stop); /* NFS */
@@ -63,17 +64,8 @@ static int reserve_piece(mmb__file *file, uint64_t start, uint64_t stop)
 {
     int error = mmb__ensure(file, start, stop);
     uint64_t allocated_end = atomic_load(&file->shared->allocated_end);
-    if (error != 0 || stop <= allocated_end) {
-        return error;
-    }
-    uint32_t entry = mmb__in_flight_enter(file->shared);
-    uint64_t eof = 0;
-    error = mmb__check(file, &eof);
-    if (error == 0) {
-        error = fill_holes(file, allocated_end, start, stop);
-    }
-    mmb__in_flight_leave(file->shared, entry);
-    return error;
+    return error != 0 || stop <= allocated_end ? error
+                                               : fill_holes(file, allocated_end, start, stop);
 }
 
 int mmb__reserve(mmb__file *file, uint64_t start, uint64_t stop)

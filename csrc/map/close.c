@@ -50,11 +50,12 @@ void mmb_map_seal(mmb_map *map)
 
 int mmb_map_cut(mmb_map *map, uint64_t size)
 {
-    if (mmb__is_owner(&map->file)) {
-        /* The label goes first: if the process is killed in between, it leaves an ordinary file,
-         * whose zeros count. */
-        mmb__remove_label(&map->file);
+    if (!mmb__is_owner(&map->file)) {
+        return EPERM;
     }
+    /* The label goes first: if the process is killed in between, it leaves an ordinary file, whose
+     * zeros count. */
+    mmb__remove_label(&map->file);
     return mmb__truncate(&map->file, size);
 }
 

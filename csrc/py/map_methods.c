@@ -75,14 +75,11 @@ int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size)
 PyObject *mmbpy_map_get_size(PyObject *object, void *Py_UNUSED(closure))
 {
     mmbpy_map *self = (mmbpy_map *)object;
+    mmb_stats stats;
     uint64_t size;
-    if (!mmbpy_map_is_open(self)) {
-        mmbpy_map_wait_closed(self);
-        size = self->last_used;
-    } else if (mmbpy_map_find_size(self, &size) < 0) {
-        return NULL;
-    }
-    return from_uint64(size);
+    int found = mmbpy_map_is_open(self) ? mmbpy_map_find_size(self, &size)
+                                        : mmbpy_map_look(self, &stats, &size);
+    return found < 0 ? NULL : from_uint64(size);
 }
 
 PyObject *mmbpy_map_raise_at(mmbpy_map *self, int error, uint64_t start, uint64_t length)

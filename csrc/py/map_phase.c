@@ -55,14 +55,21 @@ static bool is_busy(const mmbpy_map *self)
     return !is_inherited(seen, nobody) && seen != nobody;
 }
 
-mmb_map *mmbpy_map_hold(mmbpy_map *self)
+/* Begin to use the map if it is open, or, for a look at it, if it is `sealed`. */
+static mmb_map *hold(mmbpy_map *self, bool sealed)
 {
     count_in(self);
-    if (atomic_load(&self->phase) == MMBPY_OPEN) {
+    int phase = atomic_load(&self->phase);
+    if (phase == MMBPY_OPEN || (sealed && phase == MMBPY_SEALED)) {
         return atomic_load(&self->map);
     }
     mmbpy_map_leave(self);
     return NULL;
+}
+
+mmb_map *mmbpy_map_hold(mmbpy_map *self)
+{
+    return hold(self, false);
 }
 
 mmb_map *mmbpy_map_enter(mmbpy_map *self)
@@ -116,13 +123,9 @@ bool mmbpy_map_begin_close(mmbpy_map *self, mmb_map **out)
 void mmbpy_map_seal(mmbpy_map *self)
 {
     mmb_map *map = atomic_load(&self->map);
-    uint64_t used = 0;
     Py_BEGIN_ALLOW_THREADS
     mmb_map_seal(map);
-    (void)mmb_map_size(map, &used); /* `size` is this until the file is finished */
     Py_END_ALLOW_THREADS
-    mmb_map_get_stats(map, &self->last_stats);
-    self->last_used = used;
     atomic_store(&self->phase, MMBPY_SEALED);
 }
 
@@ -131,6 +134,30 @@ void mmbpy_map_wait_closed(mmbpy_map *self)
     while (atomic_load(&self->phase) == MMBPY_CLOSING && mmbpy_map_is_owner(self)) {
         pause_briefly();
     }
+}
+
+int mmbpy_map_look(mmbpy_map *self, mmb_stats *stats, uint64_t *used)
+{
+    mmb_map *map = hold(self, true);
+    while (map == NULL) {
+        mmbpy_map_wait_closed(self);
+        if (atomic_load(&self->phase) != MMBPY_SEALED) {
+            *stats = self->last_stats;
+            *used = self->last_used;
+            return 0;
+        }
+        map = hold(self, true);
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_map_size(map, used);
+    mmb_map_get_stats(map, stats);
+    mmbpy_map_leave(self);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        mmbpy_raise(self->state, error, self->name);
+    }
+    return error == 0 ? 0 : -1;
 }
 
 /* ---- the end of the memory ------------------------------------------------ */

@@ -85,21 +85,8 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
     mmbpy_map *self = (mmbpy_map *)object;
     mmb_stats stats;
     uint64_t used = 0;
-    mmb_map *map = mmbpy_map_hold(self);
-    if (map != NULL) {
-        int error;
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_map_size(map, &used);
-        mmb_map_get_stats(map, &stats);
-        mmbpy_map_leave(self);
-        Py_END_ALLOW_THREADS
-        if (error != 0) {
-            return mmbpy_raise(self->state, error, self->name);
-        }
-    } else {
-        mmbpy_map_wait_closed(self);
-        stats = self->last_stats;
-        used = self->last_used;
+    if (mmbpy_map_look(self, &stats, &used) < 0) {
+        return NULL;
     }
     return Py_BuildValue("KKKKK", (unsigned long long)stats.growths,
                          (unsigned long long)stats.faults, (unsigned long long)stats.backed,

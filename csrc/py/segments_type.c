@@ -233,6 +233,16 @@ static PyObject *segments_get_sizes(PyObject *object, void *Py_UNUSED(closure))
     return sizes;
 }
 
+static Py_ssize_t segments_length(PyObject *object)
+{
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    Py_ssize_t count;
+    MMBPY_LOCK(object);
+    count = (Py_ssize_t)self->building->count;
+    MMBPY_UNLOCK();
+    return count;
+}
+
 static int segments_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
@@ -256,7 +266,8 @@ static void segments_dealloc(PyObject *object)
 }
 
 PyDoc_STRVAR(segments_doc, "Segments(core, segment_words, /)\n--\n\n"
-                           "The segments of the message that began when core was opened.");
+                           "The segments of the message that began when core was opened, of\n"
+                           "which len() tells the number.");
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},
@@ -296,13 +307,10 @@ static PyGetSetDef segments_properties[] = {
 };
 
 static PyType_Slot segments_slots[] = {
-    {Py_tp_doc, (void *)segments_doc},
-    {Py_tp_new, segments_new},
-    {Py_tp_traverse, segments_traverse},
-    {Py_tp_dealloc, segments_dealloc},
-    {Py_tp_methods, segments_methods},
-    {Py_tp_getset, segments_properties},
-    {0, NULL},
+    {Py_tp_doc, (void *)segments_doc},   {Py_tp_new, segments_new},
+    {Py_tp_traverse, segments_traverse}, {Py_tp_dealloc, segments_dealloc},
+    {Py_tp_methods, segments_methods},   {Py_sq_length, (void *)segments_length},
+    {Py_tp_getset, segments_properties}, {0, NULL},
 };
 
 PyType_Spec mmbpy_segments_spec = {

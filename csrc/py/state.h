@@ -51,8 +51,9 @@ typedef enum {
  * Any thread may call any method at any time, with or without a GIL. `phase` and `busy` keep the
  * mmb_map alive while a method works:
  *
- * - A method adds to `busy`, then checks that `phase` is OPEN. If it is not, the method subtracts
- *   from `busy` again, and reports a closed builder.
+ * - A method adds to `busy`, then checks that `phase` is OPEN (or SEALED, if the method only looks
+ *   at the map). If it is not, the method subtracts from `busy` again, and reports a closed
+ * builder.
  * - A closer moves `phase` from OPEN to CLOSING, which only one thread can do. Then it waits until
  *   `busy` counts no method.
  *
@@ -143,8 +144,12 @@ PyObject *mmbpy_map_outcome(mmbpy_map *self);
 /* Seal the map, and leave the rest of the close to the next closer. */
 void mmbpy_map_seal(mmbpy_map *self);
 
-/* Wait until no thread is closing, so that `last_stats` and `last_used` can be read. */
+/* Wait until no thread is closing. */
 void mmbpy_map_wait_closed(mmbpy_map *self);
+
+/* Return the counters and the size of the content: as they are now, or as they were when the map
+ * was closed. A map that is poisoned still tells. Return 0, or -1 with an exception. */
+int mmbpy_map_look(mmbpy_map *self, mmb_stats *stats, uint64_t *used);
 
 /* Unmap and free what is left, when nothing can refer to it any more. */
 void mmbpy_map_free(mmbpy_map *self);

@@ -403,7 +403,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
         """Ask pycapnp for the used words of its segments; None if the pointers must tell."""
         if self._message is None or not segments.sure or self._lanes:
             return None
-        if not segments.sizes:
+        if len(segments) == 0:
             return []
         try:
             return self._used_words(segments)

@@ -34,7 +34,7 @@ _known: list[Any] = []
 
 
 class BuilderMemory:
-    """The memory of a message that pycapnp builds, too."""
+    """The memory of a message that pycapnp builds, too, during one call of its builder."""
 
     building = True
     part = None
@@ -58,13 +58,16 @@ class BuilderMemory:
         self._schema = schema
         self._message = message
         self._used_words = used_words
+        self._views: tuple[memoryview, ...] = ()
         self._asked: list[int] | None = None  # what `room_in` has found out
         self.most_words = max(1, min(MOST_WORDS, segment_words - OVERHEAD))
 
     @property
     def segments(self) -> tuple[memoryview, ...]:
         """All segments as they are now, writable. ValueError if the builder is closed."""
-        return self._segments.views()
+        if len(self._views) != len(self._segments):
+            self._views = self._segments.views()
+        return self._views
 
     def root(self) -> Any:
         """Return pycapnp's builder of the root."""
@@ -78,7 +81,7 @@ class BuilderMemory:
             ValueError: the message is not pycapnp's of this builder, which could be asked.
         """
         self._message()
-        if not self._segments.sizes:
+        if len(self._segments) == 0:
             return []
         self._segments.make_readable()
         return self._used_words(self._segments)

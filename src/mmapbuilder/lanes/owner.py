@@ -122,7 +122,7 @@ def _room_words(
     """
     if room is not None:
         return -(-room // WORD)
-    here = memory.room_in(len(file.segments.sizes) - 1) - header
+    here = memory.room_in(len(file.segments) - 1) - header
     if here >= span.length * span.pointers * _LEAST_BYTES // WORD:
         return here
     left = (file.capacity - file.segments.start) // WORD - sum(file.segments.sizes)
