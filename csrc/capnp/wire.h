@@ -35,35 +35,30 @@ static inline void mmb__store64(unsigned char *at, uint64_t value)
     mmb__store32(at + 4, (uint32_t)(value >> 32));
 }
 
-/* Do the work of memcpy without a call for most strings and short lists, by two moves that may
- * overlap. (Where `length` is smaller than what is subtracted from it, the difference wraps to a
- * large number.) */
+/* Copy `length` bytes, from `half` to twice as many, by two moves that may overlap. `half` is a
+ * constant, at most 32. */
+static inline void mmb__copy_ends(unsigned char *to, const unsigned char *from, uint64_t length,
+                                  size_t half)
+{
+    unsigned char head[32], tail[32];
+    memcpy(head, from, half);
+    memcpy(tail, from + length - half, half);
+    memcpy(to, head, half);
+    memcpy(to + length - half, tail, half);
+}
+
+/* Do the work of memcpy without a call for most strings and short lists. (Where `length` is smaller
+ * than what is subtracted from it, the difference wraps to a large number.) */
 static inline void mmb__copy_bytes(unsigned char *to, const unsigned char *from, uint64_t length)
 {
     if (length - 33 < 32) {
-        unsigned char head[32], tail[32];
-        memcpy(head, from, 32);
-        memcpy(tail, from + length - 32, 32);
-        memcpy(to, head, 32);
-        memcpy(to + length - 32, tail, 32);
+        mmb__copy_ends(to, from, length, 32);
     } else if (length - 16 <= 16) {
-        unsigned char head[16], tail[16];
-        memcpy(head, from, 16);
-        memcpy(tail, from + length - 16, 16);
-        memcpy(to, head, 16);
-        memcpy(to + length - 16, tail, 16);
+        mmb__copy_ends(to, from, length, 16);
     } else if (length - 8 < 8) {
-        uint64_t head, tail;
-        memcpy(&head, from, 8);
-        memcpy(&tail, from + length - 8, 8);
-        memcpy(to, &head, 8);
-        memcpy(to + length - 8, &tail, 8);
+        mmb__copy_ends(to, from, length, 8);
     } else if (length - 4 < 4) {
-        uint32_t head, tail;
-        memcpy(&head, from, 4);
-        memcpy(&tail, from + length - 4, 4);
-        memcpy(to, &head, 4);
-        memcpy(to + length - 4, &tail, 4);
+        mmb__copy_ends(to, from, length, 4);
     } else if (length != 0) {
         memcpy(to, from, (size_t)length);
     }

@@ -51,33 +51,33 @@ static inline bool mmbpy_put_simple_int(mmb_stage *stage, uint64_t place, uint64
     return true;
 }
 
-static inline bool mmbpy_put_simple_float32(mmb_stage *stage, uint64_t place, uint64_t offset,
-                                            uint64_t flip, PyObject *value)
+/* Take the bits of a float of `width` bits. */
+static inline bool mmbpy_get_simple_float(PyObject *value, uint32_t width, uint64_t *bits)
 {
     double number;
-    uint32_t bits;
     if (!mmbpy_get_simple_double(value, &number)) {
         return false;
+    }
+    if (width == 64) {
+        memcpy(bits, &number, sizeof number);
+        return true;
     }
     float narrow = (float)number;
-    memcpy(&bits, &narrow, sizeof bits);
-    if (isinf(narrow) && !isinf(number)) {
-        return false;
-    }
-    mmb_stage_store(stage, place, offset, 32, bits ^ flip);
-    return true;
+    uint32_t narrow_bits;
+    memcpy(&narrow_bits, &narrow, sizeof narrow);
+    *bits = narrow_bits;
+    return !isinf(narrow) || isinf(number);
 }
 
-static inline bool mmbpy_put_simple_float64(mmb_stage *stage, uint64_t place, uint64_t offset,
-                                            uint64_t flip, PyObject *value)
+/* Store a float of `width` bits. */
+static inline bool mmbpy_put_simple_float(mmb_stage *stage, uint64_t place, uint64_t offset,
+                                          uint32_t width, uint64_t flip, PyObject *value)
 {
-    double number;
     uint64_t bits;
-    if (!mmbpy_get_simple_double(value, &number)) {
+    if (!mmbpy_get_simple_float(value, width, &bits)) {
         return false;
     }
-    memcpy(&bits, &number, sizeof bits);
-    mmb_stage_store(stage, place, offset, 64, bits ^ flip);
+    mmb_stage_store(stage, place, offset, width, bits ^ flip);
     return true;
 }
 
@@ -127,9 +127,9 @@ static inline bool mmbpy_put_simple_number(const mmbpy_writer *w, uint64_t place
     case MMB_UINT64:
         return mmbpy_put_simple_int(stage, place, offset, 64, 0, INT64_MAX, flip, value);
     case MMB_FLOAT32:
-        return mmbpy_put_simple_float32(stage, place, offset, flip, value);
+        return mmbpy_put_simple_float(stage, place, offset, 32, flip, value);
     case MMB_FLOAT64:
-        return mmbpy_put_simple_float64(stage, place, offset, flip, value);
+        return mmbpy_put_simple_float(stage, place, offset, 64, flip, value);
     case MMB_ENUM:
         return mmbpy_put_simple_enum(w, place, offset, target, flip, value);
     default:

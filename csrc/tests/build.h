@@ -73,7 +73,7 @@ static inline void build_in(built *b, int fd, uint32_t entries, uint32_t count, 
 static inline void build(built *b, const char *directory, uint32_t entries, uint32_t count,
                          uint32_t list, uint32_t slack, bool durable)
 {
-    build_in(b, temporary_file(directory), entries, count, list, slack, durable);
+    build_in(b, make_file_in(directory, NULL), entries, count, list, slack, durable);
 }
 
 static inline int finish(built *b, bool durable, uint64_t *bytes)
@@ -140,7 +140,7 @@ static inline void check_message_at(int fd, const built *b)
 static inline void check_message(int fd, const built *b)
 {
     check_message_at(fd, b);
-    CHECK_EQ(size_of(fd), b->offset + message_bytes(b));
+    CHECK_EQ(file_size(fd), b->offset + message_bytes(b));
 }
 
 /* True if the message at `offset` is finished; otherwise it must be one that no reader
@@ -151,7 +151,7 @@ static inline bool is_finished_at(int fd, uint64_t offset)
     mmb_framing framing;
     mmb_flaw flaw;
     CHECK(pread(fd, head, sizeof head, (off_t)offset) >= 8);
-    if (mmb_framing_parse(head, size_of(fd) - offset, &framing, &flaw) == 0) {
+    if (mmb_framing_parse(head, file_size(fd) - offset, &framing, &flaw) == 0) {
         return true;
     }
     CHECK(framing.unfinished);
@@ -169,14 +169,14 @@ static inline bool is_finished(int fd)
 static inline void check_recovers(int fd, const built *b, bool durable)
 {
     mmb_report report;
-    uint64_t size = size_of(fd);
+    uint64_t size = file_size(fd);
     uint64_t capacity = b->offset == 0 ? MMB_TO_END : b->building.region.capacity;
     bool finished = is_finished_at(fd, b->offset);
     CHECK_EQ(mmb_recover(fd, b->offset, capacity, durable, NULL, &report), 0);
     CHECK_EQ(report.unfinished, !finished);
     CHECK_EQ(report.file_bytes, message_bytes(b));
     check_message_at(fd, b);
-    CHECK_EQ(size_of(fd), b->offset == 0 ? message_bytes(b) : size);
+    CHECK_EQ(file_size(fd), b->offset == 0 ? message_bytes(b) : size);
 }
 
 #endif

@@ -20,7 +20,7 @@ typedef struct {
 
 static inline image image_take(int fd)
 {
-    image i = {.size = size_of(fd)};
+    image i = {.size = file_size(fd)};
     i.bytes = malloc(i.size + 1);
     CHECK(i.bytes != NULL && pread(fd, i.bytes, i.size, 0) == (ssize_t)i.size);
     return i;

@@ -3,7 +3,7 @@
 #ifndef MMB_TESTS_MESSAGE_H
 #define MMB_TESTS_MESSAGE_H
 
-#include "check.h"
+#include "files.h"
 #include "mmb_capnp.h"
 
 #include <errno.h>
@@ -71,27 +71,6 @@ static inline void put32(unsigned char *at, uint32_t value)
     for (int i = 0; i < 4; i++) {
         at[i] = (unsigned char)(value >> (8 * i));
     }
-}
-
-static inline uint64_t size_of(int fd)
-{
-    struct stat info;
-    CHECK(fstat(fd, &info) == 0);
-    return (uint64_t)info.st_size;
-}
-
-/* A new empty file without a name in `directory`. */
-static inline int temporary_file(const char *directory)
-{
-    char name[256];
-    snprintf(name, sizeof name, "%s/mmb-test-XXXXXX", directory);
-    int fd = mkstemp(name);
-    if (fd < 0) {
-        perror(name);
-        exit(1);
-    }
-    CHECK(unlink(name) == 0);
-    return fd;
 }
 
 /* ---- a message over many segments --------------------------------------------------

@@ -1,7 +1,6 @@
 /* tempfile.h - files, maps and children for the tests of the core.
  *
- * Files are made in $MMB_TEST_DIR, else $TMPDIR, else /tmp, and have no name any
- * more once they are open: nothing is left behind, however a test ends. */
+ * Files are made in $MMB_TEST_DIR, else $TMPDIR, else /tmp. */
 #ifndef MMB_TESTS_TEMPFILE_H
 #define MMB_TESTS_TEMPFILE_H
 
@@ -10,7 +9,7 @@
 #define _GNU_SOURCE
 #endif
 
-#include "check.h"
+#include "files.h"
 #include "mmb_map.h"
 
 #include <errno.h>
@@ -39,31 +38,9 @@ static inline const char *temp_directory(void)
     return "/tmp";
 }
 
-/* A new file in `directory`; its name is put into `path` if that is not NULL, and
- * it is unlinked if it is. */
-static inline int make_file_in(const char *directory, char *path)
-{
-    char own[PATH_MAX];
-    char *name = path != NULL ? path : own;
-    snprintf(name, PATH_MAX, "%s/mmb-test-XXXXXX", directory);
-    int fd = mkstemp(name);
-    CHECK(fd >= 0);
-    if (path == NULL) {
-        CHECK(unlink(name) == 0);
-    }
-    return fd;
-}
-
 static inline int temp_file(void)
 {
     return make_file_in(temp_directory(), NULL);
-}
-
-static inline uint64_t file_size(int fd)
-{
-    struct stat now;
-    CHECK(fstat(fd, &now) == 0);
-    return (uint64_t)now.st_size;
 }
 
 /* Ask for the memory of `map`; what mmb_map_memory returns. */

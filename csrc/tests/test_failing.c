@@ -118,7 +118,7 @@ static void changing_files(void)
     built b;
     build(&b, "/tmp", 4, 3, 400, 0, false);
     CHECK_EQ(finish(&b, false, NULL), 0);
-    uint64_t size = size_of(b.fd);
+    uint64_t size = file_size(b.fd);
     unsigned char *bytes = malloc(size);
     CHECK(bytes != NULL && pread(b.fd, bytes, size, 0) == (ssize_t)size);
 

@@ -31,7 +31,7 @@ static void finish_one(const char *directory, uint32_t entries, uint32_t count, 
     build(&b, directory, entries, count, 5, slack, durable);
     CHECK_EQ(finish(&b, durable, &bytes), 0);
     CHECK_EQ(bytes, message_bytes(&b));
-    CHECK_EQ(size_of(b.fd), bytes);
+    CHECK_EQ(file_size(b.fd), bytes);
     check_message(b.fd, &b);
     check_snapshot(&b);
     check_message(b.fd, &b);
@@ -93,7 +93,7 @@ static void begin_one(one *o, uint32_t entries, uint64_t capacity)
 {
     mmb_options options = {.capacity = capacity, .max_growth = MMB_GRANULE};
     mmb_region region = {.capacity = capacity};
-    o->fd = temporary_file("/tmp");
+    o->fd = make_file_in("/tmp", NULL);
     CHECK_EQ(mmb_map_open(o->fd, &options, &o->map, NULL), 0);
     region.map = o->map;
     CHECK_EQ(mmb_message_begin(&o->building, &region, entries, false), 0);
@@ -140,7 +140,7 @@ static void every_kind_of_root(void)
                      moves ? roots[i].moved + ((skipped - 1) << 2) : roots[i].moved);
             CHECK_EQ(mmb_verify(o.fd, 0, NULL, &report), 0);
             CHECK_EQ(report.totals.objects, roots[i].objects);
-            CHECK_EQ(size_of(o.fd), 8 + (skipped + 5) * 8);
+            CHECK_EQ(file_size(o.fd), 8 + (skipped + 5) * 8);
             close(o.fd);
         }
     }
@@ -183,7 +183,7 @@ static void trailing_zeros(void)
     CHECK_EQ(mmb_message_hand_out(&o.building, 1, MMB_MAX_SEGMENT_WORDS), 0);
     put64(mmb_map_base(o.map) + 16, p_list(0, EIGHT, used - 1));
     finish_with(&o, used, false);
-    CHECK_EQ(size_of(o.fd), 16 + (uint64_t)used * 8);
+    CHECK_EQ(file_size(o.fd), 16 + (uint64_t)used * 8);
     CHECK_EQ(mmb_verify(o.fd, 0, NULL, &report), 0);
     CHECK_EQ(report.totals.words, used);
     close(o.fd);
@@ -272,7 +272,7 @@ static void cut_by_others(void)
     build(&b, "/tmp", 16, 2, 5, 0, false);
     CHECK(ftruncate(b.fd, 2048) == 0);
     CHECK_EQ(finish(&b, false, NULL), MMB_ETRUNCATED);
-    CHECK_EQ(size_of(b.fd), 2048);
+    CHECK_EQ(file_size(b.fd), 2048);
     CHECK(is_marked(b.fd));
     put_away(&b);
 }
@@ -327,7 +327,7 @@ static void *lose(void *argument)
 static void losses_elsewhere_leave_a_finished_head_alone(void)
 {
     for (int round = 0; round < 300; round++) {
-        int fd = temporary_file("/tmp");
+        int fd = make_file_in("/tmp", NULL);
         mmb_map *map;
         mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
         CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
@@ -354,7 +354,7 @@ static void losses_elsewhere_leave_a_finished_head_alone(void)
 /* What was lost in the message itself is no message. */
 static void a_loss_in_the_message_leaves_it_unfinished(void)
 {
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     mmb_map *map;
     mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
     CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);

@@ -212,7 +212,7 @@ static unsigned char *index_of(const mmb_places *places, const mmb_log_identity 
 {
     int fd = memfd_create("test_log_index", MFD_CLOEXEC);
     CHECK_EQ(mmb_index_write(fd, places, bytes, identity), 0);
-    *length = size_of(fd);
+    *length = file_size(fd);
     CHECK_EQ(*length, mmb_index_bytes(places->count));
     void *memory = mmap(NULL, *length + 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(memory != MAP_FAILED);
@@ -332,7 +332,7 @@ static void far_away(void)
     CHECK_EQ(mmb_log_identify(fd, &identity), 0);
     int index_fd = memfd_create("test_log_index", MFD_CLOEXEC);
     CHECK_EQ(mmb_index_write(index_fd, &places, data, &identity), 0);
-    length = size_of(index_fd);
+    length = file_size(index_fd);
     unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, index_fd, 0);
     CHECK(mmb_index_check(memory, length, &identity, &found, &end));
     CHECK_EQ(end, COUNT * segment);
@@ -351,7 +351,7 @@ static void far_away(void)
 /* A view reads what the file gets later. */
 static void views_grow(void)
 {
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     mmb_view view;
     CHECK(pwrite(fd, "early", 5, 0) == 5);
     CHECK_EQ(mmb_view_map(fd, 5, &view), 0);

@@ -20,7 +20,7 @@ typedef struct {
 
 static bool have_changed(files *f)
 {
-    uint64_t size = size_of(f->fd);
+    uint64_t size = file_size(f->fd);
     if (size == f->seen_size && memcmp(f->seen_data, f->data, sizeof f->seen_data) == 0 &&
         memcmp(f->seen_index, f->index, sizeof f->seen_index) == 0) {
         return false;
@@ -174,7 +174,7 @@ static void look_at_index(const files *f, int index_fd, uint64_t wanted)
     mmb_tail tail;
     const char *reason;
     CHECK_EQ(mmb_log_identify(f->fd, &identity), 0);
-    CHECK(mmb_index_check(f->index, size_of(index_fd), &identity, &count, &end));
+    CHECK(mmb_index_check(f->index, file_size(index_fd), &identity, &count, &end));
     CHECK_EQ(count, wanted);
     CHECK_EQ(mmb_log_hop(f->fd, &hopped, &tail, &file_bytes, &reason), 0);
     CHECK_EQ(hopped.count, wanted);
@@ -194,7 +194,7 @@ static bool lives(act *what, uint64_t batch, uint64_t most)
 {
     static unsigned char bytes[ROOM];
     uint64_t count, end, number;
-    files f = {.fd = temporary_file("/tmp")};
+    files f = {.fd = make_file_in("/tmp", NULL)};
     int index_fd = index_for(f.fd);
     mmb_log_writer *writer = join(f.fd, index_fd);
     for (uint64_t i = 0; i < BEFORE; i++) {

@@ -45,7 +45,7 @@ static void look_at_index(int fd, int index_fd, uint64_t count)
     mmb_log_identity identity;
     uint64_t known, end;
     CHECK_EQ(mmb_log_identify(fd, &identity), 0);
-    uint64_t length = size_of(index_fd);
+    uint64_t length = file_size(index_fd);
     unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, index_fd, 0);
     CHECK(mmb_index_check(memory, length, &identity, &known, &end));
     CHECK(known <= count);
@@ -66,7 +66,7 @@ static bool has_changed(int fd)
 static void after_every_instruction(void)
 {
     progress *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int fd = temporary_file("/tmp"), index_fd = index_for(fd), status;
+    int fd = make_file_in("/tmp", NULL), index_fd = index_for(fd), status;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -107,7 +107,7 @@ static void reopens(void)
 {
     static unsigned char bytes[ROOM];
     mmb_log_writer *writer;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     uint64_t end = 0;
     for (uint64_t i = 0; i < 60; i++) {
         CHECK_EQ(mmb_log_open(fd, -1, &usual, i, end, &writer, NULL), 0);
@@ -127,7 +127,7 @@ static void reopens(void)
         CHECK_EQ(mmb_log_close(writer), 0);
         mmb_log_free(writer);
         CHECK_EQ(look(fd, false), i + 1);
-        CHECK_EQ(size_of(fd), end);
+        CHECK_EQ(file_size(fd), end);
     }
     close(fd);
 }
@@ -137,7 +137,7 @@ static void cut_by_others(void)
 {
     static unsigned char bytes[ROOM];
     mmb_log_writer *writer;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
     for (uint64_t i = 0; i < 100; i++) {
         CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1000, i), NULL), 0);
@@ -150,7 +150,7 @@ static void cut_by_others(void)
     CHECK_EQ(error, MMB_ETRUNCATED);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1, 0), NULL), MMB_ETRUNCATED);
     mmb_log_free(writer);
-    CHECK_EQ(size_of(fd), 5 * 8008);
+    CHECK_EQ(file_size(fd), 5 * 8008);
     CHECK_EQ(look(fd, false), 5);
     close(fd);
 }
@@ -161,7 +161,7 @@ static void capacity_used_up(void)
     static unsigned char bytes[3 * ROOM];
     const mmb_log_options small = {.capacity = 2 * ROOM + 4096};
     mmb_log_writer *writer;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     CHECK_EQ(mmb_log_open(fd, -1, &small, 0, 0, &writer, NULL), 0);
     uint64_t count = 0;
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3 * ROOM / 8 - 1, 0), NULL), MMB_ECAPACITY);
@@ -184,7 +184,7 @@ static void index_catches_up(void)
     mmb_log_writer *writer;
     mmb_log_identity identity;
     uint64_t known, end;
-    int fd = temporary_file("/tmp"), index_fd = index_for(fd);
+    int fd = make_file_in("/tmp", NULL), index_fd = index_for(fd);
     CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
     for (uint64_t i = 0; i < 1500; i++) {
         CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, i), NULL), 0);
@@ -201,11 +201,11 @@ static void index_catches_up(void)
     CHECK_EQ(mmb_log_close(writer), 0);
     mmb_log_free(writer);
     CHECK_EQ(mmb_log_identify(fd, &identity), 0);
-    uint64_t length = size_of(index_fd);
+    uint64_t length = file_size(index_fd);
     unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, index_fd, 0);
     CHECK(mmb_index_check(memory, length, &identity, &known, &end));
     CHECK_EQ(known, 4001);
-    CHECK_EQ(end, size_of(fd));
+    CHECK_EQ(end, file_size(fd));
     CHECK_EQ(length, mmb_index_bytes(4001));
     munmap(memory, length);
     close(index_fd);

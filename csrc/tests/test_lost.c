@@ -21,7 +21,7 @@ static int file_with(uint64_t kept, uint64_t *offset)
 {
     unsigned char head[16] = {0xFF, 0xFF, 0xFF, 0xFF, 1};
     unsigned char zeros[WORDS * 8] = {0};
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     *offset = LOST - 16 - kept * 8;
     put32(head + 4, 1 | (LOST / 4096 + 1) << 9);
     head[8] = 7;
@@ -199,7 +199,7 @@ static void interrupted(void)
     unsigned char head[24] = {0xFF, 0xFF, 0xFF, 0xFF, 1};
     unsigned char *list = calloc(POINTERS, 8);
     mmb_report report;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     put64(head + 8, 7 | (uint64_t)(3 << 16 | (POINTERS + 16) >> 3) << 3);
     put64(head + 16, p_list(0, POINTER, POINTERS));
     CHECK(list != NULL);
@@ -231,7 +231,7 @@ static void holes(void)
     uint64_t list = (uint64_t)STRUCTS * 3;
     uint64_t place = 24 + (uint64_t)STRUCTS / 2 * 24 + 16;
     mmb_report report;
-    int fd = temporary_file("/dev/shm");
+    int fd = make_file_in("/dev/shm", NULL);
     put32(head + 4, (uint32_t)(2 + list));
     put64(head + 8, p_list(0, COMPOSITE, list));
     put64(head + 16, p_tag(STRUCTS, 1, 2));

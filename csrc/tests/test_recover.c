@@ -44,7 +44,7 @@ static void killed_after_the_mark(void)
     for (uint32_t entries = 1; entries <= MMB_MAX_SEGMENTS; entries += 51) {
         unsigned char mark[16] = {0xFF, 0xFF, 0xFF, 0xFF};
         built b = {.entries = entries};
-        int fd = temporary_file("/tmp");
+        int fd = make_file_in("/tmp", NULL);
         put32(mark + 4, entries);
         mark[8] = 7;
         CHECK(pwrite(fd, mark, 16, 0) == 16);
@@ -72,7 +72,7 @@ static void refuse(int fd, const char *part)
 static void refused(void)
 {
     unsigned char bytes[64] = {0};
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     refuse(fd, "empty");
     for (off_t size = 1; size < 64; size++) {
         CHECK(ftruncate(fd, size) == 0);
@@ -128,7 +128,7 @@ static void unreachable_segments(void)
         CHECK_EQ(mmb_recover(b.fd, 0, MMB_TO_END, false, NULL, &report), 0);
         CHECK_EQ(report.segments, 6 - lost);
         CHECK_EQ(report.file_bytes, built_start(&b, 5 - lost) + (uint64_t)b.used[5 - lost] * 8);
-        CHECK_EQ(size_of(b.fd), report.file_bytes);
+        CHECK_EQ(file_size(b.fd), report.file_bytes);
         CHECK_EQ(mmb_verify(b.fd, 0, NULL, &report), 0);
         CHECK_EQ(report.totals.objects, 7 - lost);
         close(b.fd);
@@ -191,7 +191,7 @@ static void objects_beyond_the_end(void)
             free(before.bytes);
             CHECK_EQ(mmb_recover(b.fd, 0, MMB_TO_END, false, NULL, &report), 0);
             uint64_t end = (uint64_t)start + 8 + 8000000 + (composite ? 8 : 0);
-            CHECK_EQ(size_of(b.fd), end);
+            CHECK_EQ(file_size(b.fd), end);
             CHECK_EQ(report.file_bytes, end);
             CHECK_EQ(mmb_verify(b.fd, 0, NULL, &report), 0);
             CHECK_EQ(report.totals.objects, 1);
@@ -205,7 +205,7 @@ static void finished_files_are_left_alone(void)
     built b;
     build(&b, "/tmp", 4, 3, 5, 2, false);
     CHECK_EQ(finish(&b, false, NULL), 0);
-    CHECK(ftruncate(b.fd, (off_t)size_of(b.fd) + 5) == 0);
+    CHECK(ftruncate(b.fd, (off_t)file_size(b.fd) + 5) == 0);
     image before = image_take(b.fd);
     mmb_report report;
     CHECK_EQ(mmb_recover(b.fd, 0, MMB_TO_END, false, NULL, &report), 0);
@@ -220,11 +220,10 @@ static void finished_files_are_left_alone(void)
 
 static void files_that_cannot_be_written(void)
 {
-    char name[] = "/tmp/mmb-test-XXXXXX";
+    char name[PATH_MAX];
     mmb_report report;
     built b;
-    int fd = mkstemp(name);
-    CHECK(fd >= 0);
+    int fd = make_file_in("/tmp", name);
     build(&b, "/tmp", 4, 1, 5, 2, false);
     image i = image_take(b.fd);
     image_put(fd, &i);
@@ -262,7 +261,7 @@ static void many_messages_in_one_map(void)
     mmb_options options = {.capacity = 4 << 20, .max_growth = MMB_GRANULE};
     mmb_map *map;
     uint64_t offset = 40;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
     for (uint32_t i = 0; i < MESSAGES; i++) {
         uint32_t entries = i % 17 + 1;
@@ -280,7 +279,7 @@ static void many_messages_in_one_map(void)
         }
     }
     mmb_map_free(map);
-    uint64_t size = size_of(fd);
+    uint64_t size = file_size(fd);
     for (uint32_t i = 0; i < MESSAGES; i++) {
         CHECK_EQ(is_finished_at(fd, all[i].offset), i % 5 != 0 && i + 1 < MESSAGES);
     }
@@ -290,7 +289,7 @@ static void many_messages_in_one_map(void)
     for (uint32_t i = 0; i < MESSAGES; i++) {
         check_message_at(fd, &all[i]);
     }
-    CHECK_EQ(size_of(fd), size);
+    CHECK_EQ(file_size(fd), size);
     close(fd);
 }
 
@@ -363,7 +362,7 @@ static built expected(const plan *p)
     mmb_options options = {.capacity = 1 << 20, .max_growth = MMB_GRANULE};
     mmb_map *map;
     built b;
-    int fd = temporary_file(p->directory);
+    int fd = make_file_in(p->directory, NULL);
     CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
     build_at(&b, map, p->offset, p->entries, p->count, 5, p->slack, false);
     mmb_map_free(map);
@@ -392,7 +391,7 @@ static void recover_killed(plan *p, const built *b, const image *state)
 static void kill_one(plan p)
 {
     built b = expected(&p);
-    p.fd = temporary_file(p.directory);
+    p.fd = make_file_in(p.directory, NULL);
     if (watch(finish_of(&p), &p)) {
         history states = steps;
         steps.count = 0;
@@ -529,7 +528,7 @@ static void cut_power(int (*job)(void *), plan *p, const built *b)
 static void cut_power_everywhere(plan p)
 {
     built b = expected(&p);
-    p.fd = temporary_file(p.directory);
+    p.fd = make_file_in(p.directory, NULL);
     cut_power(finish_of(&p), &p, &b);
     for (int s = 0; s < 3; s++) { /* and while recovering from something on the way */
         if (watch(finish_of(&p), &p) && steps.count > s) {

@@ -92,20 +92,20 @@ static void refused(void)
 /* What mmb_message_begin and mmb_message_hand_out leave in the file. */
 static void unfinished(const char *directory, uint32_t entries)
 {
-    int fd = temporary_file(directory);
+    int fd = make_file_in(directory, NULL);
     uint64_t capacity = (uint64_t)64 << 20;
     mmb_options options = {.capacity = capacity, .max_growth = MMB_GRANULE};
     mmb_region region = {.capacity = capacity};
     mmb_building b;
     CHECK_EQ(mmb_map_open(fd, &options, &region.map, NULL), 0);
     CHECK_EQ(mmb_message_begin(&b, &region, entries, entries % 2 == 0), 0);
-    CHECK(size_of(fd) >= mmb_table_set_aside(entries) + 8);
+    CHECK(file_size(fd) >= mmb_table_set_aside(entries) + 8);
     CHECK_EQ(mmb_message_begin(&b, &region, entries, false), EINVAL); /* there are no zeros now */
 
     uint64_t word = 7;
     for (uint32_t i = 0; i <= entries; i++) {
         CHECK(pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head);
-        CHECK_EQ(mmb_framing_parse(head, size_of(fd), &framing, &flaw), MMB_EMESSAGE);
+        CHECK_EQ(mmb_framing_parse(head, file_size(fd), &framing, &flaw), MMB_EMESSAGE);
         CHECK(framing.unfinished && framing.count == 0);
         CHECK_EQ(get32(head), 0xFFFFFFFF);
         CHECK_EQ(get32(head + 4), entries);
@@ -133,7 +133,7 @@ static void unfinished_files(void)
 
 static void bad_calls(void)
 {
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
     mmb_options options = {.capacity = 4 << 20, .max_growth = MMB_GRANULE};
     mmb_region region = {.capacity = 4 << 20};
     mmb_building b;
@@ -144,7 +144,7 @@ static void bad_calls(void)
     CHECK_EQ(mmb_message_begin(&b, &region, 1, false), EINVAL);
     region.offset = 504; /* the head would lie in two sectors */
     CHECK_EQ(mmb_message_begin(&b, &region, 2, false), EINVAL);
-    CHECK_EQ(size_of(fd), 0);
+    CHECK_EQ(file_size(fd), 0);
     region.offset = 0;
     region.capacity = 16; /* no room for a root */
     CHECK_EQ(mmb_message_begin(&b, &region, 1, false), MMB_ECAPACITY);

@@ -12,7 +12,7 @@ static void files(void)
 {
     unsigned char bytes[8 * 6] = {0};
     mmb_report report;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
 
     CHECK_EQ(mmb_verify(fd, 0, NULL, &report), MMB_EMESSAGE); /* empty */
     CHECK(report.flaw.segment == MMB_IN_TABLE && !report.unfinished);
@@ -64,7 +64,7 @@ static void large_file(void)
     enum { TEXTS = 100000, EACH = 5 };
     uint64_t words = 1 + TEXTS + (uint64_t)TEXTS * EACH;
     mmb_report report;
-    int fd = temporary_file("/tmp");
+    int fd = make_file_in("/tmp", NULL);
 
     big = calloc(words + 1, 8);
     CHECK(big != NULL);

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +20,10 @@ Root = columns_capnp.Root
 
 
 @pytest.fixture
-def b(target: Path) -> Iterator[MessageBuilder]:
-    with MessageBuilder(target) as builder:
-        builder.init_root(Root)
-        yield builder
+def b(b: MessageBuilder) -> MessageBuilder:
+    """A builder whose root is made."""
+    b.init_root(Root)
+    return b
 
 
 def items(b: MessageBuilder) -> list[dict[str, Any]]:

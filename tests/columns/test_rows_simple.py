@@ -22,11 +22,10 @@ Root = columns_capnp.Root
 
 
 @pytest.fixture
-def b(target: Path) -> Iterator[MessageBuilder]:
+def b(b: MessageBuilder) -> MessageBuilder:
     """A builder whose root is made."""
-    with MessageBuilder(target) as builder:
-        builder.init_root(Root)
-        yield builder
+    b.init_root(Root)
+    return b
 
 
 class Index:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmapbuilder import Shard, write_shard
+from support import apart
 
 capnp = pytest.importorskip("capnp")
 SCHEMA = Path(__file__).resolve().parent / "rows.capnp"
@@ -43,6 +45,38 @@ def write_three(
         write_shard(directory, some_rows(10 * i, 10 * i + 5), schema, path, index=i, **options)
         for i in range(3)
     ]
+
+
+COMMIT = """
+import os, pickle, sys
+import capnp, mmapbuilder
+exec(sys.argv[4])
+shards = pickle.loads(bytes.fromhex(sys.argv[2]))
+table = capnp.load(sys.argv[3]).Table
+mmapbuilder.open_log
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    mmapbuilder.commit(sys.argv[1], shards, schema=table)
+    print("won")
+except FileExistsError:
+    print("lost")
+"""
+
+
+def commit_at_once(where: Path | str, shards: list[Shard], processes: int, first: str = "") -> None:
+    """Commit the same shards in several processes, of which exactly one must win.
+
+    Each process runs `first` at its start.
+    """
+    arguments = (where, pickle.dumps(shards).hex(), SCHEMA, first)
+    running = [apart.start(COMMIT, *arguments) for _ in range(processes)]
+    for each in running:
+        assert apart.line(each) == "ready\n"
+    for each in running:
+        apart.tell(each)
+    said = sorted(apart.end(each).ok().out for each in running)
+    assert said == ["lost\n"] * (processes - 1) + ["won\n"]
 
 
 def other_schema(folder: Path, old: str, new: str) -> Any:

@@ -13,6 +13,7 @@ from row_schemas import (
     SCHEMA,
     Row,
     Table,
+    commit_at_once,
     other_schema,
     rows_capnp,
     some_rows,
@@ -65,37 +66,14 @@ def test_a_dataset_is_not_replaced_by_accident(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_of_many_commits_exactly_one_wins(
-    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_commits_exactly_one_wins(tmp_path: Path, links: bool) -> None:
     """Whether or not the file system has second names for files."""
-    shards = write_three(tmp_path)
-    code = """
-        import sys, os, pickle, time
-        import capnp, mmapbuilder
-        if sys.argv[4] == "False":
-            def link(*names):
-                raise PermissionError(1, "no links here")
-            os.link = link
-        shards = pickle.loads(bytes.fromhex(sys.argv[2]))
-        table = capnp.load(sys.argv[3]).Table
-        mmapbuilder.open_log
-        print("ready", flush=True)
-        sys.stdin.readline()
-        try:
-            mmapbuilder.commit(sys.argv[1], shards, schema=table)
-            print("won")
-        except FileExistsError:
-            print("lost")
-    """
-    arguments = (tmp_path, pickle.dumps(shards).hex(), SCHEMA, links)
-    running = [apart.start(code, *arguments) for _ in range(4)]
-    for each in running:
-        assert apart.line(each) == "ready\n"
-    for each in running:
-        apart.tell(each)
-    said = sorted(apart.end(each).ok().out for each in running)
-    assert said == ["lost\n"] * 3 + ["won\n"]
+    without_links = """
+def link(*names):
+    raise PermissionError(1, "no links here")
+os.link = link
+"""
+    commit_at_once(tmp_path, write_three(tmp_path), 4, "" if links else without_links)
     assert open_dataset(tmp_path).table()["id"].to_pylist() == EXPECTED
     assert open_dataset(tmp_path).unreferenced() == []
 

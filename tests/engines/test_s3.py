@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 import pyarrow  # noqa: F401
 import pytest
-from row_schemas import EXPECTED, SCHEMA, Row, Table, write_three
+from row_schemas import EXPECTED, Row, Table, commit_at_once, write_three
 
 from mmapbuilder import InvalidMessage, commit, open_dataset, write_shard
 from support import apart
@@ -77,25 +77,7 @@ def test_of_many_processes_that_commit_exactly_one_wins(
     address: str, options: dict[str, Any]
 ) -> None:
     shards = write_three(address, storage_options=options)
-    code = """
-        import sys, pickle
-        import capnp, fsspec, s3fs, mmapbuilder
-        shards = pickle.loads(bytes.fromhex(sys.argv[2]))
-        table = capnp.load(sys.argv[3]).Table
-        print("ready", flush=True)
-        sys.stdin.readline()
-        try:
-            mmapbuilder.commit(sys.argv[1], shards, schema=table)
-            print("won")
-        except FileExistsError:
-            print("lost")
-    """
-    running = [apart.start(code, address, pickle.dumps(shards).hex(), SCHEMA) for _ in range(3)]
-    for each in running:
-        assert apart.line(each) == "ready\n"
-    for each in running:
-        apart.tell(each)
-    assert sorted(apart.end(each).ok().out for each in running) == ["lost\n"] * 2 + ["won\n"]
+    commit_at_once(address, shards, 3, "import fsspec, s3fs")
     assert open_dataset(address, options).table()["id"].to_pylist() == EXPECTED
 
 
