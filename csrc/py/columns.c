@@ -2,6 +2,7 @@
  * Data. */
 
 #include "column_args.h"
+#include "stage_file.h"
 
 #include <string.h>
 
@@ -264,11 +265,27 @@ static PyObject *read_strings(PyObject *module, PyObject *args)
     return result;
 }
 
+PyDoc_STRVAR(set_stage_limits_doc,
+             "set_stage_limits($module, kept, section, /)\n--\n\n"
+             "For tests: how many words of rows are kept in memory, and how many come into one\n"
+             "segment, in the calls that follow. 0 is the limit that holds otherwise.");
+
+static PyObject *set_stage_limits(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    unsigned long long kept, section;
+    if (!PyArg_ParseTuple(args, "KK:set_stage_limits", &kept, &section)) {
+        return NULL;
+    }
+    mmb_stage_set_limits(kept, section);
+    return Py_NewRef(Py_None);
+}
+
 PyMethodDef mmbpy_column_functions[] = {
     {"resolve", resolve, METH_VARARGS, resolve_doc},
     {"store_columns", store_columns, METH_VARARGS, store_columns_doc},
     {"measure_strings", measure_strings, METH_VARARGS, measure_strings_doc},
     {"lay_strings", lay_strings, METH_VARARGS, lay_strings_doc},
     {"read_strings", read_strings, METH_VARARGS, read_strings_doc},
+    {"set_stage_limits", set_stage_limits, METH_VARARGS, set_stage_limits_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -31,7 +31,7 @@ extern const char mmbpy_plan_columns_of_roots_doc[];
 PyObject *mmbpy_raise_in_log(mmbpy_state *state, const mmb_flaw *flaw, PyObject *name,
                              uint64_t number);
 
-PyObject *mmbpy_plan_stage(PyObject *self, PyObject *args); /* stage_type.c */
+PyObject *mmbpy_plan_stage(PyObject *self, PyObject *args); /* stage_make.c */
 extern const char mmbpy_plan_stage_doc[];
 
 PyObject *mmbpy_plan_columns(PyObject *self, PyObject *args); /* columns_type.c */

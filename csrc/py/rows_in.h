@@ -30,6 +30,7 @@ typedef struct {
     mmbpy_state *state;
     mmb_stage *stage;
     PyObject *describe;       /* gives the names of a class's fields, or None; borrowed */
+    PyObject *make_file;      /* makes the file of a stage; borrowed */
     mmbpy_row_class *classes; /* owned: one for each struct of the plan; NULL before the first */
     uint32_t *order;          /* owned; the fields of a tuple that is a row; NULL: all */
     uint32_t order_count;
@@ -89,7 +90,7 @@ bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format
 bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error);
 
 /* Set which fields tuples have that are rows, by their names; None means all. mmbpy_writer_end
- * gives up what the writer has learnt and kept. (stage_type.c) */
+ * gives up what the writer has learnt and kept. (stage_make.c) */
 bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields);
 void mmbpy_writer_end(mmbpy_writer *w);
 

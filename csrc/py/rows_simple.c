@@ -346,7 +346,8 @@ static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyOb
 static void stop_trying(mmbpy_writer *w)
 {
     enum { FREE_WORDS = 1 << 12 };
-    uint64_t laid = w->stage->rows.words + w->stage->heap.words;
+    uint64_t moved = w->stage->file == NULL ? 0 : w->stage->file->end / MMB_WORD;
+    uint64_t laid = w->stage->rows.words + w->stage->heap.words + moved;
     w->is_simple = w->is_simple && w->wasted <= FREE_WORDS + laid / 4;
 }
 

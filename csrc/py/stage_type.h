@@ -17,4 +17,9 @@ typedef struct {
 /* Make an empty stage object. Return NULL with an exception on an error. */
 mmbpy_stage *mmbpy_stage_new(mmbpy_state *state, int what);
 
+/* If the stage is full, move it to its file. `make_file` returns the descriptor of an empty file
+ * without a name, which the stage then owns. Return false with an exception on an error.
+ * (stage_make.c) */
+bool mmbpy_stage_make_way(mmbpy_state *state, mmb_stage *stage, PyObject *make_file);
+
 #endif

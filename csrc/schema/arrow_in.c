@@ -366,14 +366,31 @@ bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
     if (!check_parts(binding, parts, count, fault)) {
         return false;
     }
-    mmb__structs to = {stage->rows.words, (uint64_t)stage->data_words + stage->pointer_words,
-                       stage->data_words};
-    uint64_t place;
-    int error = mmb_stage_add_rows(stage, count, &place);
+    mmb__structs to = {.words = (uint64_t)stage->data_words + stage->pointer_words,
+                       .data_words = stage->data_words};
+    int error = mmb_stage_add_rows(stage, count, &to.place);
     if (error != 0) {
         return mmb__fail_stage(&w, 0, binding, error);
     }
     return put_records(&w, binding, (mmb__columns){.parts = parts}, count, to, NULL);
+}
+
+bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
+                              const mmb_arrow_part *part, uint64_t count, bool defaults,
+                              mmb_fault *fault)
+{
+    mmb__writer w = {
+        .stage = stage, .plan = plan, .fault = fault, .base = stage->count, .defaults = defaults};
+    mmb__target to = {.step = 64};
+    *fault = (mmb_fault){0};
+    if (!mmb__check_array(binding, part->array, part->start, count, fault)) {
+        return false;
+    }
+    int error = mmb_stage_add_rows(stage, count, &to.place);
+    if (error != 0) {
+        return mmb__fail_stage(&w, 0, binding, error);
+    }
+    return put_values(&w, binding, part->array, part->start, count, to, 0, NULL);
 }
 
 bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,

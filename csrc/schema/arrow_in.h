@@ -22,6 +22,11 @@ bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
                           const mmb_arrow_part *parts, uint64_t count, bool defaults,
                           mmb_fault *fault);
 
+/* Stage `count` elements of a list of pointers, as rows. The result is as above. */
+bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
+                              const mmb_arrow_part *part, uint64_t count, bool defaults,
+                              mmb_fault *fault);
+
 /* Stage a list of `count` elements from several parts, for the pointer at a place. */
 bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           uint64_t pointer, const mmb_arrow_part *parts, const uint64_t *lengths,

@@ -2,6 +2,8 @@
 #include "stage.h"
 
 #include "check.h"
+#include "stage_file.h"
+#include "tempfile.h"
 
 enum { WORDS = 64 };
 
@@ -61,7 +63,7 @@ static void test_a_new_list_can_be_in_any_segment(void)
         start(&m);
         stage_rows(&stage, i / 2 * 2);
         mmb_block room = {.segment = segment, .word = 5, .words = mmb_stage_list_words(&stage)};
-        CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, &flaw) == 0);
+        CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == 0);
         check_rows(&m, 0);
         mmb_stage_free(&stage);
     }
@@ -86,7 +88,7 @@ static void test_rows_can_replace_those_of_a_list_with_larger_structs(void)
         if (segment == 1) {
             CHECK(mmb_stage_put_rows(&stage, m.segments, 2, &list, &room, &flaw) == MMB_EMESSAGE);
             CHECK(m.first[2] == 99);
-            room.words += mmb_stage_row_pointers(&stage);
+            room.words += mmb_stage_section_at(&stage, 0).pointers;
         }
         CHECK(mmb_stage_put_rows(&stage, m.segments, 2, &list, &room, &flaw) == 0);
         check_rows(&m, 0);
@@ -102,11 +104,11 @@ static void test_what_does_not_fit_changes_nothing(void)
     start(&m);
     stage_rows(&stage, 0);
     mmb_block room = {.segment = 0, .word = WORDS - 3, .words = 3};
-    CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, &flaw) == MMB_EMESSAGE);
+    CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == MMB_EMESSAGE);
     room = (mmb_block){.segment = 0, .word = 50, .words = 50};
-    CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, &flaw) == MMB_EMESSAGE);
+    CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == MMB_EMESSAGE);
     room = (mmb_block){.segment = 2, .word = 0, .words = 40};
-    CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, &flaw) == MMB_EMESSAGE);
+    CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == MMB_EMESSAGE);
     mmb_object list = {.kind = MMB_TO_LIST, .elements = 3, .data_words = 1, .pointer_words = 2};
     CHECK(mmb_stage_put_rows(&stage, m.segments, 2, &list, &room, &flaw) == MMB_EMESSAGE);
     list = (mmb_object){.kind = MMB_TO_LIST, .elements = 2, .data_words = 1, .pointer_words = 1};
@@ -129,6 +131,83 @@ static void test_what_no_segment_can_hold_is_refused(void)
     CHECK(mmb_stage_structs(&stage, place, 1ull << 28, 2, 2, &inner) == MMB_ECAPACITY);
     CHECK(mmb_stage_list(&stage, place, MMB_VOID, MMB_MAX_SEGMENT_WORDS, &inner) == 0);
     mmb_stage_free(&stage);
+}
+
+/* Many rows of one number and a Text of `i % 40` letters, of which at most `kept` words are in
+ * memory, in sections of at most `section` words. */
+static void stage_many(mmb_stage *stage, uint64_t count, uint64_t kept, uint64_t section)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
+    uint64_t place;
+    mmb_stage_set_limits(kept, section);
+    mmb_stage_start(stage, 1, 1);
+    mmb_stage_use_file(stage);
+    mmb_stage_set_limits(0, 0);
+    for (uint64_t i = 0; i < count; i++) {
+        if (mmb_stage_is_full(stage)) {
+            CHECK(stage->file != NULL || mmb_stage_set_file(stage, temp_file()) == 0);
+            CHECK(mmb_stage_move(stage) == 0);
+        }
+        CHECK(mmb_stage_add_row(stage, &place) == 0);
+        mmb_stage_store(stage, place, 0, 64, i);
+        CHECK(i % 5 == 0 || mmb_stage_bytes(stage, place + 1, letters, i % 40, true) == 0);
+        CHECK(stage->rows.words + stage->heap.words <= kept + 8);
+    }
+}
+
+static void check_many(const mmb_segment *segments, uint32_t segment_count, uint64_t count)
+{
+    mmb_object list, text;
+    mmb_flaw flaw;
+    CHECK(mmb_resolve(segments, segment_count, 0, 0, &list, &flaw) == 0);
+    CHECK(list.kind == MMB_TO_LIST && list.elements == count);
+    for (uint64_t i = 0; i < count; i++) {
+        const unsigned char *base = segments[list.segment].base;
+        uint64_t at = list.word + 2 * i;
+        CHECK_EQ(mmb__load64(base + at * 8), i);
+        CHECK(mmb_resolve(segments, segment_count, list.segment, at + 1, &text, &flaw) == 0);
+        CHECK(text.kind == (i % 5 == 0 ? MMB_TO_NOTHING : MMB_TO_LIST));
+        if (i % 5 != 0) {
+            base = segments[text.segment].base;
+            CHECK_EQ(text.elements, i % 40 + 1);
+            CHECK(base[text.word * 8ul] == (i % 40 == 0 ? 0 : 'a'));
+        }
+    }
+}
+
+static void test_rows_that_were_moved_to_a_file_come_into_a_message(void)
+{
+    enum { COUNT = 300, ROOM = 8000, MOST = 40 };
+    static const uint64_t limits[][2] = {{1, 60}, {30, 60}, {30, 100}, {90, 4000}, {5000, 10000}};
+    uint64_t *words = calloc(MOST + 2, ROOM * 8);
+    CHECK(words != NULL);
+    for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++) {
+        for (unsigned apart = 0; apart < 2; apart++) {
+            mmb_segment segments[MOST + 2];
+            mmb_block rooms[MOST + 2];
+            mmb_stage stage;
+            mmb_flaw flaw;
+            memset(words, 0, (MOST + 2) * ROOM * 8ul);
+            for (uint32_t k = 0; k < MOST + 2; k++) {
+                segments[k] = (mmb_segment){.base = words + k * ROOM, .words = ROOM};
+                rooms[k] = (mmb_block){.segment = k, .word = 5, .words = ROOM - 5};
+            }
+            stage_many(&stage, COUNT, limits[i][0], limits[i][1]);
+            uint32_t sections = mmb_stage_section_count(&stage);
+            CHECK(sections > 1 || limits[i][1] > 2000);
+            CHECK(sections <= MOST);
+            for (uint32_t k = 0; k < sections; k++) {
+                mmb_stage_section section = mmb_stage_section_at(&stage, k);
+                CHECK(section.words + section.pointers <= limits[i][1]);
+                rooms[k + 1].words = section.words + section.pointers;
+            }
+            CHECK(mmb_stage_put_list(&stage, segments, MOST + 2, 0, 0, &rooms[0],
+                                     apart ? &rooms[1] : NULL, &flaw) == 0);
+            check_many(segments, apart ? MOST + 2 : 1, COUNT);
+            mmb_stage_free(&stage);
+        }
+    }
+    free(words);
 }
 
 static void test_no_bytes_of_an_earlier_stage_come_into_a_new_one(void)
@@ -157,6 +236,7 @@ int main(void)
     RUN(test_a_new_list_can_be_in_any_segment);
     RUN(test_rows_can_replace_those_of_a_list_with_larger_structs);
     RUN(test_what_does_not_fit_changes_nothing);
+    RUN(test_rows_that_were_moved_to_a_file_come_into_a_message);
     RUN(test_what_no_segment_can_hold_is_refused);
     return 0;
 }

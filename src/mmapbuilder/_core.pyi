@@ -339,7 +339,12 @@ class Plan:
         self, frames: Buffer, count: int, first: int, name: str, columns: list[Any], /
     ) -> Columns: ...
     def stage_arrow(
-        self, type: int, columns: list[tuple[str | None, Any]], defaults: bool, /
+        self,
+        type: int,
+        columns: list[tuple[str | None, Any]],
+        defaults: bool,
+        make_file: Callable[[], int],
+        /,
     ) -> Stage: ...
     def stage(
         self,
@@ -351,6 +356,7 @@ class Plan:
         ignore_extra: bool,
         how: int,
         describe: Callable[[type[Any]], tuple[str, ...] | None],
+        make_file: Callable[[], int] | None = None,
         /,
     ) -> Stage: ...
 
@@ -387,15 +393,15 @@ class Stage:
     @property
     def list_words(self) -> int: ...
     @property
-    def heap_words(self) -> int: ...
+    def list_head(self) -> int: ...
     @property
-    def row_pointers(self) -> int: ...
+    def sections(self) -> list[tuple[int, int]]: ...
     def put(
         self,
         segments: tuple[Buffer, ...],
         segment: int,
         word: int,
-        room: tuple[int, int, int],
+        rooms: tuple[tuple[int, int, int], ...],
         part: tuple[int, int] | None = None,
         /,
     ) -> None: ...
@@ -403,6 +409,7 @@ class Stage:
         self, segments: tuple[Buffer, ...], record: tuple[int, int, int, int], /
     ) -> None: ...
 
+def set_stage_limits(kept: int, section: int, /) -> None: ...
 def describe_arrow(given: Any, /) -> tuple[Any, ...]: ...
 def resolve(
     segments: tuple[Buffer, ...], segment: int, word: int, /

@@ -104,7 +104,7 @@ def _set_element(
     if step < BITS[kind] or number >= count:
         raise invalid("the elements of a list are smaller than their type", segment, word)
     raw = bytearray(16)
-    stage.put((raw,), 0, 0, (0, 1, 1))
+    stage.put((raw,), 0, 0, ((0, 1, 1),))
     bit = 64 * word + number * step
     view = memory.segments[segment]
     if kind == "bool":

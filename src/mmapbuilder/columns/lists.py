@@ -104,8 +104,8 @@ def put_stage(memory: GrowingMemory, stage: Any, found: Found) -> None:
     what = stage.what
     where = spell(found.path)
     kind, there, _, count, _, _, _ = _core.resolve(memory.segments, *found.pointer)
-    if kind == NOTHING and what == ROWS:
-        words = stage.list_words
+    if kind == NOTHING and (what == ROWS or stage.list_head):
+        rooms = _rooms_of_list(memory, stage)
     else:
         if what == POINTER and kind != NOTHING:
             raise ValueError(
@@ -118,9 +118,29 @@ def put_stage(memory: GrowingMemory, stage: Any, found: Found) -> None:
                 f"{where} has {count} elements, but there are {stage.count} rows: "
                 "a list cannot change its length"
             )
-        segment = found.pointer[0] if what == POINTER else there
-        words = stage.heap_words
-        if words and memory.room_in(segment) < words:
-            words += stage.row_pointers
-    room = memory.make_room(words) if words else Room(0, 0, 0)
-    stage.put(memory.segments, *found.pointer, tuple(room), memory.part)
+        rooms = _rooms(memory, stage, found.pointer[0] if what == POINTER else there)
+    stage.put(memory.segments, *found.pointer, tuple(map(tuple, rooms)), memory.part)
+
+
+# Words that one room can have.
+_MOST_WORDS = _core.MAX_SEGMENT_WORDS - 2
+
+
+def _rooms_of_list(memory: GrowingMemory, stage: Any) -> list[Room]:
+    """Take room for a new list: one if it can be, or one for its rows and others for the rest."""
+    if stage.list_words <= _MOST_WORDS:
+        return [memory.make_room(stage.list_words)]
+    rows = memory.make_room(stage.list_head)
+    return [rows, *_rooms(memory, stage, rows.segment)]
+
+
+def _rooms(memory: GrowingMemory, stage: Any, segment: int) -> list[Room]:
+    """Take room for what the rows lead to that are in `segment`."""
+    rooms = []
+    for words, pointers in stage.sections:
+        if not words:
+            rooms.append(Room(segment, 0, 0))
+            continue
+        far = memory.room_in(segment) < words
+        rooms.append(memory.make_room(words + pointers if far else words))
+    return rooms

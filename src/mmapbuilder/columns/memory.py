@@ -5,6 +5,7 @@ being built, a way to make room in it, and pycapnp's builder of the root. Nothin
 builder or of pycapnp is used.
 """
 
+import os
 from typing import Any, NamedTuple, Protocol
 
 
@@ -50,6 +51,13 @@ class GrowingMemory(MessageMemory, Protocol):
             ValueError: the message is not one that this builder has made.
         """
 
+    def make_file(self) -> int:
+        """Return the descriptor of an empty file without a name, for rows that are many.
+
+        Raises:
+            OSError: there is no directory for it.
+        """
+
     def root(self) -> Any:
         """Return pycapnp's builder of the root.
 
@@ -63,3 +71,30 @@ class ReadMemory(NamedTuple):
 
     segments: tuple[memoryview, ...]
     building: bool = False
+
+
+def unnamed_file(name: Any) -> int:
+    """Make an empty file without a name; return its descriptor.
+
+    It is in the directory of the file `name`, if it can be made there, since there must be
+    room for the message as well; else where temporary files are.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    directory = None
+    if isinstance(name, str | bytes) and os.path.lexists(name):
+        directory = os.path.dirname(os.fsdecode(name)) or os.curdir
+    try:
+        return _unnamed_in(directory)
+    except OSError:
+        if directory is None:
+            raise
+        return _unnamed_in(None)
+
+
+def _unnamed_in(directory: str | None) -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile(buffering=0, dir=directory) as file:
+        return os.dup(file.fileno())

@@ -179,7 +179,15 @@ def fill_list(target: TargetList, data: Any, defaults: bool) -> None:
             data = [None] * len(data)
         how = _ALL_WITH_DEFAULTS if defaults else _ALL
         stage = target.plan.native.stage(
-            POINTER, target.found.type, data, None, -1, False, how, attribute_names
+            POINTER,
+            target.found.type,
+            data,
+            None,
+            -1,
+            False,
+            how,
+            attribute_names,
+            target.memory.make_file,
         )
     _put(target, stage)
 
@@ -190,7 +198,8 @@ def _put(target: TargetList, stage: Any) -> None:
 
 def _from_arrow(target: TargetList, given: list[tuple[str | None, Any]], defaults: bool) -> Any:
     try:
-        return target.plan.native.stage_arrow(target.found.type, given, defaults)
+        make_file = target.memory.make_file
+        return target.plan.native.stage_arrow(target.found.type, given, defaults, make_file)
     except KeyError as error:
         raise PathError(f"{target.where}: {error.args[0]}") from None
 
@@ -221,7 +230,10 @@ def _from_rows(target: TargetList, columns: dict[str, Any], defaults: bool) -> A
         if name.rpartition(".")[2] == TAG:
             _drop_inactive(plan, record, name.split(".")[:-1], rows)
     how = _PART_WITH_DEFAULTS if defaults else _PART
-    return plan.native.stage(ROWS, target.found.type, rows, None, -1, False, how, attribute_names)
+    make_file = target.memory.make_file
+    return plan.native.stage(
+        ROWS, target.found.type, rows, None, -1, False, how, attribute_names, make_file
+    )
 
 
 def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:

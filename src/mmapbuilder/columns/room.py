@@ -16,7 +16,7 @@ import errno
 from typing import Any
 
 from .. import _core, _pycapnp
-from .memory import Room
+from .memory import Room, unnamed_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class BuilderMemory:
             self._views = self._segments.views()
         return self._views
 
+    def make_file(self) -> int:
+        """Return the descriptor of an empty file without a name."""
+        return unnamed_file(self._map.name)
+
     def root(self) -> Any:
         """Return pycapnp's builder of the root."""
         return self._message().get_root(self._schema)
@@ -102,8 +106,8 @@ class BuilderMemory:
         if words > MOST_WORDS:
             raise _core.CapacityError(
                 errno.EFBIG,
-                f"{8 * words} bytes in one call: more than the 4 GiB of one segment; "
-                "fill in several calls",
+                f"{8 * words} bytes of one list or struct: more than the 4 GiB of one segment; "
+                "fill its lists by calls of their own",
                 self._map.name,
             )
         before, self._asked = self._asked, None

@@ -1,7 +1,7 @@
 """Rows: structs of a message as Python's dicts, tuples and objects, and back."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .left_out import warn_of_values
@@ -165,7 +165,7 @@ def fill_rows(
             rows = list(rows)
         if length is not None and len(rows) != length:
             raise ValueError(f"there are {len(rows)} rows, but length is {length}")
-    stage = _stage(plan, what, found.type, rows, fields, length, extra, missing)
+    stage = _stage(plan, what, found.type, rows, fields, length, extra, missing, memory.make_file)
     # Rows that run code may have changed what is at the path.
     target = target_at(plan, memory, _list_at(plan, memory, path)).to_be_set()
     put_stage(memory, stage, target.found)
@@ -191,6 +191,7 @@ def _stage(
     length: int | None,
     extra: str,
     missing: str,
+    make_file: Callable[[], int] | None = None,
 ) -> Any:
     if extra not in ("error", "ignore"):
         raise ValueError(f'extra must be "error" or "ignore", not {extra!r}')
@@ -207,6 +208,7 @@ def _stage(
         extra == "ignore",
         int(missing == "error"),
         attribute_names,
+        make_file,
     )
 
 

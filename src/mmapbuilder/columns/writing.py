@@ -90,8 +90,9 @@ class Writing(Reading):
 
         Args:
             path: field names and list indexes, and then the rows: a sequence or any
-                other iterable. The rows that a generator yields are kept in memory, in the
-                format of the message, until it ends.
+                other iterable. The rows that a generator yields are kept, in the format of
+                the message, until it ends: up to 128 MiB in memory, and more of them in a
+                file without a name beside the message.
             fields: the names of the fields that the tuples have, in their order.
             length: how many rows there must be.
             extra: what happens if a row has a key or an attribute that is no field:
@@ -112,7 +113,8 @@ class Writing(Reading):
             OverflowError, TypeError, ValueError: a value does not fit. The text names the
                 row and the field.
             KeyError, IndexError, InvalidMessage: as for `array`.
-            CapacityError, OSError: the rows take more than 4 GiB, or the file has no room.
+            CapacityError, OSError: the file has no room, or a single row or the list itself
+                takes more than 4 GiB.
         """
         if not path:
             raise TypeError("fill_rows() needs rows")

@@ -6,7 +6,7 @@ import os
 from typing import Any, NamedTuple, NoReturn
 
 from .._core import CapacityError
-from ..columns.memory import Room
+from ..columns.memory import Room, unnamed_file
 from .pool import WORD, Pool
 
 
@@ -89,6 +89,10 @@ class LaneMemory:
         """
         if words > 0:
             os.posix_fallocate(self._fd, self._layout.offset(segment, word), WORD * words)
+
+    def make_file(self) -> int:
+        """Return the descriptor of an empty file without a name."""
+        return unnamed_file(self._name)
 
     def root(self) -> NoReturn:
         """There is no pycapnp in a lane."""

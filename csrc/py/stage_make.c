@@ -1,0 +1,307 @@
+/* stage_make.c - makes a stage of values of Python: `_core.Plan.stage`. */
+
+#include "plan_type.h"
+#include "rows_in.h"
+#include "stage_file.h"
+#include "stage_type.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- the file ------------------------------------------------------------------------- */
+
+static bool fail_file(mmbpy_state *state, int error)
+{
+    if (error == ENOMEM) {
+        PyErr_NoMemory();
+        return false;
+    }
+    PyObject *kind = error == MMB_ECAPACITY ? state->capacity_error : PyExc_OSError;
+    PyObject *what =
+        error == MMB_ECAPACITY
+            ? PyObject_CallFunction(kind, "is", EFBIG, "more than the segments of a message hold")
+            : PyObject_CallFunction(kind, "is", error,
+                                    "the file without a name, in which rows are staged, could not "
+                                    "be written");
+    if (what != NULL) {
+        PyErr_SetObject(kind, what);
+        Py_DECREF(what);
+    }
+    return false;
+}
+
+static bool have_file(mmbpy_state *state, mmb_stage *stage, PyObject *make_file)
+{
+    if (stage->file != NULL) {
+        return true;
+    }
+    PyObject *made = PyObject_CallNoArgs(make_file);
+    int fd = made == NULL ? -1 : (int)PyLong_AsLong(made);
+    Py_XDECREF(made);
+    if (fd < 0) {
+        return false;
+    }
+    int error = mmb_stage_set_file(stage, fd);
+    return error == 0 || fail_file(state, error);
+}
+
+bool mmbpy_stage_make_way(mmbpy_state *state, mmb_stage *stage, PyObject *make_file)
+{
+    int error;
+    if (!mmb_stage_is_full(stage)) {
+        return true;
+    }
+    if (!have_file(state, stage, make_file)) {
+        return false;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    error = mmb_stage_move(stage);
+    Py_END_ALLOW_THREADS
+    return error == 0 || fail_file(state, error);
+}
+
+/* ---- rows ----------------------------------------------------------------------------- */
+
+static bool write_row(mmbpy_writer *w, uint32_t type, uint64_t place, PyObject *row)
+{
+    mmbpy_target target = {place, w->stage->data_words};
+    return mmbpy_write_record(w, target, type, row);
+}
+
+static bool write_element(mmbpy_writer *w, uint32_t type, uint64_t place, PyObject *value)
+{
+    return value == Py_None || mmbpy_write_pointer(w, place, &w->plan->types[type], value);
+}
+
+static bool add_row(mmbpy_writer *w, uint32_t type, PyObject *row)
+{
+    uint64_t place;
+    mmbpy_step step = {.up = NULL, .index = (Py_ssize_t)w->stage->count};
+    if (mmb_stage_is_full(w->stage) && !mmbpy_stage_make_way(w->state, w->stage, w->make_file)) {
+        return false;
+    }
+    w->step = &step;
+    int error = mmb_stage_add_row(w->stage, &place);
+    bool good = error != 0                  ? mmbpy_writer_fail_stage(w, error)
+                : w->stage->is_pointer_list ? write_element(w, type, place, row)
+                                            : write_row(w, type, place, row);
+    w->step = NULL;
+    return good;
+}
+
+static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
+{
+    PyObject *rows = MMBPY_SNAPSHOT(list);
+    if (rows == NULL) {
+        return false;
+    }
+    bool is_list = PyList_Check(rows), good = true;
+    for (Py_ssize_t i = 0; good && i < (is_list ? PyList_Size(rows) : PyTuple_Size(rows)); i++) {
+        PyObject *row = is_list ? PyList_GetItem(rows, i) : PyTuple_GetItem(rows, i);
+        Py_XINCREF(row);
+        good = row != NULL && add_row(w, type, row);
+        Py_XDECREF(row);
+    }
+    Py_DECREF(rows);
+    return good;
+}
+
+static bool add_from_iterator(mmbpy_writer *w, uint32_t type, PyObject *rows)
+{
+    PyObject *iterator = PyObject_GetIter(rows);
+    bool good = iterator != NULL;
+    while (good) {
+        PyObject *row = PyIter_Next(iterator);
+        if (row == NULL) {
+            good = !PyErr_Occurred();
+            break;
+        }
+        good = add_row(w, type, row);
+        Py_DECREF(row);
+    }
+    Py_XDECREF(iterator);
+    return good;
+}
+
+static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t length)
+{
+    bool sized = PyList_Check(rows) || PyTuple_Check(rows);
+    Py_ssize_t expected = sized ? PyObject_Size(rows) : length;
+    if (expected > 0) {
+        int error = mmb_stage_expect(w->stage, (uint64_t)expected);
+        if (error != 0) {
+            return mmbpy_writer_fail_stage(w, error);
+        }
+    }
+    bool good = sized ? add_from_list(w, type, rows) : add_from_iterator(w, type, rows);
+    if (good && length >= 0 && w->stage->count != (uint64_t)length) {
+        PyErr_Format(PyExc_ValueError, "there are %llu rows, but length is %zd",
+                     (unsigned long long)w->stage->count, length);
+        return false;
+    }
+    return good && mmbpy_stage_make_way(w->state, w->stage, w->make_file);
+}
+
+bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
+{
+    if (fields == Py_None) {
+        return true;
+    }
+    Py_ssize_t count = PyTuple_Size(fields);
+    if (count < 0) {
+        return false;
+    }
+    w->order = PyMem_Calloc((size_t)count + 1, sizeof *w->order);
+    if (w->order == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GetItem(fields, i);
+        PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], name);
+        if (found == NULL) {
+            return !PyErr_Occurred() &&
+                   mmbpy_writer_fail(w, PyExc_ValueError, "fields: the schema has no %R", name);
+        }
+        uint32_t number = (uint32_t)PyLong_AsUnsignedLong(found);
+        for (uint32_t k = 0; k < w->order_count; k++) {
+            if (w->order[k] == number) {
+                return mmbpy_writer_fail(w, PyExc_ValueError, "fields: %R is named twice", name);
+            }
+        }
+        w->order[w->order_count++] = number;
+    }
+    return true;
+}
+
+void mmbpy_writer_end(mmbpy_writer *w)
+{
+    for (uint32_t i = 0; w->classes != NULL && i < w->plan->struct_count; i++) {
+        Py_XDECREF((PyObject *)w->classes[i].type);
+        PyMem_Free(w->classes[i].fields);
+    }
+    PyMem_Free(w->classes);
+    PyMem_Free(w->order);
+    w->classes = NULL;
+    w->order = NULL;
+}
+
+/* ---- the stage ------------------------------------------------------------------------ */
+
+static void use_file(const mmbpy_writer *w)
+{
+    if (w->make_file != NULL && w->make_file != Py_None) {
+        mmb_stage_use_file(w->stage);
+    }
+}
+
+static bool is_list_of_pointers(const mmb_plan *plan, const mmb_plan_type *type)
+{
+    mmb_type_kind kind = type->kind == MMB_LIST ? plan->types[type->target].kind : MMB_VOID;
+    return kind == MMB_TEXT || kind == MMB_DATA || kind == MMB_LIST;
+}
+
+static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObject *value,
+                    PyObject *fields, Py_ssize_t length)
+{
+    if (what == MMBPY_POINTER && is_list_of_pointers(w->plan, type) &&
+        (PyList_Check(value) || PyTuple_Check(value))) {
+        mmb_stage_start(w->stage, 0, 1);
+        use_file(w);
+        w->stage->is_pointer_list = true;
+        w->depth++; /* the elements lie deeper than rows do */
+        bool good = add_rows(w, type->target, value, length);
+        w->depth--;
+        return good;
+    }
+    if (what == MMBPY_POINTER) {
+        uint64_t place;
+        mmb_stage_start(w->stage, 0, 1);
+        int error = mmb_stage_add_row(w->stage, &place);
+        return error == 0 ? mmbpy_write_pointer(w, place, type, value)
+                          : mmbpy_writer_fail_stage(w, error);
+    }
+    const mmb_plan_type *record = what == MMBPY_ROWS ? &w->plan->types[type->target] : type;
+    const mmb_plan_struct *layout = &w->plan->structs[record->target];
+    mmb_stage_start(w->stage, layout->data_words, layout->pointer_words);
+    if (w->writes_parts) {
+        w->stage->mask = calloc((size_t)layout->data_words + layout->pointer_words + 1, 8);
+        if (w->stage->mask == NULL) {
+            PyErr_NoMemory();
+            return false;
+        }
+    }
+    if (what == MMBPY_ROWS) {
+        use_file(w);
+        return mmbpy_writer_set_order(w, record->target, fields) &&
+               add_rows(w, record->target, value, length);
+    }
+    uint64_t place;
+    int error = mmb_stage_add_row(w->stage, &place);
+    mmbpy_target target = {place, layout->data_words};
+    return error == 0 ? mmbpy_write_record(w, target, record->target, value)
+                      : mmbpy_writer_fail_stage(w, error);
+}
+
+static bool fits(const mmb_plan *plan, int what, unsigned int type)
+{
+    if (type >= plan->type_count || what < MMBPY_ROWS || what > MMBPY_RECORD) {
+        return false;
+    }
+    const mmb_plan_type *given = &plan->types[type];
+    switch (what) {
+    case MMBPY_ROWS:
+        return given->kind == MMB_LIST && plan->types[given->target].kind == MMB_STRUCT;
+    case MMBPY_RECORD:
+        return given->kind == MMB_STRUCT;
+    default:
+        return mmb_kind_is_pointer(given->kind);
+    }
+}
+
+const char mmbpy_plan_stage_doc[] =
+    "stage($self, what, type, value, fields, length, ignore_extra, how, describe,\n      "
+    "make_file=None, /)\n--\n\n"
+    "Convert Python's values into the format of a message.\n\n"
+    "what is 0 for the rows of a list of structs, 1 for the value of one pointer, 2\n"
+    "for one struct. fields are the names of the values that tuples have, or None.\n"
+    "length is how many rows there must be, or -1. how is 1 if a missing field, or\n"
+    "None for a number, is an error. It is 2 or 3 if only what is written replaces\n"
+    "old values: with 2 None for a number is an error, with 3 it is not. Otherwise it\n"
+    "is 0. describe(class) returns the names of the fields of a class, or None.\n"
+    "make_file() returns the descriptor of a file without a name, which takes the rows of\n"
+    "a list that are too many to be kept in memory.";
+
+PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
+{
+    PyObject *value, *fields;
+    unsigned int type;
+    Py_ssize_t length;
+    int what, ignore_extra, how;
+    mmbpy_writer w = {.self = (mmbpy_plan *)object};
+    w.plan = w.self->plan;
+    w.state = mmbpy_state_of_type(Py_TYPE(object));
+    if (w.state == NULL ||
+        !PyArg_ParseTuple(args, "iIOOnpiO|O:stage", &what, &type, &value, &fields, &length,
+                          &ignore_extra, &how, &w.describe, &w.make_file)) {
+        return NULL;
+    }
+    if (!fits(w.plan, what, type)) {
+        PyErr_SetString(PyExc_ValueError, "there is no such type");
+        return NULL;
+    }
+    w.ignores_extra = ignore_extra != 0;
+    w.wants_all = how == 1;
+    w.refuses_none = how == 1 || how == 2;
+    w.writes_parts = how == 2 || how == 3;
+    w.is_simple = !w.writes_parts; /* otherwise each write must be noted */
+    mmbpy_stage *self = mmbpy_stage_new(w.state, what);
+    if (self != NULL) {
+        w.stage = &self->stage;
+        if (!convert(&w, what, &w.plan->types[type], value, fields, length)) {
+            Py_CLEAR(self);
+        }
+    }
+    mmbpy_writer_end(&w);
+    return (PyObject *)self;
+}
