@@ -88,8 +88,10 @@ static void log_dealloc(PyObject *object)
     for (uint32_t i = 0; i < self->views; i++) {
         mmb_view_unmap(&self->data[i]);
     }
-    mmb_view_unmap(&self->index);
-    mmb_index_unmap_header(self->header);
+    for (uint32_t i = 0; i < self->index_count; i++) {
+        mmb_view_unmap(&self->indexes[i].view);
+        mmb_index_unmap_header(self->indexes[i].header);
+    }
     mmb_places_clear(&self->places);
     Py_XDECREF(self->name);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -117,6 +119,14 @@ static PyObject *log_refresh(PyObject *object, PyObject *args)
     return failed < 0 ? NULL : PyLong_FromUnsignedLongLong(count);
 }
 
+/* Return whether the places are those of the index in use, and a writer is at work on it. */
+static bool follows_index(mmbpy_log_reader *self)
+{
+    const unsigned char *index = self->places.index;
+    return index != NULL && index == mmbpy_log_index_of(self)->view.base &&
+           !mmb_index_is_settled(index);
+}
+
 PyDoc_STRVAR(glance_doc,
              "glance($self, /)\n--\n\n"
              "Take over what a writer has published in the index meanwhile, as far as the\n"
@@ -128,7 +138,7 @@ static PyObject *log_glance(PyObject *object, PyObject *Py_UNUSED(unused))
     mmbpy_log_reader *self = (mmbpy_log_reader *)object;
     uint64_t count;
     MMBPY_LOCK(object)
-    if (self->places.index != NULL && !mmb_index_is_settled(self->places.index)) {
+    if (follows_index(self)) {
         (void)mmbpy_log_take_over(self);
     }
     count = self->places.count;
@@ -139,15 +149,16 @@ static PyObject *log_glance(PyObject *object, PyObject *Py_UNUSED(unused))
 /* Return the header of the index, if a writer at work can be waited for through it. */
 static unsigned char *news_from(mmbpy_log_reader *self, int index_fd)
 {
+    mmbpy_log_index *index = mmbpy_log_index_of(self);
     mmb_log_identity file;
-    if (self->places.index == NULL || mmb_index_is_settled(self->places.index)) {
+    if (!follows_index(self)) {
         return NULL;
     }
-    if (self->header == NULL && index_fd >= 0 && mmb_log_identify(index_fd, &file) == 0 &&
-        mmbpy_log_is_index(self, &file)) {
-        self->header = mmb_index_map_header(index_fd);
+    if (index->header == NULL && index_fd >= 0 && mmb_log_identify(index_fd, &file) == 0 &&
+        mmbpy_log_is_index(index, &file)) {
+        index->header = mmb_index_map_header(index_fd);
     }
-    return self->header;
+    return index->header;
 }
 
 PyDoc_STRVAR(wait_doc,

@@ -170,3 +170,19 @@ def test_a_follower_goes_on_while_the_file_grows_and_is_cut(target: Path) -> Non
                 if time % 11 == 0:
                     assert reader.refresh() == len(log)
             assert len(reader) == len(log)
+
+
+def test_a_follower_is_woken_through_an_index_that_replaces_its_own(target: Path) -> None:
+    """A writer makes a new one for an empty log, and whoever opens a log without one does."""
+    index = Path(f"{target}.idx")
+    MessageLog(target, schema=EVENT.schema).close()
+    with open_log(target, EVENT.schema) as reader:
+        for time in range(12):
+            index.unlink()
+            with MessageLog(target, schema=EVENT.schema) as log:
+                log.append(fields(time))
+                assert reader.refresh() == time + 1
+                # It maps so many, and no more.
+                assert reader._wait_for_news(time, 1) == (time < 7), time
+                check(reader[time], time)
+        assert [event.time for event in reader] == list(range(12))
