@@ -6,11 +6,12 @@ import importlib.util
 import os
 import shutil
 import sys
-import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from support.gil import FREE_THREADED
 
 # Wheels are tested in bare containers and on other systems, under CI=true as well.
 EVERYTHING_MUST_RUN = (
@@ -20,10 +21,10 @@ EVERYTHING_MUST_RUN = (
 # What comes with the extra `test`, and with Python itself unless it was built without. Of the
 # first three there are wheels for every Python that is tested (or, of pycapnp, the sources and
 # what builds them: .ci/build-pycapnp); of the others not for all.
-TEST = ["capnp", "hypothesis", "numpy"]
-if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-    TEST += ["PIL.Image", "_testcapi", "gunicorn", "lzma", "pyarrow.parquet", "rich", "ssl"]
-    TEST.append("compression.zstd" if sys.version_info >= (3, 14) else "zstandard")
+EVERYWHERE = ["capnp", "hypothesis", "numpy"]
+WITH_GIL = ["PIL.Image", "_testcapi", "gunicorn", "lzma", "pyarrow.parquet", "rich", "ssl"]
+WITH_GIL.append("compression.zstd" if sys.version_info >= (3, 14) else "zstandard")
+TEST = EVERYWHERE if FREE_THREADED else EVERYWHERE + WITH_GIL
 # What comes with the extra `dev`.
 DEVELOPMENT = [
     "attrs",
@@ -46,7 +47,7 @@ DEVELOPMENT = [
     "tqdm",
 ]
 # All that tests can do without; what the last two are for is in tests/engines, and fails there.
-KNOWN = {"compression.zstd", "zstandard", *TEST, *DEVELOPMENT, "ray", "torch"}
+KNOWN = {"compression.zstd", "zstandard", *EVERYWHERE, *WITH_GIL, *DEVELOPMENT, "ray", "torch"}
 KNOWN |= {name.partition(".")[0] for name in KNOWN}
 
 
