@@ -48,7 +48,7 @@ def record(path: Path, seconds: float) -> int:
         while time.monotonic() < end:
             log.append(look())
             time.sleep(TICK_SECONDS)
-        log.append(look() | {"running": 0})  # nobody would run: the end
+        log.append(look() | {"running": 0})  # no process would run: the end
         count = len(log)
     follower.wait()
     return count

@@ -119,7 +119,7 @@ def compare_ways(directory: Path) -> None:
 
 
 def record(target: Path) -> None:
-    """Append readings until somebody kills this process; say how many there are for sure."""
+    """Append readings until this process is killed; say how many there are for sure."""
     with MessageLog(target, schema=tour_capnp.Reading) as log:
         for number in range(PACED):
             log.append(sent=time.monotonic_ns(), value=number)

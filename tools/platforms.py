@@ -23,7 +23,7 @@ Run = dict[str, Any]
 HEAD = """\
 # What ran where
 
-`make platforms` makes this page from what the test runs have left; nobody writes in it. You can
+`make platforms` makes this page from what the test runs have left; it is not edited by hand. You can
 repeat the runs: `make test-versions`, `test-debian-testing`, `test-free-threaded`, `test-musl`,
 `test-container` and `cross`.
 

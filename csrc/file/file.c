@@ -185,7 +185,7 @@ static bool is_dead(uint64_t entry, uint64_t self)
 void mmb__in_flight_wait(mmb__shared *shared)
 {
     /* Of those without an entry nothing is known but their number; a living process may be
-     * stopped; and of some nothing is known. None of them holds up a close for ever. */
+     * stopped; and of some nothing is known. None of them holds up a close forever. */
     enum { OVERFLOW_ROUNDS = 1000 };
     uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
     uint32_t round = 0;

@@ -38,7 +38,7 @@
 #define MMB__MOST_FRESH (((uint64_t)1 << MMB__FRESH_BITS) - 1)
 
 typedef struct {
-    /* Written when the file is opened, read by anyone. */
+    /* These are written when the file is opened, and constant afterwards. */
     uint64_t limit;    /* bytes; EOF never goes beyond: the capacity rounded up to a page */
     uint64_t capacity; /* bytes; content never goes beyond */
     uint64_t max_growth;
@@ -60,11 +60,11 @@ typedef struct {
      * same reason as mmb__shared.sealed. */
     _Atomic bool sealed;
     /* EOF may stand where writes end, since no other process has the file and no code of this one
-     * can store in a mapping of it. Cleared once (release), in the turn on EOF, before any code
-     * learns the address of the memory and before a fork. Writes read it (acquire) before the
+     * can store in a mapping of it. It is cleared once (release), in the turn on EOF, before any
+     * code learns the address of the memory and before a fork. Writes read it (acquire) before the
      * turn, and again in it. */
     _Atomic bool eof_is_exact;
-    /* A fork happened while the file was open, so another process may store in it, too. Set
+    /* A fork happened while the file was open, so another process may store in it, too. It is set
      * (release) before the fork; the thread that closes the file reads it (acquire). */
     _Atomic bool was_forked;
     /* The one thread of this process that moves EOF has taken this. The others wait; then they
@@ -105,8 +105,8 @@ bool mmb__appends(const mmb__file *file);
 int mmb__check(const mmb__file *file, uint64_t *size);
 
 /* True if another program has truncated the file after growth gave it blocks, even if EOF was
- * raised again: the blocks are gone. Works where the file system counts blocks at once. Handler:
- * yes. */
+ * raised again: the blocks are gone. This works where the file system counts blocks at once.
+ * Handler: yes. */
 bool mmb__lacks_blocks(const mmb__file *file);
 
 /* ---- notes about it -------------------------------------------------------- */

@@ -152,7 +152,7 @@ static int write_in_pieces(mmb__file *file, uint64_t offset, const unsigned char
 /* ---- writing where EOF is exact ------------------------------------------------- */
 
 /* EOF must stand at a granule because of stores: a store beyond EOF, but in a page that is mapped,
- * raises no fault and is not in the file. While nobody can store, EOF may stand where the content
+ * raises no fault and is not in the file. While no code can store, EOF may stand where the content
  * ends, as after write(2). That saves two moves of EOF for a file that one call makes. Each move is
  * a transaction of the file system, and takes longer than everything else. Only one thread at a
  * time writes like this: otherwise a write could leave EOF inside a page while another thread

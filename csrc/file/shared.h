@@ -29,12 +29,11 @@ typedef struct {
     /* Where the next append goes. Appends take ranges by compare-and-swap. Any value is safe,
      * since each append looks whether its range fits. seq_cst. */
     _Atomic uint64_t cursor;
-    /* Bytes; the content has at least this size, which is at most the capacity. Raised
-     * (compare-and-swap) by a thread that has written up to there and is still in flight: the
-     * owner's seal waits for it before it reads this. Only the owner's truncate lowers it.
-     * seq_cst. */
+    /* Bytes; the content has at least this size, which is at most the capacity. A thread that has
+     * written up to there, and still is in flight, raises it (compare-and-swap): the owner's seal
+     * waits for that thread before it reads this. Only the owner's truncate lowers it. seq_cst. */
     _Atomic uint64_t declared_size;
-    /* 0, or the first cause of poisoning. Set once by compare-and-swap. */
+    /* 0, or the first cause of poisoning. It is set once, by compare-and-swap. */
     _Atomic int poison;
     /* The least offset from which on stores did not reach the file; the place in the file where
      * the record of it goes; what else the record keeps (loss.h). UINT64_MAX stands for none.
@@ -60,11 +59,12 @@ typedef struct {
     /* The file system has said that it has no fallocate. Relaxed: a thread that reads an old value
      * makes one more call that is refused. */
     _Atomic bool cannot_allocate;
-    /* Set (seq_cst) before blocks are allocated. From then on there may be blocks beyond EOF, even
-     * if the growth fails. The owner reads it when it truncates. */
+    /* It is set (seq_cst) before blocks are allocated. From then on there may be blocks beyond EOF,
+     * even if the growth fails. The owner reads it when it truncates. */
     _Atomic bool may_have_blocks_beyond_eof;
-    /* The file has its label (label.h). Set by the growth that first moves EOF beyond the content,
-     * cleared by the owner before it truncates. Relaxed: the label matters only after a crash. */
+    /* The file has its label (label.h). The growth that first moves EOF beyond the content sets
+     * it; the owner clears it before it truncates. Relaxed: the label matters only after a crash.
+     */
     _Atomic bool labelled;
     /* Counters. Relaxed: no code draws conclusions from their order. */
     _Atomic uint64_t growths;

@@ -61,7 +61,7 @@ static bool same_handler(const struct sigaction *a, const struct sigaction *b)
 
 /* Return a level whose previous is `found`; NULL if all levels are in use. A level never gets
  * another previous: a handler that was installed over it may still call it, and if that handler
- * were its previous, the two would call each other for ever. */
+ * were its previous, the two would call each other forever. */
 static level *level_above(const struct sigaction *found)
 {
     for (int i = 0; i < MMB__LEVELS; i++) {

@@ -2,7 +2,7 @@
  *
  * A program that installs a handler after us keeps the address of our handler as its "previous",
  * and may call it or put it back at any time. We keep the address of theirs. If we simply
- * installed our handler over theirs again, the two would call each other for ever. So we have
+ * installed our handler over theirs again, the two would call each other forever. So we have
  * several entry points, which differ only in a number, the level. Each level has a "previous" of
  * its own, which never changes while the level may be called. To get on top again we take a level
  * that is not in use yet, or one whose previous is the very handler that we found on top. A

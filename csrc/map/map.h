@@ -18,7 +18,7 @@ typedef struct mmb__helper mmb__helper;
 
 /* What the memory of a map is. The state only moves on, in this order. */
 typedef enum {
-    MMB__NO_MEMORY, /* nobody has an address, so EOF may stand where writes end */
+    MMB__NO_MEMORY, /* no code has an address, so EOF may stand where writes end */
     MMB__SHARED,    /* the memory is the growing file, and stores reach it. After a loss this holds
                      * below `private_from` only; stores beyond it stay in this process */
     MMB__PRIVATE,   /* the memory is a private copy of the file, or there is none, for good */
@@ -28,11 +28,11 @@ struct mmb_map {
     mmb__file file;
     uint32_t slot; /* in the registry, or MMB__NO_SLOT */
 
-    /* The start of the memory; NULL while there is none. Set once (release), under the registry's
-     * mutex, together with the range in the registry. The thread that closes the map takes it
-     * away. A thread that does not know whether there is memory reads it (acquire). */
+    /* The start of the memory; NULL while there is none. It is set once (release), under the
+     * registry's mutex, together with the range in the registry. The thread that closes the map
+     * takes it away. A thread that does not know whether there is memory reads it (acquire). */
     _Atomic(unsigned char *) base;
-    /* One of mmb__memory. Moved on by compare-and-swap (release), read (acquire). */
+    /* One of mmb__memory. It moves on by compare-and-swap (release), and is read (acquire). */
     _Atomic int memory;
     /* Bytes; memory from here on is private. It is `limit` at first. The thread that has
      * `remapping` lowers it (release) after it has replaced the memory; handlers read it
@@ -50,10 +50,10 @@ struct mmb_map {
     _Atomic uint64_t retry_offset;
     _Atomic uint32_t retries;
 
-    /* Owned by the thread that opens, then by the one that closes the map. */
+    /* These belong to the thread that opens the map, then to the one that closes it. */
     mmb__helper *helper;        /* NULL without prefault and writeback */
-    _Atomic bool helper_paused; /* its thread was stopped for a fork. Written under the registry's
-                                 * lock; read without it as a hint */
+    _Atomic bool helper_paused; /* its thread was stopped for a fork. It is written under the
+                                 * registry's lock, and read without it as a hint */
 };
 
 static inline unsigned char *mmb__base(const mmb_map *map)

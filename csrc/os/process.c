@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The upper half of the number: the namespace, and what is drawn. Written when it is first asked
- * for, and then by forked children only, before they have threads. */
+/* The upper half of the number: the namespace, and what is drawn. It is written when it is first
+ * asked for, and then by forked children only, before they have threads. */
 static _Atomic uint32_t token;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 

@@ -31,7 +31,7 @@ typedef struct {
 mmb__identity mmb__identity_of(uint64_t process); /* Handler: yes. */
 
 /* MMB__UNKNOWN of a process in another pid namespace, and of one with our own pid where no
- * namespace is known: a thread that waits for it must not wait for ever. Handler: yes. */
+ * namespace is known: a thread that waits for it must not wait forever. Handler: yes. */
 typedef enum { MMB__DEAD, MMB__ALIVE, MMB__UNKNOWN } mmb__life;
 mmb__life mmb__life_of(mmb__identity other);
 

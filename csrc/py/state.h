@@ -32,7 +32,7 @@ typedef struct {
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
     PyObject *claims;          /* table of the files that this process holds (file_claim.c) */
-    mmbpy_mutex claims_lock;   /* whoever reads or changes that table holds it */
+    mmbpy_mutex claims_lock;   /* a thread that reads or changes that table holds it */
 } mmbpy_state;
 
 /* ---- Map ------------------------------------------------------------------ */

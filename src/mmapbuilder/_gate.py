@@ -21,7 +21,7 @@ def gated(method: "Callable[Concatenate[S, P], T]") -> "Callable[Concatenate[S, 
     """Send the calls of a method through the gate of its object; see `_core.Gate`.
 
     What runs inside must not call another such method of the same object: the gate lets
-    nobody in twice.
+    no thread in twice.
     """
     name = method.__name__
 

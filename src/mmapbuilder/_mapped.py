@@ -20,7 +20,7 @@ class Mapped:
 
     __slots__ = ()
 
-    # Also where __init__ was never reached, or failed.
+    # These are there also where __init__ was never reached, or failed.
     _map: _core.Map | None = None
     _final: Stats | None = None
     _name: "t.Name | None" = None

@@ -1,6 +1,6 @@
 """A *memory file*: a file without a name, in memory, that can be sealed.
 
-A *seal* is a promise of the kernel's about a file in memory: nobody can make it shorter or
+A *seal* is a promise of the kernel's about a file in memory: no process can make it shorter or
 longer, or write to it, any more. Seals cannot be taken off again.
 """
 

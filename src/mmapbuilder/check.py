@@ -75,7 +75,7 @@ class LogReport(Report):
     dropped: int
     """Bytes behind the last good message that `recover` has cut off."""
     unchecked: bool
-    """Whether some messages have no checksum. Their pointers stay in bounds, but nobody knows
+    """Whether some messages have no checksum. Their pointers stay in bounds, but it is not known
     whether their values are those that were appended."""
 
     @classmethod

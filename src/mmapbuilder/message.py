@@ -67,7 +67,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
     `close`. `recover` can finish such a file.
     """
 
-    # Also where __init__ was never reached, or failed.
+    # These are there also where __init__ was never reached, or failed.
     _segments: _core.Segments | None = None
     _failure: Exception | None = None  # that the content cannot be finished, found before that
     _schema: "t.Any" = None
@@ -347,7 +347,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
     def seal(self) -> int:
         """Finish a message that `in_memory` began, and return its sealed descriptor.
 
-        After that nobody can write to the file, cut it or make it longer (F_SEAL_WRITE,
+        After that no process can write to the file, cut it or make it longer (F_SEAL_WRITE,
         F_SEAL_SHRINK, F_SEAL_GROW). Send the descriptor to another process, for example by
         `socket.send_fds`: it can read the message in place, and need not fear SIGBUS or
         changes. pycapnp's objects and arrays of this builder become a private snapshot, as

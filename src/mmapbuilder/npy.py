@@ -1,4 +1,4 @@
-"""Arrays whose length nobody knows beforehand, as files of NumPy's own format."""
+"""Arrays whose length is not known beforehand, as files of NumPy's own format."""
 
 from ._closing import Closing
 from .builder import GIB, MIB, Builder

@@ -169,7 +169,7 @@ def open_message(
         schema: a struct of a schema that pycapnp has loaded.
         nesting_limit: how deep structs and lists may nest. To print a message, or to make a
             dict of it, takes a few hundred bytes of stack for each level.
-        require_seals: take only a file that nobody can change or cut any more, which is what
+        require_seals: take only a file that no process can change or cut any more, which is what
             `MessageBuilder.seal` returns. Then no other process can make this one die of
             SIGBUS, or change what was checked.
 

@@ -27,8 +27,8 @@ class Endings(Closing):
     _output: "t.Output | None" = None
     _durable: bool = False
     _noun: str = "builder"  # what a warning calls it
-    # Set before the content is given up, so that a close which races with that does not keep
-    # the file as if it had been finished. Read after the content has ended.
+    # It is set before the content is given up, so that a close which races with that does not keep
+    # the file as if it had been finished. It is read after the content has ended.
     _dropped: bool = False
 
     def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:

@@ -88,7 +88,7 @@ def _replace(output: "Output", path: str) -> bool:
     if os.path.islink(path):
         output.path = os.path.realpath(path)
     # One of many names, or none at all, cannot be taken over; and where there is no content,
-    # nobody can lose any.
+    # no content can be lost.
     replaceable = status.st_nlink == 1 and status.st_size > 0 and not is_descriptor(path)
     lock(old, beside_readers=replaceable)
     if not old.is_at(path):

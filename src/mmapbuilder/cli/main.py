@@ -51,7 +51,7 @@ def _show_warning(message: object, *about: object) -> None:
 
 
 def _close_output() -> None:
-    """Write out the rest of the output. Drop it if nobody reads it: Python would complain."""
+    """Write out the rest of the output. Drop it if its reader is gone: Python would complain."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

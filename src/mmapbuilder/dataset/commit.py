@@ -32,7 +32,7 @@ def commit(
         schema: the schema that the shards were written with.
         mode: ``"x"`` raises if there is a dataset already. If several processes commit at
             the same time, exactly one succeeds. ``"w"`` replaces a dataset. Readers see the
-            old one or the new one. The files of the old one stay until somebody removes
+            old one or the new one. The files of the old one stay until you remove
             them.
         storage_options: as for `write_shard`. By default they are those that the first
             shard was written with.

@@ -136,8 +136,8 @@ class Dataset:
         """Return the names of all files of the directory that are not part of the dataset.
 
         A worker leaves such a file if it dies, or if its task is repeated. The shards of a
-        dataset that was replaced are such files, too, and so are those that somebody is
-        writing now for a later commit. So remove them only when nobody writes.
+        dataset that was replaced are such files, too, and so are those that a process
+        is writing now for a later commit. So remove them only when no process writes.
         """
         from .manifest import NAME
 
