@@ -134,6 +134,18 @@ VERSIONS ?= 3.11 3.12 3.13 3.14 3.15
 test-versions: wheelhouse/.made
 	@$(PARALLEL) --keep-going $(VERSIONS:%=test-version-%)
 
+# What CI runs after `make check`. What is slow is left out: it tests the C layers above all,
+# which are the same for every Python.
+.PHONY: test-elsewhere
+test-elsewhere: wheelhouse/.made
+	@$(PARALLEL) --keep-going test-engines $(ELSEWHERE:%=test-shortly-%)
+ELSEWHERE ?= 3.12 3.13
+
+# Of the attacks, those with interpreters are on what differs between Pythons.
+test-shortly-%: wheelhouse/.made
+	@$(MAKE) --no-print-directory test-version-$* \
+	    PYTEST_ARGS="-m 'not slow' --ignore-glob='*/attack/test_[!i]*' $(PYTEST_ARGS)"
+
 test-version-%: wheelhouse/.made
 	@for python in python$* "$$HOME"/.pyenv/versions/$*.*/bin/python3; do \
 	    "$$python" -c "$(USABLE)" >/dev/null 2>&1 || continue; \
@@ -285,12 +297,20 @@ platforms:
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h)
 
 # What takes long starts first, and two things are done at once: each in a directory of its
-# own, and no test looks at the clock. What a target prints appears when it ends.
-CHECKS := test ctest-tsan ctest-asan ctest-plain dist-check types docs fuzz-short lint format-check
+# own, and no test looks at the clock. What a target prints appears when it ends. The tests
+# take longest by far, so they are two things: those in folders, and the others.
+CHECKS := check-test-files check-test-folders ctest-tsan ctest-asan ctest-plain dist-check types \
+    docs fuzz-short lint format-check
 
-.PHONY: check format-check format lint types
+.PHONY: check check-test-files check-test-folders format-check format lint types
 check: $(VENV)/.dev
 	@$(PARALLEL) $(CHECKS)
+
+check-test-files:
+	@$(MAKE) --no-print-directory test PYTEST_ARGS='$(wildcard tests/test_*.py) $(PYTEST_ARGS)'
+
+check-test-folders:
+	@$(MAKE) --no-print-directory test PYTEST_ARGS="--ignore-glob='*/tests/test_*.py' $(PYTEST_ARGS)"
 
 format-check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .

@@ -51,6 +51,7 @@ __attribute__((no_instrument_function)) int main(int count, char **names)
 """
 
 
+@pytest.mark.slow
 def test_a_growth_walks_through_four_files(tmp_path: Path) -> None:
     tool("gcc", "gcc"), tool("addr2line", "binutils")
     hops = load("count_hops")

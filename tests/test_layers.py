@@ -15,6 +15,8 @@ import pytest
 from support.floors import CSRC, FLOORS, Graph, c_parts, circle, included, modules, part, sources
 from support.missing import tool
 
+pytestmark = pytest.mark.slow
+
 CONDITION = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*", re.MULTILINE)
 # Guards of headers, and what says which language the compiler is to speak.
 HARMLESS = re.compile(r"\b(?:ifndef MMB(?:PY)?_[A-Z0-9_]+_H|__cplusplus)\b")

@@ -280,6 +280,7 @@ assert verify(path).objects == 3
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "discard", "__exit__"])
 def test_a_signal_handler_that_closes(target: Path, end: str) -> None:
     """At any moment of any call: it closes, or is told, and then nothing has changed."""

@@ -129,6 +129,7 @@ class Steps:
             self.root.adopt("inner", self.orphans.pop(0))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,

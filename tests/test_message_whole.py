@@ -45,6 +45,7 @@ def run(code: str, *arguments: object) -> apart.Ended:
 # ---- threads and signal handlers -----------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 def test_a_thread_builds_while_another_closes(target: Path, segments: str) -> None:
     run(
@@ -97,6 +98,7 @@ for round in range(300 if WITH_GIL else 30):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hand", [False, True], ids=["init_root", "allocate_segment"])
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 def test_a_signal_handler_builds_in_the_middle_of_close(
@@ -203,6 +205,7 @@ BUILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("built", BUILT.values(), ids=BUILT)
 def test_whatever_a_child_built_the_message_is_whole(target: Path, built: str) -> None:
     run(
@@ -323,6 +326,7 @@ with open(path, "rb") as file:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_child_is_killed_while_it_builds(target: Path, atomic: bool) -> None:
     """What it built until then counts, unless it died in the middle of a call of pycapnp's."""

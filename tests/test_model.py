@@ -21,6 +21,8 @@ from hypothesis.stateful import (
 
 from mmapbuilder import Builder, CapacityError
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 GRANULE = 2 * MIB
 CAPACITY = 9 * MIB + 5

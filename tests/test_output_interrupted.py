@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,13 +213,26 @@ SCENARIOS = [
     "discard there",
     "discard atomic there",
 ]
+LOG_SCENARIOS = ["close", "close there", "close there again", "discard there"]
 
 
 NEEDS = {"pycapnp": "capnp", "npy": "numpy"}
 
+# A few of them run under each Python; the others meet much the same code.
+SHORT = {"pycapnp-close atomic there", "Builder-discard there", "log build-close there"}
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("kind", KINDS)
+
+def cases(kinds: list[str], scenarios: list[str]) -> list[Any]:
+    """All pairs of them; those that are not in SHORT are slow."""
+    pairs = [(kind, scenario) for kind in kinds for scenario in scenarios]
+    names = [f"{kind}-{scenario}" for kind, scenario in pairs]
+    return [
+        pytest.param(*pair, id=name, marks=() if name in SHORT else pytest.mark.slow)
+        for pair, name in zip(pairs, names, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "scenario"), cases(KINDS, SCENARIOS))
 def test_interrupted_at_every_bytecode(tmp_path: Path, kind: str, scenario: str) -> None:
     if kind in NEEDS:
         pytest.importorskip(NEEDS[kind])
@@ -234,9 +248,8 @@ def test_a_message_in_memory_interrupted_at_every_bytecode(tmp_path: Path, scena
     assert int(ended.ok().out) > 100
 
 
-@pytest.mark.parametrize("scenario", ["close", "close there", "close there again", "discard there"])
+@pytest.mark.parametrize(("kind", "scenario"), cases(["log", "log build"], LOG_SCENARIOS))
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "MemoryError"])
-@pytest.mark.parametrize("kind", ["log", "log build"])
 def test_a_log_interrupted_at_every_bytecode(
     tmp_path: Path, kind: str, error: str, scenario: str
 ) -> None:
@@ -245,8 +258,9 @@ def test_a_log_interrupted_at_every_bytecode(
     assert int(ended.ok().out) > 100
 
 
-@pytest.mark.parametrize("scenario", ["close", "close atomic there", "discard there"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "scenario"), cases(KINDS, ["close", "close atomic there", "discard there"])
+)
 def test_out_of_memory_at_every_bytecode(tmp_path: Path, kind: str, scenario: str) -> None:
     if kind in NEEDS:
         pytest.importorskip(NEEDS[kind])

@@ -170,6 +170,7 @@ def test_where_nothing_is_told_of_locks(target: Path, monkeypatch: pytest.Monkey
 # ---- neighbours -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [False, True])
 def test_a_reader_of_what_a_killed_builder_left(target: Path, there: bool) -> None:
     """It is left to him, and another name taken."""

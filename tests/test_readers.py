@@ -23,6 +23,8 @@ from support.missing import missing, tool
 from support.readers import BLOCKS, Programs, accepting
 from support.wire import is_unfinished, table_of
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "readers"
 INSTALLED = HERE.parent / "build" / "readers"

@@ -93,6 +93,7 @@ def test_with_two_segments_the_other_entries_are_zero(
     assert verify(target).entries == entries
 
 
+@pytest.mark.slow
 def test_all_511_entries_in_use(target: Path, programs: Programs) -> None:
     # The root and its list fill most of the first segment, each inner list one more.
     with MessageBuilder(target, capacity=511 * 8192, segment_words=1024) as b:

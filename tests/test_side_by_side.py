@@ -26,6 +26,8 @@ from hypothesis.stateful import (
 from mmapbuilder import Builder
 from support.apart import wait_for
 
+pytestmark = pytest.mark.slow
+
 np = pytest.importorskip("numpy")
 
 MIB = 1 << 20

@@ -233,6 +233,7 @@ def test_one_of_many_gets_the_file(target: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_of_many_gets_a_descriptor(target: Path) -> None:
     """Builders on one descriptor share its lock: only the table of the process tells them apart."""
     run(

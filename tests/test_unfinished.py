@@ -216,6 +216,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(target: Path, tmp_path: Path, programs: Programs) -> None:
     unfinished = 0
     for _ in range(12):

@@ -204,6 +204,7 @@ def test_a_long_chain_needs_no_stack(target: Path) -> None:
     assert report.depth == report.objects == count
 
 
+@pytest.mark.slow
 def test_random_damage_never_crashes(target: Path) -> None:
     code = """
         import random, shutil, sys

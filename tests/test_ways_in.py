@@ -153,6 +153,7 @@ def test_what_counts_as_size(target: Path, way: Way, said: str, n: int) -> None:
     assert target.read_bytes() == content(n).ljust(16, b"\0")[:expected]
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize(("way", "said"), cells(1))
 def test_on_a_full_disk(mount: Any, way: Way, said: str) -> None:

@@ -19,6 +19,8 @@ pytest.importorskip("pyarrow")
 from mmapbuilder import verify  # noqa: E402
 from support import apart  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 KIB = 1 << 10
 SECONDS = 20  # of processor time, after which a child is killed
 # What Python and Arrow take for nothing, and for each byte of a file: a value of one bit may

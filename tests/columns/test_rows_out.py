@@ -302,6 +302,7 @@ def test_a_list_of_nothing_is_bounded(target: Path) -> None:
             m.rows("rows")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -17,7 +17,10 @@ from support.events import EVENT, check, fields, frame, read_by_others
 
 KIB, MIB = 1 << 10, 1 << 20
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="forks"),
+]
 
 # Children append until they are killed, and count what was returned in shared memory.
 KILLER = """

@@ -505,6 +505,7 @@ def test_compressed_logs_are_unpacked(target: Path, pack: object) -> None:
     assert not index_of(target).exists()
 
 
+@pytest.mark.slow
 def test_a_compressed_log_that_ends_early_is_read_as_far_as_it_goes(target: Path) -> None:
     write(target, range(100_000))
     packed = bz2.compress(target.read_bytes())

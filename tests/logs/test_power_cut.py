@@ -16,6 +16,8 @@ pytest.importorskip("capnp")
 from mmapbuilder import InvalidMessage, Log, LogReport, MessageLog, open_log, recover, verify
 from support.events import EVENT, fields, frame, read_by_others
 
+pytestmark = pytest.mark.slow
+
 PAGE = 4096
 
 

@@ -17,9 +17,12 @@ from support import apart
 from support.events import EVENT, frame, read_by_others
 from support.missing import missing
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(__import__("fcntl"), "F_OFD_SETLK"), reason="locks of open files are Linux's"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(__import__("fcntl"), "F_OFD_SETLK"), reason="locks of open files are Linux's"
+    ),
+]
 
 MIB = 1 << 20
 
