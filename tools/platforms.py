@@ -23,9 +23,9 @@ Run = dict[str, Any]
 HEAD = """\
 # What ran where
 
-`make platforms` makes this page from what the test runs have left; it is not edited by hand. You can
-repeat the runs: `make test-versions`, `test-debian-testing`, `test-free-threaded`, `test-musl`,
-`test-container` and `cross`.
+`make platforms` makes this page from what the test runs have left; it is not edited by hand. You
+can repeat the runs: `make test-versions`, `test-debian-testing`, `test-free-threaded`,
+`test-musl`, `test-container` and `cross`.
 
 A test is skipped where something is missing that it needs: a program, a package, a system call. In
 a *container* the tests ran as those of a wheel do: with what the tests need and none of the rest,
