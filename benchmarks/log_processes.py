@@ -5,7 +5,8 @@
 - How long does a message take from the call of `append` to a process that sleeps in `follow`?
   Compared with a byte through a pipe to a process that sleeps in `read`, in turns with it: that is
   what waking a process costs on this machine.
-- How much do two writer processes append together, against one?
+- How much do two writer processes append together, against one? Messages that are made of fields,
+  which each writer does by itself, and finished frames, where nearly all is done under the lock.
 - How long does a log of very many messages take to be opened again, by a writer after `kill -9` and
   by a reader, and how much private memory does a reader of it take?
 - How much faster is `table` than a loop over pycapnp's `read_multiple_bytes`, for a million
@@ -97,23 +98,29 @@ def pipe(count: int) -> dict[str, float]:
 # ---- writers ------------------------------------------------------------------------------------
 
 
-def _written(path: Path, count: int, ready: Any, start: Any) -> None:
+def _written(path: Path, count: int, frames: bool, ready: Any, start: Any) -> None:
     frame = SCHEMA.new_message(id=1, x=0.5, name="name 1").to_bytes()
     with MessageLog(path, schema=SCHEMA) as log:
         ready.put(None)
         start.wait()
-        append = log.append_bytes
-        for _ in range(count):
-            append(frame)
+        if frames:
+            append_bytes = log.append_bytes
+            for _ in range(count):
+                append_bytes(frame)
+        else:
+            append = log.append
+            for _ in range(count):
+                append(id=1, x=0.5, name="name 1")
         ready.put(time.perf_counter())
 
 
-def writers(path: Path, number: int, count: int) -> float:
+def writers(path: Path, number: int, count: int, frames: bool) -> float:
     """Return how many messages a second some writers append together."""
     ready, start = FORK.SimpleQueue(), FORK.Event()
     MessageLog(path, "w").close()
     processes = [
-        FORK.Process(target=_written, args=(path, count, ready, start)) for _ in range(number)
+        FORK.Process(target=_written, args=(path, count, frames, ready, start))
+        for _ in range(number)
     ]
     for process in processes:
         process.start()
@@ -214,18 +221,31 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.dir) as name:
         path = Path(name) / "log"
         on_their_way = [(pipe(500), follow(path, 500)) for _ in range(rounds)]
-        together = [(writers(path, 1, 400_000), writers(path, 2, 400_000)) for _ in range(rounds)]
+        together = {
+            what: [
+                [writers(path, number, 400_000, what == "frames") for number in (1, 2)]
+                for _ in range(rounds)
+            ]
+            for what in ("fields", "frames")
+        }
         opened = reopen(path, arguments.messages, rounds)
         tables = table(path, min(1_000_000, arguments.messages), min(3, rounds))
     piped, followed = (
         {each: statistics.median(times[each] for times in ways) for each in ways[0]}
         for ways in zip(*on_their_way, strict=True)
     )
-    one, two = (statistics.median(ways) for ways in zip(*together, strict=True))
+    together = {
+        what: [statistics.median(each) for each in zip(*runs, strict=True)]
+        for what, runs in together.items()
+    }
     print("on its way to a process that sleeps:")
     for who, times in (("pipe", piped), ("follow", followed)):
         print(f"  {who:34}{times['p50']:10.0f} us, p90 {times['p90']:.0f} us")
-    print(f"one writer {one:,.0f} messages a second, two {two:,.0f}: {two / one:.2f} times")
+    for what, (one, two) in together.items():
+        print(
+            f"{what}: one writer {one:,.0f} messages a second, two {two:,.0f}: "
+            f"{two / one:.2f} times"
+        )
     print(f"opening a log of {arguments.messages:,} messages:")
     for who, figure in opened.items():
         print(f"  {who:34}{figure:10.2f}{'' if 'KiB' in who else ' ms'}")
@@ -234,7 +254,7 @@ def main() -> None:
         print(f"  {who:34}{each:10.0f} ns")
     print(f"  table is {tables['loop'] / tables['table']:.1f} times as fast")
     if arguments.json:
-        result = {"pipe": piped, "follow": followed, "writers": [one, two], "open": opened,
+        result = {"pipe": piped, "follow": followed, "writers": together, "open": opened,
                   "fields": tables}  # fmt: skip
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
 

@@ -3,6 +3,7 @@
 #include "log_index.h"
 
 #include "source.h"
+#include "wire.h"
 
 #include "os/os.h"
 
@@ -140,6 +141,30 @@ static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t n
     return (tail == MMB_TAIL_NONE && end != now) || (tail == MMB_TAIL_TORN && before != now);
 }
 
+/* Set `*seen` if the file still has zeros at `place`. When a writer cuts the file there, the kernel
+ * overwrites the fence with zeros, and a read that began before that may show them. */
+static int still_zeros(int fd, uint64_t place, bool *seen)
+{
+    unsigned char word[MMB_WORD] = {0};
+    size_t got = 0;
+    int error = mmb__os_read_all(fd, word, sizeof word, place, &got);
+    *seen = got != 0 && mmb__load64(word) == 0;
+    return error;
+}
+
+/* Set `*again` if what was found must be looked for again. */
+static int judge(int fd, mmb_tail tail, uint64_t end, uint64_t *file_bytes, bool *again)
+{
+    uint64_t before = *file_bytes;
+    bool zeros = true;
+    int error = size_of(fd, file_bytes);
+    if (error == 0 && tail == MMB_TAIL_ZEROS) {
+        error = still_zeros(fd, end, &zeros);
+    }
+    *again = error == 0 && (!zeros || is_fleeting(tail, end, before, *file_bytes));
+    return error;
+}
+
 int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes,
                 const char **reason)
 {
@@ -152,18 +177,15 @@ int mmb_log_hop(int fd, mmb_places *places, mmb_tail *tail, uint64_t *file_bytes
     }
     window w = {.bytes = malloc(WINDOW_BYTES), .fd = fd};
     error = w.bytes != NULL ? 0 : ENOMEM;
-    uint64_t before = 0, flaws = 0;
-    for (int i = 0; error == 0 && i < ENOUGH; i++) {
-        before = *file_bytes;
+    uint64_t flaws = 0;
+    bool again = true;
+    for (int i = 0; error == 0 && again && i < ENOUGH; i++) {
         w.length = 0;
-        error = hop(&w, places, tail, before, reason);
+        error = hop(&w, places, tail, *file_bytes, reason);
         if (error == MMB_EMESSAGE && ++flaws < MOST_FLAWS) {
             error = 0; /* a writer may have been at work: look again */
-        } else {
-            error = error != 0 ? error : size_of(fd, file_bytes);
-            if (error != 0 || !is_fleeting(*tail, places->end, before, *file_bytes)) {
-                break;
-            }
+        } else if (error == 0) {
+            error = judge(fd, *tail, places->end, file_bytes, &again);
         }
     }
     free(w.bytes);

@@ -57,7 +57,7 @@ static mmbpy_encoder *chosen_encoder(mmbpy_log_writer *self, PyObject *given)
     return is_encoder(self, given) ? (mmbpy_encoder *)given : NULL;
 }
 
-/* Return the function that gives frames of objects of a class, or None. A new reference. */
+/* Return what gives frames of objects of a class (ask_for_frame), or None. A new reference. */
 static PyObject *framer_of(mmbpy_log_writer *self, PyObject *class)
 {
     PyObject *found = NULL;
@@ -161,12 +161,36 @@ static bool take_bytes(mmbpy_log_writer *self, PyObject *frame, mmb_frames *fram
     return error == 0;
 }
 
+/* Ask a message for its frame, or for a list of its segments. The framer is a function, or for
+ * builders a tuple: the name of the attribute that tells whether it was written before, the name
+ * of the method that gives the segments if it was not, and a function for all other cases. */
+static PyObject *ask_for_frame(PyObject *framer, PyObject *message)
+{
+    if (!PyTuple_Check(framer)) {
+        return PyObject_CallFunctionObjArgs(framer, message, NULL);
+    }
+    PyObject *written = PyObject_GetAttr(message, PyTuple_GetItem(framer, 0));
+    PyObject *segments = written == Py_False
+                             ? PyObject_CallMethodObjArgs(message, PyTuple_GetItem(framer, 1), NULL)
+                             : NULL;
+    Py_XDECREF(written);
+    if (segments == NULL && PyErr_Occurred() != NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* the function meets the same, and knows what to do */
+    }
+    return segments != NULL
+               ? segments
+               : PyObject_CallFunctionObjArgs(PyTuple_GetItem(framer, 2), message, NULL);
+}
+
 /* Take what the framer gives: a list with the segments of a message, or a whole frame. */
 static bool take_frame(mmbpy_log_writer *self, PyObject *framer, PyObject *message,
                        mmb_frames *frames)
 {
     uint64_t before = frames->words;
-    PyObject *frame = PyObject_CallFunctionObjArgs(framer, message, NULL);
+    PyObject *frame = ask_for_frame(framer, message);
     bool good = frame != NULL && (PyList_Check(frame) ? take_segments(self, frame, frames)
                                                       : take_bytes(self, frame, frames));
     frames->words = good ? frames->words : before;

@@ -7,7 +7,9 @@ from . import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    _ForBuilders: TypeAlias = tuple[str, str, Callable[[Any], bytes | list[bytes]]]
 
 # Far more than any message holds: reading a mapped file costs nothing up front, so
 # there is no amount of reading to defend against.
@@ -132,14 +134,17 @@ def readers_of_frames(schema: "Any", frames: memoryview, nesting_limit: int) -> 
     return messages
 
 
-def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | None":
+def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | _ForBuilders | None":
     """Return what gives a message whose root is a struct of that class: a frame, or segments.
 
-    None if the class is none of pycapnp's.
+    For builders these are the names of an attribute and of a method as well: if the attribute is
+    False, the method does it alone. None if the class is none of pycapnp's.
     """
     if not (hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")):
         return None
-    return _frame_of_reader if hasattr(kind, "as_builder") else _segments_of_builder
+    if hasattr(kind, "as_builder"):
+        return _frame_of_reader
+    return "_is_written", "to_segments", _segments_of_builder
 
 
 def _segments_of_builder(builder: "Any") -> "bytes | list[bytes]":

@@ -287,7 +287,7 @@ class MessageLog(_core.LogWriter, Endings):
 
         return _core.Encoder(plan_of(self._struct(schema)).native, attribute_names)
 
-    def _find_framer(self, kind: type) -> "t.Callable[[t.Any], bytes | list[bytes]] | None":
+    def _find_framer(self, kind: type) -> "t.Any":
         return _pycapnp.framer(kind)
 
     def _struct(self, schema: "t.Any") -> "t.Any":
