@@ -86,6 +86,7 @@ static void set_up(mmb_binding *binding)
     }
     if (binding->dictionary != NULL) {
         binding->dictionary->up = binding->up;
+        set_up(binding->dictionary);
     }
 }
 
@@ -291,6 +292,38 @@ static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
     return true;
 }
 
+/* Return whether the values of a binding can be looked up one by one. Those of a group, and structs
+ * in a list, are not. */
+static bool takes_runs(const mmb_plan *plan, const mmb_binding *b)
+{
+    mmb_type_kind kind = plan->types[b->type].kind;
+    return kind != MMB_GROUP && (kind != MMB_STRUCT || b->field != MMB_NONE);
+}
+
+/* Bind values that come in runs. */
+static bool bind_runs(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
+                      unsigned depth, mmb_fault *fault)
+{
+    const mmb_arrow_schema *ends = NULL, *values = NULL;
+    if (schema->n_children == 2) {
+        ends = child_schema(b, schema, 0, fault);
+        values = ends == NULL ? NULL : child_schema(b, schema, 1, fault);
+    }
+    if (values == NULL || ends->format == NULL || !mmb__read_format(b, ends->format) ||
+        b->layout != MMB_IN_SIGNED) {
+        return mmb__bind_fail(fault, MMB_FAULT_VALUE, b,
+                              "the Arrow schema is damaged: runs without ends or values");
+    }
+    b->dictionary = calloc(1, sizeof *b->dictionary);
+    if (b->dictionary == NULL) {
+        return mmb__bind_fail(fault, MMB_FAULT_MEMORY, b, "no memory");
+    }
+    b->has_dictionary = b->is_runs = true;
+    *b->dictionary = (mmb_binding){
+        .up = b->up, .name = b->name, .type = b->type, .field = b->field, .record = b->record};
+    return bind_value(plan, b->dictionary, values, depth + 1, fault);
+}
+
 /* Bind values to the type of `b`. */
 static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
                        unsigned depth, mmb_fault *fault)
@@ -303,7 +336,12 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s can only be set with pycapnp",
                               type->kind == MMB_INTERFACE ? "an interface" : "AnyPointer");
     }
-    if (schema->format == NULL || !mmb__read_format(b, schema->format)) {
+    bool is_runs = schema->format != NULL && strcmp(schema->format, "+r") == 0;
+    if (is_runs && takes_runs(plan, b)) {
+        return bind_runs(plan, b, schema, depth, fault);
+    }
+    bool holds_runs = is_runs && type->kind == MMB_GROUP;
+    if (schema->format == NULL || (!holds_runs && !mmb__read_format(b, schema->format))) {
         return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s",
                               mmb__format_hint(schema->format != NULL ? schema->format : ""));
     }
@@ -328,6 +366,9 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
             inner->record = plan->types[inner->type].target;
             return bind_value(plan, inner, schema, depth + 1, fault);
         }
+    }
+    if (holds_runs) {
+        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s", mmb__format_hint("+r"));
     }
     if (!mmb__check_type(b, b->has_dictionary ? b->dictionary : b, type, schema->format, fault)) {
         return false;
@@ -363,6 +404,9 @@ static void clear(mmb_binding *binding)
         clear(&binding->children[i]);
     }
     free(binding->children);
+    if (binding->dictionary != NULL) {
+        clear(binding->dictionary);
+    }
     free(binding->dictionary);
 }
 

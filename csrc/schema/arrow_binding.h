@@ -56,6 +56,9 @@ struct mmb_binding {
     mmb_in_layout layout;
     uint32_t width;      /* bytes of a number or an offset, or what the layout says */
     bool has_dictionary; /* values are numbers of entries that `dictionary` reads */
+    /* Values come in runs: `dictionary` reads the value of each, and layout and width are those of
+     * the ends. `has_dictionary` is set, too. */
+    bool is_runs;
     mmb_meaning meaning; /* what numbers count; the field may have another unit */
     uint64_t multiply;   /* counts are multiplied by this for the field's unit */
     uint64_t divide;     /* and divided by this, which must leave no rest */

@@ -5,8 +5,6 @@
  */
 #include "arrow_in.h"
 
-#include <stdlib.h>
-
 #include "arrow_write.h"
 #include "utf8.h"
 
@@ -111,6 +109,14 @@ static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
     uint64_t from, count;
     if (kind == MMB_TEXT || kind == MMB_DATA) {
         return put_bytes(w, b, a, index, row, pointer);
+    }
+    if (b->has_dictionary) { /* lists and structs come in runs only */
+        if (!mmb__look_up(&b, &a, &index, w->fault)) {
+            return mmb__fail_at(w, row);
+        }
+        if (!mmb__is_valid(b, a, index)) {
+            return true;
+        }
     }
     if (kind == MMB_LIST && !mmb__list_at(b, a, index, &from, &count, w->fault)) {
         return mmb__fail_at(w, row);
@@ -421,74 +427,4 @@ bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
         w.base += lengths[i];
     }
     return true;
-}
-
-/* ---- which part of a row is written ----------------------------------------------------- */
-
-static void mask_bits(uint64_t *mask, uint32_t offset, uint32_t bits)
-{
-    uint64_t ones = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
-    if (bits != 0) {
-        mask[offset / 64] |= ones << (offset % 64);
-    }
-}
-
-/* Mark the bits of all members of a union. When another member becomes active, the old bits of a
- * member without a column must go, since they would be read as another value. */
-static void mask_members(uint64_t *mask, const mmb_plan *plan, uint32_t record, uint32_t data_words,
-                         bool all)
-{
-    const mmb_plan_struct *type = &plan->structs[record];
-    if (type->members != 0) {
-        mask_bits(mask, type->tag_offset, 16);
-    }
-    for (uint32_t i = type->first; i < type->first + type->count; i++) {
-        const mmb_plan_field *field = &plan->fields[i];
-        const mmb_plan_type *kind = &plan->types[field->type];
-        if (!all && field->tag == MMB_NONE) {
-            continue;
-        }
-        if (kind->kind == MMB_GROUP) {
-            mask_members(mask, plan, kind->target, data_words, true);
-        } else if (mmb_kind_is_pointer(kind->kind)) {
-            mask[data_words + field->offset] = UINT64_MAX;
-        } else {
-            mask_bits(mask, field->offset, mmb_kind_bits(kind->kind));
-        }
-    }
-}
-
-static void mask_children(uint64_t *mask, const mmb_plan *plan, const mmb_binding *b,
-                          uint32_t data_words)
-{
-    if (b->has_union || b->is_nullable_group) {
-        mask_bits(mask, plan->structs[b->record].tag_offset, 16);
-    }
-    for (uint32_t i = 0; i < b->child_count; i++) {
-        const mmb_binding *child = &b->children[i];
-        if (child->is_tag) {
-            mask_members(mask, plan, b->record, data_words, false);
-            continue;
-        }
-        const mmb_plan_field *field = &plan->fields[child->field];
-        mmb_type_kind kind = plan->types[child->type].kind;
-        if (kind == MMB_GROUP && child->layout >= MMB_IN_DENSE_UNION) {
-            mask_members(mask, plan, child->record, data_words, false);
-        } else if (kind == MMB_GROUP) {
-            mask_children(mask, plan, child, data_words);
-        } else if (mmb_kind_is_pointer(kind)) {
-            mask[data_words + field->offset] = UINT64_MAX;
-        } else {
-            mask_bits(mask, field->offset, mmb_kind_bits(kind));
-        }
-    }
-}
-
-bool mmb_stage_mask_columns(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding)
-{
-    stage->mask = calloc((size_t)stage->data_words + stage->pointer_words + 1, 8);
-    if (stage->mask != NULL) {
-        mask_children(stage->mask, plan, binding, stage->data_words);
-    }
-    return stage->mask != NULL;
 }

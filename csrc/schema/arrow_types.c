@@ -121,7 +121,7 @@ const char *mmb__format_hint(const char *format)
         return "intervals are not taken: give months, days and nanoseconds a field each";
     }
     if (strcmp(format, "+r") == 0) {
-        return "decode runs first";
+        return "runs are not taken here: decode them first";
     }
     return "this type of Arrow is not taken";
 }

@@ -94,6 +94,21 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_f
     return true;
 }
 
+/* Check the two children of an array of runs: the ends, and the values. */
+static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, mmb_fault *fault)
+{
+    if (a->n_children != 2 || a->children == NULL || a->children[0] == NULL ||
+        a->children[1] == NULL) {
+        return damaged(fault, b, "a child is missing");
+    }
+    const mmb_arrow_array *ends = a->children[0];
+    if (ends->length < 0 || ends->offset < 0 || ends->n_buffers != 2 || ends->buffers == NULL ||
+        (ends->length != 0 && ends->buffers[1] == NULL)) {
+        return damaged(fault, b, "the ends of its runs are missing");
+    }
+    return mmb__check_array(b->dictionary, a->children[1], 0, (uint64_t)ends->length, fault);
+}
+
 bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                       uint64_t count, mmb_fault *fault)
 {
@@ -107,6 +122,9 @@ bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t s
     }
     if (b->is_nullable_group) { /* the array has the values of its value field */
         return mmb__check_array(&b->children[0], a, start, count, fault);
+    }
+    if (b->is_runs) {
+        return check_runs(b, a, fault);
     }
     if (!check_buffers(b, a, (uint64_t)a->offset + (uint64_t)a->length, fault)) {
         return false;
@@ -188,9 +206,50 @@ double mmb__float_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t in
     }
 }
 
+/* Find the run that a value is in: the first that ends behind it. Return false if none does. */
+static bool find_run(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index, uint64_t *run)
+{
+    const mmb_arrow_array *ends = a->children[0];
+    int64_t at = a->offset + (int64_t)index;
+    uint64_t low = 0, high = (uint64_t)ends->length;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (mmb__signed_at(b, ends, middle) <= at) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *run = low;
+    return low < (uint64_t)ends->length;
+}
+
+bool mmb__run_is_valid(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
+{
+    uint64_t run;
+    return !find_run(b, a, index, &run) || mmb__is_valid(b->dictionary, a->children[1], run);
+}
+
+static bool look_up_run(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
+                        mmb_fault *fault)
+{
+    uint64_t run;
+    if (!find_run(*b, *a, *index, &run)) {
+        return damaged(fault, *b, "a value is behind the end of the last run");
+    }
+    *b = (*b)->dictionary;
+    *a = (*a)->children[1];
+    *index = run;
+    bool goes_on = (*b)->has_dictionary && mmb__is_valid(*b, *a, *index);
+    return !goes_on || mmb__look_up(b, a, index, fault);
+}
+
 bool mmb__look_up(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
                   mmb_fault *fault)
 {
+    if ((*b)->is_runs) {
+        return look_up_run(b, a, index, fault);
+    }
     const mmb_arrow_array *names = (*a)->dictionary;
     int64_t number = mmb__signed_at(*b, *a, *index);
     if ((*b)->layout == MMB_IN_UNSIGNED) {

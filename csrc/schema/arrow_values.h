@@ -17,8 +17,9 @@ bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t inde
 bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index, uint64_t *from,
                   uint64_t *count, mmb_fault *fault);
 
-/* Follow a number into the dictionary: let the binding, the array and the index be those of its
- * value. The number must not be null, but its value may be. */
+/* Follow a number into the dictionary, or a value to its run: let the binding, the array and the
+ * index be those of the value in there. What is looked up must not be null, but what is found may
+ * be. */
 bool mmb__look_up(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
                   mmb_fault *fault);
 
@@ -27,8 +28,15 @@ static inline bool mmb__bit(const void *bits, uint64_t index)
     return (((const unsigned char *)bits)[index / 8] >> (index % 8) & 1) != 0;
 }
 
+/* Return whether a value that comes in runs is there. One that is in no run counts as there:
+ * mmb__look_up finds that it is not. */
+bool mmb__run_is_valid(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index);
+
 static inline bool mmb__is_valid(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index)
 {
+    if (b->is_runs) {
+        return mmb__run_is_valid(b, a, index);
+    }
     return b->layout != MMB_IN_NULL && (b->layout >= MMB_IN_DENSE_UNION || a->buffers[0] == NULL ||
                                         mmb__bit(a->buffers[0], (uint64_t)a->offset + index));
 }

@@ -35,6 +35,8 @@ def is_nested(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
 
 def _only_native(values: Any) -> bool:
     """Whether values can be read by the interface of Arrow, and in no other way."""
+    if str(getattr(values, "type", None)).startswith("run_end_encoded"):
+        return True
     return is_arrow(values) and not hasattr(values, "__array__") and not hasattr(values, "__len__")
 
 
