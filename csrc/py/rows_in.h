@@ -16,12 +16,25 @@ typedef struct mmbpy_step {
     Py_ssize_t index;
 } mmbpy_step;
 
+/* An attribute of a class whose objects are rows. */
+typedef struct {
+    uint32_t field; /* number of the field that it is for */
+    PyObject *name; /* owned */
+    PyObject *slot; /* owned; the descriptor that reads it and runs no code of Python, or NULL */
+} mmbpy_row_attribute;
+
 /* What the writer knows of a class whose objects are rows. */
 typedef struct {
-    PyTypeObject *type; /* owned; NULL: nothing is known yet */
-    bool says;          /* the class itself says which fields it has */
+    PyTypeObject *type;     /* owned; NULL: nothing is known yet */
+    bool says;              /* the class itself says which fields it has */
+    bool runs_code;         /* reading an attribute may run code of Python */
+    descrgetfunc read_slot; /* how a descriptor of a slot is asked */
+    /* What the writer's number was when the slots were looked up. If it is another one, code has
+     * run that may have changed the class. */
+    uint64_t looked_up_at;
     uint32_t count;
-    uint32_t *fields; /* owned; numbers of the fields that are its attributes */
+    mmbpy_row_attribute *attributes; /* owned */
+    PyObject *unset; /* owned; the value that stands for none; NULL: there is none */
 } mmbpy_row_class;
 
 typedef struct {
@@ -40,6 +53,8 @@ typedef struct {
     bool writes_parts;  /* only what is written replaces values of existing rows */
     bool is_simple;     /* values that run no code may be written in a faster way */
     uint64_t wasted;    /* words that were laid in the faster way, and had to be laid again */
+    bool reads_list;    /* no code runs between one row and the next */
+    uint64_t code_runs; /* counts when code of Python may have run */
     uint32_t depth;
     const mmbpy_step *step;
 } mmbpy_writer;
@@ -109,8 +124,11 @@ bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan
 bool mmbpy_row_unknown(const mmbpy_writer *w, PyObject *name);
 bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number);
 
-/* rows_objects.c: write one struct from an object. */
+/* rows_objects.c: write one struct from an object. mmbpy_knows_object returns whether objects of
+ * that class were such rows before, and no code has run since. */
 bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value);
+bool mmbpy_knows_object(const mmbpy_writer *w, uint32_t number, PyObject *value);
+void mmbpy_forget_class(mmbpy_row_class *known);
 
 /* meanings.c: return the int or bytes to store for a value whose type has a meaning. A new
  * reference. */
@@ -129,6 +147,10 @@ bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field
                       PyObject *value);
 bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
                           mmbpy_union *state, mmbpy_put_off *later);
+
+/* Put a value, which may be None, in a field that is no group, or in the union that it is in. */
+bool mmbpy_put_simple_field(mmbpy_writer *w, mmbpy_target target, uint32_t type, uint32_t number,
+                            PyObject *value, mmbpy_union *state);
 
 /* Write all values of a call by keywords. Return false also if a value would have to be left for
  * later. */

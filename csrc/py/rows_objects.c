@@ -2,6 +2,55 @@
 
 #include "rows_in.h"
 
+/* ---- what is known of a class ------------------------------------------------------------- */
+
+void mmbpy_forget_class(mmbpy_row_class *known)
+{
+    for (uint32_t i = 0; i < known->count; i++) {
+        Py_XDECREF(known->attributes[i].name);
+        Py_XDECREF(known->attributes[i].slot);
+    }
+    PyMem_Free(known->attributes);
+    Py_XDECREF(known->unset);
+    Py_XDECREF((PyObject *)known->type);
+    *known = (mmbpy_row_class){0};
+}
+
+bool mmbpy_knows_object(const mmbpy_writer *w, uint32_t number, PyObject *value)
+{
+    const mmbpy_row_class *known = w->classes == NULL ? NULL : &w->classes[number];
+    return known != NULL && known->type == Py_TYPE(value) && w->reads_list &&
+           known->looked_up_at == w->code_runs;
+}
+
+static void add_attribute(mmbpy_row_class *known, uint32_t field, PyObject *name)
+{
+    known->attributes[known->count++] = (mmbpy_row_attribute){field, Py_NewRef(name), NULL};
+}
+
+/* Take one name that a class has given: that of an attribute and a field, or (attribute, field) if
+ * they differ. The field of the second name need not be there. */
+static bool take_name(mmbpy_writer *w, uint32_t number, PyObject *name, mmbpy_row_class *known)
+{
+    PyObject *attribute = name;
+    uint32_t field = MMB_NONE;
+    if (PyTuple_Check(name)) {
+        PyObject *other;
+        if (!PyArg_ParseTuple(name, "OO:name", &attribute, &other) ||
+            mmbpy_row_field(w, number, other, &field) < 0) {
+            return false;
+        }
+    }
+    if (field == MMB_NONE && mmbpy_row_field(w, number, attribute, &field) < 0) {
+        return false;
+    }
+    if (field == MMB_NONE) {
+        return mmbpy_row_unknown(w, attribute);
+    }
+    add_attribute(known, field, attribute);
+    return true;
+}
+
 /* Take the fields of a class that names them. All of them must be fields of the struct. */
 static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_row_class *known)
 {
@@ -9,20 +58,13 @@ static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_
     if (count < 0) {
         return false;
     }
-    known->fields = PyMem_Calloc((size_t)count + 1, sizeof *known->fields);
-    if (known->fields == NULL) {
+    known->attributes = PyMem_Calloc((size_t)count + 1, sizeof *known->attributes);
+    if (known->attributes == NULL) {
         PyErr_NoMemory();
         return false;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        uint32_t field;
-        if (mmbpy_row_field(w, number, name, &field) < 0) {
-            return false;
-        }
-        if (field != MMB_NONE) {
-            known->fields[known->count++] = field;
-        } else if (!mmbpy_row_unknown(w, name)) {
+        if (!take_name(w, number, PyTuple_GetItem(names, i), known)) {
             return false;
         }
     }
@@ -33,38 +75,87 @@ static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_
 static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
-    known->fields = PyMem_Calloc((size_t)type->count + 1, sizeof *known->fields);
-    if (known->fields == NULL) {
+    known->attributes = PyMem_Calloc((size_t)type->count + 1, sizeof *known->attributes);
+    if (known->attributes == NULL) {
         PyErr_NoMemory();
         return false;
     }
     for (uint32_t i = 0; i < type->count; i++) {
-        known->fields[known->count++] = type->first + i;
+        add_attribute(known, type->first + i, w->self->names[type->first + i]);
     }
     return true;
+}
+
+/* Find what a class, or the first of its bases that has it, has under a name. Return a new
+ * reference, or NULL without an exception if there is nothing. */
+static PyObject *of_class(PyTypeObject *class, PyObject *name)
+{
+    PyObject *bases = PyObject_GetAttrString((PyObject *)class, "__mro__");
+    PyObject *found = NULL;
+    for (Py_ssize_t i = 0; bases != NULL && found == NULL && i < PyTuple_Size(bases); i++) {
+        PyObject *dict = PyObject_GetAttrString(PyTuple_GetItem(bases, i), "__dict__");
+        found = dict == NULL ? NULL : PyObject_GetItem(dict, name);
+        Py_XDECREF(dict);
+        PyErr_Clear();
+    }
+    Py_XDECREF(bases);
+    PyErr_Clear();
+    return found;
+}
+
+/* Find out how the attributes of a class can be read. */
+static void look_slots_up(mmbpy_row_class *known, PyTypeObject *class)
+{
+    getattrofunc get = (getattrofunc)PyType_GetSlot(class, Py_tp_getattro);
+    known->runs_code = get != PyObject_GenericGetAttr;
+    known->read_slot = (descrgetfunc)PyType_GetSlot(&PyMemberDescr_Type, Py_tp_descr_get);
+    for (uint32_t i = 0; i < known->count && !known->runs_code; i++) {
+        PyObject *found = of_class(class, known->attributes[i].name);
+        if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
+            known->attributes[i].slot = found;
+            continue;
+        }
+        known->runs_code = found != NULL && PyType_GetSlot(Py_TYPE(found), Py_tp_descr_get) != NULL;
+        Py_XDECREF(found);
+    }
+}
+
+/* Return msgspec's UNSET, if the program has loaded that package. */
+static PyObject *unset_value(void)
+{
+    PyObject *name = PyUnicode_FromString("msgspec");
+    PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
+    PyObject *found = module == NULL ? NULL : PyObject_GetAttrString(module, "UNSET");
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return found;
 }
 
 /* Find which attributes of a class are fields of the struct. The result is kept until another
  * class comes. */
 static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
 {
-    mmbpy_row_class *known = &w->classes[number];
     mmbpy_row_class found = {0};
     PyObject *names = PyObject_CallFunctionObjArgs(w->describe, (PyObject *)class, NULL);
     bool good = names != NULL && (names == Py_None ? take_all(w, number, &found)
                                                    : take_names(w, number, names, &found));
     Py_XDECREF(names);
     if (!good) {
-        PyMem_Free(found.fields);
+        mmbpy_forget_class(&found);
         return false;
     }
-    PyTypeObject *old = known->type;
-    PyMem_Free(known->fields);
-    *known = found;
-    known->type = (PyTypeObject *)Py_NewRef((PyObject *)class);
-    Py_XDECREF((PyObject *)old);
+    found.unset = unset_value();
+    look_slots_up(&found, class);
+    found.looked_up_at = ++w->code_runs; /* what was called here runs code, too */
+    found.type = (PyTypeObject *)Py_NewRef((PyObject *)class);
+    mmbpy_row_class old = w->classes[number];
+    w->classes[number] = found;
+    mmbpy_forget_class(&old);
     return true;
 }
+
+/* ---- rows ---------------------------------------------------------------------------------- */
 
 static bool no_row(const mmbpy_writer *w, PyObject *value)
 {
@@ -77,6 +168,45 @@ static bool no_row(const mmbpy_writer *w, PyObject *value)
         Py_DECREF(name);
     }
     return false;
+}
+
+/* Read an attribute. A slot is asked directly: that leaves out the search for it in the class. */
+static inline PyObject *read_attribute(const mmbpy_writer *w, const mmbpy_row_class *known,
+                                       uint32_t index, PyObject *value)
+{
+    const mmbpy_row_attribute *attribute = &known->attributes[index];
+    if (w->reads_list && !known->runs_code && known->looked_up_at == w->code_runs) {
+        return attribute->slot != NULL
+                   ? known->read_slot(attribute->slot, value, (PyObject *)known->type)
+                   : PyObject_GenericGetAttr(value, attribute->name);
+    }
+    return PyObject_GetAttr(value, attribute->name);
+}
+
+static bool put_attribute(mmbpy_writer *w, mmbpy_target target, uint32_t number, uint32_t field,
+                          PyObject *attribute, mmbpy_union *state)
+{
+    if (mmbpy_put_simple_field(w, target, number, field, attribute, state)) {
+        return true;
+    }
+    w->code_runs++;
+    return mmbpy_row_put(w, target, &w->plan->structs[number], field, attribute, state);
+}
+
+/* Check that each field that must be there is one of the attributes of a class. */
+static bool has_all(const mmbpy_writer *w, const mmbpy_row_class *known,
+                    const mmb_plan_struct *type)
+{
+    for (uint32_t i = type->first; i < type->first + type->count; i++) {
+        bool has = false;
+        for (uint32_t k = 0; k < known->count; k++) {
+            has = has || known->attributes[k].field == i;
+        }
+        if (!has && !mmbpy_row_missing(w, i)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value)
@@ -100,20 +230,21 @@ bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
     }
     uint32_t found = 0;
     for (uint32_t i = 0; i < known->count; i++) {
-        uint32_t field = known->fields[i];
-        PyObject *attribute = PyObject_GetAttr(value, w->self->names[field]);
-        if (attribute == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-                return false;
-            }
+        uint32_t field = known->attributes[i].field;
+        PyObject *attribute = read_attribute(w, known, i, value);
+        if (attribute == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return false;
+        }
+        if (attribute == NULL || attribute == known->unset) {
             PyErr_Clear();
+            Py_XDECREF(attribute);
             if (!mmbpy_row_missing(w, field)) {
                 return false;
             }
             continue;
         }
         found++;
-        bool good = mmbpy_row_put(w, target, type, field, attribute, &state);
+        bool good = put_attribute(w, target, number, field, attribute, &state);
         Py_DECREF(attribute);
         if (!good) {
             return false;
@@ -123,18 +254,10 @@ bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
             return false;
         }
     }
+    w->code_runs += known->runs_code ? 1 : 0;
     if (found == 0 && !known->says && type->count != 0) {
         return no_row(w, value);
     }
-    for (uint32_t i = type->first; w->wants_all && known->says && i < type->first + type->count;
-         i++) {
-        bool has = false;
-        for (uint32_t k = 0; k < known->count; k++) {
-            has = has || known->fields[k] == i;
-        }
-        if (!has && !mmbpy_row_missing(w, i)) {
-            return false;
-        }
-    }
-    return mmbpy_row_finish_union(w, target, type, &state);
+    return (!w->wants_all || !known->says || has_all(w, known, type)) &&
+           mmbpy_row_finish_union(w, target, type, &state);
 }

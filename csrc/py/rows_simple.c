@@ -248,6 +248,13 @@ static inline bool put_field(mmbpy_writer *w, mmbpy_target target, const mmb_pla
     return value == Py_None ? takes_none(w, kind->kind) : put_value(w, target, field, value);
 }
 
+bool mmbpy_put_simple_field(mmbpy_writer *w, mmbpy_target target, uint32_t type, uint32_t number,
+                            PyObject *value, mmbpy_union *state)
+{
+    return may_be_simple(w) && w->plan->types[w->plan->fields[number].type].kind != MMB_GROUP &&
+           put_field(w, target, &w->plan->structs[type], number, value, state);
+}
+
 /* Return whether nothing is left to be decided about the union. */
 static bool is_settled(const mmbpy_writer *w, const mmb_plan_struct *type, const mmbpy_union *state)
 {

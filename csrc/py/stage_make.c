@@ -96,12 +96,14 @@ static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
         return false;
     }
     bool is_list = PyList_Check(rows), good = true;
+    w->reads_list = true;
     for (Py_ssize_t i = 0; good && i < (is_list ? PyList_Size(rows) : PyTuple_Size(rows)); i++) {
         PyObject *row = is_list ? PyList_GetItem(rows, i) : PyTuple_GetItem(rows, i);
         Py_XINCREF(row);
         good = row != NULL && add_row(w, type, row);
         Py_XDECREF(row);
     }
+    w->reads_list = false;
     Py_DECREF(rows);
     return good;
 }
@@ -177,8 +179,7 @@ bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
 void mmbpy_writer_end(mmbpy_writer *w)
 {
     for (uint32_t i = 0; w->classes != NULL && i < w->plan->struct_count; i++) {
-        Py_XDECREF((PyObject *)w->classes[i].type);
-        PyMem_Free(w->classes[i].fields);
+        mmbpy_forget_class(&w->classes[i]);
     }
     PyMem_Free(w->classes);
     PyMem_Free(w->order);

@@ -223,7 +223,10 @@ def log_has_writers(fd: int, /) -> bool: ...
 @final
 class Encoder:
     def __new__(
-        cls, plan: Plan, describe: Callable[[type[Any]], tuple[str, ...] | None], /
+        cls,
+        plan: Plan,
+        describe: Callable[[type[Any]], tuple[str | tuple[str, str], ...] | None],
+        /,
     ) -> Self: ...
     def encode(self, value: Any, /) -> bytes: ...
 
@@ -355,7 +358,7 @@ class Plan:
         length: int,
         ignore_extra: bool,
         how: int,
-        describe: Callable[[type[Any]], tuple[str, ...] | None],
+        describe: Callable[[type[Any]], tuple[str | tuple[str, str], ...] | None],
         make_file: Callable[[], int] | None = None,
         /,
     ) -> Stage: ...

@@ -119,7 +119,41 @@ def _style(as_: Any) -> tuple[int, Any, frozenset[str] | None]:
     if not callable(as_):
         raise TypeError(f"as_ must be dict, tuple or a class, not {as_!r}")
     names = field_names(as_)
+    if hasattr(as_, "__struct_encode_fields__"):
+        as_, names = _from_fields(as_)
     return _OBJECTS, as_, None if names is None else frozenset(names)
+
+
+def _from_fields(kind: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return what makes a msgspec Struct of the fields of a schema, and their names.
+
+    A field is that of the name that ``rename=`` gives, or else of its own. What is not set is
+    left to the default UNSET.
+    """
+    unset = getattr(sys.modules.get("msgspec"), "UNSET", None)
+    own, encoded = kind.__struct_fields__, kind.__struct_encode_fields__
+    defaults = kind.__struct_defaults__
+    with_unset = {
+        name
+        for name, value in zip(reversed(own), reversed(defaults), strict=False)
+        if value is unset
+    }
+    attributes = {name: name for name in own if name not in encoded}
+    attributes |= dict(zip(encoded, own, strict=True))
+    if own == encoded and not with_unset:
+        return kind, own
+
+    def make(**values: Any) -> Any:
+        content: dict[str, Any] = {}
+        for name, value in values.items():
+            attribute = attributes[name]
+            if value is None and attribute in with_unset:
+                continue
+            if attribute not in content or name not in own:
+                content[attribute] = value
+        return kind(**content)
+
+    return make, tuple(attributes)
 
 
 def field_names(kind: Any) -> tuple[str, ...] | None:
@@ -212,8 +246,11 @@ def _stage(
     )
 
 
-def attribute_names(kind: Any) -> tuple[str, ...] | None:
-    """Return the attributes of a class's objects that are fields, if it says which."""
+def attribute_names(kind: Any) -> tuple[str | tuple[str, str], ...] | None:
+    """Return the attributes of a class's objects that are fields, if it says which.
+
+    One that has another name where it is stored comes with that name.
+    """
     if hasattr(kind, "__dataclass_fields__"):
         from dataclasses import fields
 
@@ -221,4 +258,8 @@ def attribute_names(kind: Any) -> tuple[str, ...] | None:
     attributes = getattr(kind, "__attrs_attrs__", None)
     if attributes is not None:
         return tuple(attribute.name for attribute in attributes)
-    return field_names(kind)
+    names = field_names(kind)
+    encoded: tuple[str, ...] | None = getattr(kind, "__struct_encode_fields__", None)
+    if names is None or encoded is None or encoded == names:
+        return names
+    return tuple(zip(names, encoded, strict=True))  # msgspec's rename=
