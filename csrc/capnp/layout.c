@@ -63,7 +63,8 @@ uint32_t mmb__size_above(uint32_t words)
     return above < MMB_MAX_SEGMENT_WORDS ? above : MMB_MAX_SEGMENT_WORDS;
 }
 
-uint32_t mmb__size_encode(uint32_t words)
+/* Return the code of mmb__size_above(words). */
+static uint32_t encode_size(uint32_t words)
 {
     uint32_t size = mmb__size_above(words);
     if (size == MMB_MAX_SEGMENT_WORDS) {
@@ -73,7 +74,8 @@ uint32_t mmb__size_encode(uint32_t words)
     return (uint32_t)exponent << MANTISSA_BITS | size >> exponent;
 }
 
-uint32_t mmb__size_decode(uint32_t code)
+/* Return the size that a code stands for. */
+static uint32_t decode_size(uint32_t code)
 {
     uint64_t size = (uint64_t)(code & ((1u << MANTISSA_BITS) - 1)) << (code >> MANTISSA_BITS);
     return size < MMB_MAX_SEGMENT_WORDS ? (uint32_t)size : MMB_MAX_SEGMENT_WORDS;
@@ -83,7 +85,7 @@ uint64_t mmb__building_word(const uint32_t *full_words, uint32_t count)
 {
     uint64_t word = MMB__BUILDING;
     for (uint32_t i = 0; i < count && i < MMB__CODED_SEGMENTS; i++) {
-        word |= (uint64_t)mmb__size_encode(full_words[i]) << (3 + CODE_BITS * i);
+        word |= (uint64_t)encode_size(full_words[i]) << (3 + CODE_BITS * i);
     }
     return word;
 }
@@ -94,5 +96,5 @@ uint32_t mmb__noted_words(const unsigned char *head, uint32_t index)
         return mmb__load32(head + mmb__slot_place(1 + index));
     }
     uint64_t codes = mmb__load64(head + MMB_WORD) >> (3 + CODE_BITS * index);
-    return mmb__size_decode((uint32_t)codes & ((1u << CODE_BITS) - 1));
+    return decode_size((uint32_t)codes & ((1u << CODE_BITS) - 1));
 }

@@ -97,10 +97,6 @@ uint64_t mmb__root_moved(uint64_t root, uint32_t words);
 uint32_t mmb__size_below(uint32_t words);
 uint32_t mmb__size_above(uint32_t words);
 
-/* Return the code of mmb__size_above(words); and the size that a code stands for. */
-uint32_t mmb__size_encode(uint32_t words);
-uint32_t mmb__size_decode(uint32_t code);
-
 /* Return the word at offset 8 of a message whose first `count` segments were handed out. */
 uint64_t mmb__building_word(const uint32_t *full_words, uint32_t count);
 

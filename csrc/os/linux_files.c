@@ -263,15 +263,6 @@ ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint
 #endif
 }
 
-int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset)
-{
-    ssize_t done;
-    do {
-        done = mmb__os_write(fd, shared, from, length, offset);
-    } while (done < 0 && errno == EINTR);
-    return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
-}
-
 int mmb__os_publish_stores(const unsigned char *base, uint64_t length)
 {
     (void)base, (void)length; /* mappings and read() share one cache */

@@ -160,15 +160,6 @@ ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint
     return pwrite(fd, from, length, (off_t)offset);
 }
 
-int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset)
-{
-    ssize_t done;
-    do {
-        done = mmb__os_write(fd, shared, from, length, offset);
-    } while (done < 0 && errno == EINTR);
-    return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
-}
-
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
 {
     (void)fd, (void)offset, (void)length;

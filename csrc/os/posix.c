@@ -162,6 +162,15 @@ int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *g
     return error;
 }
 
+int mmb__os_put(int fd, bool shared, const void *from, size_t length, uint64_t offset)
+{
+    ssize_t done;
+    do {
+        done = mmb__os_write(fd, shared, from, length, offset);
+    } while (done < 0 && errno == EINTR);
+    return done < 0 ? errno : done == (ssize_t)length ? 0 : EIO;
+}
+
 int mmb__os_write_all(int fd, bool shared, const void *from, size_t length, uint64_t offset,
                       size_t *written)
 {

@@ -56,7 +56,8 @@ int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, cons
     return MMB_EMESSAGE;
 }
 
-int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, uint64_t words)
+/* Charge for `words` words that a pointer leads to. */
+static int charge(mmb_reading *reading, uint32_t segment, uint64_t word, uint64_t words)
 {
     if (words > reading->budget) {
         return mmb_reading_fail(reading, segment, word,
@@ -194,8 +195,7 @@ int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_r
         .segment = object.segment,
     };
     *is_null = false;
-    return mmb_reading_charge(reading, segment, word,
-                              (uint64_t)object.data_words + object.pointer_words + 1);
+    return charge(reading, segment, word, (uint64_t)object.data_words + object.pointer_words + 1);
 }
 
 /* Return NULL if the elements as they are stored can be read as the schema says; else what is
@@ -261,7 +261,7 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
     };
     uint64_t words = ((uint64_t)object.elements * out->step_bits + 63) / 64;
     uint64_t least = least_words(out, element, values);
-    return mmb_reading_charge(reading, segment, word, 1 + (words > least ? words : least));
+    return charge(reading, segment, word, 1 + (words > least ? words : least));
 }
 
 bool mmb_read_plain_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
@@ -325,5 +325,5 @@ int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool t
             return mmb_reading_fail(reading, segment, word, "the Text is not UTF-8");
         }
     }
-    return mmb_reading_charge(reading, segment, word, *length / MMB_WORD + 1);
+    return charge(reading, segment, word, *length / MMB_WORD + 1);
 }

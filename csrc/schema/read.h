@@ -76,9 +76,6 @@ bool mmb_read_default(const mmb_reading *reading, const mmb_plan_field *field, b
 /* Note a flaw at a pointer. Return MMB_EMESSAGE. */
 int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, const char *reason);
 
-/* Charge for `words` words that a pointer leads to. */
-int mmb_reading_charge(mmb_reading *reading, uint32_t segment, uint64_t word, uint64_t words);
-
 /* Follow the pointer at `word` to a struct, or to a list whose elements can be read as `element`
  * (Text and Data are lists of MMB_UINT8). If the pointer is null, the record or span becomes
  * empty, and `*is_null` becomes true. */

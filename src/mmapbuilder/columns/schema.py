@@ -112,8 +112,6 @@ class Struct(NamedTuple):
     data_words: int
     pointer_words: int
     is_group: bool
-    is_generic: bool
-    """Whether the types of its fields depend on parameters that are bound."""
 
 
 class Enum(NamedTuple):
@@ -271,7 +269,6 @@ class _Compiler:
             int(body.dataWordCount),
             int(body.pointerCount),
             bool(body.isGroup),
-            bool(scopes),
         )
 
     def _field(self, name: str, found: Any, scopes: _Scopes) -> Field:
