@@ -1,17 +1,15 @@
 /* log_columns.c - reads one field of the roots of all messages of a log. */
 
-#include "plan_type.h"
-#include "roots.h"
+#include "log_columns.h"
 
 #include <stdlib.h>
 
-/* The arguments of a call. `frames` and `fields` are released at its end. */
+/* The arguments of a call. `frames` and `way` are released at its end. */
 typedef struct {
     mmbpy_state *state;
     PyObject *name; /* name of the log, borrowed */
     unsigned long long first;
     Py_buffer frames;
-    uint32_t *fields;
     mmb_roots roots;
     mmb_way way;
 } request;
@@ -19,18 +17,18 @@ typedef struct {
 static void release(request *r)
 {
     PyBuffer_Release(&r->frames);
-    PyMem_Free(r->fields);
+    mmbpy_free_way(&r->way);
 }
 
-/* Take the numbers of the fields that form a way in the plan. Return false with an exception. */
-static bool take_way(request *r, mmbpy_plan *plan, PyObject *tuple, bool tag)
+bool mmbpy_take_way(mmbpy_plan *plan, PyObject *tuple, bool tag, mmb_way *way)
 {
     Py_ssize_t length = PyTuple_Size(tuple);
-    r->fields = PyMem_Calloc((size_t)length + 1, sizeof *r->fields);
-    if (r->fields == NULL) {
+    uint32_t *fields = PyMem_Calloc((size_t)length + 1, sizeof *fields);
+    if (fields == NULL) {
         PyErr_NoMemory();
         return false;
     }
+    *way = (mmb_way){.plan = plan->plan, .fields = fields, .length = (uint32_t)length, .tag = tag};
     uint32_t type = 0;
     for (Py_ssize_t i = 0; i < length; i++) {
         unsigned long number = PyLong_AsUnsignedLong(PyTuple_GetItem(tuple, i));
@@ -43,16 +41,19 @@ static bool take_way(request *r, mmbpy_plan *plan, PyObject *tuple, bool tag)
             PyErr_SetString(PyExc_ValueError, "there is no such field");
             return false;
         }
-        r->fields[i] = plan->plan->structs[around->target].first + (uint32_t)number;
-        type = plan->plan->fields[r->fields[i]].type;
+        fields[i] = plan->plan->structs[around->target].first + (uint32_t)number;
+        type = plan->plan->fields[fields[i]].type;
     }
-    r->way =
-        (mmb_way){.plan = plan->plan, .fields = r->fields, .length = (uint32_t)length, .tag = tag};
     if (length == 0 && !tag) {
         PyErr_SetString(PyExc_ValueError, "a field is required");
         return false;
     }
     return true;
+}
+
+void mmbpy_free_way(mmb_way *way)
+{
+    PyMem_Free((void *)(uintptr_t)way->fields);
 }
 
 /* Take the arguments (plan, fields, tag, frames, count, first, name). */
@@ -72,7 +73,7 @@ static bool parse(PyObject *module, PyObject *args, request *r)
      * count can be had. */
     if (count > r->roots.bytes / (2 * MMB_WORD)) {
         PyErr_SetString(PyExc_ValueError, "there are fewer messages");
-    } else if (take_way(r, (mmbpy_plan *)plan, fields, tag != 0)) {
+    } else if (mmbpy_take_way((mmbpy_plan *)plan, fields, tag != 0, &r->way)) {
         return true;
     }
     release(r);
@@ -126,7 +127,7 @@ static PyObject *roots_numbers(PyObject *module, PyObject *args)
     }
     uint32_t bits = 16;
     if (!r.way.tag) {
-        const mmb_plan_field *field = &r.way.plan->fields[r.fields[r.way.length - 1]];
+        const mmb_plan_field *field = &r.way.plan->fields[r.way.fields[r.way.length - 1]];
         bits = mmb_kind_bits(r.way.plan->types[field->type].kind);
     }
     uint32_t bytes = (bits + 7) / 8;
@@ -159,7 +160,7 @@ static PyObject *roots_strings(PyObject *module, PyObject *args)
         return NULL;
     }
     const mmb_plan_field *field =
-        r.way.length == 0 ? NULL : &r.way.plan->fields[r.fields[r.way.length - 1]];
+        r.way.length == 0 ? NULL : &r.way.plan->fields[r.way.fields[r.way.length - 1]];
     mmb_type_kind kind = field == NULL ? MMB_VOID : r.way.plan->types[field->type].kind;
     PyObject *offsets = new_bytes((r.roots.count + 1) * sizeof(uint64_t)), *data = NULL;
     PyObject *there = new_bytes(r.roots.count), *present = new_bytes(r.roots.count);
@@ -195,5 +196,6 @@ static PyObject *roots_strings(PyObject *module, PyObject *args)
 PyMethodDef mmbpy_roots_functions[] = {
     {"roots_numbers", roots_numbers, METH_VARARGS, numbers_doc},
     {"roots_strings", roots_strings, METH_VARARGS, strings_doc},
+    {"roots_seek", mmbpy_roots_seek, METH_VARARGS, mmbpy_roots_seek_doc},
     {NULL, NULL, 0, NULL},
 };

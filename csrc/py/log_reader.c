@@ -253,17 +253,21 @@ static int find(mmbpy_log_reader *self, uint64_t number, uint64_t *start, uint64
     return 0;
 }
 
+int mmbpy_log_find(mmbpy_log_reader *self, uint64_t number, uint64_t *start, uint64_t *bytes)
+{
+    int result;
+    MMBPY_LOCK((PyObject *)self)
+    result = find(self, number, start, bytes);
+    MMBPY_UNLOCK()
+    return result;
+}
+
 static int find_object(PyObject *object, PyObject *number_object, uint64_t *start, uint64_t *bytes)
 {
     uint64_t number;
-    int result;
-    if (!mmbpy_as_uint64(number_object, "the number of a message", &number)) {
-        return -1;
-    }
-    MMBPY_LOCK(object)
-    result = find((mmbpy_log_reader *)object, number, start, bytes);
-    MMBPY_UNLOCK()
-    return result;
+    return mmbpy_as_uint64(number_object, "the number of a message", &number)
+               ? mmbpy_log_find((mmbpy_log_reader *)object, number, start, bytes)
+               : -1;
 }
 
 PyDoc_STRVAR(place_doc, "place($self, number, /)\n--\n\n"

@@ -59,6 +59,10 @@ static inline bool mmbpy_log_is_index(const mmbpy_log_index *index, const mmb_lo
     return index != NULL && file->device == index->device && file->inode == index->inode;
 }
 
+/* Find where message `number` lies. Return -1 with IndexError or InvalidMessage. The caller does
+ * not hold the lock. (log_reader.c) */
+int mmbpy_log_find(mmbpy_log_reader *self, uint64_t number, uint64_t *start, uint64_t *bytes);
+
 /* Look for news in the files `fd` and `index_fd`; -1 if there is no index. Return 0, an errno, or
  * MMB_EMESSAGE with the reason. The caller holds the lock. */
 int mmbpy_log_look(mmbpy_log_reader *self, int fd, int index_fd, const char **reason);

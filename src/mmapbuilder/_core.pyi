@@ -250,6 +250,17 @@ def roots_numbers(
     name: str,
     /,
 ) -> tuple[bytearray, bytearray]: ...
+def roots_seek(
+    plan: Plan,
+    fields: tuple[int, ...],
+    log: LogReader,
+    start: int,
+    step: int,
+    count: int,
+    key: Any,
+    name: str,
+    /,
+) -> int | None: ...
 def roots_strings(
     plan: Plan,
     fields: tuple[int, ...],

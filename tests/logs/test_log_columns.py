@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import random
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("capnp")
+
+import capnp
 
 from mmapbuilder import InvalidMessage, MessageLog, open_log
 from support.apart import python
@@ -48,6 +51,41 @@ def kinds(target: Path) -> Any:
                 root.choice.number = number
             file.write(root.to_bytes())
     return open_log(target, KINDS.schema)
+
+
+@pytest.mark.parametrize("name", ["float64", "text", *NUMBERS])
+def test_seek_agrees_with_the_values_that_readers_have(target: Path, name: str) -> None:
+    least = -120 if name.startswith(("int", "float", "inner.int")) else 0
+    keys: list[Any] = [least + n // 3 for n in range(360)]
+    if "bool" in name:
+        keys = [n > 100 for n in range(360)]
+    elif name == "text":
+        keys = [f"{n // 3:04}" for n in range(360)]
+    with target.open("wb") as file:
+        for key in keys:
+            root = KINDS.schema.new_message(num_first_segment_words=1)
+            *way, last = name.split(".")
+            setattr(getattr(root, way[0]) if way else root, last, key)
+            file.write(root.to_bytes())
+    with open_log(target, KINDS.schema) as log:
+        for part in [slice(None), slice(10, 300, 7), slice(5, 5)]:
+            here = keys[part]
+            for key in {keys[0], keys[7], keys[100], keys[-1]}:
+                assert log[part].seek(key, name) == bisect.bisect_left(here, key)
+        if "bool" not in name and name != "text":
+            beyond = (-(10**30), -0.5, 33.5, 10**30)
+            assert [log.seek(key, name) for key in beyond] == [
+                bisect.bisect_left(keys, key) for key in beyond
+            ]
+            with pytest.raises(TypeError, match="not supported between"):
+                log.seek("x", name)
+
+
+def test_seek_by_a_member_that_is_not_set_says_so(target: Path) -> None:
+    target.write_bytes(KINDS.schema.new_message().to_bytes())
+    with open_log(target, KINDS.schema) as log:
+        with pytest.raises(capnp.KjException, match="union"):
+            log.seek(3, "choice.number")
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -5,6 +5,8 @@ import operator
 import os
 from collections.abc import Sequence
 
+from .. import _core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .. import _types as t
@@ -108,9 +110,17 @@ class Messages(_Base):
             raise ValueError("the messages are in reverse order")
         from .columns import find
 
-        find(self._plan(), (name,))
-        value, root = operator.attrgetter(name), self._log._root
-        return bisect.bisect_left(self._numbers, key, key=lambda number: value(root(number)))
+        numbers, plan, log = self._numbers, self._plan(), self._log
+        way = find(plan, (name,))
+        if way.kind != "tag":
+            found = _core.roots_seek(
+                plan.native, way.fields, log._reader(), numbers.start, numbers.step, len(numbers),
+                key, os.fsdecode(log._name)
+            )  # fmt: skip
+            if found is not None:
+                return found
+        value, root = operator.attrgetter(name), log._root
+        return bisect.bisect_left(numbers, key, key=lambda number: value(root(number)))
 
     # ---- all messages at once ----
 
