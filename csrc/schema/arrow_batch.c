@@ -84,6 +84,21 @@ static bool are_utf8(const unsigned char *bytes, const ranges *r, uint64_t count
     return good;
 }
 
+/* Lay one string, for which there is room. */
+static inline void lay_string(mmb_stage *stage, uint64_t pointer, const unsigned char *from,
+                              uint64_t length, bool text)
+{
+    uint64_t elements = length + (text ? 1 : 0), place = stage->heap.words;
+    uint64_t words = (elements + MMB_WORD - 1) / MMB_WORD;
+    unsigned char *at = stage->heap.bytes + place * MMB_WORD;
+    if (words != 0) {
+        mmb__store64(at + (words - 1) * MMB_WORD, 0);
+        mmb__copy_bytes(at, from, length);
+    }
+    stage->heap.words = place + words;
+    mmb_stage_lead(stage, pointer, place, MMB__LIST, MMB__BYTES | elements << 3);
+}
+
 static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t start, uint64_t count, mmb__target to, uint64_t row,
                        const bool *mask)
@@ -107,19 +122,40 @@ static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
         return mmb__fail_stage(w, row, b, error) ? 0 : -1;
     }
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t elements = r.count[i] + (text ? 1 : 0);
-        uint64_t some = (elements + MMB_WORD - 1) / MMB_WORD;
-        if (!r.there[i]) {
+        if (r.there[i]) {
+            lay_string(w->stage, pointer_of(to, i), bytes + r.from[i], r.count[i], text);
+        }
+    }
+    return 1;
+}
+
+/* Lay strings that are views. Return 0 also if one of them is damaged or no UTF-8: then the fault
+ * is set, but value by value it is found again, with its row. */
+static int put_views(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+                     uint64_t count, mmb__target to, uint64_t row, const bool *mask)
+{
+    const unsigned char *from[MMB__BATCH];
+    uint64_t lengths[MMB__BATCH], words = 0;
+    bool there[MMB__BATCH], text = w->plan->types[b->type].kind == MMB_TEXT;
+    for (uint64_t i = 0; i < count; i++) {
+        there[i] = (mask == NULL || mask[i]) && mmb__is_valid(b, a, start + i);
+        if (!there[i]) {
             continue;
         }
-        uint64_t place = w->stage->heap.words;
-        unsigned char *at = w->stage->heap.bytes + place * MMB_WORD;
-        if (some != 0) {
-            mmb__store64(at + (some - 1) * MMB_WORD, 0);
-            mmb__copy_bytes(at, bytes + r.from[i], r.count[i]);
+        if (!mmb__bytes_at(b, a, start + i, &from[i], &lengths[i], w->fault) ||
+            lengths[i] >= MMB_MAX_SEGMENT_WORDS || (text && !mmb__is_utf8(from[i], lengths[i]))) {
+            return 0;
         }
-        w->stage->heap.words = place + some;
-        mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST, MMB__BYTES | elements << 3);
+        words += lengths[i] / MMB_WORD + 1;
+    }
+    int error = mmb_stage_reserve(w->stage, words);
+    if (error != 0) {
+        return mmb__fail_stage(w, row, b, error) ? 0 : -1;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        if (there[i]) {
+            lay_string(w->stage, pointer_of(to, i), from[i], lengths[i], text);
+        }
     }
     return 1;
 }
@@ -313,6 +349,9 @@ int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     }
     if ((kind == MMB_TEXT || kind == MMB_DATA) && b->layout == MMB_IN_BYTES) {
         return put_strings(w, b, a, start, count, to, row, mask);
+    }
+    if ((kind == MMB_TEXT || kind == MMB_DATA) && b->layout == MMB_IN_VIEWS) {
+        return put_views(w, b, a, start, count, to, row, mask);
     }
     if (kind != MMB_LIST || b->layout != MMB_IN_LIST) {
         return 0;

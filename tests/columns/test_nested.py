@@ -524,3 +524,41 @@ def test_structs_of_a_list_are_no_runs(b: MessageBuilder) -> None:
     inner = runs([2], pa.array([{"x": 1.0}], point))
     with pytest.raises(TypeError, match="decode them first"):
         b.fill("items", points=pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), inner))
+
+
+# ---- views ----------------------------------------------------------------------------------
+
+STRINGS = ["", "a", None, "twelve bytes", "thirteen byte", "é" * 40, "z" * 5000] * 60
+
+
+@pytest.mark.parametrize("source", ["pyarrow", "polars", "polars chunks"])
+def test_views_are_read_where_they_lie(b: MessageBuilder, source: str) -> None:
+    """Strings in the view itself and in its buffers; batches with nulls and without."""
+    blobs = [None if text is None else text.encode() for text in STRINGS]
+    given: dict[str, Any]
+    if source == "pyarrow":
+        given = {
+            "name": pa.array(STRINGS, pa.string_view()),
+            "blob": pa.array(blobs, pa.binary_view()),
+            "id": pa.array(range(len(STRINGS)), pa.uint32()),
+        }
+    else:
+        pl = pytest.importorskip("polars")
+        given = {
+            "name": pl.Series(STRINGS),
+            "blob": pl.Series(blobs),
+            "id": pl.Series(range(len(STRINGS)), dtype=pl.UInt32),
+        }
+        if source == "polars chunks":
+            given = {key: column[:150].append(column[150:]) for key, column in given.items()}
+    b.fill("items", **given)
+    rows = b.rows("items")
+    assert [row.get("name") for row in rows] == STRINGS
+    assert [row.get("blob") for row in rows] == blobs
+    assert [row["id"] for row in rows] == list(range(len(STRINGS)))
+
+
+def test_views_that_are_no_text_are_named(b: MessageBuilder) -> None:
+    bad = pa.array([b"good"] * 200 + [b"\xff"], pa.binary_view())
+    with pytest.raises(ValueError, match="column 'name', row 200: the string is not UTF-8"):
+        b.fill("items", name=bad, points=pa.array([[]] * 201, pa.list_(pa.null())))

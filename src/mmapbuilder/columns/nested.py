@@ -101,7 +101,10 @@ def _is_unusual(values: Any) -> bool:
 
 
 # Types of Arrow whose values `flat` and the native code take in the same way, by kinds of fields.
-_STRINGS = {"text": ("string", "large_string"), "data": ("binary", "large_binary")}
+_STRINGS = {
+    "text": ("string", "large_string", "string_view"),
+    "data": ("binary", "large_binary", "binary_view"),
+}
 _NUMBERS = {
     **{kind: kind for kind in ("int8", "int16", "int32", "int64")},
     **{kind: kind for kind in ("uint8", "uint16", "uint32", "uint64")},
@@ -109,7 +112,22 @@ _NUMBERS = {
     "float32": "float",
     "float64": "double",
 }
+_OF_POLARS = {
+    **{name.capitalize(): name for name in ("int8", "int16", "int32", "int64")},
+    **{f"UInt{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "Boolean": "bool", "Float32": "float", "Float64": "double",
+    "String": "string_view", "Binary": "binary_view",
+}
 _MOST_STAGED = 64 << 20
+
+
+def _arrow_type(values: Any) -> tuple[str | None, int, int]:
+    """Return the type of a column as pyarrow calls it, how many nulls there are, and its bytes."""
+    if library(values) == "pyarrow" and hasattr(values, "type"):
+        return str(values.type), values.null_count, values.nbytes
+    if library(values) == "polars" and hasattr(values, "dtype"):
+        return _OF_POLARS.get(str(values.dtype)), values.null_count(), values.estimated_size()
+    return None, 0, 0
 
 
 def is_faster_staged(target: TargetList, columns: dict[str, Any]) -> bool:
@@ -123,15 +141,16 @@ def is_faster_staged(target: TargetList, columns: dict[str, Any]) -> bool:
     size, has_strings, lengths = 0, False, set[int]()
     for name, values in columns.items():
         field = struct.fields.get(name)
-        if field is None or field.tag is not None or library(values) != "pyarrow":
+        given, nulls, nbytes = _arrow_type(values)
+        if field is None or field.tag is not None or given is None:
             return False
-        kind, given = target.plan.types[field.type].kind, str(getattr(values, "type", None))
+        kind = target.plan.types[field.type].kind
         if given in _STRINGS.get(kind, ()):
             has_strings = True
-        elif given != _NUMBERS.get(kind) or values.null_count:
+        elif given != _NUMBERS.get(kind) or nulls:
             return False
         lengths.add(len(values))
-        size += values.nbytes
+        size += nbytes
     words = struct.data_words + struct.pointer_words + 2 * len(columns)  # strings fill their words
     size += 8 * words * max(lengths, default=0)
     return (
