@@ -115,8 +115,11 @@ _NUMBERS = {
 _OF_POLARS = {
     **{name.capitalize(): name for name in ("int8", "int16", "int32", "int64")},
     **{f"UInt{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
-    "Boolean": "bool", "Float32": "float", "Float64": "double",
-    "String": "string_view", "Binary": "binary_view",
+    "Boolean": "bool",
+    "Float32": "float",
+    "Float64": "double",
+    "String": "string_view",
+    "Binary": "binary_view",
 }
 _MOST_STAGED = 64 << 20
 
