@@ -1,0 +1,137 @@
+"""Rows that are objects: what their classes say, and how they change, is respected."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("capnp")
+
+from column_schemas import columns_capnp
+
+from mmapbuilder import MessageBuilder
+
+Root = columns_capnp.Root
+
+
+@pytest.fixture
+def b(target: Path) -> Iterator[MessageBuilder]:
+    """A builder whose root is made."""
+    with MessageBuilder(target) as builder:
+        builder.init_root(Root)
+        yield builder
+
+
+def msgspec_struct(*fields: Any, **options: Any) -> Any:
+    return pytest.importorskip("msgspec").defstruct("Row", list(fields), **options)
+
+
+def test_unset_is_no_value(b: MessageBuilder) -> None:
+    msgspec = pytest.importorskip("msgspec")
+    kind = msgspec_struct(("id", int), ("name", Any, msgspec.UNSET), ("flag", Any, msgspec.UNSET))
+    b.fill_rows("items", [kind(1, "a", False), kind(2)])
+    assert [(row["id"], row.get("name"), row["flag"]) for row in b.rows("items")] == [
+        (1, "a", False),
+        (2, None, True),
+    ]
+    rows = b.rows("items", as_=kind)
+    assert rows == [kind(1, "a", False), kind(2, msgspec.UNSET, True)]
+    with pytest.raises(ValueError, match="row 0: the field .* is missing"):
+        b.fill_rows("items", [kind(1, "a", False), kind(2)], missing="error")
+
+
+def test_fields_may_have_another_name_in_the_program(b: MessageBuilder) -> None:
+    pytest.importorskip("msgspec")
+    kind = msgspec_struct(("number", int), ("name", str), rename={"number": "id"})
+    b.fill_rows("items", [kind(5, "a"), kind(6, "b")])
+    assert [(row["id"], row["name"]) for row in b.rows("items")] == [(5, "a"), (6, "b")]
+    assert b.rows("items", as_=kind) == [kind(5, "a"), kind(6, "b")]
+    swapped = msgspec_struct(("name", int), ("id", str), rename={"name": "id", "id": "name"})
+    b.fill_rows("items", [swapped(7, "c"), swapped(8, "d")])
+    assert [(row["id"], row["name"]) for row in b.rows("items")] == [(7, "c"), (8, "d")]
+    assert b.rows("items", as_=swapped) == [swapped(7, "c"), swapped(8, "d")]
+
+
+def test_a_name_for_others_does_not_hide_the_field(b: MessageBuilder) -> None:
+    kind = msgspec_struct(("id", int), ("name", str), rename="upper")
+    b.fill_rows("items", [kind(5, "a")])
+    assert b.rows("items", as_=kind) == [kind(5, "a")]
+
+
+@dataclasses.dataclass
+class WithSlots:
+    __slots__ = ("x", "y")
+    x: Any
+    y: Any
+
+
+@pytest.mark.parametrize("container", [list, iter])
+def test_classes_that_change_between_rows_are_read_as_they_are(
+    b: MessageBuilder, container: Any
+) -> None:
+    """Also where an attribute was a slot, and the code that changes the class is a value's."""
+
+    class Row(WithSlots):
+        pass
+
+    class Changing:
+        def __float__(self) -> float:
+            Row.x = property(lambda self: 40.0)  # type: ignore[assignment]
+            return 3.0
+
+    given = [Row(1, 2), Row(Changing(), 4), Row(5, 6)]
+    b.fill_rows("points", container(given))
+    assert b.rows("points", as_=tuple) == [(1, 2), (3, 4), (40, 6)]
+    Row.y = property(lambda self: 50.0)  # type: ignore[assignment]
+    b.fill_rows("points", container([Row.__new__(Row) for _ in range(3)]))
+    assert b.rows("points", as_=tuple) == [(40, 50)] * 3
+
+
+def test_properties_and_getattr_are_asked(b: MessageBuilder) -> None:
+    class Asked(WithSlots):
+        asked = 0
+
+        @property
+        def y(self) -> Any:
+            type(self).asked += 1
+            return self.asked
+
+        @y.setter
+        def y(self, value: Any) -> None:
+            pass
+
+    class Dynamic(WithSlots):
+        def __getattribute__(self, name: str) -> Any:
+            return 9 if name == "y" else super().__getattribute__(name)
+
+    class Late:
+        def __getattr__(self, name: str) -> Any:
+            return {"x": 7, "y": 8}[name]
+
+    given: list[Any] = [Asked(1, 2), Asked(1, 2), Dynamic(3, 4), Dynamic(3, 4), Late()]
+    b.fill_rows("points", given)
+    assert b.rows("points", as_=tuple) == [(1, 1), (1, 2), (3, 9), (3, 9), (7, 8)]
+
+
+def test_an_empty_slot_is_no_value(b: MessageBuilder) -> None:
+    row = WithSlots(1, 2)
+    del row.y
+    b.fill_rows("points", [WithSlots(5, 6), row])
+    assert b.rows("points", as_=tuple) == [(5, 6), (1, 1.5)]
+    with pytest.raises(ValueError, match="row 1: the field 'y' is missing"):
+        b.fill_rows("points", [WithSlots(5, 6), row], missing="error")
+
+
+def test_instances_may_hide_what_their_class_has(b: MessageBuilder) -> None:
+    class Row:
+        x = 1.0
+        y = 2.0
+
+    row = Row()
+    row.y = 5.0
+    b.fill_rows("points", [Row(), row])
+    assert b.rows("points", as_=tuple) == [(1, 2), (1, 5)]
