@@ -323,10 +323,15 @@ class SideBySide(RuleBasedStateMachine):
         self.write_plainly(data)
         self.put(stored, place)
         most = self.size + -self.size % 16  # what was not flushed counts as if it were stored
-        self.declared = declared + len(data) * flushed
+        # What was written before there was a memory is known exactly, though nobody flushed it.
+        stored = len(os.pread(self.plain.fileno(), CAPACITY, 0).rstrip(b"\0"))
+        least = max(stored, declared + len(data) * flushed)
         self.b = Builder(self.path, "r+", capacity=CAPACITY)
-        assert self.size <= self.b.size <= most
+        assert least <= self.b.size <= most
+        # Up to 16 bytes of it are what was stored, which a shorter assignment would take back.
+        self.b.truncate(self.b.size)
         self.plain.seek(0)
+        self.declared = 0
         self.declare(self.b.size)
 
     def close(self, size: int | None) -> bytes:
