@@ -1,7 +1,9 @@
 """Paths as they are written: ``people[3].name``."""
 
 import re
+from collections.abc import Iterable
 
+from ..columns.schema import Plan
 from .ends import USAGE, Failure
 
 _STEP = re.compile(r"\.?([A-Za-z_@][\w@]*)|\[(-?\d+)\]")
@@ -22,3 +24,20 @@ def parse(text: str) -> tuple[str | int, ...]:
         steps.append(found[1] if found[1] is not None else int(found[2]))
         at = found.end()
     return tuple(steps)
+
+
+def type_at(plan: Plan, number: int, names: Iterable[str]) -> int:
+    """Go along names of fields from a type, and return the number of the type there.
+
+    Raises:
+        Failure: there is no such field.
+    """
+    for name in names:
+        kind, target = plan.types[number]
+        fields = plan.structs[target].fields if kind in ("struct", "group") else {}
+        if name not in fields:
+            raise Failure(
+                f"{plan.spell(number)} has no field {name!r}; it has: {', '.join(fields) or 'none'}"
+            )
+        number = fields[name].type
+    return number

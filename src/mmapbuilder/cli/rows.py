@@ -10,7 +10,7 @@ from ..columns.schema import Plan, plan_of
 from . import kinds
 from .ends import USAGE, Failure
 from .inputs import Input
-from .paths import parse
+from .paths import parse, type_at
 
 _CHUNK = 1 << 14
 
@@ -153,15 +153,4 @@ def check_columns(schema: Any, rows: "MessageRows | LogRows", arguments: Namespa
         found = find(plan, rows.message._memory(), rows.path)
         number = plan.types[found.type].target
     for name in arguments.columns:
-        _check_column(plan, number, name)
-
-
-def _check_column(plan: Plan, number: int, name: str) -> None:
-    for step in name.split("."):
-        kind, target = plan.types[number]
-        fields = plan.structs[target].fields if kind in ("struct", "group") else {}
-        if step not in fields:
-            raise Failure(
-                f"{plan.spell(number)} has no field {step!r}; it has: {', '.join(fields) or 'none'}"
-            )
-        number = fields[step].type
+        type_at(plan, number, name.split("."))

@@ -15,7 +15,7 @@ from .. import MessageBuilder, MessageLog, NpyBuilder
 from ..columns.schema import Plan, plan_of
 from . import formats
 from .ends import NO_FILE, USAGE, Failure
-from .paths import parse
+from .paths import parse, type_at
 from .rows import only_list
 from .sources import arrow
 from .values import to_json
@@ -185,15 +185,7 @@ class _MessageTarget:
 
 def _element(plan: Plan, path: tuple[str, ...]) -> int:
     """Return the number of the type of the elements of a list."""
-    number = 0
-    for step in path:
-        kind, target = plan.types[number]
-        fields = plan.structs[target].fields if kind in ("struct", "group") else {}
-        if step not in fields:
-            raise Failure(
-                f"{plan.spell(number)} has no field {step!r}; it has: {', '.join(fields) or 'none'}"
-            )
-        number = fields[step].type
+    number = type_at(plan, 0, path)
     kind, element = plan.types[number]
     if kind != "list":
         raise Failure(f"{'.'.join(path)} is a {plan.spell(number)}, not a list of rows", USAGE)
