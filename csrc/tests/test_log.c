@@ -309,6 +309,10 @@ static void index_of_blocks(void)
 /* Distances of more than 32 GiB do not fit: there the index goes on from frame to frame. */
 static void far_away(void)
 {
+    if (is_emulated()) {
+        fprintf(stderr, "  (not here: an emulator maps no 120 GiB)\n");
+        return;
+    }
     const uint64_t segment = (uint64_t)MMB_MAX_SEGMENT_WORDS * 8 + 8;
     enum { COUNT = 30 };
     mmb_places places = {0};
