@@ -77,8 +77,11 @@ static bool add_row(mmbpy_writer *w, uint32_t type, PyObject *row)
 {
     uint64_t place;
     mmbpy_step step = {.up = NULL, .index = (Py_ssize_t)w->stage->count};
-    if (mmb_stage_is_full(w->stage) && !mmbpy_stage_make_way(w->state, w->stage, w->make_file)) {
-        return false;
+    if (mmb_stage_is_full(w->stage)) {
+        w->code_runs++; /* that of make_file, and of other threads during the write */
+        if (!mmbpy_stage_make_way(w->state, w->stage, w->make_file)) {
+            return false;
+        }
     }
     w->step = &step;
     int error = mmb_stage_add_row(w->stage, &place);

@@ -56,7 +56,12 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
            damaged(fault, b, "a buffer is missing");
 }
 
-static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_fault *fault)
+/* `is_first` tells whether the array was not checked before. */
+static bool check(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start, uint64_t count,
+                  bool is_first, mmb_fault *fault);
+
+static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, bool is_first,
+                           mmb_fault *fault)
 {
     for (int64_t i = 0; i < a->n_children; i++) {
         if (a->children == NULL || a->children[i] == NULL) {
@@ -71,7 +76,7 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_f
         if (child->is_inline) { /* the columns of its fields lie beside it */
             mmb_binding group = *child;
             group.layout = MMB_IN_STRUCT;
-            if (!check_children(&group, a, fault)) {
+            if (!check_children(&group, a, is_first, fault)) {
                 return false;
             }
             continue;
@@ -87,15 +92,28 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, mmb_f
         } else if (is_list || b->layout == MMB_IN_DENSE_UNION) {
             needed = inner->length < 0 ? 0 : (uint64_t)inner->length;
         }
-        if (!mmb__check_array(child, inner, 0, needed, fault)) {
+        if (!check(child, inner, 0, needed, is_first, fault)) {
             return false;
         }
     }
     return true;
 }
 
+static bool ends_rise(const mmb_binding *b, const mmb_arrow_array *ends)
+{
+    int64_t before = 0;
+    bool good = true;
+    for (uint64_t i = 0; good && i < (uint64_t)ends->length; i++) {
+        int64_t end = mmb__signed_at(b, ends, i);
+        good = end > before;
+        before = end;
+    }
+    return good;
+}
+
 /* Check the two children of an array of runs: the ends, and the values. */
-static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, mmb_fault *fault)
+static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, bool is_first,
+                       mmb_fault *fault)
 {
     if (a->n_children != 2 || a->children == NULL || a->children[0] == NULL ||
         a->children[1] == NULL) {
@@ -106,11 +124,14 @@ static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, mmb_fault
         (ends->length != 0 && ends->buffers[1] == NULL)) {
         return damaged(fault, b, "the ends of its runs are missing");
     }
-    return mmb__check_array(b->dictionary, a->children[1], 0, (uint64_t)ends->length, fault);
+    if (is_first && !ends_rise(b, ends)) { /* that is a look at all of them */
+        return damaged(fault, b, "the ends of its runs do not rise");
+    }
+    return check(b->dictionary, a->children[1], 0, (uint64_t)ends->length, is_first, fault);
 }
 
-bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
-                      uint64_t count, mmb_fault *fault)
+static bool check(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start, uint64_t count,
+                  bool is_first, mmb_fault *fault)
 {
     if (a->release == NULL) {
         return damaged(fault, b, "it was released");
@@ -121,10 +142,10 @@ bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t s
         return damaged(fault, b, "it is shorter than what it belongs to");
     }
     if (b->is_nullable_group) { /* the array has the values of its value field */
-        return mmb__check_array(&b->children[0], a, start, count, fault);
+        return check(&b->children[0], a, start, count, is_first, fault);
     }
     if (b->is_runs) {
-        return check_runs(b, a, fault);
+        return check_runs(b, a, is_first, fault);
     }
     if (!check_buffers(b, a, (uint64_t)a->offset + (uint64_t)a->length, fault)) {
         return false;
@@ -134,10 +155,17 @@ bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t s
         if (inner == NULL) {
             return damaged(fault, b, "its dictionary is missing");
         }
-        return mmb__check_array(b->dictionary, inner, 0,
-                                inner->length < 0 ? 0 : (uint64_t)inner->length, fault);
+        return check(b->dictionary, inner, 0, inner->length < 0 ? 0 : (uint64_t)inner->length,
+                     is_first, fault);
     }
-    return b->layout < MMB_IN_LIST || b->layout == MMB_IN_NULL || check_children(b, a, fault);
+    return b->layout < MMB_IN_LIST || b->layout == MMB_IN_NULL ||
+           check_children(b, a, is_first, fault);
+}
+
+bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+                      uint64_t count, mmb_fault *fault)
+{
+    return check(b, a, start, count, start == 0, fault);
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
 #include "arrow_binding.h"
 
 /* Check that an array and all arrays in it have the buffers and lengths that `count` values from
- * `start` on need, as far as Arrow tells them. */
+ * `start` on need, as far as Arrow tells them. Whether the ends of runs rise is looked at if
+ * `start` is 0. */
 bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                       uint64_t count, mmb_fault *fault);
 

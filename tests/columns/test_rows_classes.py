@@ -13,7 +13,8 @@ pytest.importorskip("capnp")
 
 from column_schemas import columns_capnp
 
-from mmapbuilder import MessageBuilder
+from mmapbuilder import MessageBuilder, _core
+from mmapbuilder.columns import room
 
 Root = columns_capnp.Root
 
@@ -54,6 +55,21 @@ def test_fields_may_have_another_name_in_the_program(b: MessageBuilder) -> None:
     b.fill_rows("items", [swapped(7, "c"), swapped(8, "d")])
     assert [(row["id"], row["name"]) for row in b.rows("items")] == [(7, "c"), (8, "d")]
     assert b.rows("items", as_=swapped) == [swapped(7, "c"), swapped(8, "d")]
+
+
+def test_a_field_may_have_the_old_name_of_another_one(b: MessageBuilder) -> None:
+    msgspec = pytest.importorskip("msgspec")
+    moved = msgspec_struct(
+        ("id", Any), ("name", Any, msgspec.UNSET), rename={"id": "name", "name": "note"}
+    )
+    given = [moved("a", "b"), moved("c")]
+    b.fill_rows("items", given)
+    rows = b.rows("items")
+    assert [(row["name"], row.get("note")) for row in rows] == [("a", "b"), ("c", None)]
+    assert b.rows("items", as_=moved) == [moved("a", "b"), moved("c", "none")]
+    unset = msgspec_struct(("name", Any, msgspec.UNSET), rename={"name": "label"})
+    b.fill_rows("items", [{"name": "another"}, {"name": "another", "label": "y"}])
+    assert b.rows("items", as_=unset) == [unset(), unset("y")]
 
 
 def test_a_name_for_others_does_not_hide_the_field(b: MessageBuilder) -> None:
@@ -135,3 +151,31 @@ def test_instances_may_hide_what_their_class_has(b: MessageBuilder) -> None:
     row.y = 5.0
     b.fill_rows("points", [Row(), row])
     assert b.rows("points", as_=tuple) == [(1, 2), (1, 5)]
+
+
+def test_a_class_may_change_while_rows_are_moved_to_a_file(
+    b: MessageBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Row:
+        __slots__ = ("id", "name")
+
+        def __init__(self, number: int) -> None:
+            self.id = number
+            self.name = "before"
+
+    make = room.unnamed_file
+
+    def change(name: Any) -> int:
+        monkeypatch.setattr(Row, "name", "after")
+        return make(name)
+
+    monkeypatch.setattr(room, "unnamed_file", change)
+    _core.set_stage_limits(50, 1000)
+    try:
+        b.fill_rows("items", [Row(i) for i in range(20)])
+    finally:
+        _core.set_stage_limits(0, 0)
+    names = [row["name"] for row in b.rows("items")]
+    assert names[0] == "before"
+    assert names[-1] == "after"
+    assert names == sorted(names, reverse=True)

@@ -84,17 +84,42 @@ def test_a_null_in_runs_of_numbers_is_an_error(b: MessageBuilder) -> None:
         b.fill("items", id=runs([1, 3], pa.array([5, None], pa.uint32())))
 
 
-@pytest.mark.parametrize("ends", [[1, 2], [-5, -1], [0, 0]])
-def test_runs_that_end_too_early_are_damaged(b: MessageBuilder, ends: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        ([1, 2], "a value is behind the end of the last run"),
+        ([2, 2], "the ends of its runs do not rise"),
+        ([4, 3], "the ends of its runs do not rise"),
+        ([-5, 3], "the ends of its runs do not rise"),
+        ([0, 3], "the ends of its runs do not rise"),
+    ],
+)
+def test_runs_with_wrong_ends_are_damaged(b: MessageBuilder, ends: list[int], reason: str) -> None:
     memory = np.array([1, 3], np.int32)
     given = pa.RunEndEncodedArray.from_arrays(
         pa.Array.from_buffers(pa.int32(), 2, [None, pa.py_buffer(memory)]),
         pa.array([5, 6], pa.uint32()),
     )
     memory[:] = ends
-    with pytest.raises(ValueError, match="behind the end of the last run"):
+    with pytest.raises(ValueError, match=reason):
         b.fill("items", id=given)
     assert "items" not in b.to_dict()
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["alone", "beside a list"])
+def test_runs_whose_ends_do_not_rise_are_damaged_where_pyarrow_decodes_them(
+    b: MessageBuilder, mixed: bool
+) -> None:
+    memory = np.array([1, 2, 3], np.int32)
+    ends = pa.Array.from_buffers(pa.int32(), 3, [None, pa.py_buffer(memory)])
+    given = pa.RunEndEncodedArray.from_arrays(ends, pa.array([5, 6, 7], pa.uint32()))
+    memory[:] = [1 << 30, 2, 3]
+    b.message.get_root(Root).init("numbers")
+    with pytest.raises(ValueError, match="the Arrow array is damaged"):
+        if mixed:
+            b.fill("items", id=given, name=["a", "b", "c"])
+        else:
+            b.fill("numbers", "i32", given)
 
 
 def test_structs_of_a_list_are_no_runs(b: MessageBuilder) -> None:
@@ -140,3 +165,24 @@ def test_views_that_are_no_text_are_named(b: MessageBuilder) -> None:
     bad = pa.array([b"good"] * 200 + [b"\xff"], pa.binary_view())
     with pytest.raises(ValueError, match="column 'name', row 200: the string is not UTF-8"):
         b.fill("items", name=bad, points=pa.array([[]] * 201, pa.list_(pa.null())))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [(-1, 0, 0), (20, 1, 0), (20, -1, 0), (20, 0, 90), (20, 0, -1), (1 << 30, 0, 0)],
+    ids=["negative length", "no buffer", "negative buffer", "beyond", "negative offset", "long"],
+)
+@pytest.mark.parametrize("is_dictionary", [False, True], ids=["plain", "dictionary"])
+def test_views_that_lead_nowhere_are_damaged_in_a_list_that_is_set_too(
+    b: MessageBuilder, view: tuple[int, int, int], is_dictionary: bool
+) -> None:
+    length, buffer, offset = view
+    views = np.array([[20, 0, 0, 0], [length, 0, buffer, offset]], np.int32)
+    parts = [None, pa.py_buffer(views), pa.py_buffer(b"x" * 100)]
+    given = pa.Array.from_buffers(pa.string_view(), 2, parts)
+    if is_dictionary:
+        given = pa.DictionaryArray.from_arrays(pa.array([0, 1]), given)
+    b.fill_rows("items", [{"id": 1}, {"id": 2}])
+    with pytest.raises(ValueError, match="column 'name'.*the Arrow array is damaged"):
+        b.fill("items", name=given)
+    assert [row.get("name") for row in b.rows("items")] == [None, None]

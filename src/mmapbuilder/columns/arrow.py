@@ -25,6 +25,20 @@ def capsule(values: Any) -> Any:
     return values.__arrow_c_array__()
 
 
+def check(values: Any, label: str) -> None:
+    """Check an array or a column of pyarrow, whose own functions trust where its parts lead.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    import pyarrow
+
+    try:
+        values.validate(full=True)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{label}: the Arrow array is damaged: {error}") from None
+
+
 def load(purpose: str) -> Any:
     """Import pyarrow.
 

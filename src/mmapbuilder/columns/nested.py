@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .annotated import are_no_numbers, inner_struct, meaning_of
-from .arrow import capsule, is_arrow, library
+from .arrow import capsule, check, is_arrow, library
 from .lists import POINTER, ROWS, TargetList, put_stage
 from .locate import PathError
 from .meanings import Meaning, counts
@@ -303,6 +303,8 @@ def _as_list(values: Any, name: str, meaning: Meaning | None = None) -> Any:
         return [dict(zip(names, row, strict=True)) for row in values.tolist()]
     if library(values) == "pandas":
         return _pandas_list(values)
+    if library(values) == "pyarrow":
+        check(values, f"column {name!r}")
     for method in ("to_pylist", "to_list", "tolist"):
         if hasattr(values, method) and getattr(values, "ndim", 1) == 1:
             return getattr(values, method)()

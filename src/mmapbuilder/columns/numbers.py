@@ -135,7 +135,7 @@ def _first_missing(values: Any) -> int:
 def _as_array(values: Any, label: str, exact: bool) -> Any:
     """Make an array, without a copy where that can be; `exact` keeps integers exact."""
     length_of(values, label)
-    values = _plain(values)
+    values = _plain(values, label)
     if null_count(values):
         raise TypeError(
             f"{_at(label, _first_missing(values))}: the value is missing, and a number cannot be "
@@ -162,7 +162,7 @@ def _from_column(values: Any) -> Any:
     return values.to_numpy()
 
 
-def _plain(values: Any) -> Any:
+def _plain(values: Any, label: str) -> Any:
     """Decode a dictionary or runs of Arrow, in which missing values do not count as such."""
     if arrow.library(values) != "pyarrow":
         return values
@@ -172,6 +172,7 @@ def _plain(values: Any) -> Any:
     if kind.startswith("run_end_encoded"):
         import pyarrow.compute
 
+        arrow.check(values, label)
         return pyarrow.compute.run_end_decode(values)
     return values
 
@@ -290,7 +291,7 @@ def named_numbers(
 
     With `unnamed` a name may also be ``@7``, for a number without one.
     """
-    values = _plain(values)
+    values = _plain(values, label)
     if null_count(values):
         row = _first_missing(values)
         hint = ' (missing="default" stores the default)' if unnamed else ""

@@ -140,6 +140,7 @@ def _from_fields(kind: Any) -> tuple[Any, tuple[str, ...]]:
     }
     attributes = {name: name for name in own if name not in encoded}
     attributes |= dict(zip(encoded, own, strict=True))
+    renamed = dict(zip(own, encoded, strict=True))
     if own == encoded and not with_unset:
         return kind, own
 
@@ -147,9 +148,9 @@ def _from_fields(kind: Any) -> tuple[Any, tuple[str, ...]]:
         content: dict[str, Any] = {}
         for name, value in values.items():
             attribute = attributes[name]
-            if value is None and attribute in with_unset:
+            if name not in encoded and renamed[name] in values:
                 continue
-            if attribute not in content or name not in own:
+            if value is not None or attribute not in with_unset:
                 content[attribute] = value
         return kind(**content)
 

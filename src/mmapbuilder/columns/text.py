@@ -188,15 +188,26 @@ def _from_numpy(array: Any, label: str, mask: Any) -> Strings:
 _LAYOUTS = {"string": 4, "binary": 4, "large_string": 8, "large_binary": 8}
 
 
-def _decoded(chunk: Any) -> Any:
+_VIEWS = ("string_view", "binary_view")
+
+
+def _without_views(chunk: Any, label: str) -> Any:
+    """Copy the bytes that views lead to. pyarrow does not look where that is."""
+    pyarrow = arrow.load("a column of views")
+    kind = pyarrow.binary_view()  # whether they are UTF-8 is found later, with the row
+    views = pyarrow.Array.from_buffers(kind, len(chunk), chunk.buffers(), offset=chunk.offset)
+    arrow.check(views, label)
+    try:
+        return views.cast("large_binary")
+    except NotImplementedError:  # older releases of pyarrow
+        return pyarrow.array(views.to_pylist(), "large_binary")
+
+
+def _decoded(chunk: Any, label: str) -> Any:
     """Take the names in place of a dictionary's indices."""
     names = chunk.dictionary
-    if str(names.type) in ("string_view", "binary_view"):  # there is no kernel for these
-        large = "large_" + str(names.type).removesuffix("_view")
-        try:
-            names = names.cast(large)
-        except NotImplementedError:  # older releases of pyarrow
-            names = arrow.load("a dictionary").array(names.to_pylist(), large)
+    if str(names.type) in _VIEWS:  # there is no kernel for these
+        names = _without_views(names, label)
     return names.take(chunk.indices)
 
 
@@ -205,16 +216,12 @@ def _from_arrow(values: Any, label: str) -> list[Strings]:
     for chunk in values.chunks if hasattr(values, "chunks") else [values]:
         name = str(chunk.type)
         if name.startswith("dictionary"):
-            chunk = _decoded(chunk)
+            chunk = _decoded(chunk, label)
             name = str(chunk.type)
         if name == "null":
             chunk = chunk.cast("large_binary")
-        elif name in ("string_view", "binary_view"):
-            try:
-                chunk = chunk.cast("large_" + name.removesuffix("_view"))
-            except NotImplementedError:  # older releases of pyarrow
-                parts.append(_from_sequence(chunk.to_pylist()))
-                continue
+        elif name in _VIEWS:
+            chunk = _without_views(chunk, label)
         elif name not in _LAYOUTS:
             raise TypeError(f"str or bytes are required, not Arrow's {name}")
         width = _LAYOUTS[str(chunk.type)]
