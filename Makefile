@@ -54,7 +54,7 @@ help:
 SOURCES := pyproject.toml setup.py MANIFEST.in \
     $(filter-out csrc/tests/%,$(wildcard csrc/*/*.[ch])) \
     $(wildcard src/mmapbuilder/*.py src/mmapbuilder/*.pyi src/mmapbuilder/*/*.py \
-    src/mmapbuilder/*.capnp src/mmapbuilder/*/*.capnp)
+    src/mmapbuilder/*.capnp)
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "No CPython 3.11 or later with its headers and venv was found." \

@@ -446,7 +446,7 @@ def annotated(proto: Any) -> tuple[Meaning | None, str | None]:
 def _meaning(what: str, value: Any) -> Meaning:
     if what in ("date32", "date64"):
         return Meaning(what)
-    schemas = _schemas()
+    schemas = own_schemas()
     if what == "decimal":
         found = value.struct.as_struct(schemas.Decimal.schema)
         return Meaning(what, precision=int(found.precision), scale=int(found.scale))
@@ -457,7 +457,7 @@ def _meaning(what: str, value: Any) -> Meaning:
     return Meaning(what, str(found.unit))
 
 
-def _schemas() -> Any:
+def own_schemas() -> Any:
     """Return arrow.capnp, loaded by a parser of its own: no other file gets in its way."""
     if not _loaded:
         import os

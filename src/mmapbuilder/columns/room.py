@@ -16,6 +16,7 @@ import errno
 from typing import Any
 
 from .. import _core, _pycapnp
+from .._list_struct import load_list_struct
 from .memory import Room, unnamed_file
 
 TYPE_CHECKING = False
@@ -157,26 +158,10 @@ def _cut_off_at(
     return Room(there, at, words)
 
 
-def _schema(node_schema: Any) -> Any:
-    """Return the schema ``struct Room { words @0 :List(UInt64); }``.
-
-    It is made by hand, as the compiler would: then there is no file to be found.
-    """
+def _schema(schema_of_nodes: Any) -> Any:
+    """Return the schema ``struct Room { words @0 :List(UInt64); }``."""
     if not _known:
-        capnp = _pycapnp.load()
-        node = capnp._MallocMessageBuilder().init_root(node_schema)
-        node.id = _ID
-        node.displayName = "mmapbuilder:Room"
-        node.displayNamePrefixLength = len("mmapbuilder:")
-        body = node.init("struct")
-        body.pointerCount = 1
-        body.preferredListEncoding = "inlineComposite"
-        field = body.init("fields", 1)[0]
-        field.name = "words"
-        field.discriminantValue = 0xFFFF
-        slot = field.init("slot")
-        slot.init("type").init("list").init("elementType").uint64 = None
-        slot.init("defaultValue").init("list")
-        loader = capnp.SchemaLoader()
-        _known.extend([loader.load_dynamic(node.as_reader()).as_struct(), loader])
+        loader = _pycapnp.load().SchemaLoader()
+        room = load_list_struct(loader, schema_of_nodes, _ID, "Room", "words", "uint64")
+        _known.extend([room, loader])
     return _known[0]

@@ -1,21 +1,26 @@
 """A *compiled schema*: all that a manifest needs to say about a struct, without a .capnp file.
 
-It is a CodeGeneratorRequest, the message that ``capnp compile -o`` gives to its plugins. It
-has a node for the struct, which is the first, and for each type that the struct leads to.
+It can be read as a CodeGeneratorRequest, the message that ``capnp compile -o`` gives to its
+plugins. It has a node for the struct, which is the first, and for each type that the struct
+leads to.
 """
 
 import hashlib
 import os
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _core, _pycapnp
+from .._list_struct import load_list_struct
+from ..columns.meanings import own_schemas
 from ..columns.schema import Plan, plan_of
 from ..reader import open_message
 
 # pycapnp does not keep a schema's loader alive, so every loaded schema stays for good. There
 # are as many as a process meets.
 _loaded: dict[bytes, Any] = {}
+
+_ID = 0xD1F0A86B3C97E254  # of the struct of all nodes
 
 
 def compile_schema(schema: Any) -> bytes:
@@ -28,7 +33,7 @@ def compile_schema(schema: Any) -> bytes:
     struct = _pycapnp.struct_of(schema)
     root = int(struct.node.id)
     nodes = plan_of(struct).nodes
-    request = _schema_of_schemas().CodeGeneratorRequest.new_message()
+    request = _meta().Request.new_message()
     slots = request.init("nodes", len(nodes))
     ordered = sorted(nodes, key=lambda number: (number != root, number))
     for place, number in enumerate(ordered):
@@ -40,8 +45,8 @@ def compile_schema(schema: Any) -> bytes:
 def _put(slots: Any, place: int, node: Any) -> None:
     builder = node.as_builder()
     _forget_directory(builder)
-    # pycapnp's own nodes are of another schema object than the file's, so the bytes go over.
-    with _schema_of_schemas().Node.from_bytes(builder.to_bytes()) as reader:
+    # pycapnp's nodes are of another schema object than the list's, so the bytes go over.
+    with _meta().Node.from_bytes(builder.to_bytes()) as reader:
         slots[place] = reader
 
 
@@ -69,14 +74,14 @@ def load_schema(compiled: bytes) -> Any:
 
 def _load(compiled: bytes) -> Any:
     capnp = _pycapnp.load()
-    meta = _schema_of_schemas()
+    meta = _meta()
     # pycapnp's loader checks what a node says, but can crash where its bytes are damaged.
-    with warnings.catch_warnings(), open_message(compiled, meta.CodeGeneratorRequest) as message:
+    with warnings.catch_warnings(), open_message(compiled, meta.Request) as message:
         warnings.simplefilter("ignore")  # that default values of any type are left out
         message.to_dict()  # raises InvalidMessage
     loader = capnp.SchemaLoader()
     try:
-        with meta.CodeGeneratorRequest.from_bytes(compiled) as request:
+        with meta.Request.from_bytes(compiled) as request:
             for node in request.nodes:
                 loader.load_dynamic(node)
             root = request.nodes[0]
@@ -91,14 +96,30 @@ def _load(compiled: bytes) -> Any:
     return module
 
 
-def _schema_of_schemas(found: "list[Any]" = []) -> Any:  # noqa: B006 - its memory
-    """Return what Cap'n Proto says of schemas, from the copy of its file in this package."""
+class _Meta(NamedTuple):
+    """What describes a schema, as pycapnp gives structs: its methods read messages."""
+
+    Node: Any
+    Request: Any
+    loader: Any  # of both, which need it
+
+
+def _meta(found: "list[_Meta]" = []) -> _Meta:  # noqa: B006 - its memory
+    """Return how schemas are described, as pycapnp's library knows it of itself."""
     if not found:
-        # pycapnp ends the process if one parser meets a file's id in two files, and a user may
-        # have loaded Cap'n Proto's own.
-        parser = _pycapnp.load().SchemaParser()
-        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schema.capnp")
-        found += [parser.load(path), parser]  # a schema does not keep its parser alive
+        kinds, loader = _pycapnp.load().lib.capnp, _pycapnp.load().SchemaLoader()
+        schema_of_nodes = own_schemas().schema.node.schema
+        number = int(schema_of_nodes.node.id)
+        for node in plan_of(schema_of_nodes).nodes.values():
+            loader.load_dynamic(node)
+        request = load_list_struct(loader, schema_of_nodes, _ID, "Compiled", "nodes", number)
+        found.append(
+            _Meta(
+                kinds._StructModule(loader.get(number).as_struct(), "Node"),
+                kinds._StructModule(request, "Compiled"),
+                loader,
+            )
+        )
     return found[0]
 
 
