@@ -177,7 +177,8 @@ def test_views_that_lead_nowhere_are_damaged_in_a_list_that_is_set_too(
     b: MessageBuilder, view: tuple[int, int, int], is_dictionary: bool
 ) -> None:
     length, buffer, offset = view
-    views = np.array([[20, 0, 0, 0], [length, 0, buffer, offset]], np.int32)
+    start = int.from_bytes(b"xxxx")
+    views = np.array([[20, start, 0, 0], [length, start, buffer, offset]], np.int32)
     parts = [None, pa.py_buffer(views), pa.py_buffer(b"x" * 100)]
     given = pa.Array.from_buffers(pa.string_view(), 2, parts)
     if is_dictionary:
@@ -186,3 +187,11 @@ def test_views_that_lead_nowhere_are_damaged_in_a_list_that_is_set_too(
     with pytest.raises(ValueError, match="column 'name'.*the Arrow array is damaged"):
         b.fill("items", name=given)
     assert [row.get("name") for row in b.rows("items")] == [None, None]
+
+
+def test_strings_beyond_their_bytes_are_damaged_as_names_too(b: MessageBuilder) -> None:
+    memory = np.array([0, 1, 2], np.int32)
+    given = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(memory), pa.py_buffer(b"ab")])
+    memory[2] = 1 << 28
+    with pytest.raises(ValueError, match="column 'color': the Arrow array is damaged"):
+        b.fill("items", color=given)

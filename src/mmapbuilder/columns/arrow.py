@@ -35,7 +35,7 @@ def check(values: Any, label: str) -> None:
 
     try:
         values.validate(full=True)
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise ValueError(f"{label}: the Arrow array is damaged: {error}") from None
 
 

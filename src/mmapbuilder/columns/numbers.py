@@ -326,6 +326,8 @@ def _raw_names(values: Any, label: str) -> Any:
     if isinstance(values, np.ndarray):
         array = values
     elif hasattr(values, "to_numpy"):
+        if arrow.library(values) == "pyarrow":
+            arrow.check(values, label)
         array = _from_column(values)
     else:
         array = np.empty(len(values), object)
