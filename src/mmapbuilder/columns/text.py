@@ -194,8 +194,7 @@ _VIEWS = ("string_view", "binary_view")
 def _without_views(chunk: Any, label: str) -> Any:
     """Copy the bytes that views lead to. pyarrow does not look where that is."""
     pyarrow = arrow.load("a column of views")
-    kind = pyarrow.binary_view()  # whether they are UTF-8 is found later, with the row
-    views = pyarrow.Array.from_buffers(kind, len(chunk), chunk.buffers(), offset=chunk.offset)
+    views = chunk.view(pyarrow.binary_view())  # bytes that are no UTF-8 are named by their row
     arrow.check(views, label)
     try:
         return views.cast("large_binary")
