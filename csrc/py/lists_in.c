@@ -49,14 +49,12 @@ static bool write_elements(mmbpy_writer *w, uint64_t pointer, const mmb_plan_typ
     for (; good && step.index < count; step.index++) {
         PyObject *item =
             is_list ? PyList_GetItem(sequence, step.index) : PyTuple_GetItem(sequence, step.index);
-        if (item == NULL) { /* code of a value has made the list shorter */
-            PyErr_Clear();
+        Py_XINCREF(item);
+        good = item != NULL && write_element(w, type, place, step.index, item);
+        Py_XDECREF(item);
+        if (good && is_list && PyList_Size(sequence) != count) { /* by the code of a value */
             good = mmbpy_writer_fail(w, PyExc_RuntimeError, "the list changed while it was read");
-            break;
         }
-        Py_INCREF(item);
-        good = write_element(w, type, place, step.index, item);
-        Py_DECREF(item);
     }
     w->step = step.up;
     return good;

@@ -99,12 +99,16 @@ static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
         return false;
     }
     bool is_list = PyList_Check(rows), good = true;
+    Py_ssize_t count = is_list ? PyList_Size(rows) : PyTuple_Size(rows);
     w->reads_list = true;
-    for (Py_ssize_t i = 0; good && i < (is_list ? PyList_Size(rows) : PyTuple_Size(rows)); i++) {
+    for (Py_ssize_t i = 0; good && i < count; i++) {
         PyObject *row = is_list ? PyList_GetItem(rows, i) : PyTuple_GetItem(rows, i);
         Py_XINCREF(row);
         good = row != NULL && add_row(w, type, row);
         Py_XDECREF(row);
+        if (good && is_list && PyList_Size(rows) != count) { /* by the code of a row */
+            good = mmbpy_writer_fail(w, PyExc_RuntimeError, "the list changed while it was read");
+        }
     }
     w->reads_list = false;
     Py_DECREF(rows);

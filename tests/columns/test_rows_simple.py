@@ -38,14 +38,21 @@ class Index:
 
 
 @pytest.mark.skipif(FREE_THREADED, reason="without the GIL lists are copied before they are read")
-def test_a_list_that_shrinks_while_it_is_read_is_an_error(b: MessageBuilder) -> None:
+@pytest.mark.parametrize("change", ["clear", "append"])
+def test_a_list_that_changes_while_it_is_read_is_an_error(b: MessageBuilder, change: str) -> None:
+    def changes(values: list[Any]) -> Any:
+        return values.clear if change == "clear" else lambda: values.append(values[-1])
+
     inner: list[Any] = [1, 2, 3]
-    inner[0] = Index(inner.clear)
+    inner[0] = Index(changes(inner))
     with pytest.raises(RuntimeError, match="changed while"):
         b.set_root({"numbers": {"i32": inner}})
+    b.fill_rows("items", [{"id": 7}])
     rows: list[Any] = [{"id": 1}, {"id": 2}]
-    rows[0] = {"id": Index(rows.clear)}
-    assert b.fill_rows("items", rows) == 1
+    rows[0] = {"id": Index(changes(rows))}
+    with pytest.raises(RuntimeError, match="changed while"):
+        b.fill_rows("items", rows)
+    assert [row["id"] for row in b.rows("items")] == [7]
 
 
 def test_a_dict_that_changes_while_it_is_read_is_no_danger(b: MessageBuilder) -> None:
