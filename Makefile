@@ -310,7 +310,7 @@ check-test-files:
 	@$(MAKE) --no-print-directory test PYTEST_ARGS='$(wildcard tests/test_*.py) $(PYTEST_ARGS)'
 
 check-test-folders:
-	@$(MAKE) --no-print-directory test PYTEST_ARGS="--ignore-glob='*/tests/test_*.py' $(PYTEST_ARGS)"
+	@$(MAKE) --no-print-directory test PYTEST_ARGS="--ignore-glob='tests/test_*.py' $(PYTEST_ARGS)"
 
 format-check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
