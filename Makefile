@@ -139,7 +139,7 @@ test-versions: wheelhouse/.made
 .PHONY: test-elsewhere
 test-elsewhere: wheelhouse/.made
 	@$(PARALLEL) --keep-going test-engines $(ELSEWHERE:%=test-shortly-%)
-ELSEWHERE ?= 3.12 3.13
+ELSEWHERE ?= 3.13
 
 # Of the attacks, those with interpreters are on what differs between Pythons.
 test-shortly-%: wheelhouse/.made
