@@ -2,6 +2,7 @@
 
 #include "log_columns.h"
 #include "log_reader.h"
+#include "numbers_out.h"
 
 typedef struct {
     mmbpy_state *state;
@@ -10,31 +11,6 @@ typedef struct {
     mmb_way way;
     mmb_type_kind kind;
 } seeker;
-
-static PyObject *object_of(mmb_type_kind kind, uint64_t bits)
-{
-    uint32_t narrow = (uint32_t)bits;
-    float single;
-    double wide;
-    switch (kind) {
-    case MMB_INT8:
-        return PyLong_FromLong((int8_t)bits);
-    case MMB_INT16:
-        return PyLong_FromLong((int16_t)bits);
-    case MMB_INT32:
-        return PyLong_FromLong((int32_t)bits);
-    case MMB_INT64:
-        return PyLong_FromLongLong((int64_t)bits);
-    case MMB_FLOAT32:
-        memcpy(&single, &narrow, sizeof single);
-        return PyFloat_FromDouble((double)single);
-    case MMB_FLOAT64:
-        memcpy(&wide, &bits, sizeof wide);
-        return PyFloat_FromDouble(wide);
-    default:
-        return PyLong_FromUnsignedLongLong(bits);
-    }
-}
 
 static bool is_number(mmb_type_kind kind)
 {
@@ -84,7 +60,7 @@ static int is_less(const seeker *s, uint64_t message, PyObject *key)
     if (!there) {
         return 2;
     }
-    PyObject *number = object_of(s->kind, bits);
+    PyObject *number = mmbpy_number_of(s->kind, bits);
     int less = number != NULL ? PyObject_RichCompareBool(number, key, Py_LT) : -1;
     Py_XDECREF(number);
     return less;

@@ -1,6 +1,7 @@
 /* row_reader.c - makes Python's dicts, tuples and objects of structs of a message. */
 
 #include "row_reader.h"
+#include "numbers_out.h"
 
 /* The most structs within each other that are shown though they are not there. A struct can be a
  * member of its own union, so without a limit this would have no end. */
@@ -24,7 +25,7 @@ static PyObject *read_record(mmbpy_row_reader *r, uint32_t type, const mmb_recor
 /* Return what structs inside a struct of that style become. */
 static mmbpy_row_style inner_style(mmbpy_row_style style)
 {
-    return style == AS_TUPLE ? AS_TUPLE : AS_DICT;
+    return style == MMBPY_AS_TUPLE ? MMBPY_AS_TUPLE : MMBPY_AS_DICT;
 }
 
 /* Note that the present field is left out. Return false with an exception on an error. */
@@ -49,48 +50,18 @@ static PyObject *enumerant(const mmbpy_row_reader *r, uint32_t number, uint32_t 
     return name != NULL ? Py_NewRef(name) : PyUnicode_FromFormat("@%u", (unsigned)value);
 }
 
-static PyObject *float_of(uint64_t bits)
-{
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return PyFloat_FromDouble(value);
-}
-
-static PyObject *float32_of(uint64_t bits)
-{
-    uint32_t narrow = (uint32_t)bits;
-    float value;
-    memcpy(&value, &narrow, sizeof value);
-    return PyFloat_FromDouble((double)value);
-}
-
 /* Return what `bits` mean. The default is in them already. */
 static PyObject *stored_number(const mmbpy_row_reader *r, const mmb_plan_type *type, uint64_t bits)
 {
     switch (type->kind) {
+    case MMB_VOID:
+        return Py_NewRef(Py_None);
     case MMB_BOOL:
         return PyBool_FromLong((long)bits);
-    case MMB_INT8:
-        return PyLong_FromLong((int8_t)bits);
-    case MMB_INT16:
-        return PyLong_FromLong((int16_t)bits);
-    case MMB_INT32:
-        return PyLong_FromLong((int32_t)bits);
-    case MMB_INT64:
-        return PyLong_FromLongLong((int64_t)bits);
-    case MMB_UINT8:
-    case MMB_UINT16:
-    case MMB_UINT32:
-    case MMB_UINT64:
-        return PyLong_FromUnsignedLongLong(bits);
-    case MMB_FLOAT32:
-        return float32_of(bits);
-    case MMB_FLOAT64:
-        return float_of(bits);
     case MMB_ENUM:
         return enumerant(r, type->target, (uint32_t)bits);
     default:
-        return Py_NewRef(Py_None);
+        return mmbpy_number_of(type->kind, bits);
     }
 }
 
@@ -140,7 +111,7 @@ static PyObject *read_pointer(mmbpy_row_reader *r, const mmb_plan_type *type,
 {
     const mmbpy_default_use use = {.up = r->uses, .field = field};
     uint32_t place = segment;
-    if (field == NULL || (absent && style == AS_DICT) || is_in_use(r, field)) {
+    if (field == NULL || (absent && style == MMBPY_AS_DICT) || is_in_use(r, field)) {
         return read_object(r, type, field, segment, word, there, absent, style);
     }
     bool found = mmb_read_default(&r->reading, field, there, &place, &word);
@@ -164,7 +135,7 @@ static PyObject *read_string(mmbpy_row_reader *r, const mmb_plan_type *type,
         return invalid(r);
     }
     if (start == NULL && field != NULL && field->default_start != NULL &&
-        (!absent || style != AS_DICT)) {
+        (!absent || style != MMBPY_AS_DICT)) {
         start = field->default_start;
         length = field->default_bytes;
     }
@@ -190,7 +161,7 @@ static PyObject *read_struct(mmbpy_row_reader *r, uint32_t type, uint32_t segmen
         return NULL;
     }
     if (is_null && r->absent == MOST_ABSENT) {
-        return style == AS_TUPLE ? Py_NewRef(Py_None) : PyDict_New();
+        return style == MMBPY_AS_TUPLE ? Py_NewRef(Py_None) : PyDict_New();
     }
     r->absent += is_null ? 1 : 0;
     PyObject *result = read_record(r, type, &record, style);
@@ -268,7 +239,7 @@ static PyObject *read_list(mmbpy_row_reader *r, uint32_t element, const mmb_span
     PyObject *list = PyList_New((Py_ssize_t)(stop - start));
     for (uint64_t i = start; list != NULL && i < stop; i++) {
         PyObject *item = read_element(r, &r->plan->types[element], span, i, style);
-        if (style == AS_OBJECT) {
+        if (style == MMBPY_AS_OBJECT) {
             item = make_object(r, item);
         }
         if (item == NULL || PyList_SetItem(list, (Py_ssize_t)(i - start), item) < 0) {
@@ -295,7 +266,7 @@ static PyObject *read_field(mmbpy_row_reader *r, const mmb_plan_field *field, ui
     if (mmb_kind_is_pointer(type->kind)) {
         uint64_t word;
         bool there = mmb_record_pointer(record, field->offset, &word);
-        bool absent = field->tag == MMB_NONE || style != AS_DICT;
+        bool absent = field->tag == MMB_NONE || style != MMBPY_AS_DICT;
         return read_pointer(r, type, field, record->segment, word, there, absent, style);
     }
     return number(r, type,
@@ -310,7 +281,7 @@ static PyObject *record_dict(mmbpy_row_reader *r, const mmb_plan_struct *type,
     PyObject *dict = PyDict_New();
     for (uint32_t i = type->first; dict != NULL && i < type->first + type->count; i++) {
         PyObject *name = r->self->names[i];
-        if (style == AS_OBJECT && r->fields != NULL) {
+        if (style == MMBPY_AS_OBJECT && r->fields != NULL) {
             int wanted = PySet_Contains(r->fields, name);
             if (wanted <= 0) {
                 if (wanted < 0) {
@@ -321,7 +292,7 @@ static PyObject *record_dict(mmbpy_row_reader *r, const mmb_plan_struct *type,
         }
         PyObject *value = read_field(r, &r->plan->fields[i], tag, record, style);
         if (value == NULL && !PyErr_Occurred()) {
-            if (style == AS_DICT) {
+            if (style == MMBPY_AS_DICT) {
                 continue;
             }
             value = Py_NewRef(Py_None);
@@ -340,7 +311,8 @@ static PyObject *record_tuple(mmbpy_row_reader *r, const mmb_plan_struct *type,
     uint32_t tag = mmb_record_tag(record, type);
     PyObject *tuple = PyTuple_New((Py_ssize_t)type->count);
     for (uint32_t i = 0; tuple != NULL && i < type->count; i++) {
-        PyObject *value = read_field(r, &r->plan->fields[type->first + i], tag, record, AS_TUPLE);
+        PyObject *value =
+            read_field(r, &r->plan->fields[type->first + i], tag, record, MMBPY_AS_TUPLE);
         if (value == NULL && !PyErr_Occurred()) {
             value = Py_NewRef(Py_None);
         }
@@ -359,8 +331,8 @@ static PyObject *read_record(mmbpy_row_reader *r, uint32_t type, const mmb_recor
                                      "the message is nested too deeply");
     }
     const mmb_plan_struct *layout = &r->plan->structs[type];
-    PyObject *result =
-        style == AS_TUPLE ? record_tuple(r, layout, record) : record_dict(r, layout, record, style);
+    PyObject *result = style == MMBPY_AS_TUPLE ? record_tuple(r, layout, record)
+                                               : record_dict(r, layout, record, style);
     r->depth--;
     return result;
 }
@@ -414,7 +386,7 @@ PyObject *mmbpy_row_reader_root(mmbpy_row_reader *r)
     }
     r->field = NULL;
     PyObject *row = read_record(r, r->plan->types[0].target, &root, r->style);
-    return r->style == AS_OBJECT ? make_object(r, row) : row;
+    return r->style == MMBPY_AS_OBJECT ? make_object(r, row) : row;
 }
 
 PyObject *mmbpy_row_reader_end(mmbpy_row_reader *r, PyObject *value)

@@ -10,9 +10,9 @@
 
 /* What a struct becomes. For the first two kinds, structs inside it become the same kind. */
 typedef enum {
-    AS_DICT,   /* a key for each field that is set, as in pycapnp's to_dict() */
-    AS_TUPLE,  /* a value for each field; None if it is not set */
-    AS_OBJECT, /* keywords for a class, a value for each field; structs inside become dicts */
+    MMBPY_AS_DICT,   /* a key for each field that is set, as in pycapnp's to_dict() */
+    MMBPY_AS_TUPLE,  /* a value for each field; None if it is not set */
+    MMBPY_AS_OBJECT, /* keywords for a class, a value for each field; structs inside become dicts */
 } mmbpy_row_style;
 
 /* A field whose default is being read in place of a null pointer. */
@@ -28,7 +28,7 @@ typedef struct {
     mmb_reading reading;
     const mmbpy_default_use *uses; /* the innermost default that is being read; NULL: none is */
     mmbpy_row_style style;
-    PyObject *class;             /* for AS_OBJECT; borrowed */
+    PyObject *class;             /* for MMBPY_AS_OBJECT; borrowed */
     PyObject *fields;            /* set of the names that `class` takes; NULL: all; borrowed */
     uint32_t depth;              /* how many structs and lists are around the present place */
     uint32_t absent;             /* how many of these structs are not there */

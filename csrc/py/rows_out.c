@@ -35,7 +35,7 @@ PyObject *mmbpy_plan_read(PyObject *object, PyObject *args)
         /* The new objects have no cycles, and all of them are in use. A collector that looks at
          * them again and again would take most of the time, so it is turned off. If code of a
          * class runs, the collector stays on. */
-        bool collects = r.style != AS_OBJECT && PyGC_Disable() != 0;
+        bool collects = r.style != MMBPY_AS_OBJECT && PyGC_Disable() != 0;
         PyObject *value =
             mmbpy_row_reader_target(&r, &r.plan->types[type], segment, word, start, stop);
         if (collects) {
@@ -93,7 +93,7 @@ PyObject *mmbpy_plan_read_roots(PyObject *object, PyObject *args)
     mmb_reading_start(&r.reading, segments, 0, false);
     PyObject *list = PyList_New(0);
     bool good = list != NULL;
-    bool collects = r.style != AS_OBJECT && PyGC_Disable() != 0; /* as for one message */
+    bool collects = r.style != MMBPY_AS_OBJECT && PyGC_Disable() != 0; /* as for one message */
     for (uint64_t i = 0; good && i < count; i++, place += size) {
         good = read_root(&r, bytes + place, (uint64_t)frames.len - place, segments, &size, list);
         if (!good && PyErr_ExceptionMatches(r.state->invalid_message)) {

@@ -53,7 +53,7 @@ typedef enum {
  *
  * - A method adds to `busy`, then checks that `phase` is OPEN (or SEALED, if the method only looks
  *   at the map). If it is not, the method subtracts from `busy` again, and reports a closed
- * builder.
+ *   builder.
  * - A closer moves `phase` from OPEN to CLOSING, which only one thread can do. Then it waits until
  *   `busy` counts no method.
  *
