@@ -86,31 +86,47 @@ static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
     return true;
 }
 
-/* Find what a class, or the first of its bases that has it, has under a name. Return a new
- * reference, or NULL without an exception if there is nothing. */
-static PyObject *of_class(PyTypeObject *class, PyObject *name)
+/* Forget an exception that says no more than that a class cannot be looked into. Return false if it
+ * is one that must reach the caller, such as KeyboardInterrupt. */
+static bool forget_error(void)
 {
-    PyObject *bases = PyObject_GetAttrString((PyObject *)class, "__mro__");
-    PyObject *found = NULL;
-    for (Py_ssize_t i = 0; bases != NULL && found == NULL && i < PyTuple_Size(bases); i++) {
-        PyObject *dict = PyObject_GetAttrString(PyTuple_GetItem(bases, i), "__dict__");
-        found = dict == NULL ? NULL : PyObject_GetItem(dict, name);
-        Py_XDECREF(dict);
+    bool harmless = PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_Exception);
+    if (harmless) {
         PyErr_Clear();
     }
-    Py_XDECREF(bases);
-    PyErr_Clear();
-    return found;
+    return harmless;
 }
 
-/* Find out how the attributes of a class can be read. */
-static void look_slots_up(mmbpy_row_class *known, PyTypeObject *class)
+/* Find what a class, or the first of its bases that has it, has under a name: a new reference, or
+ * NULL if there is nothing. Return false with an exception on an error. */
+static bool find_in_class(PyTypeObject *class, PyObject *name, PyObject **found)
+{
+    PyObject *bases = PyObject_GetAttrString((PyObject *)class, "__mro__");
+    bool good = forget_error();
+    *found = NULL;
+    for (Py_ssize_t i = 0; good && bases != NULL && *found == NULL && i < PyTuple_Size(bases);
+         i++) {
+        PyObject *dict = PyObject_GetAttrString(PyTuple_GetItem(bases, i), "__dict__");
+        *found = dict == NULL ? NULL : PyObject_GetItem(dict, name);
+        Py_XDECREF(dict);
+        good = forget_error();
+    }
+    Py_XDECREF(bases);
+    return good && forget_error();
+}
+
+/* Find out how the attributes of a class can be read. Return false with an exception on an error.
+ */
+static bool look_slots_up(mmbpy_row_class *known, PyTypeObject *class)
 {
     getattrofunc get = (getattrofunc)PyType_GetSlot(class, Py_tp_getattro);
     known->runs_code = get != PyObject_GenericGetAttr;
     known->read_slot = (descrgetfunc)PyType_GetSlot(&PyMemberDescr_Type, Py_tp_descr_get);
     for (uint32_t i = 0; i < known->count && !known->runs_code; i++) {
-        PyObject *found = of_class(class, known->attributes[i].name);
+        PyObject *found;
+        if (!find_in_class(class, known->attributes[i].name, &found)) {
+            return false;
+        }
         if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
             known->attributes[i].slot = found;
             continue;
@@ -118,18 +134,19 @@ static void look_slots_up(mmbpy_row_class *known, PyTypeObject *class)
         known->runs_code = found != NULL && PyType_GetSlot(Py_TYPE(found), Py_tp_descr_get) != NULL;
         Py_XDECREF(found);
     }
+    return true;
 }
 
-/* Return msgspec's UNSET, if the program has loaded that package. */
-static PyObject *unset_value(void)
+/* Find msgspec's UNSET, if the program has loaded that package. Return false with an exception on
+ * an error. */
+static bool find_unset(PyObject **unset)
 {
     PyObject *name = PyUnicode_FromString("msgspec");
     PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
-    PyObject *found = module == NULL ? NULL : PyObject_GetAttrString(module, "UNSET");
+    *unset = module == NULL ? NULL : PyObject_GetAttrString(module, "UNSET");
     Py_XDECREF(name);
     Py_XDECREF(module);
-    PyErr_Clear();
-    return found;
+    return forget_error();
 }
 
 /* Find which attributes of a class are fields of the struct. The result is kept until another
@@ -141,12 +158,10 @@ static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
     bool good = names != NULL && (names == Py_None ? take_all(w, number, &found)
                                                    : take_names(w, number, names, &found));
     Py_XDECREF(names);
-    if (!good) {
+    if (!good || !find_unset(&found.unset) || !look_slots_up(&found, class)) {
         mmbpy_forget_class(&found);
         return false;
     }
-    found.unset = unset_value();
-    look_slots_up(&found, class);
     found.looked_up_at = ++w->code_runs; /* what was called here runs code, too */
     found.type = (PyTypeObject *)Py_NewRef((PyObject *)class);
     mmbpy_row_class old = w->classes[number];

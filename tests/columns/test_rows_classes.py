@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +18,10 @@ Root = columns_capnp.Root
 
 
 @pytest.fixture
-def b(target: Path) -> Iterator[MessageBuilder]:
+def b(b: MessageBuilder) -> MessageBuilder:
     """A builder whose root is made."""
-    with MessageBuilder(target) as builder:
-        builder.init_root(Root)
-        yield builder
+    b.init_root(Root)
+    return b
 
 
 def msgspec_struct(*fields: Any, **options: Any) -> Any:
@@ -131,6 +128,20 @@ def test_properties_and_getattr_are_asked(b: MessageBuilder) -> None:
     given: list[Any] = [Asked(1, 2), Asked(1, 2), Dynamic(3, 4), Dynamic(3, 4), Late()]
     b.fill_rows("points", given)
     assert b.rows("points", as_=tuple) == [(1, 1), (1, 2), (3, 9), (3, 9), (7, 8)]
+
+
+def test_an_interruption_while_a_class_is_looked_at_reaches_the_caller(b: MessageBuilder) -> None:
+    class Interrupting(type):
+        @property
+        def __mro__(cls) -> Any:
+            raise KeyboardInterrupt
+
+    class Row(metaclass=Interrupting):
+        pass
+
+    with pytest.raises(KeyboardInterrupt):
+        b.fill_rows("points", [Row()])
+    assert "points" not in b.to_dict()
 
 
 def test_an_empty_slot_is_no_value(b: MessageBuilder) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +18,10 @@ Root = columns_capnp.Root
 
 
 @pytest.fixture
-def b(target: Path) -> Iterator[MessageBuilder]:
-    with MessageBuilder(target) as builder:
-        builder.init_root(Root)
-        yield builder
+def b(b: MessageBuilder) -> MessageBuilder:
+    """A builder whose root is made."""
+    b.init_root(Root)
+    return b
 
 
 # ---- runs -----------------------------------------------------------------------------------
