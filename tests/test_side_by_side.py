@@ -323,7 +323,7 @@ class SideBySide(RuleBasedStateMachine):
         self.write_plainly(data)
         self.put(stored, place)
         most = self.size + -self.size % 16  # what was not flushed counts as if it were stored
-        # What was written before there was a memory is known exactly, though nobody flushed it.
+        # What was written before there was a memory is known exactly, though it was not flushed.
         stored = len(os.pread(self.plain.fileno(), CAPACITY, 0).rstrip(b"\0"))
         least = max(stored, declared + len(data) * flushed)
         self.b = Builder(self.path, "r+", capacity=CAPACITY)

@@ -15,6 +15,7 @@ from column_schemas import columns_capnp
 
 from mmapbuilder import CapacityError, MessageBuilder, _core, open_message, verify
 from mmapbuilder.columns import lists, memory
+from support.missing import missing
 
 Root = columns_capnp.Root
 
@@ -26,7 +27,7 @@ LIMITS = [(1, 200), (40, 200), (200, 1000), (300, 1 << 20), (1 << 20, 1 << 21)]
 def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Less memory and smaller segments than there are."""
     _core.set_stage_limits(*request.param)
-    monkeypatch.setattr(lists, "_MOST_WORDS", request.param[1])
+    monkeypatch.setattr(lists, "MOST_WORDS", request.param[1])
     yield request.param
     _core.set_stage_limits(0, 0)
 
@@ -177,7 +178,7 @@ def test_a_file_that_cannot_be_made_is_an_error(
 def test_a_full_disk_is_an_error(b: MessageBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
     full = Path("/dev/full")
     if not full.exists():
-        pytest.skip("this system has no /dev/full")
+        missing("there is no /dev/full")
     monkeypatch.setattr(
         "mmapbuilder.columns.room.unnamed_file", lambda name: os.open(full, os.O_RDWR)
     )

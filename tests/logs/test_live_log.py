@@ -173,7 +173,7 @@ def test_a_follower_goes_on_while_the_file_grows_and_is_cut(target: Path) -> Non
 
 
 def test_a_follower_is_woken_through_an_index_that_replaces_its_own(target: Path) -> None:
-    """A writer makes a new one for an empty log, and whoever opens a log without one does."""
+    """A writer makes a new one for an empty log, and a reader of a log without one does."""
     index = Path(f"{target}.idx")
     MessageLog(target, schema=EVENT.schema).close()
     with open_log(target, EVENT.schema) as reader:

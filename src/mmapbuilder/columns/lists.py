@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from .locate import Found, find, spell
 from .memory import GrowingMemory, Room
+from .room import MOST_WORDS
 from .schema import Plan
 from .spans import LIST, NOTHING, ListSpan, span_at
 
@@ -122,13 +123,9 @@ def put_stage(memory: GrowingMemory, stage: Any, found: Found) -> None:
     stage.put(memory.segments, *found.pointer, tuple(map(tuple, rooms)), memory.part)
 
 
-# Words that one room can have.
-_MOST_WORDS = _core.MAX_SEGMENT_WORDS - 2
-
-
 def _rooms_of_list(memory: GrowingMemory, stage: Any) -> list[Room]:
     """Take room for a new list: one if it can be, or one for its rows and others for the rest."""
-    if stage.list_words <= _MOST_WORDS:
+    if stage.list_words <= MOST_WORDS:
         return [memory.make_room(stage.list_words)]
     rows = memory.make_room(stage.list_head)
     return [rows, *_rooms(memory, stage, rows.segment)]

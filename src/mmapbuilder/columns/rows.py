@@ -138,11 +138,11 @@ def _from_fields(kind: Any) -> tuple[Any, tuple[str, ...]]:
         for name, value in zip(reversed(own), reversed(defaults), strict=False)
         if value is unset
     }
+    if own == encoded and not with_unset:
+        return kind, own
     attributes = {name: name for name in own if name not in encoded}
     attributes |= dict(zip(encoded, own, strict=True))
     renamed = dict(zip(own, encoded, strict=True))
-    if own == encoded and not with_unset:
-        return kind, own
 
     def make(**values: Any) -> Any:
         content: dict[str, Any] = {}
