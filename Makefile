@@ -136,10 +136,11 @@ test-versions: wheelhouse/.made
 
 # What CI runs after `make check`. What is slow is left out: it tests the C layers above all,
 # which are the same for every Python.
+ELSEWHERE ?= 3.13
+
 .PHONY: test-elsewhere
 test-elsewhere: wheelhouse/.made
 	@$(PARALLEL) --keep-going test-engines $(ELSEWHERE:%=test-shortly-%)
-ELSEWHERE ?= 3.13
 
 # Of the attacks, those with interpreters are on what differs between Pythons.
 test-shortly-%: wheelhouse/.made
