@@ -41,17 +41,21 @@ def pytest_terminal_summary(
         return
     everything = config.args in ([str(HERE)], ["tests"], config.getini("testpaths"))
     option = config.option
-    if not place or not everything or option.keyword or option.markexpr:
+    if not place or not everything or option.keyword or option.markexpr not in ("", "not slow"):
         return
     if option.maxfail or option.collectonly:
         return
     counts = {name: len(found) for name, found in terminalreporter.stats.items()}
+    if option.lf:
+        record.write_again(Path(place), passed=counts.get("passed", 0))
+        return
+    limited = [*(option.ignore_glob or []), *(["slow"] if option.markexpr else [])]
     record.write(
         Path(place),
         passed=counts.get("passed", 0),
         failed=counts.get("failed", 0) + counts.get("error", 0),
         skipped=counts.get("skipped", 0),
-        limited=" ".join(config.option.ignore_glob or []),
+        limited=" ".join(f"`{what}`" for what in limited),
     )
 
 

@@ -29,7 +29,8 @@ can repeat the runs: `make test-versions`, `test-debian-testing`, `test-free-thr
 
 A test is skipped where something is missing that it needs: a program, a package, a system call. In
 a *container* the tests ran as those of a wheel do: with what the tests need and none of the rest,
-few capabilities, 64 MB of `/dev/shm`, and no tools.
+few capabilities, 64 MB of `/dev/shm`, and no tools. *Passed later* are tests that had failed and
+were run again alone, after a change (`PYTEST_ARGS=--last-failed`).
 
 """
 
@@ -66,7 +67,13 @@ def merged(kept: list[Run], directory: Path) -> list[Run]:
 def counted(run: Run) -> str:
     """How it ended."""
     parts = [f"{run['passed']:,} passed"]
-    parts += [f"{run[kind]:,} {kind}" for kind in ("failed", "skipped") if run[kind]]
+    if run["failed"]:
+        again = run.get("again", 0)
+        parts.append(
+            f"{run['failed']} failed" + (f" ({again} of them passed later)" if again else "")
+        )
+    if run["skipped"]:
+        parts.append(f"{run['skipped']:,} skipped")
     return ", ".join(parts)
 
 
@@ -79,7 +86,7 @@ def page(runs: list[Run]) -> str:
         what = run["what"] + (f", GIL {run['gil']}" if run["gil"] else "")
         where = f"{run['libc']}, {run['system']}, {run['machine']}"
         where += ", container" if run["container"] else ""
-        count = counted(run) + (f" (without `{run['limited']}`)" if run["limited"] else "")
+        count = counted(run) + (f" (without {run['limited']})" if run["limited"] else "")
         lines.append(f"| {what} | {where} | {run['pycapnp'] or 'none'} | {count} | {run['date']} |")
     lines += ["", "| C tests | system | programs | on |", "|---|---|---|---|"]
     for run in runs:

@@ -12,6 +12,7 @@ import os
 import platform
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 
 def _libc() -> str:
@@ -36,9 +37,8 @@ def _pycapnp() -> str:
         return ""
 
 
-def write(directory: Path, passed: int, failed: int, skipped: int, limited: str) -> None:
-    """Leave a file in `directory`. `limited` says which tests were left out."""
-    run = {
+def _run() -> dict[str, Any]:
+    return {
         "what": f"CPython {platform.python_version()}",
         "gil": _gil(),
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
@@ -46,14 +46,29 @@ def write(directory: Path, passed: int, failed: int, skipped: int, limited: str)
         "libc": _libc(),
         "container": os.environ.get("MMAPBUILDER_WHEEL_TEST") == "1",
         "pycapnp": _pycapnp(),
-        "limited": limited,
-        "passed": passed,
-        "failed": failed,
-        "skipped": skipped,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _path(directory: Path, run: dict[str, Any]) -> Path:
     parts = [run["what"], run["gil"] and f"gil {run['gil']}", run["libc"], run["machine"]]
     parts += ["container" if run["container"] else ""]
     name = "-".join("-".join(str(part).lower().split()) for part in parts if part)
+    return directory / f"{name}.json"
+
+
+def write(directory: Path, passed: int, failed: int, skipped: int, limited: str) -> None:
+    """Leave a file in `directory`. `limited` says which tests were left out."""
+    run = _run()
+    run |= {"limited": limited, "passed": passed, "failed": failed, "skipped": skipped}
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{name}.json").write_text(json.dumps(run, indent=1) + "\n")
+    _path(directory, run).write_text(json.dumps(run, indent=1) + "\n")
+
+
+def write_again(directory: Path, passed: int) -> None:
+    """Add to the file of a run how many passed of the tests that had failed in it."""
+    path = _path(directory, _run())
+    if path.exists():
+        run = json.loads(path.read_text())
+        run["again"] = passed
+        path.write_text(json.dumps(run, indent=1) + "\n")
