@@ -21,6 +21,7 @@ from mmapbuilder import Builder, MessageBuilder, MessageLog
 from support.apart import environment
 from support.gil import FREE_THREADED
 from support.missing import missing, tool
+from support.strace import lines_of
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 GRANULE = 2 * MIB
@@ -61,7 +62,7 @@ def calls(code: str, path: Path) -> dict[str, Counter[str]]:
     assert done.returncode == 0, done.stderr
     counts: dict[str, Counter[str]] = {}
     current: Counter[str] = Counter()
-    for line in log.read_text().splitlines():
+    for line in lines_of(log):
         what = line.split(None, 1)[1]
         if '"/mark/' in what:
             name = what.split('"/mark/')[1].split('"')[0]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from support import apart
+from support import apart, strace
 from support.missing import missing, tool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strace is for Linux")
 
-CALLS = "fsync,fdatasync,rename,renameat,renameat2,pwrite64,ftruncate,link,linkat,msync"
+CALLS = f"fsync,fdatasync,rename,renameat,renameat2,{strace.PWRITE},ftruncate,link,linkat,msync"
 
 BUILDER = """
 import sys
@@ -51,9 +51,9 @@ def calls(target: Path) -> Callable[..., list[str]]:
 
     def run(code: str, *arguments: str) -> list[str]:
         log = target.with_name("log")
-        strace = [tool("strace", "strace"), "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"]
+        traced = [tool("strace", "strace"), "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"]
         done = subprocess.run(
-            [*strace, sys.executable, "-W", "error", "-c", code, str(target), *arguments],
+            [*traced, sys.executable, "-W", "error", "-c", code, str(target), *arguments],
             capture_output=True,
             text=True,
             timeout=120,
@@ -62,8 +62,11 @@ def calls(target: Path) -> Callable[..., list[str]]:
         if "ptrace" in done.stderr:
             missing(f"strace may not trace here: {done.stderr.strip()}")
         assert done.returncode == 0, done.stderr
-        lines = log.read_text().splitlines()
-        return [line for line in lines if str(target.parent) in line and "= -1" not in line]
+        return [
+            line
+            for line in strace.lines_of(log)
+            if str(target.parent) in line and "= -1" not in line
+        ]
 
     return run
 

@@ -29,7 +29,7 @@ from mmapbuilder import (
 )
 from support.apart import python
 from support.missing import tool
-from support.mounts import SMALLEST
+from support.mounts import SMALLEST, no_room
 
 MIB = 1 << 20
 KINDS = ["tmpfs", "ext4", "xfs", "btrfs"]
@@ -397,9 +397,8 @@ def test_an_npy_file_that_cannot_be_finished_is_let_go_of(mount: Mount) -> None:
     points._builder.truncate(16 * MIB)
     view = np.frombuffer(memoryview(points._builder), "i8")
     view[512 : 1 << 21] = 7  # more than there is room for
-    with pytest.raises(OSError, match="No space") as caught:
+    with no_room():
         points.close()
-    assert caught.value.errno == errno.ENOSPC
     assert points.closed
     points.close()
     with pytest.raises(ValueError, match=r"255, 255"):

@@ -19,6 +19,7 @@ import pytest
 
 from support.apart import environment, python
 from support.missing import missing, tool
+from support.strace import PWRITE, lines_of
 from support.wire import is_unfinished, table_of
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="strace is of Linux")
@@ -271,7 +272,7 @@ BUILD = """
     os.write(2, b"closed")
 """
 
-WATCHED = "write,pwrite64,ftruncate,fallocate,fdatasync,fsync,msync,rename,renameat,renameat2"
+WATCHED = f"write,{PWRITE},ftruncate,fallocate,fdatasync,fsync,msync,rename,renameat,renameat2"
 
 
 def strace(target: Path, *options: str, builder: dict[str, Any]) -> tuple[int, list[str]]:
@@ -290,7 +291,7 @@ def strace(target: Path, *options: str, builder: dict[str, Any]) -> tuple[int, l
     )
     if "ptrace" in done.stderr and "not permitted" in done.stderr:
         missing("ptrace is not permitted here")
-    return done.returncode, log.read_text().splitlines()
+    return done.returncode, lines_of(log)
 
 
 def calls_of_close(lines: list[str], directory: Path) -> list[tuple[str, str]]:
@@ -371,7 +372,7 @@ def test_the_mark_is_durable_before_the_file_grows(target: Path) -> None:
 STEPS = [
     *(("ftruncate", n) for n in (1, 2)),
     *(("fdatasync", n) for n in (1, 2, 3, 4)),
-    *(("pwrite64", n) for n in (1, 2, 3)),
+    *((PWRITE, n) for n in (1, 2, 3)),
     *(("fsync", n) for n in (1, 2)),
     *(("rename", n) for n in (1,)),
 ]

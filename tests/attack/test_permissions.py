@@ -19,6 +19,7 @@ import pytest
 from mmapbuilder import Builder, MessageBuilder, verify
 from support import apart
 from support.missing import missing, tool
+from support.strace import PWRITE
 
 MIB = 1 << 20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -411,7 +412,7 @@ INJECTED = [
     *(("flock", n) for n in (1, 2)),
     *(("fchmod", n) for n in (1,)),
     *(("fallocate", n) for n in (1, 2)),
-    *(("pwrite64", n) for n in (1, 2, 3, 4)),
+    *((PWRITE, n) for n in (1, 2, 3, 4)),
     *(("ftruncate", n) for n in (1, 2)),
     *(("fdatasync", n) for n in (1, 2, 3, 4)),
     *(("fsync", n) for n in (1, 2)),

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmapbuilder import CapacityError, InvalidMessage, MessageBuilder, open_message, recover, verify
 from support import apart
-from support.mounts import SMALLEST
+from support.mounts import SMALLEST, no_room
 from support.readers import BLOCKS, KINDS
 
 MIB = 1 << 20
@@ -50,7 +50,7 @@ def test_a_list_filled_until_the_disk_was_full(mount: Mount, kind: str) -> None:
     root = b.init_root(KINDS.schema, text="before")
     root.init("float64s", count)
     b.array("float64s")[:] = np.arange(1, count + 1)
-    with pytest.raises(OSError, match="space|quota"):
+    with no_room():
         b.close()
     del root, b
     report = recover(path)
@@ -71,7 +71,7 @@ def test_a_full_btrfs_gives_nothing_back_as_what_it_was_not(mount: Mount) -> Non
     root = b.init_root(KINDS.schema, text="before")
     root.init("float64s", count)
     b.array("float64s")[:] = np.arange(1, count + 1)
-    with pytest.raises(OSError, match="space"):
+    with no_room():
         b.close()
     del root, b
     try:
@@ -91,7 +91,7 @@ def test_texts_until_the_disk_was_full(mount: Mount, kind: str) -> None:
     texts = root.init("texts", 30_000)
     for i in range(30_000):
         texts[i] = f"{i:08}" * 100
-    with pytest.raises(OSError, match="space"):
+    with no_room():
         b.close()
     del root, texts, b
     report = recover(path)
@@ -167,7 +167,7 @@ def test_what_was_stored_below_the_loss_afterwards_is_kept(mount: Mount) -> None
     root.init("float64s", 4 * MIB)
     b.array("float64s")[:] = 1.0
     root.int64 = 7  # the disk is full by now, but this place has its block
-    with pytest.raises(OSError, match="space"):
+    with no_room():
         b.close()
     del root, b
     assert recover(path).lost == 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from support.missing import missing, tool
 
@@ -21,6 +24,14 @@ _MKFS = {
     "xfs": (["-q", "-f"], "xfsprogs"),
     "btrfs": (["-q", "-f"], "btrfs-progs"),
 }
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[pytest.ExceptionInfo[OSError]]:
+    """Expect that a disk is full, or a quota used up. C libraries differ in their words for it."""
+    with pytest.raises(OSError) as caught:
+        yield caught
+    assert caught.value.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _run(*command: str) -> None:
