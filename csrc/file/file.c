@@ -1,5 +1,5 @@
-/* file.c - what all that works on a growing file needs: looks at the file, notes about it in the
- * shared state, and who is at work on it.
+/* file.c - the functions that all code on a growing file needs: they look at the file, keep notes
+ * about it in the shared state, and count who is at work on it.
  *
  * Turns and locks are made of compare-and-swap and sched_yield. POSIX does not list sched_yield as
  * async-signal-safe, but it is one system call without state. */
@@ -176,7 +176,7 @@ void mmb__in_flight_leave(mmb__shared *shared, uint32_t entry)
     }
 }
 
-/* An entry of our own belongs to a living thread of ours, which is waited for. */
+/* An entry of this process belongs to threads that live, so the close waits for it. */
 static bool is_dead(uint64_t entry, uint64_t self)
 {
     return entry - count_of(entry) != self && mmb__life_of(who_is(entry)) == MMB__DEAD;
@@ -184,8 +184,9 @@ static bool is_dead(uint64_t entry, uint64_t self)
 
 void mmb__in_flight_wait(mmb__shared *shared)
 {
-    /* Of those without an entry nothing is known but their number; a living process may be
-     * stopped; and of some nothing is known. None of them holds up a close forever. */
+    /* Of threads without an entry we know only how many there are. A process that lives may be
+     * stopped. Of a process in another pid namespace we do not know whether it lives. The close
+     * waits for each of these for a limited time. */
     enum { OVERFLOW_ROUNDS = 1000 };
     uint64_t self = entry_of(mmb__identity_of(mmb__this_process()), 0);
     uint32_t round = 0;

@@ -1,6 +1,6 @@
-/* file.h - a *growing file*: one regular file that we hold by a descriptor of our own. Its EOF
- * only moves up, until its owner truncates it at the end. Here is its state, and who is at work on
- * it; how it grows stands in growth.h.
+/* file.h - a *growing file*: one regular file that we hold by a descriptor of our own. Its EOF only
+ * moves up, until its owner truncates it at the end. This header has its state, and says who is at
+ * work on it. growth.h says how it grows.
  *
  * This floor knows descriptors, offsets and blocks. It knows no memory: csrc/map maps the file.
  *
@@ -94,9 +94,9 @@ typedef struct {
  * Handler: yes. */
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
-/* True if the descriptor has O_APPEND by now, so that every write goes to the end of the file.
- * The program that gave us its descriptor shares it, and can set the flag. Always false where the
- * system lets us write where we are told in spite of it. Handler: no. */
+/* True if the descriptor has O_APPEND by now, so that every write goes to the end of the file. The
+ * program that gave us its descriptor shares it, and can set the flag. Always false where our
+ * writes go to their offset in spite of the flag (mmb__os_ignores_append). Handler: no. */
 bool mmb__appends(const mmb__file *file);
 
 /* Return 0 if the file may grow, and EOF in `*size`. Otherwise: EBADF, as mmb__our_file; what

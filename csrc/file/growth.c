@@ -59,7 +59,7 @@ static int raise_later(const mmb__file *file, const move *wanted)
     return raise_by_truncation(file, wanted->end);
 }
 
-/* Raise EOF over a hole, but for the blocks of a few pages. */
+/* Raise EOF over a hole, in which a few pages at most get blocks. */
 static int raise_without_blocks(const mmb__file *file, const move *wanted)
 {
     if (wanted->blocks_end > wanted->start) {
@@ -71,7 +71,7 @@ static int raise_without_blocks(const mmb__file *file, const move *wanted)
     return mmb__os_truncate(file->fd, wanted->end);
 }
 
-/* Make the first move, from below a granule, which mostly is from 0. Any other move at this time
+/* Make the first move. It starts below a granule, and mostly at 0. Any other move at this time
  * would be a first one, too, and wait for the lock. So ftruncate cannot shrink a file that another
  * process has just made longer. */
 static int raise_first(const mmb__file *file, const move *wanted)

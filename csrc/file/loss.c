@@ -59,8 +59,10 @@ static int write_record(const mmb__file *file)
     return 0;
 }
 
-/* Where there is no room for the record, as on a full btrfs, there is still some for an attribute,
- * until the owner tries again (mmb__settle_loss). Of two writers the same holds. */
+/* Let an attribute tell the offset until the owner tries to write the record again
+ * (mmb__settle_loss). A full btrfs has no room for the record, but still some for an attribute. Two
+ * threads may do this at the same time: as in write_record, each looks again after it has written.
+ */
 static void set_attribute(const mmb__file *file)
 {
     uint64_t least = MMB__NOTHING_LOST, told;
@@ -73,7 +75,7 @@ static void set_attribute(const mmb__file *file)
     } while (least != told);
 }
 
-/* Counted in, so that the place is not taken away meanwhile. */
+/* The thread counts itself in, so that the place is not taken away meanwhile. */
 static int tell_loss(const mmb__file *file)
 {
     atomic_fetch_add(&file->shared->loss_writers, 1);

@@ -7,7 +7,7 @@
  * write, there may be no room for the record. Then an extended attribute tells the offset.
  *
  * There are no locks. The least offset is kept by compare-and-swap, and a thread that has written
- * the record looks again whether its offset still is the least. */
+ * the record looks again whether its offset is still the least. */
 #ifndef MMB_FILE_LOSS_H
 #define MMB_FILE_LOSS_H
 

@@ -46,8 +46,9 @@ typedef struct {
      * in (seq_cst) before they read the place. The thread that takes the place away waits for them.
      */
     _Atomic uint32_t loss_writers;
-    /* The owner's seal sets it (seq_cst). A grower reads it (seq_cst) after it has counted itself
-     * in below. So either the grower sees the seal, or the seal sees the grower and waits. */
+    /* The owner's seal sets it (seq_cst). A thread that grows the file reads it (seq_cst) after it
+     * has counted itself in below. So either that thread sees the seal, or the seal sees that
+     * thread and waits. */
     _Atomic bool sealed;
     /* Each entry has a pid, its namespace, and the number of threads of that process that are in
      * flight, or is 0 when it is free. Threads that find no entry are counted in

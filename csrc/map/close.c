@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Look a last time whether another program has truncated the file; later we truncate it ourselves.
- * Only this look counts blocks. */
+/* Look a last time whether another program has truncated the file: later we truncate it ourselves.
+ */
 static void look_last(const mmb__file *file)
 {
     uint64_t size = 0;

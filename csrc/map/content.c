@@ -206,7 +206,7 @@ int mmb_map_read(mmb_map *map, uint64_t offset, void *out, uint64_t length)
             error = read_by_way_of_buffer(map, offset, to, piece, &got);
         }
         if (error == 0 && got == 0) {
-            memset(to, 0, (size_t)length); /* EOF does not reach to there yet */
+            memset(to, 0, (size_t)length); /* the file ends before */
             got = (size_t)length;
         }
         to += got;

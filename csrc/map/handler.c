@@ -19,12 +19,12 @@
 /* ---- faults that were answered lately ------------------------------------------
  *
  * A handler above ours, like faulthandler's, may raise SIGBUS again for a fault that we have not
- * seen. The program may also raise SIGBUS by itself. These addresses tell the two apart: of a
- * raised signal the system says only which fault the thread had last, and if we have answered
- * that one, the program raised the signal. A new thread and a forked child inherit the last fault
- * of their creator, so the addresses are kept in a table by address. Other faults may overwrite an
- * entry there, so the last address of each thread is kept as well. All of this is hints, without
- * any order. */
+ * seen. The program may also raise SIGBUS by itself. These addresses tell the two apart. For a
+ * raised signal the system says only which fault the thread had last. If we have answered that
+ * fault, the program raised the signal. A new thread and a forked child inherit the last fault of
+ * their creator, so the addresses are kept in a table by address. Other faults may overwrite an
+ * entry there, so the last address of each thread is kept as well. All of these are hints, so they
+ * need no memory order. */
 
 /* An address is in one of the entries of its set; a new address overwrites the oldest entry. Growth
  * faults come at multiples of large powers of two, so the set is chosen by a mix of all bits. */

@@ -19,7 +19,7 @@ struct mmb__helper {
     _Atomic bool stop;
     bool prefault;
     bool writeback;
-    bool runs;            /* there is a thread. Under the registry's lock */
+    bool runs;            /* there is a thread; guarded by the registry's lock */
     unsigned long number; /* of the thread; set by itself, read when it has ended */
     uint64_t process;     /* where the thread lives: mmb_this_process() */
 };

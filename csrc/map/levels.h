@@ -1,4 +1,4 @@
-/* levels.h - the *levels* of our SIGBUS handler: how it gets along with the handlers of others.
+/* levels.h - the *levels* of our SIGBUS handler: how it works together with the handlers of others.
  *
  * A program that installs a handler after us keeps the address of our handler as its "previous",
  * and may call it or put it back at any time. We keep the address of theirs. If we simply

@@ -21,7 +21,8 @@ typedef enum {
     MMB__NO_MEMORY, /* no code has an address, so EOF may stand where writes end */
     MMB__SHARED,    /* the memory is the growing file, and stores reach it. After a loss this holds
                      * below `private_from` only; stores beyond it stay in this process */
-    MMB__PRIVATE,   /* the memory is a private copy of the file, or there is none, for good */
+    MMB__PRIVATE,   /* the memory is a private copy of the file, or there is none and there never
+                     * will be */
 } mmb__memory;
 
 struct mmb_map {

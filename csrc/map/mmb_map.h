@@ -70,8 +70,8 @@ typedef enum {
  * Handler: no. */
 int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit);
 
-/* End growth for good. When this returns, no handler and no helper thread of this process is at
- * work on the map; if this is the owner, none of any process is. Stores beyond EOF now land in
+/* End all growth of the map. When this returns, no handler and no helper thread of this process is
+ * at work on the map; if this is the owner, none of any process is. Stores beyond EOF now land in
  * private memory. If another program has truncated the file, the owner's map is poisoned by
  * MMB_ETRUNCATED; the caller looks at that before it touches the file. Further calls do nothing.
  * Handler: no. */
@@ -99,8 +99,9 @@ int mmb_map_snapshot(mmb_map *map);
  * After a failure the memory is a snapshot. Handler: no. */
 int mmb_map_clear(mmb_map *map);
 
-/* Take away the memory of a map that is not used any more; seal it first if needed. mmb_map_cut may
- * follow, which then has no pages to look for, and mmb_map_free. Handler: no. */
+/* Take away the memory of a map that is not used any more, and seal the map first if needed.
+ * mmb_map_cut may follow, for which the kernel then has no mapped pages to look for, and
+ * mmb_map_free. Handler: no. */
 void mmb_map_unmap(mmb_map *map);
 
 /* Unmap, close and free a map that is not used any more; seal it first if needed. The file is not
@@ -116,8 +117,7 @@ void mmb_map_free(mmb_map *map);
  * find. Handler: no. */
 int mmb_map_memory(mmb_map *map, unsigned char **base);
 
-/* Return the same address to a caller that knows that there is memory; NULL if there is none.
- * Handler: yes. */
+/* Return the same address; NULL if there is no memory. Handler: yes. */
 unsigned char *mmb_map_base(const mmb_map *map);
 
 uint64_t mmb_map_capacity(const mmb_map *map); /* as asked for. Handler: yes. */

@@ -1,4 +1,4 @@
-/* private.h - *private memory* in place of the file, after a lost store and after the close.
+/* private.h - *private memory*, which replaces the file after a lost store and after the close.
  *
  * A private mapping of the file shows its content at the old addresses, and zeros where the file
  * has nothing. It takes no memory until it is written to, and no later store reaches the file. So

@@ -1,5 +1,5 @@
-/* use.c - the calls that work on a map and can return an error: reserving, writing, finding the end
- * of the content, flushing. handler.c has what stores need. */
+/* use.c - the calls that work on a map and can return an error: reserving, writing, flushing,
+ * finding the end of the content. handler.c has what stores need. */
 #include "file/content.h"
 #include "file/growth.h"
 #include "file/io.h"

@@ -1,5 +1,5 @@
-/* bsd.c - FreeBSD, NetBSD and OpenBSD: what they do in a way of their own. The rest is in
- * posix.c and not_linux.c. */
+/* bsd.c - what FreeBSD, NetBSD and OpenBSD do in their own way. The rest is in posix.c and
+ * not_linux.c. */
 #if !defined(__linux__) && !defined(__APPLE__)
 #if defined(__NetBSD__)
 #define _NETBSD_SOURCE

@@ -1,5 +1,4 @@
-/* darwin.c - macOS: what it does in a way of its own. The rest is in posix.c and
- * not_linux.c. */
+/* darwin.c - what macOS does in its own way. The rest is in posix.c and not_linux.c. */
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
 

@@ -36,6 +36,7 @@ static bool has_large_folios(void)
     unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
     return major > 5 || (major == 5 && minor >= 18);
 }
+
 void mmb__os_init_system(void)
 {
     /* An emulator accepts any advice and does nothing: one that accepts this is an emulator. */
@@ -50,9 +51,9 @@ void mmb__os_init_system(void)
 /* This is advice only: if the kernel refuses some of it, nothing is wrong. */
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
 {
-    /* MADV_RANDOM, since otherwise the first touch would make a small file read ahead. For huge
-     * pages it means that they come one at a time. Otherwise the kernel would zero the next page
-     * before the writer has filled this one, and both would have left the processor's cache. */
+    /* Without MADV_RANDOM, the first touch would make the kernel read a small file ahead. With it,
+     * huge pages come one at a time. Otherwise the kernel would zero the next page before the
+     * writer has filled this one, and both would have left the processor's cache. */
     bool all = atomic_load_explicit(&large_folios, memory_order_relaxed);
     madvise(base, (size_t)(all ? length : small), MADV_RANDOM);
     if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) != 0 &&
@@ -79,8 +80,9 @@ static void *map_inaccessible(void *at, uint64_t length, int flags, int fd, uint
 #endif
 }
 
-/* After mlockall(MCL_FUTURE) the kernel counts every new mapping as locked, however inaccessible,
- * and refuses what is beyond RLIMIT_MEMLOCK. It lets one grow that is unlocked. */
+/* After mlockall(MCL_FUTURE) the kernel counts every new mapping as locked, even one that cannot be
+ * accessed, and refuses what is beyond RLIMIT_MEMLOCK. But it lets a mapping grow that was
+ * unlocked. */
 static void *map_some_and_grow(void *at, uint64_t length, int flags, int fd, uint64_t offset)
 {
     enum { SOME = 64 << 10 }; /* whole pages, however large they are */
@@ -101,8 +103,8 @@ static void *map_some_and_grow(void *at, uint64_t length, int flags, int fd, uin
 }
 
 /* Map memory that will be moved over `base`. The kernel moves a gibibyte at a time if both ranges
- * start at the same offset in one, else 2 MiB at a time, which for 64 GiB takes 0.1 ms. So we try
- * for an address below the one that the kernel chose; the kernel may choose another again. */
+ * start at the same offset in one, else 2 MiB at a time, which for 64 GiB takes 0.1 ms. So we ask
+ * for an address below the one that the kernel chose. The kernel may choose another one again. */
 static void *map_elsewhere(const unsigned char *base, uint64_t length, int flags, int fd,
                            uint64_t offset)
 {

@@ -32,7 +32,7 @@ static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
 
 void mmb__os_shrink_pipe(int fd)
 {
-    (void)fcntl(fd, F_SETPIPE_SZ, 4096); /* it would do without */
+    (void)fcntl(fd, F_SETPIPE_SZ, 4096); /* a larger pipe serves as well */
 }
 
 enum {
@@ -64,7 +64,8 @@ int mmb__os_raise(int fd, uint64_t from, uint64_t end)
     return linux_fallocate(fd, 0, from, end - from);
 }
 
-/* Locks of open files: those of processes would be lost when any descriptor is closed. */
+/* These are locks of open files. A process would lose its own locks (F_SETLK) when it closes any
+ * descriptor of the file. */
 static int lock_byte(int fd, int command, short kind, uint64_t offset)
 {
     struct flock lock = {
@@ -84,9 +85,9 @@ static int lock_byte(int fd, int command, short kind, uint64_t offset)
     }
 }
 
-int mmb__os_hold_byte(int fd, uint64_t offset, bool alone, bool wait)
+int mmb__os_hold_byte(int fd, uint64_t offset, bool exclusive, bool wait)
 {
-    return lock_byte(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, alone ? F_WRLCK : F_RDLCK, offset);
+    return lock_byte(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, exclusive ? F_WRLCK : F_RDLCK, offset);
 }
 
 void mmb__os_release_byte(int fd, uint64_t offset)

@@ -1,5 +1,6 @@
-/* not_linux.c - the other systems, in place of what only Linux has. The answer mostly is EOPNOTSUPP
- * or ENOSYS; then the callers go another way. */
+/* not_linux.c - what systems other than Linux do where linux.c and linux_files.c use calls that
+ * only Linux has. Most functions return EOPNOTSUPP or ENOSYS: then their callers use another way.
+ */
 #if !defined(__linux__)
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
@@ -52,8 +53,8 @@ void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
     (void)base, (void)length, (void)yes;
 }
 
-/* These systems cannot move memory. So we first try whether the system grants such a mapping
- * elsewhere: if it does so once, it will do so again. */
+/* These systems cannot move memory. So we first try whether the system grants such a mapping at
+ * another address. If it does, it will grant it once more. */
 static int replace(unsigned char *base, uint64_t length, int flags, int fd, uint64_t offset)
 {
     const int access = PROT_READ | PROT_WRITE;
@@ -262,11 +263,11 @@ void mmb__os_wake_one_of_word(const uint32_t *word)
     (void)word;
 }
 
-int mmb__os_hold_byte(int fd, uint64_t offset, bool alone, bool wait)
+int mmb__os_hold_byte(int fd, uint64_t offset, bool exclusive, bool wait)
 {
     (void)fd;
     (void)offset;
-    (void)alone;
+    (void)exclusive;
     (void)wait;
     return ENOTSUP;
 }

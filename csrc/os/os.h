@@ -1,10 +1,10 @@
 /* os.h - the operating system: everything that we ask of it beyond plain POSIX.
  *
- * This is the lowest floor. It knows files by their descriptor and memory by its address, and
- * it does not know what they are for. Every #ifdef for a system stands in this folder. posix.c
- * has what all systems do alike; linux.c and linux_files.c, darwin.c and bsd.c have what each
- * system does in its own way; not_linux.c has what the other systems do in place of the calls
- * that only Linux has.
+ * This is the lowest floor. It knows files by their descriptor and memory by its address, and it
+ * does not know what they are for. Every #ifdef for a system stands in this folder. posix.c has
+ * what all systems do alike; linux.c and linux_files.c, darwin.c and bsd.c have what each system
+ * does in its own way; not_linux.c has what the other systems do instead of the calls that only
+ * Linux has.
  *
  * Errors are returned as errno values. A signal handler may call the functions that are marked
  * "Handler: yes": they are system calls that bring no locks, allocation or cancellation points of
@@ -22,7 +22,8 @@
 
 /* ---- memory --------------------------------------------------------------- */
 
-/* Find out what the handler must not ask for. Call this before anything else here. */
+/* Find out what the handler needs to know but must not ask the system for. Call this before any
+ * other function of this header. */
 void mmb__os_init(void);
 void mmb__os_init_system(void); /* the part for one system; only mmb__os_init calls it */
 void mmb__os_init_files(void);  /* likewise, what concerns files */
@@ -31,7 +32,7 @@ uint64_t mmb__os_page(void);    /* bytes. Handler: yes. */
 /* Return how many bytes of address space this process may have; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
 
-/* Whether AddressSanitizer looks for the use of memory that was freed. It finds only what is given
+/* True if AddressSanitizer looks for the use of freed memory. It notices only memory that was given
  * back to the C library. */
 #if defined(__SANITIZE_ADDRESS__)
 #define MMB__OS_LOOKS_FOR_FREED_MEMORY true
@@ -44,9 +45,9 @@ uint64_t mmb__os_address_limit(void);
 int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small,
                      unsigned char **base);
 
-/* Map memory that cannot be accessed yet: anonymous memory, or the file `fd` (not -1) shared, in
- * the place of what is mapped at `at` (not NULL). After mlockall(MCL_FUTURE) it does not count as
- * locked, and needs no RLIMIT_MEMLOCK. Returns NULL with errno set. */
+/* Map memory that cannot be accessed yet. It is anonymous if `fd` is -1, and otherwise the file,
+ * shared. If `at` is not NULL, it replaces what is mapped there. After mlockall(MCL_FUTURE) it does
+ * not count as locked, and needs no RLIMIT_MEMLOCK. Returns NULL with errno set. */
 void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd);
 
 /* Give the kernel the advice that mmb__os_map_file gives for a new mapping. */
@@ -56,15 +57,15 @@ void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
 void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes);
 
 /* Replace the memory at `base`: by private copy-on-write pages of `fd` from `offset` on; by private
- * zeros; or by a private copy of the bytes that can still be read there, with zeros in place of
- * the others. The first two reserve no memory. None of the three locks memory, whatever mlockall()
- * has asked for. Either the whole range is replaced or, after an error, it is as it was: where
- * the system can, the new memory is made elsewhere and moved over the old. Handler: yes. */
+ * zeros; or by a private copy of the bytes that can still be read there, with zeros for the others.
+ * The first two reserve no memory. None of the three locks memory, whatever mlockall() has asked
+ * for. Either the whole range is replaced or, after an error, it is as it was: where the system
+ * can, the new memory is made elsewhere and moved over the old. Handler: yes. */
 int mmb__os_map_private(unsigned char *base, uint64_t length, int fd, uint64_t offset);
 int mmb__os_map_zeros(unsigned char *base, uint64_t length);
 int mmb__os_map_copy(unsigned char *base, uint64_t length);
 
-/* Allocate memory of zeros that a forked child shares; give it back. */
+/* Allocate memory of zeros that a forked child shares, and give such memory back. */
 void *mmb__os_shared_alloc(size_t size);
 void mmb__os_shared_free(void *memory, size_t size);
 
@@ -74,8 +75,9 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write);
 
 /* ---- files ---------------------------------------------------------------- */
 
-/* Call the next three only while signals are blocked. On tmpfs a pending signal makes the call
- * give up, and the next try starts from scratch: under a fast timer it would never end. */
+/* Call the next three only while signals are blocked. On tmpfs a pending signal makes the call give
+ * up, and the next call begins again from nothing. If a fast timer sent signals, no call would ever
+ * succeed. */
 
 /* Allocate blocks for a range, which may be beyond EOF; EOF stays. EOPNOTSUPP if the system cannot
  * promise blocks. Handler: yes. */
@@ -154,7 +156,7 @@ void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length);
 /* Wait until the device has the data, and the size that is needed to read it. */
 int mmb__os_datasync(int fd);
 
-/* When the content was changed last, in nanoseconds. */
+/* Return when the content was changed last, in nanoseconds. */
 uint64_t mmb__os_changed_at(const struct stat *file);
 
 /* Duplicate a descriptor. The copy is close-on-exec, and never gets the number of a standard
@@ -164,18 +166,20 @@ int mmb__os_duplicate(int fd, int *copy);
 
 /* ---- bytes of a file that are held --------------------------------------------------------
  *
- * A byte of a file, also one far beyond its end, can be *held* through an open file: by one
- * alone, or shared. It is let go of when the last descriptor of that open file is closed, so
- * by the end of a process in any case. Nothing keeps others from reading or writing it. */
+ * A byte of a file, even one far beyond its end, can be *held* through an open file: exclusively,
+ * or shared with other holders. The system lets go of it when the last descriptor of that open file
+ * is closed, so at the latest when the process ends. A held byte can still be read and written by
+ * every program. */
 
-/* Hold the byte at `offset`, for which `fd` must be open for writing if `alone`, or let go of it.
- * EAGAIN if others hold it, unless told to `wait` (EINTR: a signal came); ENOTSUP where the system
- * or the file system has no such thing. */
-int mmb__os_hold_byte(int fd, uint64_t offset, bool alone, bool wait);
+/* Hold the byte at `offset`. If `exclusive` is true, `fd` must be open for writing. If the byte is
+ * held by others, this waits if `wait` is true, and returns EAGAIN otherwise. EINTR: a signal ended
+ * the wait. ENOTSUP: the system or the file system cannot hold bytes. The other function lets go of
+ * the byte. */
+int mmb__os_hold_byte(int fd, uint64_t offset, bool exclusive, bool wait);
 void mmb__os_release_byte(int fd, uint64_t offset);
 
-/* Whether someone holds one of the bytes, through another open file than that of `fd`. True if the
- * system does not say. */
+/* Return whether a byte of the range is held through another open file than that of `fd`. True if
+ * the system does not say. */
 bool mmb__os_bytes_are_held(int fd, uint64_t offset, uint64_t length);
 
 /* ---- processes ------------------------------------------------------------ */
@@ -227,8 +231,8 @@ static inline void mmb__os_relax(void)
 
 /* ---- checksums -------------------------------------------------------------- */
 
-/* CRC32C of bytes that follow those with the checksum `crc`; 0 to begin. The second does without
- * the processor's instruction. */
+/* Return the CRC32C of all bytes so far. `crc` is that of the bytes before these; 0 if there are
+ * none. The second function does not use the processor's instruction. */
 uint32_t mmb__os_crc32c(uint32_t crc, const void *bytes, size_t length);
 uint32_t mmb__os_crc32c_by_tables(uint32_t crc, const void *bytes, size_t length);
 

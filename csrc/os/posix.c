@@ -22,14 +22,11 @@
 #include <semaphore.h>
 #endif
 
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0 /* systems that never reserve, or always do */
-#endif
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-/* Every thread that comes first sets them to the same values; they are atomic only for form. */
+/* Several threads may set these at the same time, to the same values. So they are atomic. */
 static _Atomic uint64_t page_size = 4096;
 static _Atomic bool initialised;
 
@@ -65,7 +62,7 @@ uint64_t mmb__os_address_limit(void)
     return UINT64_MAX;
 }
 
-/* Reserve more than is wanted, take the aligned part, give the rest back. */
+/* Reserve more addresses than are needed, take the aligned part of them, and give the rest back. */
 static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
 {
     uint64_t reserved = length + alignment;
@@ -88,8 +85,9 @@ static int map_aligned(int fd, uint64_t length, uint64_t alignment, unsigned cha
     return 0;
 }
 
-/* Systems align files by themselves that may get huge pages; others are at a good place if
- * that of the last one is free again. */
+/* A system that has huge pages for a file aligns the mapping by itself. For all other files we
+ * propose the address of the mapping before, which was aligned: the system takes it if it is free
+ * again. */
 static int map_somewhere(int fd, uint64_t length, uint64_t alignment, unsigned char **base)
 {
     static _Atomic uintptr_t last;
@@ -117,8 +115,8 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
     if (error != 0) {
         return error;
     }
-    /* Not accessible before it is unlocked: after mlockall(MCL_FUTURE) the whole file would be
-     * brought in, and locked in memory. */
+    /* The memory becomes accessible after it is unlocked. In the other order the kernel would bring
+     * in the whole file after mlockall(MCL_FUTURE), and lock it in memory. */
     munlock(start, (size_t)length);
     if (mprotect(start, (size_t)length, PROT_READ | PROT_WRITE) != 0) {
         error = errno;

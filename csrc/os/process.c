@@ -1,4 +1,4 @@
-/* process.c - the number of this process, and the life of others. */
+/* process.c - the identity of this process, and whether other processes live. */
 #include "process.h"
 
 #include "os.h"
@@ -9,8 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The upper half of the number: the namespace, and what is drawn. It is written when it is first
- * asked for, and then by forked children only, before they have threads. */
+/* The upper half of the identity: a number for the namespace, and a number that each process draws.
+ * It is written when the identity is first asked for. Later only forked children write it, before
+ * they have threads. */
 static _Atomic uint32_t token;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 

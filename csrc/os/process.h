@@ -35,11 +35,12 @@ mmb__identity mmb__identity_of(uint64_t process); /* Handler: yes. */
 typedef enum { MMB__DEAD, MMB__ALIVE, MMB__UNKNOWN } mmb__life;
 mmb__life mmb__life_of(mmb__identity other);
 
-/* Wait, a little longer from the hundredth round on: then it is a millisecond. Handler: yes. */
+/* Wait for a moment. In the first hundred rounds other threads get a chance to run; in later ones
+ * the thread sleeps for a millisecond. Handler: yes. */
 void mmb__wait_a_moment(uint32_t round);
 
-/* Rounds after which a thread gives up to wait for a process of which nothing is known: a minute.
- */
+/* Rounds after which a thread gives up waiting for a process of which nothing is known. They take a
+ * minute. */
 enum { MMB__PATIENCE = 60000 };
 
 #endif

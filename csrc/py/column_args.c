@@ -7,8 +7,9 @@
 bool mmbpy_memory_get(PyObject *tuple, bool writable, mmbpy_memory *out)
 {
     Py_ssize_t given = PyTuple_Size(tuple);
-    if (given < 0)
+    if (given < 0) {
         return false;
+    }
     if (given > (Py_ssize_t)MMB_MAX_SEGMENTS) {
         PyErr_Format(PyExc_ValueError, "a message has %d segments at most", (int)MMB_MAX_SEGMENTS);
         return false;
@@ -23,11 +24,13 @@ bool mmbpy_memory_get(PyObject *tuple, bool writable, mmbpy_memory *out)
     for (Py_ssize_t i = 0; i < given; i++) {
         PyObject *item = PyTuple_GetItem(tuple, i);
         Py_buffer *view = &out->views[i];
-        if (PyObject_GetBuffer(item, view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
+        if (PyObject_GetBuffer(item, view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0) {
             return false;
+        }
         uint64_t words = (uint64_t)view->len / MMB_WORD;
-        if (words > MMB_MAX_SEGMENT_WORDS)
+        if (words > MMB_MAX_SEGMENT_WORDS) {
             words = MMB_MAX_SEGMENT_WORDS;
+        }
         out->segments[i] = (mmb_segment){.base = view->buf, .words = words};
         out->count++;
     }
@@ -36,8 +39,9 @@ bool mmbpy_memory_get(PyObject *tuple, bool writable, mmbpy_memory *out)
 
 void mmbpy_memory_release(mmbpy_memory *memory)
 {
-    for (uint32_t i = 0; i < memory->count; i++)
+    for (uint32_t i = 0; i < memory->count; i++) {
         PyBuffer_Release(&memory->views[i]);
+    }
     PyMem_Free(memory->views);
     PyMem_Free(memory->segments);
 }
@@ -49,8 +53,9 @@ bool mmbpy_strings_get(PyObject *tuple, mmbpy_strings *out)
     unsigned int width;
     unsigned long long first, count;
     if (!PyArg_ParseTuple(tuple, "y*Iy*OKK:strings", &out->offsets, &width, &out->bytes, &valid,
-                          &first, &count))
+                          &first, &count)) {
         return false;
+    }
     if (width != 4 && width != 8) {
         PyErr_SetString(PyExc_ValueError, "an offset has 4 or 8 bytes");
         return false;
@@ -58,8 +63,9 @@ bool mmbpy_strings_get(PyObject *tuple, mmbpy_strings *out)
     uint64_t offsets = (uint64_t)out->offsets.len / width;
     bool fits = offsets > 0 && first <= offsets - 1 && count <= offsets - 1 - first;
     if (fits && valid != Py_None) {
-        if (PyObject_GetBuffer(valid, &out->valid, PyBUF_SIMPLE) < 0)
+        if (PyObject_GetBuffer(valid, &out->valid, PyBUF_SIMPLE) < 0) {
             return false;
+        }
         uint64_t end = first + count; /* below 2^61, since each string has an offset */
         fits = (end + 7) / 8 <= (uint64_t)out->valid.len;
     }
@@ -88,8 +94,9 @@ bool mmbpy_pointers_get(PyObject *tuple, mmb_pointers *out)
 {
     unsigned long long word, stride, count;
     unsigned int segment;
-    if (!PyArg_ParseTuple(tuple, "IKKK:pointers", &segment, &word, &stride, &count))
+    if (!PyArg_ParseTuple(tuple, "IKKK:pointers", &segment, &word, &stride, &count)) {
         return false;
+    }
     *out = (mmb_pointers){.segment = segment, .word = word, .stride = stride, .count = count};
     return true;
 }
@@ -98,20 +105,24 @@ bool mmbpy_block_get(PyObject *tuple, mmb_block *out)
 {
     unsigned long long word, words;
     unsigned int segment;
-    if (!PyArg_ParseTuple(tuple, "IKK:block", &segment, &word, &words))
+    if (!PyArg_ParseTuple(tuple, "IKK:block", &segment, &word, &words)) {
         return false;
+    }
     *out = (mmb_block){.segment = segment, .word = word, .words = words};
     return true;
 }
 
 bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view)
 {
-    if (object == Py_None)
+    if (object == Py_None) {
         return true;
-    if (PyObject_GetBuffer(object, view, PyBUF_SIMPLE) < 0)
+    }
+    if (PyObject_GetBuffer(object, view, PyBUF_SIMPLE) < 0) {
         return false;
-    if ((uint64_t)view->len >= count)
+    }
+    if ((uint64_t)view->len >= count) {
         return true;
+    }
     PyErr_SetString(PyExc_ValueError, "the mask is shorter than the column");
     return false;
 }

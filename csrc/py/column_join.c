@@ -94,15 +94,17 @@ static unsigned encode(uint32_t c, unsigned char *to)
         return 2;
     }
     if (c < 0x10000) {
-        if (c >= 0xD800 && c < 0xE000)
+        if (c >= 0xD800 && c < 0xE000) {
             return 0;
+        }
         to[0] = (unsigned char)(0xE0 | c >> 12);
         to[1] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
         to[2] = (unsigned char)(0x80 | (c & 0x3F));
         return 3;
     }
-    if (c > 0x10FFFF)
+    if (c > 0x10FFFF) {
         return 0;
+    }
     to[0] = (unsigned char)(0xF0 | c >> 18);
     to[1] = (unsigned char)(0x80 | (c >> 12 & 0x3F));
     to[2] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
@@ -114,11 +116,13 @@ static bool add_characters(joined *j, uint64_t index, const unsigned char *from,
 {
     Py_ssize_t length = width / 4;
     uint32_t c = 0;
-    while (length > 0 && (memcpy(&c, from + (length - 1) * 4, 4), c == 0))
+    while (length > 0 && (memcpy(&c, from + (length - 1) * 4, 4), c == 0)) {
         length--;
+    }
     unsigned char *to = (unsigned char *)joined_room(j, length * 4);
-    if (to == NULL)
+    if (to == NULL) {
         return false;
+    }
     for (Py_ssize_t k = 0; k < length; k++) {
         memcpy(&c, from + k * 4, 4);
         unsigned bytes = encode(c, to);
@@ -145,8 +149,9 @@ static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
     Py_buffer data;
     Py_ssize_t width, count;
     int wide;
-    if (!PyArg_ParseTuple(args, "y*nnp:join_fixed", &data, &width, &count, &wide))
+    if (!PyArg_ParseTuple(args, "y*nnp:join_fixed", &data, &width, &count, &wide)) {
         return NULL;
+    }
     if (width < 0 || count < 0 || (width > 0 && count > data.len / width)) {
         PyBuffer_Release(&data);
         PyErr_SetString(PyExc_ValueError, "the buffer is too short for the strings");
@@ -161,13 +166,15 @@ static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
             good = add_characters(&j, (uint64_t)i, from, width);
         } else {
             Py_ssize_t length = width;
-            while (length > 0 && from[length - 1] == 0)
+            while (length > 0 && from[length - 1] == 0) {
                 length--;
+            }
             good = joined_add(&j, (const char *)from, length);
         }
     }
-    if (good)
+    if (good) {
         set_offset(&j, (uint64_t)count);
+    }
     PyBuffer_Release(&data);
     return joined_finish(&j, good);
 }
@@ -184,8 +191,9 @@ static PyObject *split_strings(PyObject *Py_UNUSED(module), PyObject *args)
     int text;
     PyObject *missing, *list = NULL;
     if (!PyArg_ParseTuple(args, "y*y*y*pO:split_strings", &offsets, &bytes, &valid, &text,
-                          &missing))
+                          &missing)) {
         return NULL;
+    }
     Py_ssize_t count = offsets.len / 8 - 1;
     if (count < 0 || valid.len < (count + 7) / 8) {
         PyErr_SetString(PyExc_ValueError, "the buffers are too short for the strings");
@@ -206,8 +214,9 @@ static PyObject *split_strings(PyObject *Py_UNUSED(module), PyObject *args)
             item = text ? PyUnicode_DecodeUTF8(start, length, NULL)
                         : PyBytes_FromStringAndSize(start, length);
         }
-        if (item == NULL || PyList_SetItem(list, i, item) < 0)
+        if (item == NULL || PyList_SetItem(list, i, item) < 0) {
             Py_CLEAR(list);
+        }
     }
 done:
     PyBuffer_Release(&offsets);

@@ -21,15 +21,17 @@ static PyObject *resolve(PyObject *module, PyObject *args)
     mmbpy_memory memory = {0};
     mmb_object object;
     mmb_flaw flaw = {0};
-    if (!PyArg_ParseTuple(args, "O!IK:resolve", &PyTuple_Type, &tuple, &segment, &word))
+    if (!PyArg_ParseTuple(args, "O!IK:resolve", &PyTuple_Type, &tuple, &segment, &word)) {
         return NULL;
+    }
     if (mmbpy_memory_get(tuple, false, &memory)) {
-        if (mmb_resolve(memory.segments, memory.count, segment, word, &object, &flaw) != 0)
+        if (mmb_resolve(memory.segments, memory.count, segment, word, &object, &flaw) != 0) {
             mmbpy_raise_invalid(PyModule_GetState(module), &flaw);
-        else
+        } else {
             result = Py_BuildValue("iIIIIII", (int)object.kind, object.segment, object.word,
                                    object.elements, (unsigned)object.element_size,
                                    (unsigned)object.data_words, (unsigned)object.pointer_words);
+        }
     }
     mmbpy_memory_release(&memory);
     return result;
@@ -124,8 +126,9 @@ static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
     mmbpy_strings strings = {0};
     Py_buffer wanted = {0};
     if (!PyArg_ParseTuple(args, "O!Op:measure_strings", &PyTuple_Type, &tuple, &wanted_object,
-                          &text))
+                          &text)) {
         return NULL;
+    }
     if (mmbpy_strings_get(tuple, &strings) &&
         mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
         const char *reason;
@@ -133,10 +136,11 @@ static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
         Py_BEGIN_ALLOW_THREADS
         reason = mmb_strings_measure(&strings.strings, wanted.buf, text != 0, &words, &found, &bad);
         Py_END_ALLOW_THREADS
-        if (reason != NULL)
+        if (reason != NULL) {
             PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)bad, reason);
-        else
+        } else {
             result = Py_BuildValue("KK", (unsigned long long)words, (unsigned long long)found);
+        }
     }
     PyBuffer_Release(&wanted);
     mmbpy_strings_release(&strings);
@@ -164,8 +168,9 @@ static PyObject *lay_strings(PyObject *module, PyObject *args)
     Py_buffer wanted = {0};
     if (!PyArg_ParseTuple(args, "O!O!O!OpKO!:lay_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
                           &pointers_tuple, &PyTuple_Type, &strings_tuple, &wanted_object, &text,
-                          &next_row, &PyTuple_Type, &block_tuple))
+                          &next_row, &PyTuple_Type, &block_tuple)) {
         return NULL;
+    }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
         mmbpy_strings_get(strings_tuple, &strings) && mmbpy_block_get(block_tuple, &block) &&
         mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
@@ -176,11 +181,12 @@ static PyObject *lay_strings(PyObject *module, PyObject *args)
         error = mmb_strings_lay(memory.segments, memory.count, &pointers, &strings.strings,
                                 wanted.buf, text != 0, &next, &block, &flaw);
         Py_END_ALLOW_THREADS
-        if (error != 0)
+        if (error != 0) {
             mmbpy_raise_invalid(PyModule_GetState(module), &flaw);
-        else
+        } else {
             result = Py_BuildValue("KKK", (unsigned long long)next, (unsigned long long)block.word,
                                    (unsigned long long)block.words);
+        }
     }
     PyBuffer_Release(&wanted);
     mmbpy_strings_release(&strings);
@@ -190,8 +196,9 @@ static PyObject *lay_strings(PyObject *module, PyObject *args)
 
 static PyObject *new_bytearray(uint64_t size)
 {
-    if (size > (uint64_t)PY_SSIZE_T_MAX)
+    if (size > (uint64_t)PY_SSIZE_T_MAX) {
         return PyErr_NoMemory();
+    }
     return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
 }
 
@@ -206,8 +213,9 @@ static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memor
     mmb_flaw flaw = {0};
     uint64_t size = 0;
     int error;
-    if (offsets == NULL || valid == NULL)
+    if (offsets == NULL || valid == NULL) {
         goto done;
+    }
     uint64_t *numbers = (uint64_t *)(void *)PyByteArray_AsString(offsets);
     unsigned char *bits = (unsigned char *)PyByteArray_AsString(valid);
     Py_BEGIN_ALLOW_THREADS
@@ -216,18 +224,20 @@ static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memor
     Py_END_ALLOW_THREADS
     if (error == 0) {
         bytes = new_bytearray(size);
-        if (bytes == NULL)
+        if (bytes == NULL) {
             goto done;
+        }
         unsigned char *to = (unsigned char *)PyByteArray_AsString(bytes);
         Py_BEGIN_ALLOW_THREADS
         error = mmb_strings_copy(memory->segments, memory->count, pointers, wanted, text, numbers,
                                  to, &flaw);
         Py_END_ALLOW_THREADS
     }
-    if (error != 0)
+    if (error != 0) {
         mmbpy_raise_invalid(state, &flaw);
-    else
+    } else {
         result = PyTuple_Pack(3, offsets, bytes, valid);
+    }
 done:
     Py_XDECREF(offsets);
     Py_XDECREF(valid);
@@ -250,15 +260,17 @@ static PyObject *read_strings(PyObject *module, PyObject *args)
     Py_buffer wanted = {0};
     mmbpy_state *state = PyModule_GetState(module);
     if (!PyArg_ParseTuple(args, "O!O!Op:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
-                          &pointers_tuple, &wanted_object, &text))
+                          &pointers_tuple, &wanted_object, &text)) {
         return NULL;
+    }
     if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
         mmbpy_wanted_get(wanted_object, pointers.count, &wanted)) {
         /* This comes first, since the size of what is allocated depends on it. */
-        if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0)
+        if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0) {
             mmbpy_raise_invalid(state, &flaw);
-        else
+        } else {
             result = read_into_buffers(state, &memory, &pointers, wanted.buf, text != 0);
+        }
     }
     PyBuffer_Release(&wanted);
     mmbpy_memory_release(&memory);
