@@ -20,12 +20,12 @@ int mmb__log_make_index_room(mmb_log_writer *w, uint64_t count)
     return error;
 }
 
-void mmb__log_publish(mmb_log_writer *w, uint64_t number, uint64_t end, uint64_t bytes)
+void mmb__log_publish(mmb_log_writer *w, uint64_t number, uint64_t end, const void *frames,
+                      uint64_t bytes)
 {
     w->count += number;
     if (w->index != NULL) {
-        mmb_index_publish(mmb_map_base(w->index), w->count, number, end,
-                          mmb__log_at(w, end - bytes), bytes);
+        mmb_index_publish(mmb_map_base(w->index), w->count, number, end, frames, bytes);
     }
 }
 
@@ -43,7 +43,7 @@ int mmb__log_catch_up(mmb_log_writer *w, uint64_t known, uint64_t start)
             break;
         }
         start += bytes;
-        mmb__log_publish(w, 1, start, bytes);
+        mmb__log_publish(w, 1, start, frame, bytes);
     }
     w->count = count;
     return error;

@@ -137,26 +137,37 @@ static void reopens(void)
 }
 
 /* Someone cuts the file: an error, and no zeros in place of what is gone. */
-static void cut_by_others(void)
+static void cut_by_others(uint32_t words)
 {
     static unsigned char bytes[ROOM];
+    const uint64_t size = frame(bytes, words, 0);
     mmb_log_writer *writer;
     int fd = make_file_in("/tmp", NULL);
     CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
     for (uint64_t i = 0; i < 100; i++) {
-        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1000, i), NULL), 0);
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, words, i), NULL), 0);
     }
-    CHECK(ftruncate(fd, 5 * 8008) == 0);
+    CHECK(ftruncate(fd, (off_t)(5 * size)) == 0);
     int error = 0;
     for (uint64_t i = 100; error == 0 && i < 2000; i++) {
-        error = mmb_log_append(writer, bytes, frame(bytes, 1000, i), NULL);
+        error = mmb_log_append(writer, bytes, frame(bytes, words, i), NULL);
     }
     CHECK_EQ(error, MMB_ETRUNCATED);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1, 0), NULL), MMB_ETRUNCATED);
     mmb_log_free(writer);
-    CHECK_EQ(file_size(fd), 5 * 8008);
+    CHECK_EQ(file_size(fd), 5 * size);
     CHECK_EQ(look(fd, false), 5);
     close(fd);
+}
+
+static void cut_while_small_messages_are_appended(void)
+{
+    cut_by_others(1000);
+}
+
+static void cut_while_large_messages_are_appended(void)
+{
+    cut_by_others(5000);
 }
 
 /* The capacity is used up: an error, and smaller messages go on. */
@@ -220,7 +231,8 @@ int main(void)
 {
     RUN(after_every_instruction);
     RUN(reopens);
-    RUN(cut_by_others);
+    RUN(cut_while_small_messages_are_appended);
+    RUN(cut_while_large_messages_are_appended);
     RUN(capacity_used_up);
     RUN(index_catches_up);
     return 0;
