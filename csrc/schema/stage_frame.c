@@ -23,30 +23,47 @@ static unsigned char *at(const mmb_frames *frames, uint64_t word)
     return frames->bytes + word * MMB_WORD;
 }
 
-/* Take `words` more words. Their content is not defined. */
-static int take(mmb_frames *frames, uint64_t words)
+static int grow(mmb_frames *frames, uint64_t words)
 {
-    if (words > frames->room - frames->words) {
-        uint64_t room = frames->room + frames->room / 2;
-        room = room > frames->words + words ? room : frames->words + words;
-        room = room > FIRST_WORDS ? room : FIRST_WORDS;
-        unsigned char *bytes = realloc(frames->bytes, (size_t)(room * MMB_WORD));
-        if (bytes == NULL) {
-            return ENOMEM;
-        }
-        frames->bytes = bytes;
-        frames->room = room;
+    uint64_t room = frames->room + frames->room / 2;
+    room = room > frames->words + words ? room : frames->words + words;
+    room = room > FIRST_WORDS ? room : FIRST_WORDS;
+    unsigned char *bytes = realloc(frames->bytes, (size_t)(room * MMB_WORD));
+    if (bytes == NULL) {
+        return ENOMEM;
     }
-    frames->words += words;
+    frames->bytes = bytes;
+    frames->room = room;
     return 0;
 }
 
-static int take_words(mmb_frames *frames, const unsigned char *from, uint64_t words)
+/* Take `words` more words. Their content is not defined. */
+static inline int take(mmb_frames *frames, uint64_t words)
+{
+    int error = words > frames->room - frames->words ? grow(frames, words) : 0;
+    frames->words += error == 0 ? words : 0;
+    return error;
+}
+
+/* Most objects have so few words that a call of memcpy takes longer than to copy them. */
+static inline void copy_words(unsigned char *to, const unsigned char *from, uint64_t words)
+{
+    enum { FEW = 8 };
+    if (words > FEW) {
+        memcpy(to, from, (size_t)(words * MMB_WORD));
+        return;
+    }
+    for (uint64_t i = 0; i < words; i++) {
+        memcpy(to + i * MMB_WORD, from + i * MMB_WORD, MMB_WORD);
+    }
+}
+
+static inline int take_words(mmb_frames *frames, const unsigned char *from, uint64_t words)
 {
     uint64_t start = frames->words;
     int error = take(frames, words);
-    if (error == 0 && words != 0) {
-        memcpy(at(frames, start), from, (size_t)(words * MMB_WORD));
+    if (error == 0) {
+        copy_words(at(frames, start), from, words);
     }
     return error;
 }
