@@ -161,28 +161,35 @@ static bool take_bytes(mmbpy_log_writer *self, PyObject *frame, mmb_frames *fram
     return error == 0;
 }
 
+/* Ask a builder for its segments in the way that takes the least time. Return NULL without an
+ * exception if the struct is not the root, or pycapnp does not know this way. */
+static PyObject *ask_root(PyObject *names, PyObject *message)
+{
+    PyObject *is_root = PyObject_GetAttr(message, PyTuple_GetItem(names, 0)), *segments = NULL;
+    PyObject *builder =
+        is_root == Py_True ? PyObject_GetAttr(message, PyTuple_GetItem(names, 1)) : NULL;
+    if (builder != NULL) {
+        segments = PyObject_CallMethodObjArgs(builder, PyTuple_GetItem(names, 2), NULL);
+    }
+    Py_XDECREF(builder);
+    Py_XDECREF(is_root);
+    if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+    }
+    return segments;
+}
+
 /* Ask a message for its frame, or for a list of its segments. The framer is a function, or for
- * builders a tuple: the name of the attribute that tells whether it was written before, the name
- * of the method that gives the segments if it was not, and a function for all other cases. */
+ * builders a tuple: three names for ask_root, and a function for all other cases. */
 static PyObject *ask_for_frame(PyObject *framer, PyObject *message)
 {
     if (!PyTuple_Check(framer)) {
         return PyObject_CallFunctionObjArgs(framer, message, NULL);
     }
-    PyObject *written = PyObject_GetAttr(message, PyTuple_GetItem(framer, 0));
-    PyObject *segments = written == Py_False
-                             ? PyObject_CallMethodObjArgs(message, PyTuple_GetItem(framer, 1), NULL)
-                             : NULL;
-    Py_XDECREF(written);
-    if (segments == NULL && PyErr_Occurred() != NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return NULL;
-        }
-        PyErr_Clear(); /* the function meets the same, and knows what to do */
-    }
-    return segments != NULL
+    PyObject *segments = ask_root(framer, message);
+    return segments != NULL || PyErr_Occurred() != NULL
                ? segments
-               : PyObject_CallFunctionObjArgs(PyTuple_GetItem(framer, 2), message, NULL);
+               : PyObject_CallFunctionObjArgs(PyTuple_GetItem(framer, 3), message, NULL);
 }
 
 /* Take what the framer gives: a list with the segments of a message, or a whole frame. */

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeAlias
 
-    _ForBuilders: TypeAlias = tuple[str, str, Callable[[Any], bytes | list[bytes]]]
+    _ForBuilders: TypeAlias = tuple[str, str, str, Callable[[Any], bytes | list[bytes]]]
 
 # Far more than any message holds: reading a mapped file costs nothing up front, so
 # there is no amount of reading to defend against.
@@ -125,37 +125,36 @@ def require_struct(schema: "Any") -> None:
         )
 
 
-def readers_of_frames(schema: "Any", frames: memoryview, nesting_limit: int) -> "Iterator[Any]":
-    """Iterate over the roots of whole frames, which lie back to back in `frames`.
+def read_frames(
+    schema: "Any", nesting_limit: int
+) -> "Callable[[bytes | memoryview], Iterator[Any]]":
+    """Return what iterates over the roots of whole frames, which lie back to back in memory.
 
-    Each reader keeps the memory alive.
+    Each root keeps the memory alive.
     """
-    messages: Iterator[Any] = schema.read_multiple_bytes(frames, _TRAVERSAL_LIMIT, nesting_limit)
-    return messages
+    read = schema.read_multiple_bytes
+    return lambda frames: read(frames, _TRAVERSAL_LIMIT, nesting_limit)
 
 
 def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | _ForBuilders | None":
     """Return what gives a message whose root is a struct of that class: a frame, or segments.
 
-    For builders these are the names of an attribute and of a method as well: if the attribute is
-    False, the method does it alone. None if the class is none of pycapnp's.
+    For builders there come three names before it: of the attribute that tells whether the struct
+    is the root, of the attribute that is the message builder, and of the method of this one that
+    gives the segments of a root. None if the class is none of pycapnp's.
     """
     if not (hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")):
         return None
     if hasattr(kind, "as_builder"):
         return _frame_of_reader
-    return "_is_written", "to_segments", _segments_of_builder
+    return "is_root", "_parent", "get_segments_for_output", _segments_of_builder
 
 
 def _segments_of_builder(builder: "Any") -> "bytes | list[bytes]":
-    if builder._is_written:
-        builder.clear_write_flag()  # or it warns
-    try:
-        segments: list[bytes] = builder.to_segments()
-    except Exception:
-        if builder.is_root:
-            raise
+    if not builder.is_root:
         return _frame_of_reader(builder.as_reader())
+    builder.clear_write_flag()  # or it warns if it was written before
+    segments: list[bytes] = builder.to_segments()
     return segments
 
 

@@ -24,8 +24,9 @@ else:
 class Messages(_Base):
     """Some messages of a log, in order. A slice of a log is one.
 
-    It is a sequence of pycapnp's readers, each made when you ask for it. Nothing is copied:
-    the readers, and the views that `frame` returns, keep the memory of the log alive.
+    It is a sequence of pycapnp's readers, each made when you ask for it. A message of more than
+    1 KiB is not copied. The readers, and the views that `frame` returns, keep alive the memory that
+    they read.
     """
 
     def __init__(self, log: "t.Log", numbers: range) -> None:

@@ -51,6 +51,7 @@ class Log(Messages, Closing):
         self._name = name
         self._path = os.path.abspath(name)
         self._schema = schema
+        self._read = None if schema is None else _pycapnp.read_frames(schema, nesting_limit)
         self._index = index
         self._nesting_limit = nesting_limit
         self._core: _core.LogReader | None = core
@@ -67,7 +68,12 @@ class Log(Messages, Closing):
             found = self._numbers[key]
         except IndexError:
             raise IndexError(f"message {key} of {len(self)} messages") from None
-        return Messages(self, found) if isinstance(found, range) else self._root(found)
+        if isinstance(found, range):
+            return Messages(self, found)
+        core, read = self._core, self._read
+        if core is None or read is None:
+            return self._root(found)
+        return next(read(core.frame_to_read(self._memory, found)))
 
     def _reader(self) -> _core.LogReader:
         core = self._core
@@ -79,16 +85,17 @@ class Log(Messages, Closing):
         return self._reader().frame(self._memory, number)
 
     def _schema_of_roots(self) -> "t.Any":
-        if self._schema is None:
-            raise TypeError("the log was opened without a schema: open_log(path, schema)")
+        self._reading()
         return self._schema
 
+    def _reading(self) -> "t.Callable[[bytes | memoryview], t.Iterator[t.Any]]":
+        if self._read is None:
+            raise TypeError("the log was opened without a schema: open_log(path, schema)")
+        return self._read
+
     def _root(self, number: int) -> "t.Any":
-        core, schema = self._core, self._schema
-        if core is None or schema is None:
-            core, schema = self._reader(), self._schema_of_roots()
-        frame = core.frame(self._memory, number)
-        return next(_pycapnp.readers_of_frames(schema, frame, self._nesting_limit))
+        core, read = self._reader(), self._reading()
+        return next(read(core.frame_to_read(self._memory, number)))
 
     def _span(self, first: int, last: int) -> memoryview:
         core = self._reader()
@@ -97,9 +104,7 @@ class Log(Messages, Closing):
         return self._memory[start : last_start + size]
 
     def _roots(self, first: int, last: int) -> "t.Iterator[t.Any]":
-        schema = self._schema_of_roots()
-        frames = self._span(first, last)
-        return _pycapnp.readers_of_frames(schema, frames, self._nesting_limit)
+        return self._reading()(self._span(first, last))
 
     # ---- a file that grows ----
 
@@ -174,17 +179,17 @@ class Log(Messages, Closing):
         ...     print([person.id for person in log.follow(start=0, timeout=0.1)])
         [7, 8]
         """
-        self._schema_of_roots()
+        self._reading()
         return self._follow(start if start >= 0 else self.refresh(), timeout)
 
     def _follow(self, number: int, timeout: "float | None") -> "t.Iterator[t.Any]":
-        schema = self._schema_of_roots()
+        read = self._reading()
         while self._wait_for(number, timeout):
             # Also messages that are not there yet come out of this iterator: so little is left
             # to be done after a wait. It ends where the file ended when it was last looked at.
             memory = self._memory
             start, _ = self._reader().place(number)
-            for root in _pycapnp.readers_of_frames(schema, memory[start:], self._nesting_limit):
+            for root in read(memory[start:]):
                 yield root
                 number += 1
                 if number >= len(self._numbers) and not self._wait_for(number, timeout):
