@@ -17,14 +17,20 @@ pytest.importorskip("capnp")
 
 from mmapbuilder import Builder, CapacityError, InvalidMessage, MessageLog, open_log
 from support import apart
-from support.events import EVENT, FENCE, check, fields, frame, read_by_others, times, write
+from support.events import (
+    EVENT,
+    FENCE,
+    check,
+    fields,
+    frame,
+    index_of,
+    read_by_others,
+    times,
+    write,
+)
 from support.readers import ADDRESS_BOOK
 
 KIB, MIB = 1 << 10, 1 << 20
-
-
-def index_of(path: Path) -> Path:
-    return path.with_name(path.name + ".idx")
 
 
 def test_append_takes_builders_readers_dicts_and_fields(target: Path) -> None:

@@ -48,6 +48,11 @@ def check(event: Any, time: int) -> None:
     assert (event.time, event.value, event.name) == (time, value_of(time), name_of(time))
 
 
+def index_of(path: Path) -> Path:
+    """Where the index of a log lies."""
+    return path.with_name(path.name + ".idx")
+
+
 def read_by_others(path: Path) -> list[int]:
     """The times of all events that pycapnp's stream reader finds, each checked."""
     times = []

@@ -1,0 +1,37 @@
+"""Messages found by a key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("capnp")
+
+from mmapbuilder import MessageLog, open_log
+from support.events import EVENT, fields
+
+
+def test_seek_finds_the_first_message_of_a_key(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema, key="time") as writer:
+        for time in range(0, 3000, 3):
+            writer.append(fields(time))
+        with open_log(target, EVENT.schema) as live:
+            assert live.seek(300) == 100
+    for index in [True, False]:
+        with open_log(target, EVENT.schema, index=index) as log:
+            field = None if index else "time"
+            assert [log.seek(key, field) for key in [0, 1, 3, 1500, 2997, 2998]] == [
+                0, 1, 1, 500, 999, 1000,
+            ]  # fmt: skip
+            assert log[100:200].seek(450, field) == 50
+            assert log.seek("event 3", "name") > 0
+            with pytest.raises(KeyError):
+                log.seek(1, "nope")
+    with pytest.raises(ValueError, match="names no key"):
+        open_log(target, EVENT.schema, index=False).seek(1)
+    with pytest.raises(ValueError, match="63 bytes"):
+        MessageLog(target, key="x" * 64)
+    with MessageLog(target, schema=EVENT.schema) as writer:  # it is kept
+        writer.append(fields(3000))
+    assert open_log(target, EVENT.schema).seek(3000) == 1000
