@@ -134,5 +134,10 @@ bool mmbpy_is_string(PyObject *object, const Py_buffer *view, bool text)
         PyErr_Clear();
         return false;
     }
-    return !text || view->itemsize == 1;
+    return (!text || view->itemsize == 1) && !mmbpy_is_masked(object);
+}
+
+bool mmbpy_is_masked(PyObject *object)
+{
+    return PyObject_HasAttrString(object, "filled") && PyObject_HasAttrString(object, "mask");
 }

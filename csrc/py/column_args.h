@@ -38,6 +38,9 @@ bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view);
  * item must be one byte. */
 bool mmbpy_is_string(PyObject *object, const Py_buffer *view, bool text);
 
+/* Return true for a masked array of NumPy: its buffer also has what lies below the mask. */
+bool mmbpy_is_masked(PyObject *object);
+
 extern PyMethodDef mmbpy_join_functions[];   /* column_join.c */
 extern PyMethodDef mmbpy_list_functions[];   /* column_lists.c */
 extern PyMethodDef mmbpy_column_functions[]; /* columns.c */

@@ -1,6 +1,7 @@
 /* lists_in.c - writes Python's sequences as lists of a stage, and other values of pointers. See
  * rows_in.h. */
 
+#include "column_args.h"
 #include "rows_in.h"
 
 /* Write element `index` of the list at `place`. */
@@ -18,6 +19,9 @@ static bool write_element(mmbpy_writer *w, const mmb_plan_type *type, uint64_t p
         return value == Py_None || mmbpy_write_pointer(w, place + i, type, value);
     }
     uint64_t bits;
+    if (value == Py_None && w->elements_take_none) {
+        return true; /* zero, the default of all elements, is there already */
+    }
     if (!mmbpy_number_bits(w, type, value, &bits)) {
         return false;
     }
@@ -79,6 +83,8 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
     PyObject *sequence;
     if (PyTuple_Check(value) || PyList_Check(value)) {
         sequence = MMBPY_SNAPSHOT(value);
+    } else if (PyObject_CheckBuffer(value) && mmbpy_is_masked(value)) {
+        sequence = PyObject_CallMethod(value, "tolist", NULL); /* with None for what is masked */
     } else {
         sequence = PySequence_Tuple(value);
         /* We look at the slot and not at the attribute: no Python code may run while an error is
@@ -96,7 +102,10 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
     if (sequence == NULL) {
         return false;
     }
-    bool good = write_elements(w, pointer, element, sequence);
+    bool good =
+        PyList_Check(sequence) || PyTuple_Check(sequence)
+            ? write_elements(w, pointer, element, sequence)
+            : mmbpy_writer_fail(w, PyExc_TypeError, "an array without a dimension is no list");
     Py_DECREF(sequence);
     return good;
 }

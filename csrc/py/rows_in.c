@@ -39,6 +39,13 @@ static bool is_nullable(const mmbpy_writer *w, const mmb_plan_field *field, uint
     return *value != MMB_NONE;
 }
 
+/* Return whether an object can be subtracted from: then it is a number, a time or a date, whatever
+ * attributes it has. Those of pandas have one that is called `value`. */
+static bool is_quantity(PyObject *object)
+{
+    return PyType_GetSlot(Py_TYPE(object), Py_nb_subtract) != NULL;
+}
+
 /* Return whether an object is the value of a nullable group. It could also be the group itself:
  * a dict with its fields, a tuple of them, or an object that has them. */
 static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *object)
@@ -64,7 +71,7 @@ static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject 
         return bare;
     }
     PyErr_Clear(); /* a mapping that fails will fail again when it is written */
-    return kind == MMB_STRUCT || !PyObject_HasAttr(object, name);
+    return kind == MMB_STRUCT || is_quantity(object) || !PyObject_HasAttr(object, name);
 }
 
 /* Store a value that is not None. */

@@ -47,14 +47,15 @@ typedef struct {
     mmbpy_row_class *classes; /* owned: one for each struct of the plan; NULL before the first */
     uint32_t *order;          /* owned; the fields of a tuple that is a row; NULL: all */
     uint32_t order_count;
-    bool ignores_extra; /* a value for which the schema has no field is no error */
-    bool wants_all;     /* a missing value is an error */
-    bool refuses_none;  /* None for a number is an error */
-    bool writes_parts;  /* only what is written replaces values of existing rows */
-    bool is_simple;     /* values that run no code may be written in a faster way */
-    uint64_t wasted;    /* words that were laid in the faster way, and had to be laid again */
-    bool reads_list;    /* no code runs between one row and the next */
-    uint64_t code_runs; /* counts when code of Python may have run */
+    bool ignores_extra;      /* a value for which the schema has no field is no error */
+    bool wants_all;          /* a missing value is an error */
+    bool refuses_none;       /* None for a number is an error */
+    bool elements_take_none; /* None for a number in a list is no error */
+    bool writes_parts;       /* only what is written replaces values of existing rows */
+    bool is_simple;          /* values that run no code may be written in a faster way */
+    uint64_t wasted;         /* words that were laid in the faster way, and had to be laid again */
+    bool reads_list;         /* no code runs between one row and the next */
+    uint64_t code_runs;      /* counts when code of Python may have run */
     uint32_t depth;
     const mmbpy_step *step;
 } mmbpy_writer;

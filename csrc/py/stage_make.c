@@ -275,8 +275,8 @@ const char mmbpy_plan_stage_doc[] =
     "for one struct. fields are the names of the values that tuples have, or None.\n"
     "length is how many rows there must be, or -1. how is 1 if a missing field, or\n"
     "None for a number, is an error. It is 2 or 3 if only what is written replaces\n"
-    "old values: with 2 None for a number is an error, with 3 it is not. Otherwise it\n"
-    "is 0. describe(class) returns the names of the fields of a class, or None.\n"
+    "old values: with 2 None for a number is an error, with 3 it is not, nor in lists.\n"
+    "Otherwise it is 0. describe(class) returns the names of the fields of a class, or None.\n"
     "make_file() returns the descriptor of a file without a name, which takes the rows of\n"
     "a list that are too many to be kept in memory.";
 
@@ -301,6 +301,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     w.ignores_extra = ignore_extra != 0;
     w.wants_all = how == 1;
     w.refuses_none = how == 1 || how == 2;
+    w.elements_take_none = how == 3;
     w.writes_parts = how == 2 || how == 3;
     w.is_simple = !w.writes_parts; /* otherwise each write must be noted */
     mmbpy_stage *self = mmbpy_stage_new(w.state, what);

@@ -58,11 +58,12 @@ static PyObject *as_int(const mmbpy_writer *w, mmb_type_kind kind, PyObject *val
     if (PyLong_Check(value)) {
         return Py_NewRef(value);
     }
-    if (!PyIndex_Check(value)) {
+    PyObject *number = PyIndex_Check(value) ? PyNumber_Index(value) : NULL;
+    if (number == NULL && (PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_TypeError))) {
+        PyErr_Clear(); /* arrays have __index__, and refuse to be one number */
         wrong_type(w, kind, value);
-        return NULL;
     }
-    return PyNumber_Index(value);
+    return number;
 }
 
 static bool unsigned_64(const mmbpy_writer *w, PyObject *number, uint64_t *bits)
@@ -122,6 +123,10 @@ static bool float_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *valu
         if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
             PyErr_Clear();
             return overflow(w, kind, value);
+        }
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Clear();
+            return wrong_type(w, kind, value);
         }
         return false;
     }
@@ -336,7 +341,7 @@ static bool same_format(const char *format, Py_ssize_t size, mmb_type_kind eleme
 int mmbpy_write_buffer(mmbpy_writer *w, uint64_t pointer, mmb_type_kind element, PyObject *value)
 {
     Py_buffer view;
-    if (!PyObject_CheckBuffer(value)) {
+    if (!PyObject_CheckBuffer(value) || mmbpy_is_masked(value)) {
         return 0;
     }
     if (PyObject_GetBuffer(value, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0) {

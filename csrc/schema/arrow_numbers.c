@@ -6,9 +6,10 @@
 #include "decimal.h"
 
 static const char *const kind_names[MMB_TYPE_KINDS] = {
-    [MMB_INT8] = "Int8",     [MMB_INT16] = "Int16",   [MMB_INT32] = "Int32",
-    [MMB_INT64] = "Int64",   [MMB_UINT8] = "UInt8",   [MMB_UINT16] = "UInt16",
-    [MMB_UINT32] = "UInt32", [MMB_UINT64] = "UInt64", [MMB_FLOAT32] = "Float32",
+    [MMB_BOOL] = "Bool",       [MMB_INT8] = "Int8",     [MMB_INT16] = "Int16",
+    [MMB_INT32] = "Int32",     [MMB_INT64] = "Int64",   [MMB_UINT8] = "UInt8",
+    [MMB_UINT16] = "UInt16",   [MMB_UINT32] = "UInt32", [MMB_UINT64] = "UInt64",
+    [MMB_FLOAT32] = "Float32",
 };
 
 static bool too_large(mmb__writer *w, uint64_t index, const mmb_binding *b, mmb_type_kind kind)
@@ -17,11 +18,20 @@ static bool too_large(mmb__writer *w, uint64_t index, const mmb_binding *b, mmb_
     return mmb__fail_at(w, index);
 }
 
-static bool integer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
+static uint64_t bit_at(const mmb_arrow_array *a, uint64_t index)
+{
+    return mmb__bit(a->buffers[1], (uint64_t)a->offset + index);
+}
+
+static bool integer(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
                     mmb_type_kind kind, uint64_t *bits)
 {
     uint32_t width = mmb_kind_bits(kind);
     bool is_signed = kind <= MMB_INT64;
+    if (b->layout == MMB_IN_BITS) {
+        *bits = bit_at(a, index);
+        return true;
+    }
     if (b->layout == MMB_IN_SIGNED) {
         int64_t value = mmb__signed_at(b, a, index);
         *bits = (uint64_t)value;
@@ -30,7 +40,6 @@ static bool integer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array 
         }
         return width == 64 || (value >= -(1ll << (width - 1)) && value < 1ll << (width - 1));
     }
-    (void)w;
     *bits = mmb__unsigned_at(b, a, index);
     return is_signed ? *bits >> (width - 1) == 0 : width == 64 || *bits >> width == 0;
 }
@@ -119,6 +128,8 @@ static double any_number(const mmb_binding *b, const mmb_arrow_array *a, uint64_
         return (double)mmb__signed_at(b, a, index);
     case MMB_IN_UNSIGNED:
         return (double)mmb__unsigned_at(b, a, index);
+    case MMB_IN_BITS:
+        return (double)bit_at(a, index);
     default:
         return mmb__float_at(b, a, index);
     }
@@ -178,8 +189,7 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
     mmb_type_kind kind = w->plan->types[b->type].kind;
     switch (kind) {
     case MMB_BOOL:
-        *bits = mmb__bit(a->buffers[1], (uint64_t)a->offset + index);
-        return true;
+        return (integer(b, a, index, MMB_UINT8, bits) && *bits <= 1) || too_large(w, row, b, kind);
     case MMB_ENUM:
         return enumerant(w, b, a, index, row, bits);
     case MMB_FLOAT64: {
@@ -208,7 +218,7 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
             return kind == MMB_INT64 || (count >= INT32_MIN && count <= INT32_MAX) ||
                    too_large(w, row, b, kind);
         }
-        return integer(w, b, a, index, kind, bits) || too_large(w, row, b, kind);
+        return integer(b, a, index, kind, bits) || too_large(w, row, b, kind);
     }
 }
 

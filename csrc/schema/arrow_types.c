@@ -152,6 +152,9 @@ static bool is_number(mmb_in_layout layout)
 static bool converts(mmb_in_layout layout, const mmb_plan_type *type)
 {
     bool decimal = type->meaning.what == MMB_DECIMAL;
+    /* Bools and numbers convert into each other. What counts something is no Bool. */
+    bool number =
+        is_number(layout) || (layout == MMB_IN_BITS && type->meaning.what == MMB_MEANS_NUMBER);
     if (layout == MMB_IN_NULL) {
         return true;
     }
@@ -159,10 +162,10 @@ static bool converts(mmb_in_layout layout, const mmb_plan_type *type)
     case MMB_VOID:
         return true;
     case MMB_BOOL:
-        return layout == MMB_IN_BITS;
+        return number;
     case MMB_FLOAT32:
     case MMB_FLOAT64:
-        return is_number(layout) || layout == MMB_IN_FLOAT;
+        return number || layout == MMB_IN_FLOAT;
     case MMB_ENUM:
         return is_number(layout) || mmb__is_bytes(layout);
     case MMB_TEXT:
@@ -177,7 +180,7 @@ static bool converts(mmb_in_layout layout, const mmb_plan_type *type)
         return layout == MMB_IN_STRUCT || layout == MMB_IN_DENSE_UNION ||
                layout == MMB_IN_SPARSE_UNION;
     default:
-        return is_number(layout) || (decimal && layout == MMB_IN_DECIMAL);
+        return number || (decimal && layout == MMB_IN_DECIMAL);
     }
 }
 

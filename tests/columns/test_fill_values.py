@@ -49,6 +49,41 @@ def test_the_default_may_stand_for_numbers_of_lists_and_of_other_lists(b: Messag
     b.message.get_root(Root).init("numbers")
     b.fill("numbers", "i32", pa.array([1, None], pa.int32()), missing="default")
     assert b.to_dict()["numbers"]["i32"] == [1, 0]
+    b.fill(
+        "rows",
+        i32=[[None, 2]],
+        bools=[[True, None]],
+        matrix=[[[None, 3], None]],
+        colors=[["red", None]],
+        missing="default",
+    )
+    assert b.to_dict()["rows"][0] == {
+        "i32": [0, 2],
+        "bools": [True, False],
+        "matrix": [[0, 3], []],
+        "colors": ["red", "red"],
+    }
+    for values in ([5, None], np.array([5, None], object), np.ma.array([5, 6], mask=[0, 1])):
+        b.message.get_root(Root).init("numbers")
+        b.fill("numbers", "i32", values, missing="default")
+        assert b.to_dict()["numbers"]["i32"] == [5, 0]
+
+
+@pytest.mark.parametrize("fill", [MessageBuilder.fill, MessageBuilder.fill_rows])
+def test_what_lies_below_a_mask_gets_nowhere(b: MessageBuilder, fill: Any) -> None:
+    masked = np.ma.array([5, 6], "i4", mask=[0, 1])
+    rows = fill is MessageBuilder.fill_rows
+    for name, words in [("i32", r"row 0, field i32\[1\]: Int32"), ("matrix", r"matrix\[0\]\[1\]")]:
+        value = masked if name == "i32" else [masked]
+        with pytest.raises(TypeError, match=words):
+            fill(b, "rows", [{name: value}] if rows else {name: [value]})
+    with pytest.raises(TypeError, match="row 0.*MaskedArray"):
+        fill(b, "items", [{"blob": masked}] if rows else {"blob": [masked]})
+    with pytest.raises(TypeError, match="row 0, field weight: Float64|row 0.*cannot be stored"):
+        fill(b, "items", [{"weight": masked}] if rows else {"weight": [masked]})
+    assert b.to_dict() == {}
+    b.fill("rows", i32=[masked], missing="default")
+    assert b.to_dict()["rows"][0]["i32"] == [5, 0]
 
 
 def test_what_is_missing_is_said_in_one_of_two_ways(b: MessageBuilder) -> None:
@@ -121,6 +156,12 @@ def test_the_member_with_a_value_is_active_and_none_the_void_one(
     ]
 
 
+def test_members_may_be_columns_of_their_group(b: MessageBuilder) -> None:
+    b.fill("items", score={"value": [5, None]}, position={"height": [1, 2], "place": {"x": [3, 4]}})
+    assert [item["score"] for item in items(b)] == [{"value": 5}, {"none": None}]
+    assert items(b)[1]["position"] == {"height": 2, "place": {"x": 4.0, "y": 1.5}}
+
+
 def test_one_member_with_nulls_leaves_the_others_to_the_void_one(b: MessageBuilder) -> None:
     b.fill("items", pa.table({"weight": [1.5, None]}))
     assert [("weight" in item, "nothing" in item) for item in items(b)] == [
@@ -129,14 +170,42 @@ def test_one_member_with_nulls_leaves_the_others_to_the_void_one(b: MessageBuild
     ]
 
 
+# ---- numbers and Bools ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beside", [{}, {"points": pa.array([[], []])}])
+def test_bools_are_numbers_and_0_and_1_are_bools(b: MessageBuilder, beside: Any) -> None:
+    flags = pa.array([True, False])
+    b.fill("items", id=flags, weight=flags, flag=pa.array([0, 1], pa.int8()))
+    assert [(i["id"], i["weight"], i["flag"]) for i in items(b)] == [(1, 1, False), (0, 0, True)]
+    b.fill("items", id=flags, flag=pa.array([0, 1], pa.uint64()), **beside)
+    assert [(item["id"], item["flag"]) for item in items(b)] == [(1, False), (0, True)]
+    for wrong in (pa.array([0, 2], pa.int8()), pa.array([0, -1], pa.int16())):
+        with pytest.raises(OverflowError, match="row 1.* fit Bool"):
+            b.fill("items", flag=wrong, **beside)
+
+
+def test_a_name_that_is_missing_is_an_error_with_its_row(b: MessageBuilder) -> None:
+    with pytest.raises(TypeError, match="column 'color', row 1: .*not None"):
+        b.fill("items", color=["red", None])
+    names = pa.array(["blue", "red"], pa.string_view()).dictionary_encode()
+    b.fill("items", color=names)
+    assert [item["color"] for item in items(b)] == ["blue", "red"]
+
+
 # ---- shapes ---------------------------------------------------------------------------------
 
 
 def test_bytes_of_a_fixed_width_and_uuids_become_data(b: MessageBuilder) -> None:
     number = uuid.UUID(int=5)
     b.fill("items", pa.table({"blob": pa.array([b"abc", None], pa.binary(3))}))
-    b.fill("items", blob=[number, None])
-    assert items(b)[0]["blob"] == number.bytes
+    for values in ([number, None], np.array([number, None], object)):
+        b.fill("items", blob=values)
+        assert items(b)[0]["blob"] == number.bytes
+    b.fill("items", blob=np.array([b"a\0", b"b"], "V2"))
+    assert [item["blob"] for item in items(b)] == [b"a\0", b"b\0"]
+    b.fill("items", name=pa.array([b"ab", None], pa.binary(2)))
+    assert items(b)[0]["name"] == "ab"
     b.fill("items", blob=pa.array([number.bytes, None], pa.binary(16)))
     assert items(b)[0]["blob"] == number.bytes
     if hasattr(pa, "uuid"):

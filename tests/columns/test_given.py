@@ -163,6 +163,29 @@ def test_a_pandas_frame(target: Path) -> None:
         write(target, frame)
 
 
+def test_extension_types_are_what_they_are_made_of(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    if not hasattr(pa, "json_"):
+        pytest.skip("pyarrow has no JSON")  # 19 brought it
+    names = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", None, "2"]))
+    table = {
+        "name": pa.chunked_array([names[:1], names[1:]]),
+        "flag": pa.array([1, 0, 1], pa.bool8()),
+    }
+    for given in (table, pa.table(table)):
+        write(target, given)
+        found = read_back(target)
+        assert (found["name"], found["flag"]) == (["1", "", "2"], [True, False, True])
+
+
+def test_fixed_bytes_of_pandas(target: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    kind = pa.binary(2)
+    write(target, pd.DataFrame({"blob": pd.Series([b"ab", None], dtype=pd.ArrowDtype(kind))}))
+    assert read_back(target)["blob"] == [b"ab", b""]
+
+
 def test_a_polars_frame(target: Path) -> None:
     pl = pytest.importorskip("polars")
     frame = pl.DataFrame(COLUMNS)

@@ -108,6 +108,36 @@ def test_pandas_and_numpy_keep_nanoseconds(b: MessageBuilder) -> None:
     assert b.rows("rows")[0]["maybe"] == {"none": None}
 
 
+def test_times_of_pandas_are_values_though_they_have_an_attribute_value(b: MessageBuilder) -> None:
+    pd = pytest.importorskip("pandas")
+    moment = pd.Timestamp(-5, unit="s")
+    for values in (
+        [moment, None],
+        pd.Series([moment, pd.NaT]),
+        pd.Series([moment, pd.NaT], dtype=object),
+    ):
+        b.fill("rows", maybe=values)
+        assert b.column("rows", "maybe.value").astype("i8").tolist() == [-5, 0]
+    b.fill_rows("rows", [{"maybe": moment}, {"maybe": None}])
+    assert b.column("rows", "maybe.value").astype("i8").tolist() == [-5, 0]
+    for name in ("maybe", "ms"):
+        with pytest.raises(TypeError, match=f"row 0, field {name}.*NaT is no value"):
+            b.fill_rows("rows", [{name: pd.NaT}, {}])
+    b.fill("rows", day=pd.Series([pd.Timestamp(DAY)] * 2))
+    assert b.rows("rows")[0]["day"] == DAY
+
+
+def test_columns_of_pandas_that_are_arrows_lose_nothing(b: MessageBuilder) -> None:
+    pd = pytest.importorskip("pandas")
+    kind = pa.time64("ns")
+    times = pd.Series(
+        pa.array([3_723_000_000_123], pa.int64()).cast(kind), dtype=pd.ArrowDtype(kind)
+    )
+    for given in ({"time": times}, pd.DataFrame({"time": times})):
+        b.fill("rows", given)
+        assert b.array("rows")["time"].tolist() == [3_723_000_000_123]
+
+
 def test_polars_and_duckdb_both_ways(b: MessageBuilder) -> None:
     pl = pytest.importorskip("polars")
     duckdb = pytest.importorskip("duckdb")

@@ -14,6 +14,7 @@ _NO_NUMBERS = (
     "time",
     "duration",
     "decimal",
+    "month_day_nano_interval",
 )
 
 
@@ -34,7 +35,7 @@ def own_names(plan: Plan, record: int, columns: dict[str, Any]) -> dict[str, Any
 
 
 def are_no_numbers(table: Any, columns: dict[str, Any]) -> bool:
-    """Whether columns of Arrow are unions, times or decimals."""
+    """Whether columns of Arrow are unions, times, intervals or decimals."""
     schema = getattr(table, "schema", None)
     kinds = [getattr(values, "type", None) for values in columns.values()]
     kinds += getattr(schema, "types", None) or getattr(schema, "dtypes", list)()

@@ -18,6 +18,19 @@ def is_arrow(values: Any) -> bool:
     return hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
 
 
+def unwrapped(values: Any) -> Any:
+    """Return a column of Arrow that another one is, or is made of; else the column itself.
+
+    A column of pandas may be one of Arrow, and an extension type has values of another type.
+    """
+    if library(values) == "pandas" and hasattr(getattr(values, "dtype", None), "pyarrow_dtype"):
+        return unwrapped(load("this column").array(values))
+    if library(values) == "pyarrow" and hasattr(getattr(values, "type", None), "storage_type"):
+        chunked = hasattr(values, "chunks")
+        return values.cast(values.type.storage_type) if chunked else values.storage
+    return values
+
+
 def capsule(values: Any) -> Any:
     """Return what the interface gives: a stream, or a schema with an array."""
     if hasattr(values, "__arrow_c_stream__"):

@@ -8,7 +8,7 @@ check everything before they change anything.
 from typing import Any
 
 from .annotated import are_no_numbers, own_names
-from .arrow import is_arrow, library
+from .arrow import is_arrow, library, unwrapped
 from .given import columns_of, flatten
 from .lists import TargetList, target_at
 from .locate import PathError, Step, find_columns, spell
@@ -53,6 +53,7 @@ def _fill_structs(target: TargetList, data: Any, named: dict[str, Any], defaults
         fill_table(target, data, defaults)
         return
     columns = own_names(plan, record, columns_of(data, named, target.where))
+    columns = flatten(columns, mappings_only=True)
     if staged or is_nested(plan, record, columns) or is_faster_staged(target, columns):
         fill_columns(target, columns, defaults)
         return
@@ -62,7 +63,7 @@ def _fill_structs(target: TargetList, data: Any, named: dict[str, Any], defaults
 
 
 def _fill_elements(target: TargetList, data: Any, defaults: bool) -> None:
-    plan, element = target.plan, target.element
+    plan, element, data = target.plan, target.element, unwrapped(data)
     staged = defaults or not _has_numpy()
     if staged or plan.types[element].kind in NESTED or element in plan.meanings:
         fill_list(target, data, defaults)

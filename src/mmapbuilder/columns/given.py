@@ -6,14 +6,18 @@ from typing import Any
 from . import arrow
 
 
-def flatten(columns: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(
+    columns: Mapping[str, Any], prefix: str = "", *, mappings_only: bool = False
+) -> dict[str, Any]:
     """Give columns in groups (mappings, Arrow structs, structured arrays) dotted names."""
     flat: dict[str, Any] = {}
     for key, values in columns.items():
         if not isinstance(key, str):
             raise TypeError(f"columns are named by str, not {key!r}")
-        inner = _inner(values)
-        more = {prefix + key: values} if inner is None else flatten(inner, f"{prefix}{key}.")
+        inner = None if mappings_only and not isinstance(values, Mapping) else _inner(values)
+        more = {prefix + key: values}
+        if inner is not None:
+            more = flatten(inner, f"{prefix}{key}.", mappings_only=mappings_only)
         for name in more:
             if name in flat:
                 raise ValueError(f"column {name!r} is given twice")
@@ -53,7 +57,7 @@ def columns_of(table: Any, named: dict[str, Any], where: str) -> dict[str, Any]:
         if name in columns:
             raise ValueError(f"{where}: column {name!r} is given twice")
         columns[name] = values
-    return columns
+    return {name: arrow.unwrapped(values) for name, values in columns.items()}
 
 
 def _named_columns(table: Any, where: str) -> Iterable[tuple[Any, Any]]:

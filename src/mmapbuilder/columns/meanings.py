@@ -132,6 +132,10 @@ def _wrong(meaning: Meaning, value: Any) -> TypeError:
     return TypeError(f"{name} cannot be made of {type(value).__name__}")
 
 
+def _not_a_time() -> TypeError:
+    return TypeError("NaT is no value: None stands for what is missing")
+
+
 def _count(nanoseconds: int, meaning: Meaning) -> int:
     step: int = 10 ** (9 - UNITS[meaning.unit])
     count, rest = divmod(nanoseconds, step)
@@ -156,7 +160,7 @@ def _from_numpy(value: Any, kind: str) -> int | None:
     import numpy as np
 
     if np.isnat(value):
-        raise TypeError("NaT is no value: None stands for what is missing")
+        raise _not_a_time()
     unit, count = np.datetime_data(value.dtype)
     steps = {"W": 604800 * 10**9, "D": 86400 * 10**9, "h": 3600 * 10**9, "m": 60 * 10**9}
     steps |= {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -174,6 +178,8 @@ def _plain_count(meaning: Meaning, value: Any, numpy: str, kind: type) -> int | 
     count = _plain_int(value)
     if count is None and not isinstance(value, kind):
         raise _wrong(meaning, value)
+    if count is None and value != value:  # that of pandas
+        raise _not_a_time()
     return count
 
 

@@ -94,7 +94,7 @@ def _is_unusual(values: Any) -> bool:
     """Whether bytes come as arrays of a fixed width, or as UUIDs."""
     if values is None or is_arrow(values):
         return True
-    if not isinstance(values, list | tuple):
+    if not isinstance(values, list | tuple) and getattr(values, "dtype", None) != "O":
         return False
     first = next((each for each in values if each is not None), None)
     return type(first).__name__ == "UUID"
@@ -197,11 +197,13 @@ def fill_list(target: TargetList, data: Any, defaults: bool) -> None:
     if is_arrow(data):
         stage = _from_arrow(target, [("", capsule(data))], defaults)
     else:
-        if not isinstance(data, list | tuple) and not hasattr(data, "__array__"):
+        if hasattr(data, "filled"):  # a masked array, in which None stands for what is masked
+            data = data.tolist()
+        elif not isinstance(data, list | tuple) and not hasattr(data, "__array__"):
             data = list(data)
         if target.plan.types[target.element].kind == "void":
             data = [None] * len(data)
-        how = _ALL_WITH_DEFAULTS if defaults else _ALL
+        how = _PART_WITH_DEFAULTS if defaults else _ALL
         stage = target.plan.native.stage(
             POINTER,
             target.found.type,
@@ -229,7 +231,7 @@ def _from_arrow(target: TargetList, given: list[tuple[str | None, Any]], default
 
 
 # What the native code is told of values that are missing, see `Plan.stage`.
-_ALL_WITH_DEFAULTS, _ALL, _PART, _PART_WITH_DEFAULTS = range(4)
+_ALL, _PART, _PART_WITH_DEFAULTS = range(1, 4)
 
 
 def _from_rows(target: TargetList, columns: dict[str, Any], defaults: bool) -> Any:
@@ -292,6 +294,10 @@ def _as_list(values: Any, name: str, meaning: Meaning | None = None) -> Any:
     if letter in ("M", "m") and library(values) == "numpy":
         found = None if meaning is None else counts(meaning, values)
         return list(values) if found is None else found  # the native code says what is wrong
+    if letter in ("M", "m") and library(values) == "pandas" and meaning and not meaning.zone:
+        found = counts(meaning, values.to_numpy())
+        if found is not None:
+            return found
     if isinstance(values, Mapping):
         inner = {key: _as_list(each, name) for key, each in values.items()}
         lengths = {len(each) for each in inner.values()}

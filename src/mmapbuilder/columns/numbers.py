@@ -168,6 +168,11 @@ def _plain(values: Any, label: str) -> Any:
         return values
     kind = str(getattr(values, "type", None))
     if kind.startswith("dictionary"):
+        if str(values.type.value_type) == "string_view":  # there is no kernel for these
+            import pyarrow
+
+            arrow.check(values, label)
+            values = values.cast(pyarrow.dictionary(values.type.index_type, pyarrow.string()))
         return values.cast(values.type.value_type)
     if kind.startswith("run_end_encoded"):
         import pyarrow.compute
@@ -349,14 +354,13 @@ def _with_unnamed(values: list[Any], known: dict[str, int]) -> dict[str, int]:
 
 
 def _number(value: Any, known: dict[str, int], what: str, label: str, array: Any) -> int:
-    if isinstance(value, str):
-        number = known.get(value)
-        if number is not None:
-            return number
-    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
-        if int(value) in known.values():
-            return int(value)
-    else:
-        raise TypeError(f"{label}: {what} takes names or numbers, not {value!r}")
-    row = next(row for row, other in enumerate(array.tolist()) if other == value)
-    raise ValueError(f"{_at(label, row)}: {what} has no {value!r}; it has {', '.join(known)}")
+    is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if isinstance(value, str) and value in known:
+        return known[value]
+    if is_number and int(value) in known.values():
+        return int(value)
+    row = next(row for row, other in enumerate(array.tolist()) if other is value or other == value)
+    where = _at(label, row)
+    if is_number or isinstance(value, str):
+        raise ValueError(f"{where}: {what} has no {value!r}; it has {', '.join(known)}")
+    raise TypeError(f"{where}: {what} takes names or numbers, not {value!r}")

@@ -130,11 +130,10 @@ def strings_of(values: Any, label: str, mask: Any = None) -> list[Strings]:
         if _is_arrow(values):
             pyarrow = arrow.load_if_there()
             if pyarrow is not None:
-                return _from_arrow(pyarrow.chunked_array(values), label)
+                return _from_arrow(arrow.unwrapped(pyarrow.chunked_array(values)), label)
         return [_from_sequence(_only(_as_list(values), mask))]
-    except (TypeError, UnicodeError) as error:
-        error.add_note(f"in {label}")
-        raise
+    except TypeError as error:
+        raise TypeError(f"{label}: {error}") from None
 
 
 def _is_arrow(values: Any) -> bool:
@@ -176,12 +175,17 @@ def _from_numpy(array: Any, label: str, mask: Any) -> Strings:
         return _from_sequence(_only(array.tolist(), mask))  # with None for what is masked
     kind = array.dtype.kind
     if kind not in "US" or array.dtype.itemsize == 0:
+        if kind == "V" and array.dtype.names is None:
+            return _from_sequence(_only([bytes(value) for value in array], mask))
         if kind not in "OTUS":
             raise TypeError(f"str or bytes are required, not {array.dtype.name}")
         return _from_sequence(_only(array.astype(object).tolist(), mask))
     plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     width = plain.dtype.itemsize
-    offsets, data = _core.join_fixed(plain.view(np.uint8).data, width, len(plain), kind == "U")
+    try:
+        offsets, data = _core.join_fixed(plain.view(np.uint8).data, width, len(plain), kind == "U")
+    except ValueError as error:
+        raise ValueError(f"{label}, {error}") from None  # it begins with the row
     return Part(offsets, 8, data, None, 0, len(plain))
 
 
@@ -221,6 +225,8 @@ def _from_arrow(values: Any, label: str) -> list[Strings]:
             chunk = chunk.cast("large_binary")
         elif name in _VIEWS:
             chunk = _without_views(chunk, label)
+        elif name.startswith("fixed_size_binary"):
+            chunk = chunk.cast("binary")
         elif name not in _LAYOUTS:
             raise TypeError(f"str or bytes are required, not Arrow's {name}")
         width = _LAYOUTS[str(chunk.type)]
