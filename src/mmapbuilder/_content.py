@@ -42,8 +42,9 @@ def look_into(
     """Call the one of two functions that suits `content`, with a descriptor or its bytes.
 
     Raises:
-        InvalidMessage: as the function raised it, but telling what else the content is.
-        TypeError: `content` is nothing that could hold a message.
+        InvalidMessage: as the function raised it, with what the content is instead, where that can
+            be seen.
+        TypeError: `content` is of a type that cannot hold a message.
     """
     memory = _buffer_of(content)
     if memory is not None:
@@ -70,14 +71,14 @@ def look_into(
 
 
 def _buffer_of(content: "Content") -> "memoryview | None":
-    """Return the bytes of what is a buffer."""
+    """Return the bytes of `content`; None if it is no buffer."""
     if isinstance(content, bytes):
         return memoryview(content)
     if isinstance(content, (str, int, os.PathLike)):
         return None
     if isinstance(content, io.BytesIO):
-        # Its bytes, which it shares without a copy until it is written to. A view of its
-        # buffer would make trouble when both are collected together: it could not be closed.
+        # It shares these bytes without a copy until it is written to. With a view of its buffer,
+        # the collector could not close it when it collects both together.
         return memoryview(content.getvalue())
     if hasattr(content, "fileno"):
         try:
@@ -86,14 +87,14 @@ def _buffer_of(content: "Content") -> "memoryview | None":
             pass
         else:
             return None
-    getbuffer = getattr(content, "getbuffer", None)  # of a builder: as long as what is in it
+    getbuffer = getattr(content, "getbuffer", None)  # that of a builder is as long as its content
     try:
         memory = memoryview(content) if getbuffer is None else getbuffer()  # type: ignore[arg-type]
     except TypeError:
         return None
     try:
         return memory.toreadonly().cast("B")
-    except TypeError:  # its bytes do not lie side by side, or are of a type that Python has not
+    except TypeError:  # its bytes do not lie side by side, or have a type that Python lacks
         return memoryview(memory.tobytes())
 
 
@@ -168,7 +169,7 @@ class naming:  # noqa: N801
 
 
 def _what_else(head: bytes, length: int) -> str | None:
-    """Say what bytes are that are no message, where that can be seen."""
+    """Say what bytes are if they are no message, where that can be seen."""
     for magic, kind in _COMPRESSED.items():
         if head.startswith(magic):
             return f"this is no message but compressed data ({kind}), to be unpacked first"

@@ -11,7 +11,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def in_bytes(count: int) -> str:
-    """Write a number of bytes with a unit, and exactly where that is not exact."""
+    """Write a number of bytes with a unit, and behind it the exact number if it was rounded."""
     value, unit = float(count), 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value /= 1024

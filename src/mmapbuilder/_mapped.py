@@ -20,7 +20,7 @@ class Mapped:
 
     __slots__ = ()
 
-    # These are there also where __init__ was never reached, or failed.
+    # Attributes of the class, so that they exist even if __init__ was not reached or has failed.
     _map: _core.Map | None = None
     _final: Stats | None = None
     _name: "t.Name | None" = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Seals = dict[str, int]
 
-# By hand, since a name that a system has not must be no error when this is imported.
+# This module can be imported on systems that lack some of these names.
 SEALS: "Seals" = {
     name: getattr(fcntl, f"F_SEAL_{name}", 0) for name in ("SHRINK", "GROW", "WRITE", "SEAL")
 }

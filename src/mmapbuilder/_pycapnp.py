@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # there is no amount of reading to defend against.
 _TRAVERSAL_LIMIT = 1 << 62
 
-# What readers stop at if they are not told otherwise, in words.
+# Readers stop after so many words of a message if they are not told otherwise.
 DEFAULT_LIMIT = 8 << 20
 
 
@@ -51,7 +51,7 @@ def _in_a_subinterpreter(error: ImportError) -> str:
 def struct_of(schema: "Any") -> "Any":
     """Return pycapnp's schema of a struct that can be the root of a message.
 
-    pycapnp would end the process for some of what is none.
+    pycapnp would end the process for some objects that are no such struct.
 
     Raises:
         TypeError: it is none.
@@ -84,9 +84,10 @@ def message_builder(allocate: "Callable[[int], memoryview]") -> "Any":
 def used_words(
     message: "Any", root: "Any", segments: "_core.Segments | None" = None
 ) -> "list[int]":
-    """Return the used words of each segment of a message builder, be it over `segments`.
+    """Return the used words of each segment of a message builder.
 
-    Every segment must be readable by the kernel at its start.
+    `segments` is what hands its segments out, or None if pycapnp does. Every segment must be
+    readable by the kernel at its start.
 
     pycapnp is made to write the message into a pipe that takes little more than its table. Up to
     version 2.2.4 all else that tells the sizes copies the message: `to_segments`, `to_bytes`,
@@ -94,7 +95,7 @@ def used_words(
     older version is supported, the pipe can go.
 
     Raises:
-        OSError: there are no descriptors to ask with.
+        OSError: there are no descriptors for the pipe.
         RuntimeError: pycapnp does not tell.
     """
     capnp = load()
@@ -111,7 +112,7 @@ def reader_over(schema: "Any", segments: "Sequence[memoryview]", nesting_limit: 
 
 
 def require_struct(schema: "Any") -> None:
-    """Refuse what is no struct of a loaded schema.
+    """Refuse everything but a struct of a loaded schema.
 
     Raises:
         TypeError: it is none.
@@ -137,11 +138,11 @@ def read_frames(
 
 
 def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | _ForBuilders | None":
-    """Return what gives a message whose root is a struct of that class: a frame, or segments.
+    """Return a function that gives the message of a struct of that class: as a frame or segments.
 
-    For builders there come three names before it: of the attribute that tells whether the struct
-    is the root, of the attribute that is the message builder, and of the method of this one that
-    gives the segments of a root. None if the class is none of pycapnp's.
+    For builders three names come before it: of the attribute that tells whether the struct is the
+    root, of the attribute that is the message builder, and of the method of that builder that
+    gives the segments of a root. None if the class is not pycapnp's.
     """
     if not (hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")):
         return None

@@ -49,7 +49,7 @@ else:
     if sys.version_info >= (3, 12):
         from collections.abc import Buffer
     else:
-        Buffer: TypeAlias = bytes | bytearray | memoryview  # and all else that is one
+        Buffer: TypeAlias = bytes | bytearray | memoryview  # and every other buffer
 
     try:
         import numpy.typing

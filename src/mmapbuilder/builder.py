@@ -15,7 +15,7 @@ else:
 GIB = 1 << 30
 MIB = 1 << 20
 
-# As that of a file which was opened so for reading and writing: known for binary by its "b".
+# The modes of files that are open for reading and writing. Libraries look for the "b".
 _FILE_MODES = {"w": "wb+", "x": "xb+", "r+": "rb+"}
 
 

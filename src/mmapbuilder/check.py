@@ -112,8 +112,8 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
             checked. An exception of this function ends the check.
 
     Raises:
-        InvalidMessage: the message is unfinished, or it is not valid. `reason` says what the
-            first fault is, `segment` and `word` say where it stands.
+        InvalidMessage: the message is unfinished, or it is not valid. `reason` says what the first
+            flaw is, `segment` and `word` say where it stands.
         OSError: the file cannot be read.
 
     >>> with MessageBuilder("alice.bin") as b:
@@ -136,7 +136,7 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
 def _verify_log(
     path: "str | bytes", progress: "t.Callable[[int], object] | None"
 ) -> "LogReport | None":
-    """Verify what is a log, and no single message; None if it is none."""
+    """Verify `content` if it is a log, and not a single message; None if it is no log."""
     from .log.report import is_log, verify_log
 
     try:

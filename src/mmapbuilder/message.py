@@ -67,9 +67,9 @@ class MessageBuilder(Dividing, Mapped, Endings):
     `close`. `recover` can finish such a file.
     """
 
-    # These are there also where __init__ was never reached, or failed.
+    # Attributes of the class, so that they exist even if __init__ was not reached or has failed.
     _segments: _core.Segments | None = None
-    _failure: Exception | None = None  # that the content cannot be finished, found before that
+    _failure: Exception | None = None  # why the content cannot be finished, if that is known before
     _schema: "t.Any" = None
     _memory_file: "t.MemoryFile | None" = None  # of a message in no file, until it is sealed
     _lanes: "tuple[t.Lanes, ...]" = ()  # of lists that other processes fill

@@ -1,7 +1,7 @@
 """Datasets as datasets of Ray, and datasets of Ray as datasets.
 
-Ray is imported with this module, and with nothing else of the package. What it builds on is
-Ray's interface for developers, which changes between releases, so this is thin.
+Ray is imported with this module, and with nothing else of the package. It uses Ray's interface for
+developers, which changes between releases. So this module is thin.
 """
 
 import itertools

@@ -45,7 +45,7 @@ class Message(Reading, Closing):
         nesting_limit: int,
     ) -> None:
         self._name = name
-        # Of today's working directory, for `pickle`.
+        # Absolute, since the working directory may change before `pickle` asks for it.
         self._path = os.path.abspath(name) if isinstance(name, (str, bytes)) else None
         self._schema = schema
         self._segments: tuple[memoryview, ...] | None = segments

@@ -46,7 +46,7 @@ def _keep_owner(status: os.stat_result, new: int) -> "tuple[bool, bool]":
 
 
 def _keep_extended(old: int, new: int, with_acl: bool) -> bool:
-    """Return whether the permission bits say all: false if an ACL has not been kept."""
+    """Return whether the permission bits are enough: false if an ACL could not be kept."""
     if not hasattr(os, "listxattr"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""What `close`, `discard`, `with` and the end of an object come to, for all builders."""
+"""What `close`, `discard`, `with` and the end of an object do, for all builders."""
 
 import warnings
 
@@ -95,7 +95,10 @@ class Endings(Closing):
                 self._forget()
 
     def _leave(self, error: BaseException | None) -> None:
-        """Close because of an error elsewhere, or of being dropped; raise no other."""
+        """Close because of an error elsewhere, or because the object is dropped.
+
+        An error of the close becomes a note of that error.
+        """
         output = self._output
         if output is None or output.ended:
             return

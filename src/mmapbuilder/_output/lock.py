@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LockedFile(_core.File):
-    """A file that is held for a builder, whom errors can name."""
+    """A file that is held for a builder, which errors can name."""
 
     __slots__ = ("holder",)
 

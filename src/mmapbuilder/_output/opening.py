@@ -82,7 +82,8 @@ def _replace(output: "Output", path: str) -> bool:
     Where it cannot be replaced, that one itself is opened, and is emptied when it is mapped.
     """
     old = _hold_target(output)
-    old.open_path(path, os.O_RDWR | os.O_CREAT, 0o666)  # made only where a link leads to nothing
+    # A file is made here only if a link leads to nothing.
+    old.open_path(path, os.O_RDWR | os.O_CREAT, 0o666)
     status = os.fstat(old.fileno())
     require_regular(status, output.name)
     if os.path.islink(path):

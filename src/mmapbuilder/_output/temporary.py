@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _OLD = os.O_NOFOLLOW | os.O_NONBLOCK
-# How often a temporary file must be found in the hands of readers, with a pause before each but
-# the first look, in seconds. Builders that look at it at the same time have it for microseconds.
+# A temporary file belongs to a reader if so many looks find it locked. Before each look there is a
+# pause, which grows by so many seconds. Builders that look at it lock it for microseconds only.
 _LOOKS = 8
 _PAUSE = 0.001
 _EFFECTIVE = os.access in os.supports_effective_ids
@@ -24,9 +24,9 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 def make_temporary(output: "Output", path: str, mode: int) -> None:
     """Make the file under a temporary name beside `path`, and lock it.
 
-    What a builder has left that is no more is removed. What else stands there is left alone,
-    and another name taken: a link, a directory, a file that may not be removed or that
-    someone reads under a lock.
+    A file that a dead builder has left there is removed. Anything else is left alone, and another
+    name is taken: for a link, a directory, a file that may not be removed or that someone reads
+    under a lock.
 
     Raises:
         BlockingIOError: a builder is at work under that name.
@@ -46,7 +46,7 @@ def make_temporary(output: "Output", path: str, mode: int) -> None:
 
 
 def make_way(output: "Output", path: str) -> None:
-    """Remove what an atomic builder has left that was going to give a file this name.
+    """Remove the temporary file that a dead atomic builder of this name has left.
 
     Raises:
         BlockingIOError: that builder is still at work.

@@ -130,7 +130,7 @@ def _show(file: Input, usage: Usage, rows: list[UsageRow], screen: Screen) -> No
         )
         return
     total = usage.total
-    # Columns of which all is zero say nothing.
+    # A column of zeros says nothing.
     shown = [name for name in COLUMNS if name == "count" or getattr(total, name) or name == "data"]
     columns = [
         Column("path", style="cyan"),

@@ -15,7 +15,7 @@ CODES = {
     2: "the command was called in a wrong way",
     3: "a file cannot be opened, read or written, or another process is at work on it",
     4: "a package is needed that is not installed; the text says which",
-    70: "a fault of mmapbuilder itself, which should be reported",
+    70: "an error in mmapbuilder itself, which should be reported",
     130: "interrupted, by Ctrl-C",
     141: "the program that reads the output has ended, as `head` does",
 }
@@ -73,7 +73,7 @@ def explain(error: BaseException, path: "str | None" = None, shown: "str | None"
         return End(WRONG, _about(shown, str(error)))
     if isinstance(error, (KeyError, IndexError, ValueError, TypeError, OverflowError)):
         return End(WRONG, _about(shown, str(error) or type(error).__name__))
-    text = f"a fault of mmapbuilder: {type(error).__name__}: {error}"
+    text = f"an error in mmapbuilder: {type(error).__name__}: {error}"
     return End(FAULT, _about(shown, f"{text} (MMAPBUILDER_TRACEBACK=1 shows where)"))
 
 

@@ -56,7 +56,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
     with one_input(arguments.file) as file:
         usage, strips = _look(file, schema)
         rows = list(usage)
-        picture = draw(os.path.basename(file.shown), _subtitle(file, usage, strips), rows, strips)
+        picture = draw(os.path.basename(file.shown), _subtitle(usage, strips), rows, strips)
         title = os.path.basename(file.shown)
     if arguments.svg is not None:
         _write(arguments.svg, picture)
@@ -87,7 +87,7 @@ def _write(name: str, text: str) -> None:
         raise
 
 
-def _subtitle(file: Input, usage: Usage, strips: list[Strip]) -> str:
+def _subtitle(usage: Usage, strips: list[Strip]) -> str:
     total = usage.total
     objects = f"{total.pointers:,} bytes of pointers, {total.padding:,} of padding"
     what = f"{usage.messages:,} messages" if usage.messages != 1 else f"{len(strips):,} segments"

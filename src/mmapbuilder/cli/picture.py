@@ -165,7 +165,7 @@ def _cell(node: _Node, kind: str, size: int, box: Box, whole: int, name: str = "
     )
     if box.height < 16:
         return
-    # Half the name of a kind says nothing that its colour does not say.
+    # A part of the name of a kind says no more than its colour.
     if name or _fits(KINDS[kind], box.width):
         yield _label(name or KINDS[kind], box.x + 5, box.y + 14, box.width, "inner")
     if box.height >= 32:

@@ -31,7 +31,7 @@ class MessageRows:
     def __init__(self, message: Message, path: tuple[str | int, ...]) -> None:
         self.message = message
         self.path = path
-        # The list is found, and so is its length, by asking for nothing of it.
+        # This finds the list and its length. It asks for no element.
         self._length = _length(message, path)
 
     def part(self, start: int, stop: int) -> list[Any]:

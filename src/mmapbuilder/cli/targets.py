@@ -55,7 +55,7 @@ def target_of(
         with MessageBuilder(name, "w" if force else "x", atomic=True) as builder:
             yield _MessageTarget(builder, schema, path, rows, missing)
     elif kind == formats.LOG:
-        with _log(name, schema, force) as target:
+        with _log(name, schema) as target:
             yield target
     elif kind == formats.NPY:
         yield from _npy(name, force)
@@ -203,7 +203,7 @@ class _LogTarget:
 
 
 @contextlib.contextmanager
-def _log(name: str, schema: Any, force: bool) -> Iterator[_LogTarget]:
+def _log(name: str, schema: Any) -> Iterator[_LogTarget]:
     temporary = f"{name}.{os.getpid()}.tmp"
     log = MessageLog(temporary, "x", schema=schema, index=False)
     try:

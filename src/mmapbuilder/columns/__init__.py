@@ -1,7 +1,7 @@
 """The content of messages as arrays, columns, tables and rows. Imported when it is asked for.
 
-All of it knows of a message no more than its memory (`memory`), and of its schema no more than
-the plan that is compiled from it (`schema`). From the top:
+Of a message these modules know only the memory (`memory`), and of its schema only the plan that is
+compiled from it (`schema`). From the top:
 
 - `reading`, `writing`: the methods of messages and builders;
 - `views` (arrays), `values` (columns as readers see them), `table` with `layout` (Arrow),

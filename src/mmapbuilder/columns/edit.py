@@ -25,7 +25,7 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
     *around, last = path
     parent = find(plan, memory, tuple(around))
     if not isinstance(last, str):
-        _set_element(plan, memory, parent, last, value, path)
+        _set_element(plan, memory, parent, value, path)
         return
     if plan.types[parent.type].kind not in ("struct", "group"):
         find(plan, memory, path)  # says what is wrong
@@ -82,7 +82,6 @@ def _set_element(
     plan: Plan,
     memory: MessageMemory,
     parent: Found,
-    index: Step,
     value: Any,
     path: tuple[Step, ...],
 ) -> None:

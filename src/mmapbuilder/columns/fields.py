@@ -1,4 +1,4 @@
-"""Flat fields: of all structs in a list one field that is one value, also through groups."""
+"""*Flat fields*: one field of all structs in a list, with single values, also through groups."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

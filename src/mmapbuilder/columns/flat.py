@@ -1,8 +1,7 @@
 """Flat columns into a message: numbers, Bools, enums, Text and Data of all structs of a list.
 
-All values are checked before anything is changed. What then remains are plain stores,
-which cannot fail but for the disk. They go straight from where the values lie into the
-message.
+All values are checked before anything is changed. What remains then are plain stores, which fail
+only if the disk does. They go straight from the memory of the values into the message.
 """
 
 from typing import Any, NamedTuple

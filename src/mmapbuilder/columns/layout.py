@@ -283,7 +283,7 @@ def layout_of(
     return Layout([] if column is None else [column], maker.left_out)
 
 
-def choose(plan: Plan, layout: Layout, names: list[str], where: str) -> list[Column]:
+def choose(layout: Layout, names: list[str], where: str) -> list[Column]:
     """Return some of the columns.
 
     Raises:

@@ -95,7 +95,7 @@ ROWS, POINTER, RECORD = range(3)
 
 
 def put_stage(memory: GrowingMemory, stage: Any, found: Found) -> None:
-    """Put what was staged into the message, where the path has led.
+    """Put what was staged into the message, at the place that the path leads to.
 
     Raises:
         ValueError: the list there has another length, or cannot be replaced.

@@ -1,4 +1,4 @@
-"""Columns of types that nest into a message: all of them are staged, and then put there.
+"""Writes columns of types that nest: all of them are staged first, and then put into a message.
 
 Columns of Arrow are read natively, whichever library made them. Other columns are taken apart into
 rows.
@@ -134,11 +134,11 @@ def _arrow_type(values: Any) -> tuple[str | None, int, int]:
 
 
 def is_faster_staged(target: TargetList, columns: dict[str, Any]) -> bool:
-    """Whether flat columns get into the message sooner by way of a stage.
+    """Whether it is faster to stage flat columns first.
 
-    Strings of a new list do: one call of the kernel then writes the pages of the file, which it
-    would zero for stores, and each page would be a fault. The values are in memory twice for
-    that, so there must not be too many.
+    It is for strings of a new list: one call of the kernel then writes the pages of the file. For
+        stores it would zero each page first, and each page would be a fault. Meanwhile the values
+        are in memory twice, so there must not be too many.
     """
     struct = target.plan.structs[target.record]
     size, has_strings, lengths = 0, False, set[int]()
@@ -274,7 +274,7 @@ def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def _drop_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str, Any]]) -> None:
-    """Of a union whose tag is a column, let rows have the member that it names, and no other."""
+    """If the tag of a union is a column, let each row have only the member that it names."""
     struct: Struct | None = plan.structs[record]
     for step in path:
         struct = inner_struct(plan, struct, step)

@@ -1,4 +1,4 @@
-"""Values from anywhere as arrays that fit a field, or an error that says which does not."""
+"""Turns values of any kind into arrays that fit a field, or says which value does not fit."""
 
 import numbers
 import re

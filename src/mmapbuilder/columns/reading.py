@@ -1,4 +1,4 @@
-"""What a message holds, as arrays, columns, tables and rows: methods of all that has one."""
+"""Methods that give what a message holds, as arrays, columns, tables and rows."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Room in a message that pycapnp counts as used, to write there what it would set one by one.
+"""A *room*: words of a message that pycapnp counts as used, for values that it does not set.
 
-pycapnp makes a struct that belongs to nothing yet, an orphan, with a list of words in it:
-that is the room. Dropped, the orphan would take the list along and zero it. So its pointer
-to the list is cleared first: then nothing but the orphan's one word goes, and the list lies
-in the message as an object does whose pointer was set elsewhere.
+pycapnp makes a struct that belongs to nothing yet, an orphan, with a list of words in it: that is
+the room. When pycapnp drops the orphan, it would zero the list as well. So the pointer to the list
+is cleared first. Then only the one word of the orphan is zeroed, and the list lies in the message
+as an object does whose pointer was set elsewhere.
 
 pycapnp gives room only behind a pointer of its message, and all other pointers are worse. The
 root's pointer, borrowed for a moment, would cost the whole message if the process were killed at
@@ -49,7 +49,7 @@ class BuilderMemory:
         message: "Callable[[], Any]",
         used_words: "Callable[[_core.Segments], list[int]]",
     ) -> None:
-        """Describe the message in `segments` of a map.
+        """Take the message in `segments` of a map.
 
         `message` returns pycapnp's message builder, and `used_words` asks it how many words
         of each segment it has used.
@@ -128,7 +128,8 @@ class BuilderMemory:
         """Find the list that was just made, and clear the pointer to it."""
         segments = self.segments
         last = len(before) - 1
-        # Mostly the orphan is in the last segment. To ask pycapnp where takes longer than a look.
+        # The orphan is mostly in the last segment. A look there takes less time than asking
+        # pycapnp.
         if last >= 0 and 8 * before[last] < len(segments[last]):
             room = _cut_off_at(segments, last, before[last], words)
             if room is not None:

@@ -427,8 +427,8 @@ def _content(slot: Any, kind: str) -> tuple[bytes, int] | None:
 
 # ---- kept plans ---------------------------------------------------------------------------
 
-# The last ones made. What tells schemas apart is which Python object they are: pycapnp's
-# own comparison looks at addresses, which another schema gets when a parser dies.
+# The plans that were made last, by the Python object of the schema. pycapnp's own comparison looks
+# at addresses, and another schema may get the same address after a parser was freed.
 _MOST_KEPT = 32
 _kept: list[Plan] = []
 

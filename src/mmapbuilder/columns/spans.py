@@ -1,8 +1,8 @@
 """Where the structs and lists of a message lie.
 
-A *span* is where the elements of one list lie, as the pointer to it says. A *record* is
-where the two sections of one struct lie. Both are within their segment; whether they suit
-the schema is for others to find out.
+A *span* is where the elements of one list lie, as the pointer to it says. A *record* is where the
+two sections of one struct lie. Both are within their segment. Other modules check whether they suit
+the schema.
 """
 
 from typing import NamedTuple

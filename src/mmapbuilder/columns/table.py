@@ -1,4 +1,4 @@
-"""Tables: a list of a message as columns of Apache Arrow, with no need of an Arrow library."""
+"""Tables: a list of a message as columns of Apache Arrow, made without an Arrow library."""
 
 import sys
 from typing import Any
@@ -136,7 +136,7 @@ def table(
             f"{spell(path)} is a {plan.spell(found.type)}, which has no columns to choose"
         )
     else:
-        columns = choose(plan, layout, names, spell(path))
+        columns = choose(layout, names, spell(path))
         warn_of_columns(spell(path), layout.left_out, names)
     made = plan.native.columns(
         found.within(memory),

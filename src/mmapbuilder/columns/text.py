@@ -1,4 +1,4 @@
-"""Text and Data from anywhere, in the two forms that the native code takes, and into a message.
+"""Takes Text and Data of any kind in the two forms that the native code knows, and writes them.
 
 All strings of a column are checked and measured first. Then they are laid into room that is
 taken for all of them at once, near their pointers if it can be had there.
@@ -207,7 +207,7 @@ def _without_views(chunk: Any, label: str) -> Any:
 
 
 def _decoded(chunk: Any, label: str) -> Any:
-    """Take the names in place of a dictionary's indices."""
+    """Replace the indices of a dictionary by its names."""
     names = chunk.dictionary
     if str(names.type) in _VIEWS:  # there is no kernel for these
         names = _without_views(names, label)
@@ -246,7 +246,7 @@ def _from_arrow(values: Any, label: str) -> list[Strings]:
 
 # ---- into a message ------------------------------------------------------------------------
 
-# Less room than this in the segment of the pointers is not worth being taken.
+# If the segment of the pointers has less room than this, the room is taken elsewhere.
 _WORTHWHILE = 1 << 20
 
 

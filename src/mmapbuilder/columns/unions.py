@@ -1,7 +1,7 @@
-"""Rows whose union gets another active member: what the one before left is cleared.
+"""Clears what the old active member has left in rows whose union gets another one.
 
-The members of a union share their bytes and pointers. A pointer that stays would be taken
-for one of the new member's, and bytes for its numbers.
+The members of a union share their bytes and pointers. An old pointer would be taken for one of the
+new member, and old bytes for its numbers.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def clear(
 ) -> None:
     """Zero all members of a union in the rows from `start` that `changed`, a mask, tells."""
     bits, pointers = members(plan, plan.structs[union.struct])
-    # A list that is one of numbers by its make has structs of less than a word.
+    # If the list was made as one of numbers, its structs are smaller than a word.
     size = _WORD if rows.data_bits % _WORD == 0 else 8
     byte = rows.byte + start * rows.stride
     for offset in range(0, rows.data_bits, size):
@@ -49,7 +49,7 @@ def _clear_pointers(
     changed: Any,
     start: int,
 ) -> None:
-    """Set pointers to null as writing missing strings does, which zeroes old ones."""
+    """Set pointers to null by writing missing strings, which zeroes the old ones."""
     count, stride = len(changed), rows.stride // 8
     missing = Part(bytes(8 * count + 8), 8, b"", bytes(count // 8 + 1), 0, count)
     for number in pointers:

@@ -81,7 +81,7 @@ def _field(source: _Source, steps: list[str]) -> Any:
     there = _present(source, rows, field)
     if field.kind in ("text", "data"):
         default = field.default or b""
-        if field.offset >= rows.pointers:  # in no struct, as in one of an older schema
+        if field.offset >= rows.pointers:  # no struct has the pointer: their schema is older
             values = np.empty(rows.length, object)
             values[:] = default.decode() if field.kind == "text" else default
             return values
@@ -96,8 +96,8 @@ def _field(source: _Source, steps: list[str]) -> Any:
     return values
 
 
-# A list of structs without content costs a message nothing, whatever its length. Their
-# columns would cost memory: so many are believed, and one more for each bit of the message.
+# Structs without content take no room in a message, however many a list claims to have. Their
+# columns take memory. So this many are accepted, and one more for each bit of the message.
 _MOST_EMPTY = 4096
 
 
@@ -222,7 +222,7 @@ def _with_meaning(source: _Source, steps: list[str], values: Any) -> Any:
             return values
         number = plan.structs[target].fields[step].type
     meaning = plan.meanings.get(number)
-    # What came by way of rows is what it means already.
+    # Values that were read as rows are converted already.
     if meaning is None or (values.dtype == object and not isinstance(next(iter(values), 0), bytes)):
         return values
     return dress(meaning, values)

@@ -1,7 +1,7 @@
 """The text of a Cap'n Proto schema for a table of Apache Arrow.
 
-The types are those that `fill` takes and `table` gives back. Names that a schema cannot have
-are kept in an annotation, so that tables have them still.
+The types are those that `fill` takes and `table` gives back. Names that a schema cannot have are
+kept in an annotation, so that tables still have them.
 """
 
 import hashlib

@@ -65,7 +65,7 @@ def commit_once(
 ) -> "t.Dataset":
     """Commit for an engine, which may run the same commit twice.
 
-    A commit of the same `job` that came before is this one: it is what is returned.
+    If a commit of the same `job` came before, its dataset is returned.
     """
     import uuid
 
@@ -122,7 +122,7 @@ def _committed(store: "Store", commit: "str | None") -> "Manifest":
 
 
 def _check(shards: "list[Shard]", fingerprint: str) -> "ShardPath":
-    """Refuse shards that are no dataset; return the path of all.
+    """Refuse shards that cannot become a dataset; return the path that all of them have.
 
     Raises:
         ValueError: they are none.

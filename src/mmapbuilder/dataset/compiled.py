@@ -77,7 +77,7 @@ def _load(compiled: bytes) -> Any:
     meta = _meta()
     # pycapnp's loader checks what a node says, but can crash where its bytes are damaged.
     with warnings.catch_warnings(), open_message(compiled, meta.Request) as message:
-        warnings.simplefilter("ignore")  # that default values of any type are left out
+        warnings.simplefilter("ignore")  # a warning that default values of any type are left out
         message.to_dict()  # raises InvalidMessage
     loader = capnp.SchemaLoader()
     try:
@@ -89,7 +89,7 @@ def _load(compiled: bytes) -> Any:
             name = str(root.displayName)[int(root.displayNamePrefixLength) :]
         module = capnp.lib.capnp._StructModule(schema, name)
         plan_of(module)
-    except Exception as error:  # pycapnp has many words for it
+    except Exception as error:  # pycapnp raises many kinds
         why = str(error).partition("\n")[0]
         raise _core.InvalidMessage(f"this is no compiled schema: {why}") from None
     module._loader = loader
@@ -97,15 +97,15 @@ def _load(compiled: bytes) -> Any:
 
 
 class _Meta(NamedTuple):
-    """What describes a schema, as pycapnp gives structs: its methods read messages."""
+    """The structs that describe schemas, as pycapnp gives them: they can read messages."""
 
     Node: Any
     Request: Any
-    loader: Any  # of both, which need it
+    loader: Any  # kept, since both need it
 
 
 def _meta(found: "list[_Meta]" = []) -> _Meta:  # noqa: B006 - its memory
-    """Return how schemas are described, as pycapnp's library knows it of itself."""
+    """Return the structs that describe schemas, which pycapnp's library has compiled in."""
     if not found:
         kinds, loader = _pycapnp.load().lib.capnp, _pycapnp.load().SchemaLoader()
         schema_of_nodes = own_schemas().schema.node.schema

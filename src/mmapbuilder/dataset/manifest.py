@@ -64,7 +64,7 @@ def commit_of(content: bytes) -> str | None:
 
 
 def decode(content: bytes, name: str) -> Manifest:
-    """Read a manifest, which `name` is the name of.
+    """Read a manifest. Errors call it `name`.
 
     Raises:
         InvalidMessage: it is no manifest, or of a version that is not known.

@@ -1,7 +1,7 @@
 """A *shard* is one file of a dataset: a message whose list has the rows, or a log."""
 
 LOG = "log"
-"""What stands in place of a list's path where the shards are logs."""
+"""The path of shards that are logs."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from .lane import Lane, LaneError
 from .memory import Layout
 from .pool import DONE, FAILED, IDLE, STATES, TAKEN, TOKEN, WORD, Pool, has_locks
 
-# Bytes that each pointer of the elements has in the room of the present segment, if that is to
-# do. Otherwise a new segment is made.
+# The pool lies in the present segment if that has so many bytes of room for each pointer of the
+# elements. Otherwise a new segment is made.
 _LEAST_BYTES = 256
 
 
@@ -36,7 +36,7 @@ class Lanes:
             LaneError: one of them is not filled.
         """
         if self._pool.words[TOKEN] == 0:
-            return  # ended before, by a close that went wrong later
+            return  # an earlier close has ended the lanes, and failed after that
         if not self._pool.lock(TOKEN, self._words):
             raise LaneError(f"{self._busy()}: close the message when all have ended")
         try:
@@ -60,7 +60,7 @@ class Lanes:
 
 
 class OwnerFile(NamedTuple):
-    """What lanes know of the builder that they are of."""
+    """What lanes know of their builder."""
 
     name: Any
     descriptor: int

@@ -10,9 +10,9 @@ word   what it says
 2...   the state of each lane: a phase in the lowest byte, a process above
 ====== =================================================================
 
-Who reads or writes one of them holds a lock on its first byte. The locks are the kernel's (OFD
-locks), so they end with the process that holds them. A lane's lock comes before that of word 1.
-The owner of the builder locks all of them at once, and only if none is held.
+A process that reads or writes one of them holds a lock on its first byte. The locks are the
+kernel's (OFD locks), so they end with the process that holds them. A lane's lock comes before that
+of word 1. The owner of the builder locks all of them at once, and only if none is held.
 """
 
 import fcntl

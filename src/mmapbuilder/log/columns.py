@@ -175,7 +175,7 @@ def table(plan: Plan, names: "list[str] | None", depth: int, unions: str, frames
     else:
         levels = max([depth, *(1 + name.count(".") for name in names)])
         inner = _in_structs(layout, layout_of(plan, 0, "", levels, dense), names)
-        known = choose(plan, layout, [name for name in names if name not in inner], frames.name)
+        known = choose(layout, [name for name in names if name not in inner], frames.name)
         warn_of_columns(frames.name, layout.left_out, [column.name for column in known])
         others = iter(known)
         chosen = [inner[name] if name in inner else next(others) for name in names]
