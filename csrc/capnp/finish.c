@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A system call is worth its time if the tail has at least as many bytes. */
+/* Bytes; a hole for a shorter tail is not worth its system call. */
 #define WORTH_A_HOLE ((uint64_t)64 << 10)
 
 /* ---- what is written ----------------------------------------------------------------- */

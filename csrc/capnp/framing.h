@@ -27,7 +27,7 @@ extern "C" {
  * their own damage, so it cannot be used here.) */
 #define MMB_EMESSAGE (-100)
 
-/* As mmb_flaw.segment: the flaw is in the table, and `word` counts from the table's start. */
+/* As mmb_flaw.segment: the flaw is in the table, and `word` counts from the start of the table. */
 #define MMB_IN_TABLE UINT32_MAX
 
 /* A *flaw* is the first thing that was found wrong. If a pointer leads to a wrong place, the place

@@ -51,9 +51,9 @@ int mmb__log_catch_up(mmb_log_writer *w, uint64_t known, uint64_t start)
 
 /* ---- after a killed writer -------------------------------------------------------------- */
 
-/* Put the log right after a writer was killed. Its last message may be committed or not, and the
- * index may have that message or not. Drop what the writer laid behind the committed end. */
-static int put_right(mmb_log_writer *w)
+/* Repair the log after a writer was killed. The last message of that writer may be committed or
+ * not, and the index may have it or not. Drop what the writer stored behind the committed end. */
+static int repair(mmb_log_writer *w)
 {
     mmb_log_identity identity;
     mmb_places places = {0};
@@ -122,7 +122,7 @@ int mmb__log_enter(mmb_log_writer *w)
         return error;
     }
     if (inherited) {
-        error = put_right(w);
+        error = repair(w);
     } else if (w->token != 0) {
         adopt(w);
     }

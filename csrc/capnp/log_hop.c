@@ -133,9 +133,9 @@ static int size_of(int fd, uint64_t *bytes)
 }
 
 /* Return whether the result may be due to a writer that was at work: the size of the file has
- * changed, or had changed for a moment, because a writer made the file larger, or cut it at its
- * end. Or the window was copied while a writer stored: it shows the header of a message, but not
- * yet the fence behind the message. */
+ * changed, or had changed for a moment, because a writer made the file larger, or cut it at the end
+ * of its messages. Or the window was copied while a writer stored: it shows the header of a
+ * message, but not yet the fence behind the message. */
 static bool is_fleeting(mmb_tail tail, uint64_t end, uint64_t before, uint64_t now)
 {
     return (tail == MMB_TAIL_NONE && end != now) || (tail == MMB_TAIL_TORN && before != now);

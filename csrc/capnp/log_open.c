@@ -60,7 +60,7 @@ static int begin(mmb_log_writer *w, mmb_limit *limit)
 static int join(mmb_log_writer *w, mmb_limit *limit)
 {
     if (mmb_index_is_settled(mmb_map_base(w->index))) {
-        return EBUSY; /* the others use another index, since someone has removed that file */
+        return EBUSY; /* the others use another index: someone has removed the file of theirs */
     }
     int error = mmb__log_enter(w);
     if (error != 0) {

@@ -1,8 +1,8 @@
 /* log_trust.c - compares messages of a log with the checksums of its index, and finds which of them
  * are good after the machine went down. See mmb_log.h.
  *
- * Bytes that were not on the device may be anything: as they were, zeros, or older bytes, page by
- * page. The slots of the index say which bytes were on it. For the bytes behind these, the
+ * Bytes that were not on the device may be anything, page by page: what was stored, zeros, or older
+ * bytes. The slots of the index say which bytes were on it. For the bytes behind these, the
  * checksums tell. */
 #include "log_index.h"
 

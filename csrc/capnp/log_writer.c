@@ -3,7 +3,7 @@
  * Readers see only whole messages because of the order of the stores:
  *
  * (1) The word at the committed end is a fence, which reaches beyond the end of the file.
- * (2) The message is laid behind that word.
+ * (2) The message is stored behind that word.
  * (3) The word behind the message becomes the next fence.
  * (4) The first word of the message replaces the first fence, in one aligned store.
  * (5) The index gets the message.
@@ -22,7 +22,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-/* Give up after an error, and trust nothing that was laid behind the fence: it is dropped when
+/* Give up after an error, and trust nothing that was stored behind the fence: it is dropped when
  * the file is mapped again. */
 static int give_up(mmb_log_writer *w, int error)
 {
@@ -42,7 +42,7 @@ static uint64_t next_reach(const mmb_log_writer *w, uint64_t end)
                : (least + MMB_FENCE_UNIT - 1) / MMB_FENCE_UNIT * MMB_FENCE_UNIT;
 }
 
-/* Do steps (3) and (4). `bytes` bytes are laid, and `first` is to be their first word. */
+/* Do steps (3) and (4). `bytes` bytes are stored, and `first` is going to be their first word. */
 static int commit(mmb_log_writer *w, uint64_t first, uint64_t bytes)
 {
     uint64_t reach = next_reach(w, w->end + bytes);
@@ -176,11 +176,11 @@ int mmb_log_begin(mmb_log_writer *w, uint64_t reach, uint64_t *start)
     return error;
 }
 
-/* Lay the table and return its first word, which the caller stores. If only one segment was ever
+/* Write the table and return its first word, which the caller stores. If only one segment was ever
  * used (`alone`), room for the other entries becomes the beginning of this segment: its root
- * pointer, and words that no pointer leads to. This is not possible if there were other
- * segments, even if none of their words is used: a far pointer counts from the start of its
- * segment, so that start must not move. */
+ * pointer, and words that no pointer leads to. This is not possible if there were other segments,
+ * even if none of their words is used: a far pointer counts from the start of its segment, so that
+ * start must not move. */
 static uint64_t lay_table(mmb_log_writer *w, const uint32_t *words, uint32_t count, bool alone)
 {
     unsigned char table[MMB_HEAD_BYTES];

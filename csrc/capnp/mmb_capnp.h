@@ -170,7 +170,7 @@ typedef struct {
     uint64_t objects;     /* structs and lists; the elements of a list are not counted */
     uint64_t far;         /* pointers that lead to their objects by way of landing pads */
     uint64_t lost;        /* only in mmb_recover: pointers that count as null, and lists that count
-                           * as shorter, since the file has not what they lead to */
+                           * as shorter, since the file does not have what they lead to */
     uint64_t lost_values; /* the elements that are lost by that, as far as they are known; a struct
                            * is one */
     uint32_t depth;       /* of the deepest object; the root object has depth 1 */
@@ -212,7 +212,7 @@ typedef struct {
     void *context;
 } mmb_interrupt;
 
-/* In place of a capacity: the message may reach to the end of its file. */
+/* A capacity that says: the message may reach to the end of its file. */
 #define MMB_TO_END UINT64_MAX
 
 /* Check the message that begins at `offset` (a multiple of 8) of the file `fd`, which is open for

@@ -220,8 +220,8 @@ bool mmb_index_wait(unsigned char *memory, uint64_t count, uint64_t most);
 /* Hold the gate of the log `fd`, or only try to if `wait` is false. Return ENOTSUP if bytes
  * cannot be held here: then the log can have only one writer. */
 int mmb_log_enter_gate(int fd, bool wait);
-/* Hold the gate for a process that only reads, and wants to put a new index in place of the old
- * one. Return EBUSY if a writer is at work. */
+/* Hold the gate for a process that only reads, and that is going to replace the index by a new one.
+ * Return EBUSY if a writer is at work. */
 int mmb_log_enter_gate_to_index(int fd);
 void mmb_log_leave_gate(int fd);
 

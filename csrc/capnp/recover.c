@@ -137,7 +137,7 @@ int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *i
 
 /* ---- unfinished messages ------------------------------------------------------------- */
 
-/* Decide the sizes to finish with. All segments keep their full sizes but the last one that has
+/* Decide the sizes to finish with. All segments keep their full sizes, except the last one that has
  * something: it ends at the last word that the walk found. */
 static void plan_from_used(const mmb__unfinished *message, const uint32_t *used,
                            bool has_far_pointers, mmb__plan *plan)

@@ -267,7 +267,7 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
     if (is_lost(r, mmb__far_segment(pad[0]), 0, 0)) {
         return lose(o, 1);
     }
-    /* To readers an empty segment does not exist, even for empty objects. */
+    /* For readers an empty segment does not exist, even if only empty objects lie in it. */
     if (mmb__far_segment(pad[0]) >= r->source->count ||
         mmb__source_words(r->source, mmb__far_segment(pad[0])) == 0) {
         return mmb__report_flaw(r, pad_segment, pad_word,

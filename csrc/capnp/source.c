@@ -31,7 +31,7 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
         return ENOMEM;
     }
     mmb__traits traits = {.seek_data_is_reliable = false};
-    /* An error is no harm: a file that cannot be mapped can be read. */
+    /* An error here does no harm: a file that cannot be mapped can be read. */
     (void)mmb__os_look_at(fd, &traits);
     source->finds_holes = traits.seek_data_is_reliable;
     source->cache->blocks = blocks;

@@ -35,7 +35,7 @@ typedef struct {
     /* Bytes from `offset` to the end of the file, if zeros follow it; else NO_ZEROS. */
     uint64_t zeros_from;
     uint64_t hole_from, hole_to; /* a hole of the file that was found: bytes from its start */
-    uint64_t no_hole_before;     /* before this place it is not worth looking for another hole */
+    uint64_t no_hole_before;     /* before this place we do not look for another hole */
     uint32_t count;              /* number of segments */
     int fd;                      /* borrowed */
     bool finds_holes;            /* the file system tells holes reliably */

@@ -21,7 +21,7 @@ typedef struct {
     unsigned char *there; /* one byte for each value; owned; NULL: all are there */
 } part;
 
-/* Return whether the first buffer of arrays of this format says which values are there. */
+/* Return whether the first buffer of an array of this format says which values are there. */
 static bool has_validity(const char *format)
 {
     return strncmp(format, "+u", 2) != 0 && strcmp(format, "+r") != 0 && strcmp(format, "n") != 0;

@@ -84,13 +84,13 @@ static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
     return true;
 }
 
-/* Replace the error that is set by a better one if the bytes do not lie side by side. */
+/* If the bytes do not lie side by side, replace the exception that is set by one that says so. */
 static void explain_strides(uint64_t index, PyObject *item)
 {
     Py_buffer strided;
     PyErr_Clear();
     if (PyObject_GetBuffer(item, &strided, PyBUF_STRIDED_RO) < 0) {
-        return; /* the error is much the same as before */
+        return; /* the exception is nearly the same as before */
     }
     PyBuffer_Release(&strided);
     PyErr_Format(PyExc_ValueError,

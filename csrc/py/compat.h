@@ -22,8 +22,9 @@
 #define MMBPY_UNLOCK() }
 #endif
 
-/* A lock of the module itself. Unlike the one above, the thread keeps it when the code inside waits
- * for another lock, as a change of a dict does. With the GIL it does nothing, either. */
+/* A lock of the module itself. Unlike the lock above, the thread keeps this one when the code
+ * inside waits for another lock, as a change of a dict does. With the GIL it does nothing, either.
+ */
 #ifdef Py_GIL_DISABLED
 typedef PyMutex mmbpy_mutex;
 #define MMBPY_MUTEX_LOCK(mutex) PyMutex_Lock(mutex)

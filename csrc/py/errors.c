@@ -10,7 +10,7 @@ PyDoc_STRVAR(capacity_error_doc, "More was asked for than the capacity of a buil
 PyDoc_STRVAR(invalid_message_doc,
              "A file or buffer is no valid Cap'n Proto message.\n\n"
              "reason says what is wrong. segment and word (counted from 0) are the place of\n"
-             "the first fault. If segment is None, the fault is in the table at the start of\n"
+             "the first flaw. If segment is None, the flaw is in the table at the start of\n"
              "the file, and word counts from there. filename is the file as it was given, or\n"
              "None if the bytes come from no file.");
 

@@ -24,7 +24,7 @@ static bool is_in_the_way(const mmbpy_file *self, const mmbpy_file *other)
         return false;
     }
     if (self->shared && other->shared && self->path != NULL && other->path != NULL) {
-        return false; /* each has a lock of its own, and flock lets both have the file */
+        return false; /* each has its own lock, and flock lets both have the file */
     }
     /* A claim of another process was inherited by a fork. flock knows whether its builder is
      * still at work, unless our descriptor was inherited as well. */

@@ -32,8 +32,8 @@ typedef struct {
 static _Atomic uint32_t forks;
 static _Atomic uint32_t next_thread = 1;
 
-/* A number that no other thread of this process, and none that its children inherited, ever had.
- * The system uses its own ids of threads again. */
+/* Return a number that no other thread of this process ever had, nor one that a child has
+ * inherited. The ids of threads that the system gives are used again. */
 static _Thread_local uint32_t this_thread;
 
 static void count_fork(void)

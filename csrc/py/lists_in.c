@@ -87,8 +87,8 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
         sequence = PyObject_CallMethod(value, "tolist", NULL); /* with None for what is masked */
     } else {
         sequence = PySequence_Tuple(value);
-        /* We look at the slot and not at the attribute: no Python code may run while an error is
-         * set. */
+        /* We look at the slot and not at the attribute: no Python code may run while an exception
+         * is set. */
         if (sequence == NULL && PyErr_ExceptionMatches(PyExc_TypeError) &&
             PyType_GetSlot(Py_TYPE(value), Py_tp_iter) == NULL) {
             PyErr_Clear();

@@ -69,8 +69,8 @@ static bool parse(PyObject *module, PyObject *args, request *r)
     }
     r->roots =
         (mmb_roots){.frames = r->frames.buf, .bytes = (uint64_t)r->frames.len, .count = count};
-    /* No message is shorter than two words, so a larger count is an error, and memory for this
-     * count can be had. */
+    /* No message is shorter than two words, so a larger count is an error. There is memory for a
+     * count that passes this check. */
     if (count > r->roots.bytes / (2 * MMB_WORD)) {
         PyErr_SetString(PyExc_ValueError, "there are fewer messages");
     } else if (mmbpy_take_way((mmbpy_plan *)plan, fields, tag != 0, &r->way)) {

@@ -1,4 +1,5 @@
-/* log_seek.c - finds a message of a log by a number in it, where the messages are in its order. */
+/* log_seek.c - finds a message of a log by a number in it, if the messages are in the order of this
+ * number. */
 
 #include "log_columns.h"
 #include "log_reader.h"

@@ -4,8 +4,8 @@
 
 #include "state.h"
 
-/* Cut the file of a poisoned map. Never make it longer, and do not touch it if another program
- * has cut it. */
+/* Cut the file of a poisoned map. Never make it longer, and do not touch it if another program has
+ * truncated it. */
 static int cut_file(mmb_map *map, uint64_t used)
 {
     int poison = mmb_map_poison(map);

@@ -2,8 +2,7 @@
 
 #include "rows_in.h"
 
-/* Return the attribute, or NULL. An exception is set only if it is not that the attribute is
- * missing. */
+/* Return the attribute, or NULL. If the attribute is missing, no exception is set. */
 static PyObject *attribute(PyObject *object, const char *name)
 {
     PyObject *found = PyObject_GetAttrString(object, name);

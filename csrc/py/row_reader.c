@@ -3,7 +3,7 @@
 #include "row_reader.h"
 #include "numbers_out.h"
 
-/* The most structs within each other that are shown though they are not there. A struct can be a
+/* The most structs within each other that are shown although they are not set. A struct can be a
  * member of its own union, so without a limit this would have no end. */
 enum { MOST_ABSENT = 8 };
 
@@ -92,8 +92,8 @@ static PyObject *read_object(mmbpy_row_reader *r, const mmb_plan_type *type,
                              const mmb_plan_field *field, uint32_t segment, uint64_t word,
                              bool there, bool absent, mmbpy_row_style style);
 
-/* Return whether the default of a field is being read already. A struct with a default for a field
- * of its own type would have no end. */
+/* Return whether the default of a field is being read already. Without this check, a struct with a
+ * default for a field of its own type would have no end. */
 static bool is_in_use(const mmbpy_row_reader *r, const mmb_plan_field *field)
 {
     const mmbpy_default_use *use = r->uses;

@@ -15,7 +15,7 @@ typedef enum {
     MMBPY_AS_OBJECT, /* keywords for a class, a value for each field; structs inside become dicts */
 } mmbpy_row_style;
 
-/* A field whose default is being read in place of a null pointer. */
+/* A field whose default is being read, since its pointer is null. */
 typedef struct mmbpy_default_use {
     const struct mmbpy_default_use *up; /* the default that this one is in */
     const mmb_plan_field *field;

@@ -86,8 +86,8 @@ static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
     return true;
 }
 
-/* Forget an exception that says no more than that a class cannot be looked into. Return false if it
- * is one that must reach the caller, such as KeyboardInterrupt. */
+/* Forget an exception that only says that a class cannot be looked into. Return false if it is one
+ * that must reach the caller, such as KeyboardInterrupt. */
 static bool forget_error(void)
 {
     bool harmless = PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_Exception);
@@ -97,8 +97,8 @@ static bool forget_error(void)
     return harmless;
 }
 
-/* Find what a class, or the first of its bases that has it, has under a name: a new reference, or
- * NULL if there is nothing. Return false with an exception on an error. */
+/* Find the value of a name in a class, or in the first of its bases that has the name: a new
+ * reference, or NULL if none has it. Return false with an exception on an error. */
 static bool find_in_class(PyTypeObject *class, PyObject *name, PyObject **found)
 {
     PyObject *bases = PyObject_GetAttrString((PyObject *)class, "__mro__");

@@ -88,8 +88,8 @@ mmbpy_map *mmbpy_map_of_view(mmbpy_state *state, PyObject *view)
 
 /* ---- handing out ------------------------------------------------------------ */
 
-/* The words that are handed out when the file has no room. A program that goes on building for a
- * while then does not come back for every object. */
+/* The words that are handed out when the file has no room. So a program that goes on building for a
+ * while does not ask again for every object. */
 #define SPARE_WORDS ((uint64_t)1 << 17)
 
 bool mmbpy_segment_words(PyObject *asked, uint64_t *words)

@@ -43,7 +43,7 @@ typedef enum {
     /* The map is of no use any more and its memory is a snapshot, but the file is not finished. */
     MMBPY_SEALED,
     MMBPY_CLOSING, /* one thread opens or closes it; all others find it closed */
-    MMBPY_CLOSED,  /* closed for good */
+    MMBPY_CLOSED,  /* closed; no phase follows */
 } mmbpy_phase;
 
 /* One map as a Python object.
@@ -80,8 +80,7 @@ typedef struct {
      * numpy.ndarray(..., buffer=) releases its buffer at once, and keeps only a reference. It is
      * set before the first address is told; the closer reads it. */
     _Atomic bool exposed;
-    /* How many buffers are handed out and not released. Windows count as one more, since they
-     * are not counted each. */
+    /* How many buffers are handed out and not released. All segment views together count as one. */
     _Atomic long exports;
 
     _Atomic int phase; /* an mmbpy_phase */
@@ -113,7 +112,7 @@ mmb_map *mmbpy_map_enter(mmbpy_map *self);
  * it. */
 void mmbpy_map_leave(mmbpy_map *self);
 
-/* Return false after close or discard has begun for good. */
+/* Return false once close or discard has begun, and cannot be taken back. */
 bool mmbpy_map_is_open(const mmbpy_map *self);
 
 /* Return false in a forked child, which must not finish the file. */

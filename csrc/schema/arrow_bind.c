@@ -24,7 +24,7 @@ static bool read_dictionary(mmb_binding *b, const mmb_arrow_schema *schema, mmb_
     bool plain = b->layout == MMB_IN_SIGNED || b->layout == MMB_IN_UNSIGNED;
     if (!plain || schema->dictionary->dictionary != NULL || format == NULL ||
         !mmb__read_format(b->dictionary, format) || b->dictionary->layout >= MMB_IN_LIST) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "such a dictionary is not taken");
+        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "such a dictionary is not supported");
     }
     b->has_dictionary = true;
     return true;
@@ -77,7 +77,8 @@ static mmb_binding *add_child(mmb_binding *parent)
     return child;
 }
 
-/* Set who is whose parent. This is done at the end, since children move when their array grows. */
+/* Set the parent of each binding. This is done at the end, since children move when their array
+ * grows. */
 static void set_up(mmb_binding *binding)
 {
     for (uint32_t i = 0; i < binding->child_count; i++) {

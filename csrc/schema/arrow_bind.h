@@ -1,4 +1,4 @@
-/* arrow_bind.h - says which column of Arrow is for which field of a schema.
+/* arrow_bind.h - finds out which column of Arrow is for which field of a schema.
  *
  * A *binding* says for which field of a struct a column of Arrow is, and how its values are read.
  * It is made once from the schemas of the arrays. Types that do not fit are refused at that time. A

@@ -118,12 +118,12 @@ bool mmb__read_format(mmb_binding *b, const char *format)
 const char *mmb__format_hint(const char *format)
 {
     if (strncmp(format, "ti", 2) == 0) {
-        return "intervals are not taken: give months, days and nanoseconds a field each";
+        return "intervals are not supported: give months, days and nanoseconds a field each";
     }
     if (strcmp(format, "+r") == 0) {
-        return "runs are not taken here: decode them first";
+        return "runs are not supported here: decode them first";
     }
-    return "this type of Arrow is not taken";
+    return "this type of Arrow is not supported";
 }
 
 int mmb__union_code(const char *format, int64_t index)

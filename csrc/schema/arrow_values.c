@@ -42,8 +42,8 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
     if (!good || a->buffers == NULL) {
         return damaged(fault, b, "it has another number of buffers than its type");
     }
-    /* If all strings are empty, their bytes may be missing. Code that reads the bytes checks for
-     * it. */
+    /* If all strings are empty, the buffer of their bytes may be missing. Code that reads the bytes
+     * checks for that. */
     bool is_needed = b->width != 0 || b->layout == MMB_IN_BITS || b->layout == MMB_IN_VIEWS;
     if (count != 0 && wanted > 1 && a->buffers[1] == NULL && is_needed) {
         return damaged(fault, b, "a buffer is missing");

@@ -1,7 +1,7 @@
 /* column_lists.c - appends the strings or lists of a batch of structs together. See column_add.h.
  *
- * First all pointers of the batch are followed, which tells how much there is. Then all of it is
- * appended; what lies side by side is copied at once. */
+ * First all pointers of the batch are followed, and so it is known how much there is. Then all of
+ * it is appended; values that lie side by side are copied at once. */
 #include "column_add.h"
 
 enum { BATCH = MMB__COLUMN_BATCH };
@@ -186,8 +186,8 @@ static int add_any_lists(const mmb__columns_source *s, mmb_column *column,
     return error != 0 ? error : add_valid(column, valid, from->count);
 }
 
-/* Append lists of numbers that all are there and lie as the column stores them, as most do. Set
- * `*done` to false, and do nothing, if they are others. */
+/* Append lists of numbers that all are there and lie as the column stores them. Most lists are
+ * such. If these are not, set `*done` to false, and do nothing. */
 static int add_plain_lists(const mmb__columns_source *s, mmb_column *column,
                            const mmb__pointers *from, bool *done)
 {

@@ -116,7 +116,8 @@ int mmb__add_views(const mmb__columns_source *s, mmb_column *column, const mmb_p
 
 /* ---- lists of numbers ------------------------------------------------------------------------ */
 
-/* Return the message as one array if its segments lie one after the other, and else nothing. */
+/* Return the message as one array if its segments lie one after the other; otherwise return
+ * nothing. */
 static mmb_window area_of(const mmb_reading *reading)
 {
     mmb_window area = {reading->count != 0 ? reading->segments[0].base : NULL, 0};

@@ -20,8 +20,8 @@ typedef struct {
 mmb__decimal mmb__decimal_load(const unsigned char *from, uint32_t width);
 mmb__decimal mmb__decimal_of(uint64_t magnitude, bool negative);
 
-/* Multiply by ten to the power of `digits`, which may be negative. Return false if the result
- * needs more than 256 bits, or if digits other than zeros would be lost. */
+/* Multiply by ten to the power of `digits`, which may be negative. Return false if the result needs
+ * more than 256 bits, or if a digit that is not zero would be lost. */
 bool mmb__decimal_scale(mmb__decimal *value, int digits);
 
 /* Return whether the value has at most so many digits. */

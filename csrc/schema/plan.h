@@ -39,7 +39,7 @@ typedef enum {
     MMB_TYPE_KINDS,
 } mmb_type_kind;
 
-#define MMB_NONE UINT32_MAX /* stands in place of a number where there is none */
+#define MMB_NONE UINT32_MAX /* stands for a number where there is none */
 
 /* What a number counts, or what Data has, where an annotation of the schema says it. */
 typedef enum {

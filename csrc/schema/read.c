@@ -223,9 +223,9 @@ static const char *mismatch(const mmb_object *list, mmb_type_kind element)
                : "the elements of a list are smaller than their type";
 }
 
-/* Return the words that the elements of a list are charged for at least, since each becomes
- * something. A Void becomes a pointer at the most; a struct has as many values as its type, though
- * no word of it may be stored. */
+/* Return the least words that the elements of a list are charged for, since each becomes a value. A
+ * Void becomes a pointer at most. A struct has as many values as its type has fields, even if no
+ * word of it is stored. */
 static uint64_t least_words(const mmb_span *span, mmb_type_kind element, uint32_t values)
 {
     if (element == MMB_STRUCT) {

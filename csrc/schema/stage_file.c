@@ -123,7 +123,7 @@ static int move_piece(mmb_stage *stage, uint64_t row_words, uint64_t heap_words)
     section->pointers += count_pointers(stage, row_words);
     drop(&stage->rows, row_words);
     drop(&stage->heap, heap_words);
-    stage->shift += heap_words - row_words; /* rows and heap have come closer by that */
+    stage->shift += heap_words - row_words; /* this has brought the rows closer to the heap */
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    FIRST_WORDS = 64, /* so few that malloc has them at hand */
+    FIRST_WORDS = 64, /* malloc gives so few without a system call */
     HEAD_WORDS = 2,   /* words of the table and the root pointer */
 };
 

@@ -1,7 +1,7 @@
 /* stage_put.c - puts a stage into a message. See stage.h.
  *
  * First the heap is copied, a section into a room. Then the rows are stored, with pointers that
- * lead there. What is in the file of the stage is read some bytes at a time. */
+ * lead there. The pieces in the file of the stage are read some bytes at a time. */
 #include "stage.h"
 
 #include "os/os.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The most nodes of a tree. A schema may have more paths than anyone could look at. */
+/* The most nodes of a tree. A schema may have more paths than a person can look at. */
 enum { MOST_NODES = 1 << 16 };
 
 static int add_node(mmb__tree *tree, mmb_path_kind kind, uint32_t parent, uint32_t field,
