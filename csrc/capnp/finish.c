@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Bytes; a hole for a shorter tail is not worth its system call. */
 #define WORTH_A_HOLE ((uint64_t)64 << 10)
@@ -236,18 +235,6 @@ int mmb_message_finish(const mmb_building *b, const uint32_t *used_words, bool h
     return finish_planned(b, &plan, used_words, durable, bytes);
 }
 
-/* Return MMB_ETRUNCATED if another program has cut the file of a sealed map. */
-static int check_length(const mmb_map *map)
-{
-    mmb_stats stats;
-    struct stat now;
-    mmb_map_get_stats(map, &stats);
-    if (fstat(mmb_map_fd(map), &now) != 0) {
-        return errno;
-    }
-    return (uint64_t)now.st_size < stats.backed ? MMB_ETRUNCATED : 0;
-}
-
 int mmb_message_finish_file(const mmb_building *b, const uint32_t *used_words,
                             bool has_far_pointers, bool durable, uint64_t *bytes)
 {
@@ -261,9 +248,6 @@ int mmb_message_finish_file(const mmb_building *b, const uint32_t *used_words,
     }
     mmb_map_seal(map);
     int error = mmb_map_poison(map);
-    if (error == 0) {
-        error = check_length(map);
-    }
     if (error == 0) {
         error = mmb_map_cut(map, b->region.offset + mmb__plan_bytes(&plan));
     }

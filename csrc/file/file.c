@@ -15,17 +15,23 @@
 
 /* ---- looks at the file --------------------------------------------------------- */
 
+/* Do the work of mmb__our_file, and tell all that the system knows of the file. */
+static int look(const mmb__file *file, struct stat *now)
+{
+    if (fstat(file->fd, now) != 0) {
+        return errno;
+    }
+    return now->st_dev == file->dev && now->st_ino == file->ino ? 0 : EBADF;
+}
+
 int mmb__our_file(const mmb__file *file, uint64_t *size)
 {
     struct stat now;
-    if (fstat(file->fd, &now) != 0) {
-        return errno;
+    int error = look(file, &now);
+    if (error == 0) {
+        *size = (uint64_t)now.st_size;
     }
-    if (now.st_dev != file->dev || now.st_ino != file->ino) {
-        return EBADF;
-    }
-    *size = (uint64_t)now.st_size;
-    return 0;
+    return error;
 }
 
 bool mmb__appends(const mmb__file *file)
@@ -55,23 +61,34 @@ int mmb__check(const mmb__file *file, uint64_t *size)
     return *size < backed ? MMB_ETRUNCATED : 0;
 }
 
-bool mmb__lacks_blocks(const mmb__file *file)
+static bool has_its_blocks(const mmb__file *file, const struct stat *now)
+{
+    return !file->traits.block_count_is_exact ||
+           (uint64_t)now->st_blocks * 512 >= atomic_load(&file->shared->allocated_end);
+}
+
+int mmb__look_last(const mmb__file *file, uint64_t *size)
 {
     /* We read the number of blocks, then the number that should be there. Both may be changing, so
      * blocks count as missing only if they are missing at every look. */
     enum { LOOKS = 100 };
-    if (!file->traits.block_count_is_exact || atomic_load(&file->shared->allocated_end) == 0) {
-        return false;
-    }
     for (int i = 0; i < LOOKS; i++) {
+        uint64_t backed = atomic_load_explicit(&file->shared->backed, memory_order_acquire);
         struct stat now;
-        if (fstat(file->fd, &now) != 0 || now.st_ino != file->ino ||
-            (uint64_t)now.st_blocks * 512 >= atomic_load(&file->shared->allocated_end)) {
-            return false;
+        int error = look(file, &now);
+        if (error != 0) {
+            return error;
+        }
+        *size = (uint64_t)now.st_size;
+        if (*size < backed) {
+            return MMB_ETRUNCATED;
+        }
+        if (has_its_blocks(file, &now)) {
+            return 0;
         }
         sched_yield();
     }
-    return true;
+    return MMB_ETRUNCATED;
 }
 
 /* ---- notes about it ------------------------------------------------------------- */
@@ -281,8 +298,11 @@ void mmb__turns_after_fork(mmb__file *file)
 
 int mmb__truncate(const mmb__file *file, uint64_t size)
 {
-    uint64_t eof = 0;
+    uint64_t backed = atomic_load_explicit(&file->shared->backed, memory_order_acquire), eof = 0;
     int error = mmb__our_file(file, &eof);
+    if (error == 0 && eof < mmb__min(backed, size)) {
+        return MMB_ETRUNCATED; /* to make the file longer again would hide that */
+    }
     /* If ftruncate makes the file longer, blocks that a growth has left beyond EOF would stay. */
     if (error == 0 && eof <= size && atomic_load(&file->shared->may_have_blocks_beyond_eof)) {
         error = mmb__os_truncate(file->fd, eof);

@@ -104,10 +104,11 @@ bool mmb__appends(const mmb__file *file);
  * Handler: yes. */
 int mmb__check(const mmb__file *file, uint64_t *size);
 
-/* True if another program has truncated the file after growth gave it blocks, even if EOF was
- * raised again: the blocks are gone. This works where the file system counts blocks at once.
- * Handler: yes. */
-bool mmb__lacks_blocks(const mmb__file *file);
+/* Look whether another program has truncated the file, before its owner does so. This returns
+ * MMB_ETRUNCATED if the file is shorter than it must be. It also does if EOF was raised again,
+ * since the blocks are gone; that works where the file system counts blocks at once. EOF is in
+ * `*size`. Other errors are those of mmb__our_file. Handler: no. */
+int mmb__look_last(const mmb__file *file, uint64_t *size);
 
 /* ---- notes about it -------------------------------------------------------- */
 
@@ -178,7 +179,8 @@ void mmb__turns_after_fork(mmb__file *file);
 
 /* ---- the end --------------------------------------------------------------- */
 
-/* Set EOF, and give back the blocks beyond it. Only the owner may. Handler: no. */
+/* Set EOF, and give back the blocks beyond it. Only the owner may. MMB_ETRUNCATED, and nothing is
+ * done, if another program has truncated the file below `size`. Handler: no. */
 int mmb__truncate(const mmb__file *file, uint64_t size);
 
 /* ---- arithmetic ------------------------------------------------------------ */

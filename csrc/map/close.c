@@ -11,17 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Look a last time whether another program has truncated the file: later we truncate it ourselves.
- */
+/* Poison the map if another program has done harm to the file. */
 static void look_last(const mmb__file *file)
 {
     uint64_t size = 0;
-    int error = mmb__our_file(file, &size);
-    if (error == 0 && size < atomic_load(&file->shared->backed)) {
+    int error = mmb__look_last(file, &size);
+    if (error == MMB_ETRUNCATED && size < atomic_load(&file->shared->backed)) {
         mmb__note_loss(file, size);
-        error = MMB_ETRUNCATED;
-    } else if (error == 0 && mmb__lacks_blocks(file)) {
-        error = MMB_ETRUNCATED;
     } else if (error == 0 && mmb__appends(file)) {
         error = MMB_EAPPENDS;
     }

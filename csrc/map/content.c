@@ -198,7 +198,11 @@ int mmb_map_pass(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length)
 int mmb_map_read(mmb_map *map, uint64_t offset, void *out, uint64_t length)
 {
     unsigned char *to = out;
-    int error = mmb__publish_stores(map);
+    uint64_t eof = 0;
+    int error = mmb__our_file(&map->file, &eof);
+    if (error == 0) {
+        error = mmb__publish_stores(map);
+    }
     while (error == 0 && length > 0) {
         size_t got = 0, piece = (size_t)mmb__min(length, READ_PIECE);
         error = mmb__os_read_all(map->file.fd, to, piece, offset, &got);

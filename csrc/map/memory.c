@@ -41,13 +41,13 @@ int mmb__make_memory(mmb_map *map)
 
 int mmb__publish_stores(const mmb_map *map)
 {
+    const unsigned char *base = mmb__base(map);
+    if (!MMB__OS_HAS_SEPARATE_CACHES || base == NULL) {
+        return 0;
+    }
     uint64_t eof = 0;
     int error = mmb__our_file(&map->file, &eof);
-    const unsigned char *base = mmb__base(map);
-    if (error == 0 && base != NULL) {
-        error = mmb__os_publish_stores(base, mmb__min(eof, map->file.limit));
-    }
-    return error;
+    return error != 0 ? error : mmb__os_publish_stores(base, mmb__min(eof, map->file.limit));
 }
 
 int mmb_map_memory(mmb_map *map, unsigned char **base)

@@ -77,8 +77,9 @@ int mmb_map_open(int fd, const mmb_options *options, mmb_map **out, mmb_limit *l
  * Handler: no. */
 void mmb_map_seal(mmb_map *map);
 
-/* Set the length of the file of a sealed map: it is cut, or a hole is added. EPERM in a forked
- * child. Handler: no. */
+/* Set the length of the file of a sealed map: it is cut, or a hole is added. MMB_ETRUNCATED, and
+ * nothing is done, if another program has cut the file below `size`. EPERM in a forked child.
+ * Handler: no. */
 int mmb_map_cut(mmb_map *map, uint64_t size);
 
 /* Turn the memory of a sealed map into a private snapshot. It shows what the file holds, at the

@@ -98,8 +98,15 @@ bool mmb__os_is_full(int fd, uint64_t room);
  * Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 
-/* Let reads of the file see what was stored through the mapping. This does something only on
- * systems where reads and mappings have caches of their own. */
+/* True on systems where reads of a file and mappings of it have separate caches. */
+#if defined(__OpenBSD__)
+#define MMB__OS_HAS_SEPARATE_CACHES true
+#else
+#define MMB__OS_HAS_SEPARATE_CACHES false
+#endif
+
+/* Let reads of the file see what was stored through the mapping. With one cache this does nothing.
+ */
 int mmb__os_publish_stores(const unsigned char *base, uint64_t length);
 
 /* Read `length` bytes at `offset`. `*got` is their number: it is smaller only at the end of the

@@ -1,4 +1,4 @@
-/* test_others.c - other hands on the file while it is built: cut, deleted, replaced.
+/* test_others.c - other programs at work on a file while it is built: it is cut, deleted, replaced.
  *
  * Whoever cuts a file takes data away that nobody can bring back. It must be found,
  * reported and never grown over. */
@@ -75,6 +75,20 @@ static void a_cut_is_found_by_the_seal(void)
     CHECK(ftruncate(fd, MIB + 1) == 0); /* nothing but zeros was lost: who knows */
     mmb_map_seal(map);
     CHECK_EQ(mmb_map_poison(map), MMB_ETRUNCATED);
+    mmb_map_free(map);
+    close(fd);
+}
+
+static void a_cut_after_the_seal_is_found_by_our_own(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[MIB] = 1;
+    mmb_map_seal(map);
+    CHECK(ftruncate(fd, 100) == 0);
+    CHECK_EQ(mmb_map_cut(map, MIB + 1), MMB_ETRUNCATED);
+    CHECK_EQ(file_size(fd), 100);       /* not made longer, which would hide it */
+    CHECK_EQ(mmb_map_cut(map, 100), 0); /* none of these bytes is missing */
     mmb_map_free(map);
     close(fd);
 }
@@ -203,6 +217,7 @@ int main(void)
     RUN(a_cut_is_found_by_a_store_below_the_old_end);
     RUN(a_cut_is_found_by_each_call);
     RUN(a_cut_is_found_by_the_seal);
+    RUN(a_cut_after_the_seal_is_found_by_our_own);
     RUN(what_others_append_is_no_harm);
     RUN(a_file_without_a_name_is_finished);
     RUN(a_cut_at_any_moment_is_found);
