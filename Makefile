@@ -134,13 +134,12 @@ VERSIONS ?= 3.11 3.12 3.13 3.14 3.15
 test-versions: wheelhouse/.made
 	@$(PARALLEL) --keep-going $(VERSIONS:%=test-version-%)
 
-# What CI runs after `make check`. What is slow is left out: it tests the C layers above all,
+# What CI runs beside `make check`. What is slow is left out: it tests the C layers above all,
 # which are the same for every Python.
 ELSEWHERE ?= 3.13
 
 .PHONY: test-elsewhere
-test-elsewhere: wheelhouse/.made
-	@$(PARALLEL) --keep-going test-engines $(ELSEWHERE:%=test-shortly-%)
+test-elsewhere: test-engines $(ELSEWHERE:%=test-shortly-%)
 
 # Of the attacks, those with interpreters are on what differs between Pythons.
 test-shortly-%: wheelhouse/.made
@@ -267,13 +266,13 @@ test-musl: $(MUSL_VENV)/.test
 ENGINES_VENV  ?= .venv-engines
 ENGINES_TORCH ?= torch==2.13.0+cpu
 
-$(ENGINES_VENV)/.test: $(SOURCES)
+$(ENGINES_VENV)/.test: wheelhouse/.made
 	test -e $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --upgrade pip 'setuptools>=77')
 	$(@D)/bin/python -m pip install -q --retries 5 '$(ENGINES_TORCH)' || true
 	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 's3fs>=2024.10' 'moto[server]>=5.1')
-	rm -rf build/lib* build/bdist* build/temp*
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --no-build-isolation '.[engines]')
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --force-reinstall --no-deps wheelhouse/*.whl)
+	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 "$$(echo wheelhouse/*.whl)[engines]")
 	@touch $@
 
 .PHONY: test-engines test-kills
@@ -299,9 +298,10 @@ C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h)
 
 # What takes long starts first, and two things are done at once: each in a directory of its
 # own, and no test looks at the clock. What a target prints appears when it ends. The tests
-# take longest by far, so they are two things: those in folders, and the others.
-CHECKS := check-test-files check-test-folders ctest-tsan ctest-asan ctest-plain dist-check types \
-    docs fuzz-short lint format-check
+# take longest by far, so they are two things: those in folders, and the others. `ALSO` are
+# more targets to make at the same time, so that no processor waits for the last one.
+CHECKS := check-test-files check-test-folders $(ALSO) ctest-tsan ctest-asan ctest-plain \
+    dist-check types docs fuzz-short lint format-check
 
 .PHONY: check check-test-files check-test-folders format-check format lint types
 check: $(VENV)/.dev
@@ -475,11 +475,11 @@ wheel: $(VENV)/.dev
 	@ls -l dist wheelhouse
 	@touch wheelhouse/.made
 
-# For tests, which look at the module alone: built again only when that would differ.
-wheelhouse/.made: $(SOURCES)
+# Built again only when it would differ.
+wheelhouse/.made: $(SOURCES) README.md LICENSE $(wildcard examples/*.py)
 	@$(MAKE) --no-print-directory wheel
 
-dist-check: wheel
+dist-check: wheelhouse/.made
 	sh .ci/check-dist $(PY) dist/*.tar.gz wheelhouse/*.whl
 
 clean:
