@@ -106,12 +106,12 @@ typedef struct {
 int mmb_pointers_check(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
                        mmb_flaw *flaw);
 
-/* Words of one segment. */
+/* Words of one segment that belong to nothing yet. */
 typedef struct {
     uint64_t word;
     uint64_t words;
     uint32_t segment;
-} mmb_block;
+} mmb_room;
 
 /* Words that `length` bytes take as Data, or as Text with its terminator. */
 static inline uint64_t mmb_string_words(uint64_t length, bool text)
@@ -120,47 +120,47 @@ static inline uint64_t mmb_string_words(uint64_t length, bool text)
 }
 
 /* Check strings from elsewhere, as Text (UTF-8, which gets a terminator) or as Data. Tell how many
- * there are, and how many words they take. `wanted` has a byte for each string, which is not zero
- * if the string is wanted; NULL means all. Of the others only the offsets are checked. Returns
- * NULL, or a static text that says what is wrong with string `*bad`. */
-const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
+ * there are, and how many words they take. `mask` has a byte for each string, which is zero if the
+ * string is left out; NULL leaves out none. Of strings that are left out only the offsets are
+ * checked. Returns NULL, or a static text that says what is wrong with string `*bad`. */
+const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *mask, bool text,
                                 uint64_t *words, uint64_t *found, uint64_t *bad);
 
-/* Write strings into `block`, which must be zeros, from string `*next` on, and let the pointers of
- * the same numbers lead to them. Pointers of strings that are not wanted stay as they are. This
- * stops when the block is full: then `*next` is the first string that was not written, and the
- * block is what is left of it. If the block is in another segment than the pointers, each string
- * takes one word more, for its landing pad. If a pointer led to Text or Data before, that is
- * zeroed, since nothing leads there any more.
+/* Write strings into `room`, which must be zeros, from string `*next` on, and let the pointers of
+ * the same numbers lead to them. Pointers of strings that are left out stay as they are. This stops
+ * when the room is full: then `*next` is the first string that was not written, and the room is
+ * what is left of it. If the room is in another segment than the pointers, each string takes one
+ * word more, for its landing pad. If a pointer led to Text or Data before, that is zeroed, since
+ * nothing leads there any more.
  *
  * The strings must have been measured. Returns 0, or MMB_EMESSAGE: either the pointers or the
- * block are out of bounds, and nothing was done; or the strings have changed since. */
-int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                    const mmb_strings *strings, const unsigned char *wanted, bool text,
-                    uint64_t *next, mmb_block *block, mmb_flaw *flaw);
+ * room are out of bounds, and nothing was done; or the strings have changed since. */
+int mmb_strings_write(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                      const mmb_strings *strings, const unsigned char *mask, bool text,
+                      uint64_t *next, mmb_room *room, mmb_flaw *flaw);
 
-/* The same for strings that lie in different places: slice i is for pointer i. `*laid` is how many
- * slices were dealt with. */
+/* The same for strings that lie in different places: reference i is for pointer i. `*written` is
+ * how many references were written or skipped. */
 typedef struct {
     const unsigned char *bytes; /* NULL: no string, the pointer is to be null */
     uint64_t length;
     bool skip; /* leave the pointer alone */
-} mmb_slice;
+} mmb_string_ref;
 
-int mmb_slices_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                   const mmb_slice *slices, uint64_t slice_count, bool text, uint64_t *laid,
-                   mmb_block *block, mmb_flaw *flaw);
+int mmb_string_refs_write(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                          const mmb_string_ref *refs, uint64_t ref_count, bool text,
+                          uint64_t *written, mmb_room *room, mmb_flaw *flaw);
 
-/* Read the strings that pointers lead to. Pointers that are not wanted (as above) count as null.
+/* Read the strings that pointers lead to. Pointers that the mask leaves out count as null.
  * mmb_strings_find fills `offsets` (pointers->count + 1 numbers), `valid` (bits as in mmb_strings,
  * (count + 7) / 8 bytes) and `*size` (the bytes of all strings). Then mmb_strings_copy puts the
  * strings into `bytes`. Text must be UTF-8 with its terminator, and all strings together must not
  * be longer than the message. Returns 0 or MMB_EMESSAGE. */
 int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     const unsigned char *wanted, bool text, uint64_t *offsets,
-                     unsigned char *valid, uint64_t *size, mmb_flaw *flaw);
+                     const unsigned char *mask, bool text, uint64_t *offsets, unsigned char *valid,
+                     uint64_t *size, mmb_flaw *flaw);
 int mmb_strings_copy(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     const unsigned char *wanted, bool text, const uint64_t *offsets,
+                     const unsigned char *mask, bool text, const uint64_t *offsets,
                      unsigned char *bytes, mmb_flaw *flaw);
 
 /* What a walk has met. */

@@ -8,7 +8,7 @@
 /* Find one string; `*start` becomes NULL if its pointer is null. The terminator of a Text is
  * checked, and does not count. */
 static int find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                uint64_t index, const unsigned char *wanted, bool text, const unsigned char **start,
+                uint64_t index, const unsigned char *mask, bool text, const unsigned char **start,
                 uint64_t *length, mmb_flaw *flaw)
 {
     mmb_object object;
@@ -17,7 +17,7 @@ static int find(const mmb_segment *segments, uint32_t count, const mmb_pointers 
 
     *start = NULL;
     *length = 0;
-    if (wanted != NULL && wanted[index] == 0) {
+    if (mask != NULL && mask[index] == 0) {
         return 0;
     }
     if (mmb_resolve(segments, count, pointers->segment, word, &object, flaw) != 0) {
@@ -46,8 +46,8 @@ static int find(const mmb_segment *segments, uint32_t count, const mmb_pointers 
 }
 
 int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     const unsigned char *wanted, bool text, uint64_t *offsets,
-                     unsigned char *valid, uint64_t *size, mmb_flaw *flaw)
+                     const unsigned char *mask, bool text, uint64_t *offsets, unsigned char *valid,
+                     uint64_t *size, mmb_flaw *flaw)
 {
     /* Each word belongs to one object, so all strings together fit into the message. If they do
      * not, they overlap, and copies of them might fill all memory. */
@@ -65,7 +65,7 @@ int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_poin
     for (uint64_t i = 0; i < pointers->count; i++) {
         const unsigned char *start;
         uint64_t length;
-        error = find(segments, count, pointers, i, wanted, text, &start, &length, flaw);
+        error = find(segments, count, pointers, i, mask, text, &start, &length, flaw);
         if (error != 0) {
             return error;
         }
@@ -91,13 +91,13 @@ int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_poin
 }
 
 int mmb_strings_copy(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     const unsigned char *wanted, bool text, const uint64_t *offsets,
+                     const unsigned char *mask, bool text, const uint64_t *offsets,
                      unsigned char *bytes, mmb_flaw *flaw)
 {
     for (uint64_t i = 0; i < pointers->count; i++) {
         const unsigned char *start;
         uint64_t length;
-        int error = find(segments, count, pointers, i, wanted, text, &start, &length, flaw);
+        int error = find(segments, count, pointers, i, mask, text, &start, &length, flaw);
         if (error != 0) {
             return error;
         }

@@ -101,18 +101,18 @@ bool mmbpy_pointers_get(PyObject *tuple, mmb_pointers *out)
     return true;
 }
 
-bool mmbpy_block_get(PyObject *tuple, mmb_block *out)
+bool mmbpy_room_get(PyObject *tuple, mmb_room *out)
 {
     unsigned long long word, words;
     unsigned int segment;
-    if (!PyArg_ParseTuple(tuple, "IKK:block", &segment, &word, &words)) {
+    if (!PyArg_ParseTuple(tuple, "IKK:room", &segment, &word, &words)) {
         return false;
     }
-    *out = (mmb_block){.segment = segment, .word = word, .words = words};
+    *out = (mmb_room){.segment = segment, .word = word, .words = words};
     return true;
 }
 
-bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view)
+bool mmbpy_mask_get(PyObject *object, uint64_t count, Py_buffer *view)
 {
     if (object == Py_None) {
         return true;

@@ -25,13 +25,13 @@ typedef struct {
 bool mmbpy_strings_get(PyObject *tuple, mmbpy_strings *out);
 void mmbpy_strings_release(mmbpy_strings *strings);
 
-/* Take pointers from a tuple (segment, word, stride, count), and a block from (segment, word,
+/* Take pointers from a tuple (segment, word, stride, count), and a room from (segment, word,
  * words). */
 bool mmbpy_pointers_get(PyObject *tuple, mmb_pointers *out);
-bool mmbpy_block_get(PyObject *tuple, mmb_block *out);
+bool mmbpy_room_get(PyObject *tuple, mmb_room *out);
 
 /* Take one byte for each of `count` strings, or None: then `view->buf` becomes NULL. */
-bool mmbpy_wanted_get(PyObject *object, uint64_t count, Py_buffer *view);
+bool mmbpy_mask_get(PyObject *object, uint64_t count, Py_buffer *view);
 
 /* Return true if an object whose buffer is in `view` is a string of bytes. It must have a
  * length: numbers and dates of NumPy have none, but offer their bytes as well. For Text each

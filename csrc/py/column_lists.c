@@ -1,7 +1,7 @@
-/* column_lists.c - lays columns of Text and Data from lists of Python's strings.
+/* column_lists.c - writes columns of Text and Data from lists of Python's strings.
  *
- * The code goes through the strings twice: it checks all of them before it lays the first. It lays
- * them from the memory of their objects, some at a time, so that nothing is copied twice and
+ * The code goes through the strings twice: it checks all of them before it writes the first. It
+ * writes them from the memory of their objects, some at a time, so that nothing is copied twice and
  * nothing large is allocated. Most of the time goes into waiting for this memory. So the objects
  * are only read; their references are not even counted while their list cannot change. */
 
@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The number of strings that are laid at a time. */
+/* The number of strings that are written at a time. */
 enum { BATCH = 256 };
 
 static bool is_missing(PyObject *item)
@@ -43,7 +43,7 @@ static bool is_plain(PyObject *item)
 
 /* Find the bytes of a plain str, as most objects in such a list are. Return false without an
  * exception if the object is none, or has no UTF-8; get_plain then says what is wrong. */
-static inline bool get_str(PyObject *item, mmb_slice *out)
+static inline bool get_str(PyObject *item, mmb_string_ref *out)
 {
     Py_ssize_t length;
     if (!Py_IS_TYPE(item, &PyUnicode_Type)) {
@@ -60,10 +60,10 @@ static inline bool get_str(PyObject *item, mmb_slice *out)
 
 /* Find the bytes of a plain object; `bytes` becomes NULL if the string is missing. The bytes
  * stay as long as the object does. */
-static bool get_plain(uint64_t index, PyObject *item, mmb_slice *out)
+static bool get_plain(uint64_t index, PyObject *item, mmb_string_ref *out)
 {
     Py_ssize_t length = 0;
-    *out = (mmb_slice){.bytes = NULL};
+    *out = (mmb_string_ref){.bytes = NULL};
     if (is_str(item)) {
         out->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(item, &length);
         if (out->bytes == NULL) {
@@ -100,9 +100,10 @@ static void explain_strides(uint64_t index, PyObject *item)
 }
 
 /* Find the bytes of any other object. The view holds them, and the caller releases it. */
-static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *view, mmb_slice *out)
+static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *view,
+                       mmb_string_ref *out)
 {
-    *out = (mmb_slice){.bytes = NULL};
+    *out = (mmb_string_ref){.bytes = NULL};
     if (is_missing(item)) {
         return true; /* a subclass of float, such as numpy.float64 */
     }
@@ -152,12 +153,12 @@ static inline PyObject *items_get(const items *in, uint64_t index)
 /* ---- checking --------------------------------------------------------------------- */
 
 /* Check a string of which nothing is known yet, and add the words that it takes. */
-static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uint64_t *words,
-                          uint64_t *found)
+static bool measure_ref(uint64_t index, const mmb_string_ref *ref, bool text, uint64_t *words,
+                        uint64_t *found)
 {
-    const uint64_t ends[2] = {0, slice->length};
-    const mmb_strings one = {.bytes = slice->bytes,
-                             .size = slice->length,
+    const uint64_t ends[2] = {0, ref->length};
+    const mmb_strings one = {.bytes = ref->bytes,
+                             .size = ref->length,
                              .offsets = (const unsigned char *)ends,
                              .width = sizeof *ends,
                              .count = 1};
@@ -176,28 +177,28 @@ static bool measure_slice(uint64_t index, const mmb_slice *slice, bool text, uin
 static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *words,
                          uint64_t *found, bool *others)
 {
-    mmb_slice slice;
+    mmb_string_ref ref;
     if (!is_plain(item)) {
         Py_buffer view = {0};
         *others = true;
         Py_INCREF(item);
-        bool good = get_buffer(index, item, text, &view, &slice) &&
-                    (slice.bytes == NULL || measure_slice(index, &slice, text, words, found));
+        bool good = get_buffer(index, item, text, &view, &ref) &&
+                    (ref.bytes == NULL || measure_ref(index, &ref, text, words, found));
         PyBuffer_Release(&view);
         Py_DECREF(item);
         return good;
     }
-    if (!get_plain(index, item, &slice)) {
+    if (!get_plain(index, item, &ref)) {
         return false;
     }
-    if (slice.bytes == NULL) {
+    if (ref.bytes == NULL) {
         return true;
     }
     bool is_good = !text || is_str(item); /* a str is always UTF-8 */
-    if (!is_good || slice.length >= MMB_MAX_SEGMENT_WORDS) {
-        return measure_slice(index, &slice, text, words, found);
+    if (!is_good || ref.length >= MMB_MAX_SEGMENT_WORDS) {
+        return measure_ref(index, &ref, text, words, found);
     }
-    *words += mmb_string_words(slice.length, text);
+    *words += mmb_string_words(ref.length, text);
     *found += 1;
     return true;
 }
@@ -220,9 +221,9 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
     bool good = true, others = false;
     for (uint64_t i = 0; good && i < in.count; i++) {
         PyObject *item = items_get(&in, i);
-        mmb_slice slice;
-        if (item != NULL && get_str(item, &slice) && slice.length < MMB_MAX_SEGMENT_WORDS) {
-            words += mmb_string_words(slice.length, text != 0);
+        mmb_string_ref ref;
+        if (item != NULL && get_str(item, &ref) && ref.length < MMB_MAX_SEGMENT_WORDS) {
+            words += mmb_string_words(ref.length, text != 0);
             found += 1;
             continue;
         }
@@ -236,12 +237,12 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
                          others ? Py_True : Py_False);
 }
 
-/* ---- laying ----------------------------------------------------------------------- */
+/* ---- writing ---------------------------------------------------------------------- */
 
-/* Strings that are laid together. They are plain objects, which no code can take from their list
- * before they are laid; or one other object, which is held. */
+/* Strings that are written together. They are plain objects, which no code can take from their list
+ * before they are written; or one other object, which is held. */
 typedef struct {
-    mmb_slice slices[BATCH];
+    mmb_string_ref refs[BATCH];
     uint64_t count;
     PyObject *held; /* owned, or NULL */
     Py_buffer view; /* buffer of the held object */
@@ -256,7 +257,7 @@ static void batch_release(batch *these)
 
 /* Take strings from `first` on, at most `left` of them. */
 static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t left,
-                       const unsigned char *wanted)
+                       const unsigned char *mask)
 {
     uint64_t most = left < BATCH ? left : BATCH;
     these->count = 0;
@@ -266,20 +267,20 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
         if (item == NULL) {
             return false;
         }
-        if (wanted != NULL && wanted[i] == 0) {
-            these->slices[i] = (mmb_slice){.skip = true};
-        } else if (get_str(item, &these->slices[i])) {
+        if (mask != NULL && mask[i] == 0) {
+            these->refs[i] = (mmb_string_ref){.skip = true};
+        } else if (get_str(item, &these->refs[i])) {
             these->count++;
             continue;
         } else if (is_plain(item)) {
-            if (!get_plain(index, item, &these->slices[i])) {
+            if (!get_plain(index, item, &these->refs[i])) {
                 return false;
             }
         } else if (i != 0) {
             break; /* it comes next time, since it may run any code */
         } else {
             these->held = Py_NewRef(item);
-            if (!get_buffer(index, item, false, &these->view, &these->slices[i])) {
+            if (!get_buffer(index, item, false, &these->view, &these->refs[i])) {
                 return false;
             }
         }
@@ -288,10 +289,10 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
     return true;
 }
 
-/* Do the work of lay_list. Return false with an exception on an error. */
-static bool lay_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_pointers *all,
-                      const items *in, uint64_t start, const unsigned char *wanted, bool text,
-                      uint64_t *next, mmb_block *block)
+/* Do the work of write_list. Return false with an exception on an error. */
+static bool write_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_pointers *all,
+                        const items *in, uint64_t start, const unsigned char *mask, bool text,
+                        uint64_t *next, mmb_room *room)
 {
     batch *these = PyMem_Malloc(sizeof *these);
     bool good = true;
@@ -306,18 +307,18 @@ static bool lay_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_
         pointers.word += *next * pointers.stride;
         pointers.count -= *next;
         good = batch_take(these, in, start + *next, pointers.count,
-                          wanted != NULL ? wanted + *next : NULL);
-        uint64_t laid = 0, taken = these->count;
+                          mask != NULL ? mask + *next : NULL);
+        uint64_t written = 0, taken = these->count;
         mmb_flaw flaw = {0};
-        if (good && mmb_slices_lay(memory->segments, memory->count, &pointers, these->slices, taken,
-                                   text, &laid, block, &flaw) != 0) {
+        if (good && mmb_string_refs_write(memory->segments, memory->count, &pointers, these->refs,
+                                          taken, text, &written, room, &flaw) != 0) {
             mmbpy_raise_invalid(state, &flaw);
             good = false;
         }
         batch_release(these);
-        *next += laid;
-        if (laid < taken) {
-            break; /* the block is full */
+        *next += written;
+        if (written < taken) {
+            break; /* the room is full */
         }
     }
     PyMem_Free(these);
@@ -325,41 +326,40 @@ static bool lay_items(mmbpy_state *state, const mmbpy_memory *memory, const mmb_
 }
 
 PyDoc_STRVAR(
-    lay_list_doc,
-    "lay_list($module, segments, pointers, values, start, wanted, text, next, block, /)\n--\n\n"
-    "Do as lay_strings does, for a list that measure_list has checked. Its item\n"
+    write_list_doc,
+    "write_list($module, segments, pointers, values, start, mask, text, next, room, /)\n--\n\n"
+    "Do as write_strings does, for a list that measure_list has checked. Its item\n"
     "number start is for the first pointer.");
 
-static PyObject *lay_list(PyObject *module, PyObject *args)
+static PyObject *write_list(PyObject *module, PyObject *args)
 {
-    PyObject *tuple, *pointers_tuple, *values, *wanted_object, *block_tuple;
+    PyObject *tuple, *pointers_tuple, *values, *mask_object, *room_tuple;
     PyObject *result = NULL;
     int text;
     unsigned long long start, next_row;
     mmbpy_memory memory = {0};
     mmb_pointers pointers;
-    mmb_block block;
-    Py_buffer wanted = {0};
+    mmb_room room;
+    Py_buffer mask = {0};
     items in;
-    if (!PyArg_ParseTuple(args, "O!O!OKOpKO!:lay_list", &PyTuple_Type, &tuple, &PyTuple_Type,
-                          &pointers_tuple, &values, &start, &wanted_object, &text, &next_row,
-                          &PyTuple_Type, &block_tuple) ||
+    if (!PyArg_ParseTuple(args, "O!O!OKOpKO!:write_list", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &pointers_tuple, &values, &start, &mask_object, &text, &next_row,
+                          &PyTuple_Type, &room_tuple) ||
         !items_start(&in, values)) {
         return NULL;
     }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
-        mmbpy_block_get(block_tuple, &block) &&
-        mmbpy_wanted_get(wanted_object, pointers.count, &wanted)) {
+        mmbpy_room_get(room_tuple, &room) && mmbpy_mask_get(mask_object, pointers.count, &mask)) {
         uint64_t next = next_row;
         if (start > in.count || pointers.count > in.count - start) {
             PyErr_SetString(PyExc_IndexError, "the list has become shorter");
-        } else if (lay_items(PyModule_GetState(module), &memory, &pointers, &in, start, wanted.buf,
-                             text != 0, &next, &block)) {
-            result = Py_BuildValue("KKK", (unsigned long long)next, (unsigned long long)block.word,
-                                   (unsigned long long)block.words);
+        } else if (write_items(PyModule_GetState(module), &memory, &pointers, &in, start, mask.buf,
+                               text != 0, &next, &room)) {
+            result = Py_BuildValue("KKK", (unsigned long long)next, (unsigned long long)room.word,
+                                   (unsigned long long)room.words);
         }
     }
-    PyBuffer_Release(&wanted);
+    PyBuffer_Release(&mask);
     mmbpy_memory_release(&memory);
     Py_DECREF(in.sequence);
     return result;
@@ -367,6 +367,6 @@ static PyObject *lay_list(PyObject *module, PyObject *args)
 
 PyMethodDef mmbpy_list_functions[] = {
     {"measure_list", measure_list, METH_VARARGS, measure_list_doc},
-    {"lay_list", lay_list, METH_VARARGS, lay_list_doc},
+    {"write_list", write_list, METH_VARARGS, write_list_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -114,27 +114,27 @@ static PyObject *store_columns(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(measure_strings_doc,
-             "measure_strings($module, strings, wanted, text, /)\n--\n\n"
+             "measure_strings($module, strings, mask, text, /)\n--\n\n"
              "Check strings. Return (the words that they take, how many there are).\n\n"
-             "strings is (offsets, width, bytes, valid or None, first, count). wanted is a\n"
+             "strings is (offsets, width, bytes, valid or None, first, count). mask is a\n"
              "buffer with one byte for each string, or None. ValueError names the row.");
 
 static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *tuple, *wanted_object, *result = NULL;
+    PyObject *tuple, *mask_object, *result = NULL;
     int text;
     mmbpy_strings strings = {0};
-    Py_buffer wanted = {0};
-    if (!PyArg_ParseTuple(args, "O!Op:measure_strings", &PyTuple_Type, &tuple, &wanted_object,
+    Py_buffer mask = {0};
+    if (!PyArg_ParseTuple(args, "O!Op:measure_strings", &PyTuple_Type, &tuple, &mask_object,
                           &text)) {
         return NULL;
     }
     if (mmbpy_strings_get(tuple, &strings) &&
-        mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
+        mmbpy_mask_get(mask_object, strings.strings.count, &mask)) {
         const char *reason;
         uint64_t words, found, bad = 0;
         Py_BEGIN_ALLOW_THREADS
-        reason = mmb_strings_measure(&strings.strings, wanted.buf, text != 0, &words, &found, &bad);
+        reason = mmb_strings_measure(&strings.strings, mask.buf, text != 0, &words, &found, &bad);
         Py_END_ALLOW_THREADS
         if (reason != NULL) {
             PyErr_Format(PyExc_ValueError, "row %llu: %s", (unsigned long long)bad, reason);
@@ -142,53 +142,53 @@ static PyObject *measure_strings(PyObject *Py_UNUSED(module), PyObject *args)
             result = Py_BuildValue("KK", (unsigned long long)words, (unsigned long long)found);
         }
     }
-    PyBuffer_Release(&wanted);
+    PyBuffer_Release(&mask);
     mmbpy_strings_release(&strings);
     return result;
 }
 
 PyDoc_STRVAR(
-    lay_strings_doc,
-    "lay_strings($module, segments, pointers, strings, wanted, text, next, block, /)\n--\n\n"
-    "Lay strings from number next on into a block of zeros, and set their pointers.\n\n"
-    "pointers is (segment, word, stride, count), block is (segment, word, words).\n"
+    write_strings_doc,
+    "write_strings($module, segments, pointers, strings, mask, text, next, room, /)\n--\n\n"
+    "Write strings from number next on into a room of zeros, and set their pointers.\n\n"
+    "pointers is (segment, word, stride, count), room is (segment, word, words).\n"
     "Return (next, word, words): the number of the next string, and what is left of\n"
-    "the block.");
+    "the room.");
 
-static PyObject *lay_strings(PyObject *module, PyObject *args)
+static PyObject *write_strings(PyObject *module, PyObject *args)
 {
-    PyObject *tuple, *pointers_tuple, *strings_tuple, *wanted_object, *block_tuple;
+    PyObject *tuple, *pointers_tuple, *strings_tuple, *mask_object, *room_tuple;
     PyObject *result = NULL;
     int text;
     unsigned long long next_row;
     mmbpy_memory memory = {0};
     mmbpy_strings strings = {0};
     mmb_pointers pointers;
-    mmb_block block;
-    Py_buffer wanted = {0};
-    if (!PyArg_ParseTuple(args, "O!O!O!OpKO!:lay_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
-                          &pointers_tuple, &PyTuple_Type, &strings_tuple, &wanted_object, &text,
-                          &next_row, &PyTuple_Type, &block_tuple)) {
+    mmb_room room;
+    Py_buffer mask = {0};
+    if (!PyArg_ParseTuple(args, "O!O!O!OpKO!:write_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &pointers_tuple, &PyTuple_Type, &strings_tuple, &mask_object, &text,
+                          &next_row, &PyTuple_Type, &room_tuple)) {
         return NULL;
     }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
-        mmbpy_strings_get(strings_tuple, &strings) && mmbpy_block_get(block_tuple, &block) &&
-        mmbpy_wanted_get(wanted_object, strings.strings.count, &wanted)) {
+        mmbpy_strings_get(strings_tuple, &strings) && mmbpy_room_get(room_tuple, &room) &&
+        mmbpy_mask_get(mask_object, strings.strings.count, &mask)) {
         mmb_flaw flaw = {0};
         uint64_t next = next_row;
         int error;
         Py_BEGIN_ALLOW_THREADS
-        error = mmb_strings_lay(memory.segments, memory.count, &pointers, &strings.strings,
-                                wanted.buf, text != 0, &next, &block, &flaw);
+        error = mmb_strings_write(memory.segments, memory.count, &pointers, &strings.strings,
+                                  mask.buf, text != 0, &next, &room, &flaw);
         Py_END_ALLOW_THREADS
         if (error != 0) {
             mmbpy_raise_invalid(PyModule_GetState(module), &flaw);
         } else {
-            result = Py_BuildValue("KKK", (unsigned long long)next, (unsigned long long)block.word,
-                                   (unsigned long long)block.words);
+            result = Py_BuildValue("KKK", (unsigned long long)next, (unsigned long long)room.word,
+                                   (unsigned long long)room.words);
         }
     }
-    PyBuffer_Release(&wanted);
+    PyBuffer_Release(&mask);
     mmbpy_strings_release(&strings);
     mmbpy_memory_release(&memory);
     return result;
@@ -204,7 +204,7 @@ static PyObject *new_bytearray(uint64_t size)
 
 /* Do the work of read_strings after its arguments are taken. */
 static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memory,
-                                   const mmb_pointers *pointers, const unsigned char *wanted,
+                                   const mmb_pointers *pointers, const unsigned char *mask,
                                    bool text)
 {
     PyObject *offsets = new_bytearray((pointers->count + 1) * sizeof(uint64_t));
@@ -219,7 +219,7 @@ static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memor
     uint64_t *numbers = (uint64_t *)(void *)PyByteArray_AsString(offsets);
     unsigned char *bits = (unsigned char *)PyByteArray_AsString(valid);
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_strings_find(memory->segments, memory->count, pointers, wanted, text, numbers, bits,
+    error = mmb_strings_find(memory->segments, memory->count, pointers, mask, text, numbers, bits,
                              &size, &flaw);
     Py_END_ALLOW_THREADS
     if (error == 0) {
@@ -229,8 +229,8 @@ static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memor
         }
         unsigned char *to = (unsigned char *)PyByteArray_AsString(bytes);
         Py_BEGIN_ALLOW_THREADS
-        error = mmb_strings_copy(memory->segments, memory->count, pointers, wanted, text, numbers,
-                                 to, &flaw);
+        error = mmb_strings_copy(memory->segments, memory->count, pointers, mask, text, numbers, to,
+                                 &flaw);
         Py_END_ALLOW_THREADS
     }
     if (error != 0) {
@@ -246,33 +246,33 @@ done:
 }
 
 PyDoc_STRVAR(read_strings_doc,
-             "read_strings($module, segments, pointers, wanted, text, /)\n--\n\n"
+             "read_strings($module, segments, pointers, mask, text, /)\n--\n\n"
              "Copy the strings that pointers lead to. Return the bytearrays (offsets of 8\n"
-             "bytes, bytes, valid). Strings that are not wanted count as null.");
+             "bytes, bytes, valid). Strings that the mask leaves out count as null.");
 
 static PyObject *read_strings(PyObject *module, PyObject *args)
 {
-    PyObject *tuple, *pointers_tuple, *wanted_object, *result = NULL;
+    PyObject *tuple, *pointers_tuple, *mask_object, *result = NULL;
     int text;
     mmbpy_memory memory = {0};
     mmb_pointers pointers;
     mmb_flaw flaw = {0};
-    Py_buffer wanted = {0};
+    Py_buffer mask = {0};
     mmbpy_state *state = PyModule_GetState(module);
     if (!PyArg_ParseTuple(args, "O!O!Op:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
-                          &pointers_tuple, &wanted_object, &text)) {
+                          &pointers_tuple, &mask_object, &text)) {
         return NULL;
     }
     if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
-        mmbpy_wanted_get(wanted_object, pointers.count, &wanted)) {
+        mmbpy_mask_get(mask_object, pointers.count, &mask)) {
         /* This comes first, since the size of what is allocated depends on it. */
         if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0) {
             mmbpy_raise_invalid(state, &flaw);
         } else {
-            result = read_into_buffers(state, &memory, &pointers, wanted.buf, text != 0);
+            result = read_into_buffers(state, &memory, &pointers, mask.buf, text != 0);
         }
     }
-    PyBuffer_Release(&wanted);
+    PyBuffer_Release(&mask);
     mmbpy_memory_release(&memory);
     return result;
 }
@@ -296,7 +296,7 @@ PyMethodDef mmbpy_column_functions[] = {
     {"resolve", resolve, METH_VARARGS, resolve_doc},
     {"store_columns", store_columns, METH_VARARGS, store_columns_doc},
     {"measure_strings", measure_strings, METH_VARARGS, measure_strings_doc},
-    {"lay_strings", lay_strings, METH_VARARGS, lay_strings_doc},
+    {"write_strings", write_strings, METH_VARARGS, write_strings_doc},
     {"read_strings", read_strings, METH_VARARGS, read_strings_doc},
     {"set_stage_limits", set_stage_limits, METH_VARARGS, set_stage_limits_doc},
     {NULL, NULL, 0, NULL},

@@ -72,7 +72,7 @@ static int narrow(mmb_object *list, const list_part *part, mmb_flaw *flaw)
 
 /* The rooms that a stage is put into. `first` is for the rows of a new list, if there is one. */
 typedef struct {
-    mmb_block blocks[MMB_MAX_SEGMENTS + 1];
+    mmb_room list[MMB_MAX_SEGMENTS + 1];
     uint32_t count;
 } room_list;
 
@@ -89,7 +89,7 @@ static bool get_rooms(PyObject *tuple, room_list *rooms)
             PyErr_SetString(PyExc_TypeError, "a room is a tuple");
             return false;
         }
-        if (!mmbpy_block_get(room, &rooms->blocks[rooms->count])) {
+        if (!mmbpy_room_get(room, &rooms->list[rooms->count])) {
             return false;
         }
     }
@@ -132,16 +132,16 @@ static int put_stage(mmbpy_stage *self, const mmbpy_memory *memory, uint32_t seg
         return !behind && rooms->count != 1 + sections
                    ? too_few_rooms(segment, word, flaw)
                    : mmb_stage_put_list(stage, memory->segments, memory->count, segment, word,
-                                        rooms->blocks, behind ? NULL : rooms->blocks + 1, flaw);
+                                        rooms->list, behind ? NULL : rooms->list + 1, flaw);
     }
     if (rooms->count != sections) {
         return too_few_rooms(segment, word, flaw);
     }
     if (self->what == MMBPY_POINTER) {
         return mmb_stage_put_pointer(stage, memory->segments, memory->count, segment, word,
-                                     rooms->blocks, flaw);
+                                     rooms->list, flaw);
     }
-    return mmb_stage_put_rows(stage, memory->segments, memory->count, &target, rooms->blocks, flaw);
+    return mmb_stage_put_rows(stage, memory->segments, memory->count, &target, rooms->list, flaw);
 }
 
 PyDoc_STRVAR(put_doc,
@@ -173,7 +173,7 @@ static PyObject *stage_put(PyObject *object, PyObject *args)
         return NULL;
     }
     if (mmbpy_memory_get(tuple, true, &memory) && get_rooms(room_tuples, &rooms)) {
-        uint32_t number = rooms.blocks[0].segment; /* all segments are of one map, or of none */
+        uint32_t number = rooms.list[0].segment; /* all segments are of one map, or of none */
         mmbpy_map *map =
             number < memory.count ? mmbpy_map_of_view(state, PyTuple_GetItem(tuple, number)) : NULL;
         mmb_map *core = map == NULL ? NULL : mmbpy_map_enter(map);
@@ -206,7 +206,7 @@ static PyObject *stage_put_record(PyObject *object, PyObject *args)
     PyObject *tuple, *result = NULL;
     unsigned int segment, word, data_words, pointer_words;
     mmbpy_memory memory = {0};
-    mmb_block room = {0};
+    mmb_room room = {0};
     mmb_flaw flaw = {0};
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
     if (state == NULL || !PyArg_ParseTuple(args, "O!(IIII):put_record", &PyTuple_Type, &tuple,

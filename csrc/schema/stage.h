@@ -231,18 +231,18 @@ static inline uint64_t mmb_stage_list_head(const mmb_stage *stage)
  * of the file, or MMB_EMESSAGE if something is out of bounds or the pointer is not null. After an
  * error nothing leads to the room. */
 int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                       uint32_t segment, uint64_t word, const mmb_block *room,
-                       const mmb_block *rooms, mmb_flaw *flaw);
+                       uint32_t segment, uint64_t word, const mmb_room *room, const mmb_room *rooms,
+                       mmb_flaw *flaw);
 
 /* Put the rows into existing structs, over their old values. `target` is the struct or the list
  * of structs. There is a room for each section: for what rows lead to and, if it is in another
  * segment, for the landing pads. The result is as above. */
 int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                       const mmb_object *target, const mmb_block *rooms, mmb_flaw *flaw);
+                       const mmb_object *target, const mmb_room *rooms, mmb_flaw *flaw);
 
 /* Put the heap into the room, and put the one pointer that the rows consist of where a null
  * pointer is. */
 int mmb_stage_put_pointer(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                          uint32_t segment, uint64_t word, const mmb_block *room, mmb_flaw *flaw);
+                          uint32_t segment, uint64_t word, const mmb_room *room, mmb_flaw *flaw);
 
 #endif

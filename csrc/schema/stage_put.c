@@ -32,7 +32,7 @@ static bool is_inside(const mmb_segment *segments, uint32_t count, uint32_t segm
     return word <= limit && words <= limit - word;
 }
 
-static bool room_is_inside(const mmb_segment *segments, uint32_t count, const mmb_block *room)
+static bool room_is_inside(const mmb_segment *segments, uint32_t count, const mmb_room *room)
 {
     return is_inside(segments, count, room->segment, room->word, room->words);
 }
@@ -88,7 +88,7 @@ static int copy_piece(const mmb_stage *stage, const mmb_stage_piece *piece, unsi
 }
 
 /* Copy the heap into the rooms. */
-static int copy_heap(const mmb_stage *stage, const mmb_segment *segments, const mmb_block *rooms,
+static int copy_heap(const mmb_stage *stage, const mmb_segment *segments, const mmb_room *rooms,
                      unsigned char *buffer)
 {
     const mmb_stage_file *file = stage->file;
@@ -122,7 +122,7 @@ static uint64_t section_with_pads(const mmb_stage *stage, uint32_t number)
 }
 
 static int check_rooms(const mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                       uint32_t segment, const mmb_block *rooms, mmb_flaw *flaw)
+                       uint32_t segment, const mmb_room *rooms, mmb_flaw *flaw)
 {
     for (uint32_t i = 0; i < mmb_stage_section_count(stage); i++) {
         uint64_t words = segment == rooms[i].segment ? mmb_stage_section_words(stage, i)
@@ -141,16 +141,16 @@ typedef struct {
     const mmb_stage *stage;
     const mmb_segment *segments;
     const mmb_object *target;
-    const mmb_block *room; /* of the section that the present rows lead into */
-    uint64_t row;          /* number of the next row */
-    uint64_t pad;          /* word of the room for the next landing pad */
+    const mmb_room *room; /* of the section that the present rows lead into */
+    uint64_t row;         /* number of the next row */
+    uint64_t pad;         /* word of the room for the next landing pad */
 } row_writer;
 
 /* Return a pointer of the rows, written at their word `from`, changed for word `word` of the
  * target's segment. If the room is in another segment, the pointer gets a landing pad there. */
 static uint64_t relocated(row_writer *w, uint64_t pointer, uint64_t from, uint64_t word)
 {
-    const mmb_block *room = w->room;
+    const mmb_room *room = w->room;
     if (!mmb_stage_is_relative(pointer)) {
         return pointer;
     }
@@ -219,7 +219,7 @@ static int put_piece(row_writer *w, const mmb_stage_piece *piece, unsigned char 
     return error;
 }
 
-static void enter_section(row_writer *w, const mmb_block *rooms, uint32_t number)
+static void enter_section(row_writer *w, const mmb_room *rooms, uint32_t number)
 {
     if (w->room != &rooms[number]) {
         w->room = &rooms[number];
@@ -228,7 +228,7 @@ static void enter_section(row_writer *w, const mmb_block *rooms, uint32_t number
 }
 
 static int put_all(mmb_stage *stage, const mmb_segment *segments, const mmb_object *target,
-                   const mmb_block *rooms, unsigned char *buffer)
+                   const mmb_room *rooms, unsigned char *buffer)
 {
     const mmb_stage_file *file = stage->file;
     row_writer w = {.stage = stage, .segments = segments, .target = target};
@@ -247,7 +247,7 @@ static int put_all(mmb_stage *stage, const mmb_segment *segments, const mmb_obje
 }
 
 int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                       const mmb_object *target, const mmb_block *rooms, mmb_flaw *flaw)
+                       const mmb_object *target, const mmb_room *rooms, mmb_flaw *flaw)
 {
     uint64_t words = (uint64_t)target->data_words + target->pointer_words;
     uint64_t elements = target->kind == MMB_TO_LIST ? target->elements : 1;
@@ -276,7 +276,7 @@ int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t c
 }
 
 int mmb_stage_put_pointer(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                          uint32_t segment, uint64_t word, const mmb_block *room, mmb_flaw *flaw)
+                          uint32_t segment, uint64_t word, const mmb_room *room, mmb_flaw *flaw)
 {
     mmb_object target = {
         .kind = MMB_TO_STRUCT, .segment = segment, .word = (uint32_t)word, .pointer_words = 1};
@@ -307,7 +307,7 @@ uint64_t mmb_stage_list_words(const mmb_stage *stage)
 /* Let the null pointer at `word` of `segment` lead to the list at the start of a room. A landing
  * pad comes to word `pad` if that is another segment. */
 static void lead_to_list(const mmb_stage *stage, const mmb_segment *segments, uint32_t segment,
-                         uint64_t word, const mmb_block *room, uint64_t pad)
+                         uint64_t word, const mmb_room *room, uint64_t pad)
 {
     uint64_t size = stage->is_pointer_list ? MMB__POINTERS | stage->count << 3
                                            : MMB__COMPOSITE | mmb_stage_row_words(stage) << 3;
@@ -335,7 +335,7 @@ static int copy_both(mmb_stage *stage, unsigned char *to)
 
 /* Put the rows behind the tag of a room, and their heap into other rooms, or behind the rows. */
 static int put_elements(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                        const mmb_block *room, const mmb_block *rooms, mmb_flaw *flaw)
+                        const mmb_room *room, const mmb_room *rooms, mmb_flaw *flaw)
 {
     uint64_t start = room->word + tag_words(stage), rows = mmb_stage_row_words(stage);
     if (rooms == NULL && stage->file == NULL) {
@@ -350,19 +350,19 @@ static int put_elements(mmb_stage *stage, const mmb_segment *segments, uint32_t 
     if (rooms != NULL) {
         return mmb_stage_put_rows(stage, segments, count, &target, rooms, flaw);
     }
-    mmb_block behind[MMB_MAX_SEGMENTS];
+    mmb_room behind[MMB_MAX_SEGMENTS];
     uint64_t word = start + rows;
     for (uint32_t i = 0; i < mmb_stage_section_count(stage); i++) {
         uint64_t words = mmb_stage_section_words(stage, i);
-        behind[i] = (mmb_block){.segment = room->segment, .word = (uint32_t)word, .words = words};
+        behind[i] = (mmb_room){.segment = room->segment, .word = (uint32_t)word, .words = words};
         word += words;
     }
     return mmb_stage_put_rows(stage, segments, count, &target, behind, flaw);
 }
 
 int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                       uint32_t segment, uint64_t word, const mmb_block *room,
-                       const mmb_block *rooms, mmb_flaw *flaw)
+                       uint32_t segment, uint64_t word, const mmb_room *room, const mmb_room *rooms,
+                       mmb_flaw *flaw)
 {
     uint64_t words = rooms == NULL ? mmb_stage_list_words(stage) : mmb_stage_list_head(stage);
     if (!room_is_inside(segments, count, room) || room->words < words ||

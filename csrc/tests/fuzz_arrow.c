@@ -67,7 +67,7 @@ static void check_message(mmb_stage *stage)
         abort();
     }
     mmb_segment segment = {.base = memory, .words = words};
-    mmb_block room = {.word = 1, .words = words - 1};
+    mmb_room room = {.word = 1, .words = words - 1};
     mmb_totals totals;
     if (mmb_stage_put_list(stage, &segment, 1, 0, 0, &room, NULL, &flaw) != 0 ||
         mmb_walk(&segment, 1, used, &totals, &flaw) != 0) {

@@ -3,7 +3,7 @@
  * The input is a head of eight bytes that says where everything lies, and then the words
  * of two segments and the strings. Besides the sanitizers these must hold:
  *  - what mmb_resolve describes lies in its segment;
- *  - what was laid is what is read back, where nothing was there before.
+ *  - what was written is what is read back, where nothing was there before.
  */
 #include "check.h"
 #include "mmb_capnp.h"
@@ -40,9 +40,9 @@ static void check_resolve(void)
     }
 }
 
-/* Read the column that was laid and compare it with the strings. */
+/* Read the column that was written and compare it with the strings. */
 static void check_reading(const mmb_pointers *pointers, const mmb_strings *strings, bool text,
-                          bool laid)
+                          bool written)
 {
     uint64_t offsets[MAX_STRINGS + 1], length;
     unsigned char valid[MAX_STRINGS / 8];
@@ -50,12 +50,12 @@ static void check_reading(const mmb_pointers *pointers, const mmb_strings *strin
     int error = mmb_strings_find(segments, 2, pointers, NULL, text, offsets, valid, &length, &flaw);
     if (error != 0) {
         CHECK(flaw.reason != NULL);
-        CHECK(!laid);
+        CHECK(!written);
         return;
     }
     unsigned char *bytes = malloc(length != 0 ? length : 1);
     CHECK(mmb_strings_copy(segments, 2, pointers, NULL, text, offsets, bytes, &flaw) == 0);
-    if (laid) {
+    if (written) {
         uint32_t from;
         memcpy(&from, strings->offsets, sizeof from);
         CHECK(memcmp(bytes, strings->bytes + from, length) == 0);
@@ -69,30 +69,30 @@ static void zero(uint32_t segment, uint64_t word, uint64_t words)
     memset(base + word * MMB_WORD, 0, words * MMB_WORD);
 }
 
-/* Lay into a block of zeros. If it is apart from the pointers, and these are null, what
- * was laid must be read back. */
-static void check_laying(const mmb_pointers *pointers, const mmb_strings *strings, bool text,
-                         mmb_block block)
+/* Write into a room of zeros. If it is apart from the pointers, and these are null, what
+ * was written must be read back. */
+static void check_writing(const mmb_pointers *pointers, const mmb_strings *strings, bool text,
+                          mmb_room room)
 {
     mmb_flaw flaw = {0};
-    bool clean = mmb_pointers_check(segments, 2, pointers, &flaw) == 0 && block.segment < 2 &&
-                 block.word + block.words <= segments[block.segment].words;
+    bool clean = mmb_pointers_check(segments, 2, pointers, &flaw) == 0 && room.segment < 2 &&
+                 room.word + room.words <= segments[room.segment].words;
     if (clean) {
         uint64_t last = pointers->count != 0
                             ? pointers->word + (pointers->count - 1) * pointers->stride
                             : pointers->word;
-        clean = pointers->count == 0 || block.segment != pointers->segment || last < block.word ||
-                pointers->word >= block.word + block.words;
-        zero(block.segment, block.word, block.words);
+        clean = pointers->count == 0 || room.segment != pointers->segment || last < room.word ||
+                pointers->word >= room.word + room.words;
+        zero(room.segment, room.word, room.words);
         for (uint64_t i = 0; clean && i < pointers->count; i++) {
             zero(pointers->segment, pointers->word + i * pointers->stride, 1);
         }
     }
     uint64_t next = 0;
-    mmb_block rest = block;
-    int error = mmb_strings_lay(segments, 2, pointers, strings, NULL, text, &next, &rest, &flaw);
+    mmb_room rest = room;
+    int error = mmb_strings_write(segments, 2, pointers, strings, NULL, text, &next, &rest, &flaw);
     CHECK(next <= pointers->count);
-    CHECK(rest.word + rest.words == block.word + block.words);
+    CHECK(rest.word + rest.words == room.word + room.words);
     CHECK(!clean || error == 0);
     if (clean && next == pointers->count) {
         check_reading(pointers, strings, text, true);
@@ -101,25 +101,26 @@ static void check_laying(const mmb_pointers *pointers, const mmb_strings *string
         return;
     }
 
-    /* Once more, one by one: over what was just laid, which goes. */
-    mmb_slice slices[MAX_STRINGS];
+    /* Once more, one by one: over what was just written, which is zeroed first. */
+    mmb_string_ref refs[MAX_STRINGS];
     uint32_t ends[MAX_STRINGS + 1];
-    uint64_t laid;
+    uint64_t written;
     memcpy(ends, strings->offsets, (pointers->count + 1) * sizeof *ends);
     for (uint64_t i = 0; i < pointers->count; i++) {
-        slices[i] = (mmb_slice){.bytes = strings->bytes + ends[i], .length = ends[i + 1] - ends[i]};
+        refs[i] =
+            (mmb_string_ref){.bytes = strings->bytes + ends[i], .length = ends[i + 1] - ends[i]};
     }
     if (clean) {
         for (uint64_t i = 0; i < pointers->count; i++) {
             zero(pointers->segment, pointers->word + i * pointers->stride, 1);
         }
-        zero(block.segment, block.word, block.words);
+        zero(room.segment, room.word, room.words);
     }
-    rest = block;
-    CHECK(mmb_slices_lay(segments, 2, pointers, slices, pointers->count, text, &laid, &rest,
-                         &flaw) == 0);
-    CHECK(!clean || laid == next);
-    if (clean && laid == pointers->count) {
+    rest = room;
+    CHECK(mmb_string_refs_write(segments, 2, pointers, refs, pointers->count, text, &written, &rest,
+                                &flaw) == 0);
+    CHECK(!clean || written == next);
+    if (clean && written == pointers->count) {
         check_reading(pointers, strings, text, true);
     }
 }
@@ -168,12 +169,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     uint64_t needed, found, bad;
     if (mmb_strings_measure(&strings, NULL, text, &needed, &found, &bad) == NULL) {
-        mmb_block block = {.word = head[7], .segment = (head[6] >> 2 & 3) % 3};
-        block.words = needed;
-        if (block.segment != pointers.segment && (head[6] & 16) == 0) {
-            block.words += found; /* for the landing pads; else it will be too short */
+        mmb_room room = {.word = head[7], .segment = (head[6] >> 2 & 3) % 3};
+        room.words = needed;
+        if (room.segment != pointers.segment && (head[6] & 16) == 0) {
+            room.words += found; /* for the landing pads; else it will be too short */
         }
-        check_laying(&pointers, &strings, text, block);
+        check_writing(&pointers, &strings, text, room);
     }
     for (int i = 0; i < 2; i++) {
         free((void *)(uintptr_t)segments[i].base);

@@ -62,7 +62,7 @@ static void test_a_new_list_can_be_in_any_segment(void)
         mmb_flaw flaw;
         start(&m);
         stage_rows(&stage, i / 2 * 2);
-        mmb_block room = {.segment = segment, .word = 5, .words = mmb_stage_list_words(&stage)};
+        mmb_room room = {.segment = segment, .word = 5, .words = mmb_stage_list_words(&stage)};
         CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == 0);
         check_rows(&m, 0);
         mmb_stage_free(&stage);
@@ -84,7 +84,7 @@ static void test_rows_can_replace_those_of_a_list_with_larger_structs(void)
         m.first[1] = 2 << 2 | 1ull << 32 | 2ull << 48;
         m.first[2] = 99;
         CHECK(mmb_resolve(m.segments, 2, 0, 0, &list, &flaw) == 0);
-        mmb_block room = {.segment = segment, .word = 20, .words = stage.heap.words};
+        mmb_room room = {.segment = segment, .word = 20, .words = stage.heap.words};
         if (segment == 1) {
             CHECK(mmb_stage_put_rows(&stage, m.segments, 2, &list, &room, &flaw) == MMB_EMESSAGE);
             CHECK(m.first[2] == 99);
@@ -103,11 +103,11 @@ static void test_what_does_not_fit_changes_nothing(void)
     mmb_flaw flaw;
     start(&m);
     stage_rows(&stage, 0);
-    mmb_block room = {.segment = 0, .word = WORDS - 3, .words = 3};
+    mmb_room room = {.segment = 0, .word = WORDS - 3, .words = 3};
     CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == MMB_EMESSAGE);
-    room = (mmb_block){.segment = 0, .word = 50, .words = 50};
+    room = (mmb_room){.segment = 0, .word = 50, .words = 50};
     CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == MMB_EMESSAGE);
-    room = (mmb_block){.segment = 2, .word = 0, .words = 40};
+    room = (mmb_room){.segment = 2, .word = 0, .words = 40};
     CHECK(mmb_stage_put_list(&stage, m.segments, 2, 0, 0, &room, NULL, &flaw) == MMB_EMESSAGE);
     mmb_object list = {.kind = MMB_TO_LIST, .elements = 3, .data_words = 1, .pointer_words = 2};
     CHECK(mmb_stage_put_rows(&stage, m.segments, 2, &list, &room, &flaw) == MMB_EMESSAGE);
@@ -184,13 +184,13 @@ static void test_rows_that_were_moved_to_a_file_come_into_a_message(void)
     for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++) {
         for (unsigned apart = 0; apart < 2; apart++) {
             mmb_segment segments[MOST + 2];
-            mmb_block rooms[MOST + 2];
+            mmb_room rooms[MOST + 2];
             mmb_stage stage;
             mmb_flaw flaw;
             memset(words, 0, (MOST + 2) * ROOM * 8ul);
             for (uint32_t k = 0; k < MOST + 2; k++) {
                 segments[k] = (mmb_segment){.base = words + k * ROOM, .words = ROOM};
-                rooms[k] = (mmb_block){.segment = k, .word = 5, .words = ROOM - 5};
+                rooms[k] = (mmb_room){.segment = k, .word = 5, .words = ROOM - 5};
             }
             stage_many(&stage, COUNT, limits[i][0], limits[i][1]);
             uint32_t sections = mmb_stage_section_count(&stage);

@@ -1,4 +1,4 @@
-/* test_strings.c - one pointer followed, and columns of Text and Data laid and read, over
+/* test_strings.c - one pointer followed, and columns of Text and Data written and read, over
  * memory of exactly the size that they may touch. */
 #define _GNU_SOURCE
 
@@ -139,8 +139,8 @@ static void measuring(void)
     strings = strings_of(true);
     CHECK(mmb_strings_measure(&strings, NULL, false, &words, &found, &bad) == NULL);
     CHECK_EQ(words, 1 + 0 + 1 + 1);
-    const unsigned char wanted[] = {0, 1, 0, 1};
-    CHECK(mmb_strings_measure(&strings, wanted, false, &words, &found, &bad) == NULL);
+    const unsigned char mask[] = {0, 1, 0, 1};
+    CHECK(mmb_strings_measure(&strings, mask, false, &words, &found, &bad) == NULL);
     CHECK_EQ(words, 1);
     CHECK_EQ(found, 2);
     const unsigned char valid[] = {0x0E << 3};
@@ -258,30 +258,30 @@ static void check_column(const mmb_pointers *pointers, bool text, const char *al
     CHECK_EQ(valid[0], valid_bits & 1);
 }
 
-static void laying_near(void)
+static void writing_near(void)
 {
     mmb_pointers pointers = {.word = 1, .stride = 2, .count = 4, .segment = 0};
     mmb_strings strings = strings_of(false);
     uint64_t next = 0;
     make(8 + 5, 0);
-    mmb_block block = {.word = 8, .words = 5, .segment = 0};
-    CHECK_EQ(mmb_strings_lay(segments, 2, &pointers, &strings, NULL, true, &next, &block, &flaw),
+    mmb_room room = {.word = 8, .words = 5, .segment = 0};
+    CHECK_EQ(mmb_strings_write(segments, 2, &pointers, &strings, NULL, true, &next, &room, &flaw),
              0);
     CHECK_EQ(next, 4);
-    CHECK_EQ(block.words, 0);
-    CHECK_EQ(block.word, 13);
+    CHECK_EQ(room.words, 0);
+    CHECK_EQ(room.word, 13);
     check_column(&pointers, true, bytes, wide, 0x0F);
 
     /* Written anew: what was there is gone. */
     make(8 + 5 + 3, 0);
     next = 0;
-    block = (mmb_block){.word = 8, .words = 5, .segment = 0};
-    CHECK_EQ(mmb_strings_lay(segments, 2, &pointers, &strings, NULL, true, &next, &block, &flaw),
+    room = (mmb_room){.word = 8, .words = 5, .segment = 0};
+    CHECK_EQ(mmb_strings_write(segments, 2, &pointers, &strings, NULL, true, &next, &room, &flaw),
              0);
     next = 0;
-    block = (mmb_block){.word = 13, .words = 3, .segment = 0};
+    room = (mmb_room){.word = 13, .words = 3, .segment = 0};
     strings = strings_of(true);
-    CHECK_EQ(mmb_strings_lay(segments, 2, &pointers, &strings, NULL, false, &next, &block, &flaw),
+    CHECK_EQ(mmb_strings_write(segments, 2, &pointers, &strings, NULL, false, &next, &room, &flaw),
              0);
     CHECK_EQ(next, 4);
     for (uint64_t word = 8; word < 13; word++) {
@@ -290,7 +290,7 @@ static void laying_near(void)
     check_column(&pointers, false, bytes, wide, 0x0F);
 }
 
-static void laying_far_and_in_two_blocks(void)
+static void writing_far_and_in_two_rooms(void)
 {
     mmb_pointers pointers = {.word = 0, .stride = 1, .count = 4, .segment = 0};
     mmb_strings strings = strings_of(true);
@@ -298,35 +298,35 @@ static void laying_far_and_in_two_blocks(void)
     strings.valid = valid; /* the second, which is empty, is missing */
     uint64_t next = 0;
     make(4, 5 + 2);
-    mmb_block block = {.word = 0, .words = 5, .segment = 1};
+    mmb_room room = {.word = 0, .words = 5, .segment = 1};
     set(0, 1, p_far(5, 1)); /* the old value of the missing one */
     set(1, 5, p_list(0, BYTE, 8));
     set(1, 6, ~UINT64_C(0));
-    CHECK_EQ(mmb_strings_lay(segments, 2, &pointers, &strings, NULL, true, &next, &block, &flaw),
+    CHECK_EQ(mmb_strings_write(segments, 2, &pointers, &strings, NULL, true, &next, &room, &flaw),
              0);
     CHECK_EQ(next, 3);
-    CHECK_EQ(block.words, 0);
+    CHECK_EQ(room.words, 0);
     CHECK_EQ(get(0, 1), 0);
     CHECK_EQ(get(1, 5), 0);
     CHECK_EQ(get(1, 6), 0);
-    block = (mmb_block){.word = 5, .words = 2, .segment = 1};
-    CHECK_EQ(mmb_strings_lay(segments, 2, &pointers, &strings, NULL, true, &next, &block, &flaw),
+    room = (mmb_room){.word = 5, .words = 2, .segment = 1};
+    CHECK_EQ(mmb_strings_write(segments, 2, &pointers, &strings, NULL, true, &next, &room, &flaw),
              0);
     CHECK_EQ(next, 4);
     check_column(&pointers, true, bytes, wide, 0x0D);
 
-    const unsigned char wanted[] = {0, 0, 0, 0};
+    const unsigned char mask[] = {0, 0, 0, 0};
     next = 0;
-    CHECK_EQ(mmb_strings_lay(segments, 2, &pointers, &strings, wanted, true, &next, &block, &flaw),
+    CHECK_EQ(mmb_strings_write(segments, 2, &pointers, &strings, mask, true, &next, &room, &flaw),
              0);
     CHECK_EQ(next, 4);
     check_column(&pointers, true, bytes, wide, 0x0D);
 }
 
-static void laying_slices(void)
+static void writing_refs(void)
 {
     const unsigned char *all = (const unsigned char *)bytes;
-    mmb_slice slices[] = {
+    mmb_string_ref refs[] = {
         {.bytes = all, .length = 3},
         {.bytes = NULL},
         {.bytes = all + 3, .length = 8},
@@ -334,35 +334,41 @@ static void laying_slices(void)
     };
     for (uint32_t segment = 0; segment < 2; segment++) {
         mmb_pointers pointers = {.word = 1, .stride = 2, .count = 4, .segment = 0};
-        uint64_t laid;
+        uint64_t written;
         make(8 + 4, 4 + 3);
-        mmb_block block = {.word = segment == 0 ? 8 : 0, .words = 4, .segment = segment};
+        mmb_room room = {.word = segment == 0 ? 8 : 0, .words = 4, .segment = segment};
         if (segment == 1) {
-            block.words = 6;
+            room.words = 6;
         }
-        CHECK_EQ(mmb_slices_lay(segments, 2, &pointers, slices, 4, true, &laid, &block, &flaw), 0);
-        CHECK_EQ(laid, segment == 0 ? 4 : 3);
-        if (segment == 1) { /* one pad too many for the block: the last one has to wait */
+        CHECK_EQ(
+            mmb_string_refs_write(segments, 2, &pointers, refs, 4, true, &written, &room, &flaw),
+            0);
+        CHECK_EQ(written, segment == 0 ? 4 : 3);
+        if (segment == 1) { /* one pad too many for the room: the last one has to wait */
             mmb_pointers last = {.word = 7, .stride = 2, .count = 1, .segment = 0};
-            block.words = 2;
-            CHECK_EQ(mmb_slices_lay(segments, 2, &last, &slices[3], 1, true, &laid, &block, &flaw),
+            room.words = 2;
+            CHECK_EQ(mmb_string_refs_write(segments, 2, &last, &refs[3], 1, true, &written, &room,
+                                           &flaw),
                      0);
-            CHECK_EQ(laid, 1);
+            CHECK_EQ(written, 1);
         }
         check_column(&pointers, true, bytes, wide, 0x0D);
-        slices[0].skip = true;
-        CHECK_EQ(mmb_slices_lay(segments, 2, &pointers, slices, 1, true, &laid, &block, &flaw), 0);
-        CHECK_EQ(laid, 1);
+        refs[0].skip = true;
+        CHECK_EQ(
+            mmb_string_refs_write(segments, 2, &pointers, refs, 1, true, &written, &room, &flaw),
+            0);
+        CHECK_EQ(written, 1);
         check_column(&pointers, true, bytes, wide, 0x0D);
-        slices[0].skip = false;
+        refs[0].skip = false;
     }
     mmb_pointers pointers = {.word = 0, .stride = 1, .count = 1, .segment = 0};
-    mmb_block block = {.word = 1, .words = 1, .segment = 0};
-    const mmb_slice too_long = {.bytes = all, .length = (1u << 29) - 1};
-    uint64_t laid;
-    CHECK_EQ(mmb_slices_lay(segments, 2, &pointers, &too_long, 1, true, &laid, &block, &flaw),
-             MMB_EMESSAGE);
-    CHECK_EQ(laid, 0);
+    mmb_room room = {.word = 1, .words = 1, .segment = 0};
+    const mmb_string_ref too_long = {.bytes = all, .length = (1u << 29) - 1};
+    uint64_t written;
+    CHECK_EQ(
+        mmb_string_refs_write(segments, 2, &pointers, &too_long, 1, true, &written, &room, &flaw),
+        MMB_EMESSAGE);
+    CHECK_EQ(written, 0);
 }
 
 static void places_out_of_bounds(void)
@@ -379,25 +385,25 @@ static void places_out_of_bounds(void)
         {.word = 0, .stride = 1, .count = 4, .segment = 2},
         {.word = 0, .stride = 1, .count = UINT64_MAX, .segment = 0},
     };
-    mmb_block block = {.word = 4, .words = 4, .segment = 0};
+    mmb_room room = {.word = 4, .words = 4, .segment = 0};
     uint64_t offsets[5], size;
     unsigned char valid[1];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK_EQ(
-            mmb_strings_lay(segments, 2, &wrong[i], &strings, NULL, true, &next, &block, &flaw),
+            mmb_strings_write(segments, 2, &wrong[i], &strings, NULL, true, &next, &room, &flaw),
             MMB_EMESSAGE);
         CHECK_EQ(mmb_strings_find(segments, 2, &wrong[i], NULL, true, offsets, valid, &size, &flaw),
                  MMB_EMESSAGE);
     }
     const mmb_pointers good = {.word = 0, .stride = 1, .count = 4, .segment = 0};
-    const mmb_block blocks[] = {
+    const mmb_room rooms[] = {
         {.word = 4, .words = 5, .segment = 0},          {.word = 9, .words = 0, .segment = 0},
         {.word = UINT64_MAX, .words = 2, .segment = 0}, {.word = 0, .words = 3, .segment = 1},
         {.word = 0, .words = 1, .segment = 2},
     };
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-        block = blocks[i];
-        CHECK_EQ(mmb_strings_lay(segments, 2, &good, &strings, NULL, true, &next, &block, &flaw),
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        room = rooms[i];
+        CHECK_EQ(mmb_strings_write(segments, 2, &good, &strings, NULL, true, &next, &room, &flaw),
                  MMB_EMESSAGE);
     }
     CHECK_EQ(next, 0);
@@ -456,9 +462,9 @@ int main(void)
     RUN(pointers_that_lead_astray);
     RUN(measuring);
     RUN(what_is_utf8);
-    RUN(laying_near);
-    RUN(laying_far_and_in_two_blocks);
-    RUN(laying_slices);
+    RUN(writing_near);
+    RUN(writing_far_and_in_two_rooms);
+    RUN(writing_refs);
     RUN(places_out_of_bounds);
     RUN(texts_that_are_none);
     RUN(strings_that_overlap);

@@ -435,36 +435,36 @@ def store_columns(
     columns: tuple[tuple[Buffer, int, int], ...],
     /,
 ) -> None: ...
-def measure_strings(strings: _Strings, wanted: Buffer | None, text: bool, /) -> tuple[int, int]: ...
-def lay_strings(
+def measure_strings(strings: _Strings, mask: Buffer | None, text: bool, /) -> tuple[int, int]: ...
+def write_strings(
     segments: tuple[Buffer, ...],
     pointers: tuple[int, int, int, int],
     strings: _Strings,
-    wanted: Buffer | None,
+    mask: Buffer | None,
     text: bool,
     next: int,
-    block: tuple[int, int, int],
+    room: tuple[int, int, int],
     /,
 ) -> tuple[int, int, int]: ...
 def read_strings(
     segments: tuple[Buffer, ...],
     pointers: tuple[int, int, int, int],
-    wanted: Buffer | None,
+    mask: Buffer | None,
     text: bool,
     /,
 ) -> tuple[bytearray, bytearray, bytearray]: ...
 def measure_list(
     values: Sequence[str | Buffer | float | None], text: bool, /
 ) -> tuple[int, int, bool]: ...
-def lay_list(
+def write_list(
     segments: tuple[Buffer, ...],
     pointers: tuple[int, int, int, int],
     values: Sequence[str | Buffer | float | None],
     start: int,
-    wanted: Buffer | None,
+    mask: Buffer | None,
     text: bool,
     next: int,
-    block: tuple[int, int, int],
+    room: tuple[int, int, int],
     /,
 ) -> tuple[int, int, int]: ...
 def join_fixed(

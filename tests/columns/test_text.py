@@ -105,7 +105,7 @@ def test_texts_lie_close_together(target: Path) -> None:
 
 
 def test_strings_of_all_kinds_in_one_list(target: Path) -> None:
-    """More than are laid at a time, those that are held among those that are not."""
+    """More than are written at a time, those that are held among those that are not."""
 
     class Name(str):
         pass

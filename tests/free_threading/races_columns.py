@@ -24,17 +24,17 @@ def _pointer(row: int, at: int, length: int) -> int:
 
 @race
 def laid_list_changes(place: Path) -> None:
-    """A list that others lengthen, shorten and overwrite while its strings are laid."""
+    """A list that others lengthen, shorten and overwrite while its strings are written."""
     values: list[str | bytes | None] = ["x" * (i % 50) for i in range(500)]
 
-    def lay() -> None:
+    def write() -> None:
         memory = bytearray(8 * (ROWS + 100 * ROWS))
         pointers = (0, 0, 1, ROWS)
         for _ in range(30):
             memory[:] = bytes(len(memory))
             try:
                 _core.measure_list(values, False)
-                done, _, _ = _core.lay_list(
+                done, _, _ = _core.write_list(
                     (memory,), pointers, values, 0, None, False, 0, (0, ROWS, 100 * ROWS)
                 )
             except IndexError:
@@ -52,7 +52,7 @@ def laid_list_changes(place: Path) -> None:
             del values[300:]
             values.extend(["x"] * 200)
 
-    together(lay, lay, background=(change, change))
+    together(write, write, background=(change, change))
 
 
 @race

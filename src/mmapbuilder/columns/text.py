@@ -1,6 +1,6 @@
 """Takes Text and Data of any kind in the two forms that the native code knows, and writes them.
 
-All strings of a column are checked and measured first. Then they are laid into room that is
+All strings of a column are checked and measured first. Then they are written into room that is
 taken for all of them at once, near their pointers if it can be had there.
 """
 
@@ -14,8 +14,8 @@ from .memory import GrowingMemory, Room
 from .numbers import is_inside, is_masked, length_of
 
 Segments = tuple[memoryview, ...]
-Laid = tuple[int, int, int]
-"""The number of the first string that was not laid; what is left of the room."""
+Written = tuple[int, int, int]
+"""The number of the first string that was not written; what is left of the room."""
 
 
 class Part(NamedTuple):
@@ -57,9 +57,9 @@ class Part(NamedTuple):
 
     def write(
         self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, room: Any
-    ) -> Laid:
-        """Lay the strings from `number` on; see `_core.lay_strings`."""
-        return _core.lay_strings(segments, pointers, self, mask, text, number, room)
+    ) -> Written:
+        """Write the strings from `number` on; see `_core.write_strings`."""
+        return _core.write_strings(segments, pointers, self, mask, text, number, room)
 
 
 class Listed(NamedTuple):
@@ -98,9 +98,11 @@ class Listed(NamedTuple):
 
     def write(
         self, segments: Any, pointers: Any, mask: Any, text: bool, number: int, room: Any
-    ) -> Laid:
-        """Lay the strings from `number` on; see `_core.lay_list`."""
-        return _core.lay_list(segments, pointers, self.values, self.first, mask, text, number, room)
+    ) -> Written:
+        """Write the strings from `number` on; see `_core.write_list`."""
+        return _core.write_list(
+            segments, pointers, self.values, self.first, mask, text, number, room
+        )
 
 
 Strings = Part | Listed
@@ -308,7 +310,7 @@ def write(
     text: bool,
     room: Room,
 ) -> None:
-    """Lay strings, which were measured, into the message and set their pointers.
+    """Write strings, which were measured, into the message and set their pointers.
 
     `pointers` is the segment and word of the first, the words from one to the next, and
     their number; `room` is what `reserve` gave.

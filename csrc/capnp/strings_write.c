@@ -1,4 +1,4 @@
-/* strings_lay.c - lays many strings into a message at once, with the pointers to them.
+/* strings_write.c - writes many strings into a message at once, with the pointers to them.
  *
  * A Text or a Data is a list of bytes, padded to a word. In the segment of its pointer it needs no
  * more. In another segment a landing pad stands before it, and its pointer is a far pointer. The 30
@@ -33,7 +33,7 @@ static bool is_start(const unsigned char *bytes, uint64_t at, uint64_t end)
     return at >= end || (bytes[at] & 0xC0) != 0x80;
 }
 
-const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *wanted, bool text,
+const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *mask, bool text,
                                 uint64_t *words, uint64_t *found, uint64_t *bad)
 {
     uint64_t start = offset_at(strings, 0);
@@ -51,7 +51,7 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
         if (start > end || end > strings->size) {
             return "the offsets of the strings are damaged";
         }
-        if (has_string(strings, i) && (wanted == NULL || wanted[i] != 0)) {
+        if (has_string(strings, i) && (mask == NULL || mask[i] != 0)) {
             if (end - start > MMB_MAX_SEGMENT_WORDS - (text ? 1 : 0)) {
                 return "the string is longer than Cap'n Proto allows";
             }
@@ -122,79 +122,80 @@ static uint64_t bytes_pointer(int64_t offset, uint64_t length)
     return low | (uint64_t)MMB__BYTES << 32 | length << 35;
 }
 
-/* The strings that are laid into a message, and the room that is left for them. */
+/* The strings that are written into a message, and the room that is left for them. */
 typedef struct {
     const mmb_segment *segments;
     uint32_t count;
     const mmb_pointers *pointers;
-    uint32_t block_segment;
-    uint64_t at, end; /* words of the block that are left */
-    bool far;         /* the block and the pointers lie in different segments */
+    uint32_t room_segment;
+    uint64_t at, end; /* words of the room that are left */
+    bool far;         /* the room and the pointers lie in different segments */
     bool text;
-} layer;
+} string_writer;
 
-static int layer_start(layer *l, const mmb_segment *segments, uint32_t count,
-                       const mmb_pointers *pointers, bool text, const mmb_block *block,
-                       mmb_flaw *flaw)
+static int start_writing(string_writer *w, const mmb_segment *segments, uint32_t count,
+                         const mmb_pointers *pointers, bool text, const mmb_room *room,
+                         mmb_flaw *flaw)
 {
     if (mmb_pointers_check(segments, count, pointers, flaw) != 0) {
         return MMB_EMESSAGE;
     }
-    uint64_t limit = block->segment < count ? segments[block->segment].words : 0;
-    if (block->word > limit || block->words > limit - block->word) {
-        *flaw = (mmb_flaw){.segment = block->segment,
-                           .word = block->word,
-                           .reason = "the block reaches beyond its segment"};
+    uint64_t limit = room->segment < count ? segments[room->segment].words : 0;
+    if (room->word > limit || room->words > limit - room->word) {
+        *flaw = (mmb_flaw){.segment = room->segment,
+                           .word = room->word,
+                           .reason = "the room reaches beyond its segment"};
         return MMB_EMESSAGE;
     }
-    *l = (layer){
+    *w = (string_writer){
         .segments = segments,
         .count = count,
         .pointers = pointers,
-        .block_segment = block->segment,
-        .at = block->word,
-        .end = block->word + block->words,
-        .far = block->segment != pointers->segment,
+        .room_segment = room->segment,
+        .at = room->word,
+        .end = room->word + room->words,
+        .far = room->segment != pointers->segment,
         .text = text,
     };
     return 0;
 }
 
-static void layer_finish(const layer *l, mmb_block *block)
+static void stop_writing(const string_writer *w, mmb_room *room)
 {
-    block->words = l->end - l->at;
-    block->word = l->at;
+    room->words = w->end - w->at;
+    room->word = w->at;
 }
 
-static inline bool is_too_long(const layer *l, uint64_t length)
+static inline bool is_too_long(const string_writer *w, uint64_t length)
 {
-    return length > MMB_MAX_SEGMENT_WORDS - (l->text ? 1 : 0);
+    return length > MMB_MAX_SEGMENT_WORDS - (w->text ? 1 : 0);
 }
 
-/* Lay one string, or a null pointer if `bytes` is NULL. Return false if there is no room. */
-static inline bool lay_one(layer *l, uint64_t number, const unsigned char *bytes, uint64_t length)
+/* Write one string, or a null pointer if `bytes` is NULL. Return false if there is no room. */
+static inline bool write_one(string_writer *w, uint64_t number, const unsigned char *bytes,
+                             uint64_t length)
 {
-    uint64_t word = l->pointers->word + number * l->pointers->stride;
-    unsigned char *pointer = address(l->segments, l->pointers->segment, word);
+    uint64_t word = w->pointers->word + number * w->pointers->stride;
+    unsigned char *pointer = address(w->segments, w->pointers->segment, word);
     uint64_t value = 0;
     if (bytes != NULL) {
-        uint64_t elements = length + (l->text ? 1 : 0);
+        uint64_t elements = length + (w->text ? 1 : 0);
         uint64_t words = mmb_string_words(elements, false);
-        if (words + (l->far ? 1 : 0) > l->end - l->at) {
+        if (words + (w->far ? 1 : 0) > w->end - w->at) {
             return false;
         }
-        if (l->far) {
-            mmb__store64(address(l->segments, l->block_segment, l->at), bytes_pointer(0, elements));
-            value = l->at << 3 | MMB__FAR | (uint64_t)l->block_segment << 32;
-            l->at++;
+        if (w->far) {
+            mmb__store64(address(w->segments, w->room_segment, w->at), bytes_pointer(0, elements));
+            value = w->at << 3 | MMB__FAR | (uint64_t)w->room_segment << 32;
+            w->at++;
         } else {
-            value = bytes_pointer((int64_t)l->at - (int64_t)word - 1, elements);
+            value = bytes_pointer((int64_t)w->at - (int64_t)word - 1, elements);
         }
-        mmb__copy_bytes(address(l->segments, l->block_segment, l->at), bytes, length);
-        l->at += words;
+        mmb__copy_bytes(address(w->segments, w->room_segment, w->at), bytes, length);
+        w->at += words;
     }
     if (mmb__load64(pointer) != 0) {
-        zero_old(l->segments, l->count, l->pointers->segment, word);
+        zero_old(w->segments, w->count, w->pointers->segment, word);
     }
     mmb__store64(pointer, value);
     return true;
@@ -206,19 +207,19 @@ static int changed(mmb_flaw *flaw)
     return MMB_EMESSAGE;
 }
 
-int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                    const mmb_strings *strings, const unsigned char *wanted, bool text,
-                    uint64_t *next, mmb_block *block, mmb_flaw *flaw)
+int mmb_strings_write(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                      const mmb_strings *strings, const unsigned char *mask, bool text,
+                      uint64_t *next, mmb_room *room, mmb_flaw *flaw)
 {
-    layer l;
-    int error = layer_start(&l, segments, count, pointers, text, block, flaw);
+    string_writer w;
+    int error = start_writing(&w, segments, count, pointers, text, room, flaw);
     if (error != 0) {
         return error;
     }
     uint64_t i = *next;
     uint64_t end = strings->count < pointers->count ? strings->count : pointers->count;
     for (; i < end; i++) {
-        if (wanted != NULL && wanted[i] == 0) {
+        if (mask != NULL && mask[i] == 0) {
             continue;
         }
         const unsigned char *bytes = NULL;
@@ -226,46 +227,46 @@ int mmb_strings_lay(const mmb_segment *segments, uint32_t count, const mmb_point
         if (has_string(strings, i)) {
             uint64_t from = offset_at(strings, i);
             uint64_t to = offset_at(strings, i + 1);
-            if (from > to || to > strings->size || is_too_long(&l, to - from)) {
+            if (from > to || to > strings->size || is_too_long(&w, to - from)) {
                 error = changed(flaw);
                 break;
             }
             bytes = strings->bytes + from;
             length = to - from;
         }
-        if (!lay_one(&l, i, bytes, length)) {
+        if (!write_one(&w, i, bytes, length)) {
             break;
         }
     }
     *next = i;
-    layer_finish(&l, block);
+    stop_writing(&w, room);
     return error;
 }
 
-int mmb_slices_lay(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                   const mmb_slice *slices, uint64_t slice_count, bool text, uint64_t *laid,
-                   mmb_block *block, mmb_flaw *flaw)
+int mmb_string_refs_write(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
+                          const mmb_string_ref *refs, uint64_t ref_count, bool text,
+                          uint64_t *written, mmb_room *room, mmb_flaw *flaw)
 {
-    layer l;
-    *laid = 0;
-    int error = layer_start(&l, segments, count, pointers, text, block, flaw);
+    string_writer w;
+    *written = 0;
+    int error = start_writing(&w, segments, count, pointers, text, room, flaw);
     if (error != 0) {
         return error;
     }
-    uint64_t end = slice_count < pointers->count ? slice_count : pointers->count;
-    for (; *laid < end; *laid += 1) {
-        const mmb_slice *slice = &slices[*laid];
-        if (slice->skip) {
+    uint64_t end = ref_count < pointers->count ? ref_count : pointers->count;
+    for (; *written < end; *written += 1) {
+        const mmb_string_ref *ref = &refs[*written];
+        if (ref->skip) {
             continue;
         }
-        if (is_too_long(&l, slice->length)) {
+        if (is_too_long(&w, ref->length)) {
             error = changed(flaw);
             break;
         }
-        if (!lay_one(&l, *laid, slice->bytes, slice->length)) {
+        if (!write_one(&w, *written, ref->bytes, ref->length)) {
             break;
         }
     }
-    layer_finish(&l, block);
+    stop_writing(&w, room);
     return error;
 }
