@@ -362,9 +362,6 @@ static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, 
 {
     mmbpy_union state = MMBPY_NO_UNION;
     mmbpy_put_off later;
-    if (mmbpy_knows_object(w, type, value)) {
-        return mmbpy_write_object(w, target, type, value);
-    }
     if (mmbpy_put_simple_row(w, target, type, value, &state, &later)) {
         w->code_runs += later.count;
         return later.count == 0 || put_later(w, target, type, &later, &state);

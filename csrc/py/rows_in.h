@@ -16,22 +16,31 @@ typedef struct mmbpy_step {
     Py_ssize_t index;
 } mmbpy_step;
 
+/* How an attribute is read without running code of Python. */
+typedef enum {
+    MMBPY_FROM_OBJECT, /* by a search: the object or its class has it */
+    MMBPY_FROM_SLOT,
+    MMBPY_FROM_ITEM, /* the object is a named tuple */
+} mmbpy_row_source;
+
 /* An attribute of a class whose objects are rows. */
 typedef struct {
     uint32_t field; /* number of the field that it is for */
-    PyObject *name; /* owned */
-    PyObject *slot; /* owned; the descriptor that reads it and runs no code of Python, or NULL */
+    mmbpy_row_source source;
+    PyObject *name;   /* owned */
+    PyObject *slot;   /* owned; the descriptor of a slot, or NULL */
+    Py_ssize_t index; /* of an item */
 } mmbpy_row_attribute;
 
 /* What the writer knows of a class whose objects are rows. */
 typedef struct {
-    PyTypeObject *type;     /* owned; NULL: nothing is known yet */
-    bool says;              /* the class itself says which fields it has */
-    bool runs_code;         /* reading an attribute may run code of Python */
-    descrgetfunc read_slot; /* how a descriptor of a slot is asked */
-    /* What the writer's number was when the slots were looked up. If it is another one, code has
-     * run that may have changed the class. */
+    PyTypeObject *type; /* owned; NULL: nothing is known yet */
+    bool says;          /* the class itself says which fields it has */
+    bool runs_code;     /* reading an attribute may run code of Python */
+    /* What code_runs of the writer was when it was looked up how attributes are read. If it is
+     * another number now, code has run that may have changed the class. */
     uint64_t looked_up_at;
+    uint64_t stale; /* how often the class was met after such code */
     uint32_t count;
     mmbpy_row_attribute *attributes; /* owned */
     PyObject *unset; /* owned; the value that stands for none; NULL: there is none */
@@ -54,7 +63,6 @@ typedef struct {
     bool writes_parts;       /* only what is written replaces values of existing rows */
     bool is_simple;          /* values that run no code may be written in a faster way */
     uint64_t wasted;         /* words that were laid in the faster way, and had to be laid again */
-    bool reads_list;         /* no code runs between one row and the next */
     uint64_t code_runs;      /* counts when code of Python may have run */
     uint32_t depth;
     const mmbpy_step *step;
@@ -125,10 +133,12 @@ bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan
 bool mmbpy_row_unknown(const mmbpy_writer *w, PyObject *name);
 bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number);
 
-/* rows_objects.c: write one struct from an object. mmbpy_knows_object returns whether objects of
- * that class were such rows before, and no code has run since. */
+/* rows_objects.c: write one struct from an object. mmbpy_write_object does not need the class to be
+ * known. mmbpy_know_class returns what is known if objects of that class were such rows before, and
+ * their attributes can be read without running code of Python; otherwise NULL, without an
+ * exception. */
 bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value);
-bool mmbpy_knows_object(const mmbpy_writer *w, uint32_t number, PyObject *value);
+const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, PyObject *value);
 void mmbpy_forget_class(mmbpy_row_class *known);
 
 /* meanings.c: return the int or bytes to store for a value whose type has a meaning. A new
@@ -141,9 +151,9 @@ PyObject *mmbpy_as_dict(PyObject *value);
 
 /* rows_simple.c. These functions set no exception. They return false if the general way has to
  * do the work; then nothing was done. mmbpy_put_simple stores a value that is not None in a
- * field outside its union. The other one writes all values of a dict or a tuple into a struct
- * that is all zeros. It leaves some values to `later`; if it does, the caller also finishes the
- * union. */
+ * field outside its union. The other one writes all values of a dict, a tuple or an object into a
+ * struct that is all zeros. It leaves some values to `later`; if it does, the caller also finishes
+ * the union. */
 bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
                       PyObject *value);
 bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,

@@ -16,16 +16,10 @@ void mmbpy_forget_class(mmbpy_row_class *known)
     *known = (mmbpy_row_class){0};
 }
 
-bool mmbpy_knows_object(const mmbpy_writer *w, uint32_t number, PyObject *value)
-{
-    const mmbpy_row_class *known = w->classes == NULL ? NULL : &w->classes[number];
-    return known != NULL && known->type == Py_TYPE(value) && w->reads_list &&
-           known->looked_up_at == w->code_runs;
-}
-
 static void add_attribute(mmbpy_row_class *known, uint32_t field, PyObject *name)
 {
-    known->attributes[known->count++] = (mmbpy_row_attribute){field, Py_NewRef(name), NULL};
+    known->attributes[known->count++] =
+        (mmbpy_row_attribute){.field = field, .name = Py_NewRef(name)};
 }
 
 /* Take one name that a class has given: that of an attribute and a field, or (attribute, field) if
@@ -86,84 +80,156 @@ static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
     return true;
 }
 
-/* Forget an exception that only says that a class cannot be looked into. Return false if it is one
- * that must reach the caller, such as KeyboardInterrupt. */
-static bool forget_error(void)
+/* ---- how attributes are read ----------------------------------------------------------------- */
+
+/* Return `__mro__` or `__dict__` of a class as `type` itself gives it: no metaclass is asked, so no
+ * code of Python runs. A new reference. */
+static PyObject *of_class(PyObject *class, const char *name)
 {
-    bool harmless = PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_Exception);
-    if (harmless) {
+    PyObject *all = PyObject_GetAttrString((PyObject *)&PyType_Type, "__dict__");
+    PyObject *found = all == NULL ? NULL : PyMapping_GetItemString(all, name);
+    PyObject *result = NULL;
+    if (found != NULL) {
+        descrgetfunc get = (descrgetfunc)PyType_GetSlot(Py_TYPE(found), Py_tp_descr_get);
+        result = get(found, class, (PyObject *)Py_TYPE(class));
+    }
+    Py_XDECREF(all);
+    Py_XDECREF(found);
+    return result;
+}
+
+/* Forget an exception that says no more than that something is not there. Return false if it is
+ * another one. */
+static bool forget_missing(PyObject *kind)
+{
+    if (PyErr_ExceptionMatches(kind)) {
         PyErr_Clear();
     }
-    return harmless;
+    return !PyErr_Occurred();
 }
 
 /* Find the value of a name in a class, or in the first of its bases that has the name: a new
  * reference, or NULL if none has it. Return false with an exception on an error. */
 static bool find_in_class(PyTypeObject *class, PyObject *name, PyObject **found)
 {
-    PyObject *bases = PyObject_GetAttrString((PyObject *)class, "__mro__");
-    bool good = forget_error();
+    PyObject *bases = of_class((PyObject *)class, "__mro__");
+    bool good = bases != NULL;
     *found = NULL;
-    for (Py_ssize_t i = 0; good && bases != NULL && *found == NULL && i < PyTuple_Size(bases);
-         i++) {
-        PyObject *dict = PyObject_GetAttrString(PyTuple_GetItem(bases, i), "__dict__");
+    for (Py_ssize_t i = 0; good && *found == NULL && i < PyTuple_Size(bases); i++) {
+        PyObject *dict = of_class(PyTuple_GetItem(bases, i), "__dict__");
         *found = dict == NULL ? NULL : PyObject_GetItem(dict, name);
         Py_XDECREF(dict);
-        good = forget_error();
+        good = *found != NULL || (dict != NULL && forget_missing(PyExc_KeyError));
     }
     Py_XDECREF(bases);
-    return good && forget_error();
+    return good;
 }
 
-/* Find out how the attributes of a class can be read. Return false with an exception on an error.
- */
-static bool look_slots_up(mmbpy_row_class *known, PyTypeObject *class)
+/* Find what a module has under a name, if the program has loaded that module: a new reference, or
+ * NULL. Return false with an exception on an error. */
+static bool find_in_module(const char *module_name, const char *name, PyObject **found)
 {
-    getattrofunc get = (getattrofunc)PyType_GetSlot(class, Py_tp_getattro);
-    known->runs_code = get != PyObject_GenericGetAttr;
-    known->read_slot = (descrgetfunc)PyType_GetSlot(&PyMemberDescr_Type, Py_tp_descr_get);
-    for (uint32_t i = 0; i < known->count && !known->runs_code; i++) {
-        PyObject *found;
-        if (!find_in_class(class, known->attributes[i].name, &found)) {
-            return false;
-        }
-        if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
-            known->attributes[i].slot = found;
-            continue;
-        }
-        known->runs_code = found != NULL && PyType_GetSlot(Py_TYPE(found), Py_tp_descr_get) != NULL;
-        Py_XDECREF(found);
-    }
-    return true;
-}
-
-/* Find msgspec's UNSET, if the program has loaded that package. Return false with an exception on
- * an error. */
-static bool find_unset(PyObject **unset)
-{
-    PyObject *name = PyUnicode_FromString("msgspec");
-    PyObject *module = name == NULL ? NULL : PyImport_GetModule(name);
-    *unset = module == NULL ? NULL : PyObject_GetAttrString(module, "UNSET");
-    Py_XDECREF(name);
+    PyObject *key = PyUnicode_FromString(module_name);
+    PyObject *module = key == NULL ? NULL : PyImport_GetModule(key);
+    *found = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    Py_XDECREF(key);
     Py_XDECREF(module);
-    return forget_error();
+    return *found != NULL || PyErr_Occurred() == NULL || forget_missing(PyExc_AttributeError);
 }
+
+/* Find the index of the item that such a descriptor reads. */
+static bool get_index(PyObject *descriptor, Py_ssize_t *index)
+{
+    PyObject *doc, *parts = PyObject_CallMethod(descriptor, "__reduce__", NULL);
+    PyObject *type;
+    bool good = parts != NULL && PyArg_ParseTuple(parts, "O(nO)", &type, index, &doc);
+    Py_XDECREF(parts);
+    return good;
+}
+
+/* Find out how an attribute is read, from what the class has under its name. This takes the
+ * reference over, which may be NULL. */
+static bool choose_source(mmbpy_row_class *known, mmbpy_row_attribute *attribute, PyObject *found,
+                          PyObject *items)
+{
+    bool good = true;
+    Py_CLEAR(attribute->slot);
+    attribute->source = MMBPY_FROM_OBJECT;
+    if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
+        attribute->source = MMBPY_FROM_SLOT;
+        attribute->slot = Py_NewRef(found);
+    } else if (found != NULL && Py_IS_TYPE(found, (PyTypeObject *)items)) {
+        attribute->source = MMBPY_FROM_ITEM;
+        good = get_index(found, &attribute->index);
+    } else if (found != NULL && PyType_GetSlot(Py_TYPE(found), Py_tp_descr_get) != NULL) {
+        known->runs_code = true;
+    }
+    Py_XDECREF(found);
+    return good;
+}
+
+/* Find out how the attributes of a class can be read. This runs no code of Python. Return false
+ * with an exception on an error. */
+static bool look_attributes_up(const mmbpy_writer *w, mmbpy_row_class *known)
+{
+    getattrofunc get = (getattrofunc)PyType_GetSlot(known->type, Py_tp_getattro);
+    PyObject *items; /* the type of the descriptors that read the items of named tuples */
+    bool good = find_in_module("_collections", "_tuplegetter", &items);
+    known->runs_code = get != PyObject_GenericGetAttr;
+    for (uint32_t i = 0; good && i < known->count && !known->runs_code; i++) {
+        PyObject *found;
+        good = find_in_class(known->type, known->attributes[i].name, &found) &&
+               choose_source(known, &known->attributes[i], found, items);
+    }
+    Py_XDECREF(items);
+    if (good) {
+        known->looked_up_at = w->code_runs;
+    }
+    return good;
+}
+
+/* Look again how attributes are read, since code has run. That takes longer than to write a row, so
+ * where code runs in each row, few looks are taken. */
+static void look_again(const mmbpy_writer *w, mmbpy_row_class *known)
+{
+    bool is_worth_it = (known->stale & (known->stale + 1)) == 0;
+    known->stale++;
+    MMBPY_PAUSE_GC()
+    if (is_worth_it && !look_attributes_up(w, known)) {
+        PyErr_Clear();
+    }
+    MMBPY_RESUME_GC()
+}
+
+const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, PyObject *value)
+{
+    mmbpy_row_class *known = w->classes == NULL ? NULL : &w->classes[number];
+    if (known == NULL || known->type != Py_TYPE(value) || known->runs_code) {
+        return NULL;
+    }
+    if (known->looked_up_at != w->code_runs) {
+        look_again(w, known);
+    }
+    return known->looked_up_at == w->code_runs && !known->runs_code ? known : NULL;
+}
+
+/* ---- learning a class ------------------------------------------------------------------------ */
 
 /* Find which attributes of a class are fields of the struct. The result is kept until another
  * class comes. */
 static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
 {
-    mmbpy_row_class found = {0};
+    mmbpy_row_class found = {.type = (PyTypeObject *)Py_NewRef((PyObject *)class)};
     PyObject *names = PyObject_CallFunctionObjArgs(w->describe, (PyObject *)class, NULL);
     bool good = names != NULL && (names == Py_None ? take_all(w, number, &found)
                                                    : take_names(w, number, names, &found));
     Py_XDECREF(names);
-    if (!good || !find_unset(&found.unset) || !look_slots_up(&found, class)) {
+    w->code_runs++; /* that of w->describe, too */
+    if (!good || !find_in_module("msgspec", "UNSET", &found.unset) ||
+        !look_attributes_up(w, &found)) {
         mmbpy_forget_class(&found);
         return false;
     }
-    found.looked_up_at = ++w->code_runs; /* what was called here runs code, too */
-    found.type = (PyTypeObject *)Py_NewRef((PyObject *)class);
     mmbpy_row_class old = w->classes[number];
     w->classes[number] = found;
     mmbpy_forget_class(&old);
@@ -185,17 +251,14 @@ static bool no_row(const mmbpy_writer *w, PyObject *value)
     return false;
 }
 
-/* Read an attribute. A slot is asked directly: that leaves out the search for it in the class. */
-static inline PyObject *read_attribute(const mmbpy_writer *w, const mmbpy_row_class *known,
-                                       uint32_t index, PyObject *value)
+/* Read an attribute, and note if that may have run code. */
+static PyObject *read_attribute(mmbpy_writer *w, const mmbpy_row_class *known, uint32_t index,
+                                PyObject *value)
 {
-    const mmbpy_row_attribute *attribute = &known->attributes[index];
-    if (w->reads_list && !known->runs_code && known->looked_up_at == w->code_runs) {
-        return attribute->slot != NULL
-                   ? known->read_slot(attribute->slot, value, (PyObject *)known->type)
-                   : PyObject_GenericGetAttr(value, attribute->name);
-    }
-    return PyObject_GetAttr(value, attribute->name);
+    bool may_run_code = known->runs_code || known->looked_up_at != w->code_runs;
+    PyObject *attribute = PyObject_GetAttr(value, known->attributes[index].name);
+    w->code_runs += may_run_code ? 1 : 0;
+    return attribute;
 }
 
 static bool put_attribute(mmbpy_writer *w, mmbpy_target target, uint32_t number, uint32_t field,
@@ -269,7 +332,6 @@ bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
             return false;
         }
     }
-    w->code_runs += known->runs_code ? 1 : 0;
     if (found == 0 && !known->says && type->count != 0) {
         return no_row(w, value);
     }

@@ -1,11 +1,12 @@
 /* rows_simple.c - writes rows whose values are simple. See rows_in.h.
  *
  * A value is *simple* if looking at it runs no code of Python. An int, a float, a bool, a str,
- * bytes and None are simple if they are of just that class; a dict, a list or a tuple is simple if
- * its values are. Nearly all rows have only simple values. While no code runs, nothing changes: so
- * values need no reference of their own, a dict can be read in its own order, and the place of the
- * writer need not be noted. No function here raises. A value that is not simple, or wrong, is left
- * as it was found, and the general way then writes it, or says what is wrong. */
+ * bytes and None are simple if they are of just that class; a dict, a list, a tuple, or an object
+ * of a class that is known is simple if its values are. Nearly all rows have only simple values.
+ * While no code runs, nothing changes: so values need no reference of their own, a dict can be read
+ * in its own order, and the place of the writer need not be noted. No function here raises. A value
+ * that is not simple, or wrong, is left as it was found, and the general way then writes it, or
+ * says what is wrong. */
 
 #include "numbers_simple.h"
 
@@ -329,6 +330,63 @@ static bool put_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyO
     return true;
 }
 
+/* Read an attribute of an object whose class is known: a new reference, or NULL with an
+ * exception. */
+static inline PyObject *read_attribute(const mmbpy_row_class *known, descrgetfunc read_slot,
+                                       const mmbpy_row_attribute *attribute, PyObject *object)
+{
+    switch (attribute->source) {
+    case MMBPY_FROM_SLOT:
+        return read_slot(attribute->slot, object, (PyObject *)known->type);
+    case MMBPY_FROM_ITEM:
+        return Py_XNewRef(PyTuple_GetItem(object, attribute->index));
+    default:
+        return PyObject_GenericGetAttr(object, attribute->name);
+    }
+}
+
+static bool put_attributes(mmbpy_writer *w, mmbpy_target target, uint32_t number,
+                           const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
+                           mmbpy_put_off *later)
+{
+    const mmb_plan_struct *type = &w->plan->structs[number];
+    descrgetfunc read_slot = (descrgetfunc)PyType_GetSlot(&PyMemberDescr_Type, Py_tp_descr_get);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < known->count; i++) {
+        const mmbpy_row_attribute *attribute = &known->attributes[i];
+        PyObject *value = read_attribute(known, read_slot, attribute, object);
+        if (value == NULL || value == known->unset) {
+            bool is_missing = value != NULL || PyErr_ExceptionMatches(PyExc_AttributeError);
+            PyErr_Clear();
+            Py_XDECREF(value);
+            if (!is_missing) {
+                return false;
+            }
+            continue;
+        }
+        bool good = put_field(w, target, type, attribute->field, value, state) ||
+                    put_off(w, attribute->field, value, later);
+        Py_DECREF(value); /* its object has it, too */
+        if (!good) {
+            return false;
+        }
+        found++;
+    }
+    return w->wants_all ? found == type->count : found != 0 || known->says || type->count == 0;
+}
+
+/* Write an object whose class is known. An attribute that is missing makes an exception. */
+static bool put_object(mmbpy_writer *w, mmbpy_target target, uint32_t number,
+                       const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
+                       mmbpy_put_off *later)
+{
+    bool good;
+    MMBPY_PAUSE_GC()
+    good = put_attributes(w, target, number, known, object, state, later);
+    MMBPY_RESUME_GC()
+    return good;
+}
+
 /* Write a struct or group inside another one. */
 static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
 {
@@ -342,6 +400,9 @@ static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyOb
         good = put_dict(w, target, type, value, &state, NULL);
     } else if (PyTuple_CheckExact(value)) {
         good = put_tuple(w, target, type, value, NULL, w->plan->structs[type].count, &state, NULL);
+    } else {
+        const mmbpy_row_class *known = mmbpy_know_class(w, type, value);
+        good = known != NULL && put_object(w, target, type, known, value, &state, NULL);
     }
     w->depth--;
     return good && is_settled(w, &w->plan->structs[type], &state);
@@ -358,11 +419,15 @@ static void stop_trying(mmbpy_writer *w)
     w->is_simple = w->is_simple && w->wasted <= FREE_WORDS + laid / 4;
 }
 
+/* `known` is what is known of the class of a row that is an object; NULL: it is none. */
 static bool put_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
-                    mmbpy_union *state, mmbpy_put_off *later)
+                    const mmbpy_row_class *known, mmbpy_union *state, mmbpy_put_off *later)
 {
     if (PyDict_CheckExact(row)) {
         return put_dict(w, target, type, row, state, later);
+    }
+    if (known != NULL) {
+        return put_object(w, target, type, known, row, state, later);
     }
     bool has_order = w->order != NULL && w->depth == 1;
     return put_tuple(w, target, type, row, has_order ? w->order : NULL,
@@ -375,11 +440,17 @@ bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, P
     uint64_t before = w->stage->heap.words;
     const mmb_plan_struct *layout = &w->plan->structs[type];
     later->count = 0;
-    if (!may_be_simple(w) || layout->is_group ||
-        (!PyDict_CheckExact(row) && !PyTuple_CheckExact(row))) {
+    if (!may_be_simple(w) || layout->is_group) {
         return false;
     }
-    bool good = put_row(w, target, type, row, state, later) &&
+    const mmbpy_row_class *known = NULL;
+    if (!PyDict_CheckExact(row) && !PyTuple_CheckExact(row)) {
+        known = mmbpy_know_class(w, type, row);
+        if (known == NULL) {
+            return false;
+        }
+    }
+    bool good = put_row(w, target, type, row, known, state, later) &&
                 (later->count != 0 || is_settled(w, layout, state));
     if (!good) {
         uint64_t words = (uint64_t)layout->data_words + layout->pointer_words;

@@ -100,7 +100,6 @@ static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
     }
     bool is_list = PyList_Check(rows), good = true;
     Py_ssize_t count = is_list ? PyList_Size(rows) : PyTuple_Size(rows);
-    w->reads_list = true;
     for (Py_ssize_t i = 0; good && i < count; i++) {
         PyObject *row = is_list ? PyList_GetItem(rows, i) : PyTuple_GetItem(rows, i);
         Py_XINCREF(row);
@@ -110,7 +109,6 @@ static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
             good = mmbpy_writer_fail(w, PyExc_RuntimeError, "the list changed while it was read");
         }
     }
-    w->reads_list = false;
     Py_DECREF(rows);
     return good;
 }
@@ -121,6 +119,7 @@ static bool add_from_iterator(mmbpy_writer *w, uint32_t type, PyObject *rows)
     bool good = iterator != NULL;
     while (good) {
         PyObject *row = PyIter_Next(iterator);
+        w->code_runs++;
         if (row == NULL) {
             good = !PyErr_Occurred();
             break;

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import sys
+import types
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -104,6 +106,30 @@ def test_classes_that_change_between_rows_are_read_as_they_are(
     assert b.rows("points", as_=tuple) == [(40, 50)] * 3
 
 
+@pytest.mark.parametrize("changed", range(20))
+def test_a_class_may_change_in_any_of_many_rows_that_run_code(
+    b: MessageBuilder, changed: int
+) -> None:
+    class Row(NamedTuple):
+        x: Any
+        y: float = 0.5
+
+    class Running:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __float__(self) -> float:
+            if self.number == changed:
+                Row.y = property(lambda self: 2.0)  # type: ignore[assignment]
+            return float(self.number)
+
+    b.fill_rows("points", [Row(Running(i)) for i in range(40)])
+    found = b.rows("points", as_=tuple)
+    assert [x for x, _ in found] == list(range(40))
+    assert [y for _, y in found[:changed]] == [0.5] * changed
+    assert [y for _, y in found[changed + 1 :]] == [2.0] * (39 - changed)
+
+
 def test_properties_and_getattr_are_asked(b: MessageBuilder) -> None:
     class Asked(WithSlots):
         asked = 0
@@ -130,18 +156,108 @@ def test_properties_and_getattr_are_asked(b: MessageBuilder) -> None:
     assert b.rows("points", as_=tuple) == [(1, 1), (1, 2), (3, 9), (3, 9), (7, 8)]
 
 
-def test_an_interruption_while_a_class_is_looked_at_reaches_the_caller(b: MessageBuilder) -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError])
+def test_an_error_while_a_class_is_looked_at_reaches_the_caller(
+    b: MessageBuilder, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
     class Interrupting(type):
-        @property
-        def __mro__(cls) -> Any:
-            raise KeyboardInterrupt
+        def __getattribute__(cls, name: str) -> Any:
+            raise kind
 
     class Row(metaclass=Interrupting):
         pass
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(kind):
         b.fill_rows("points", [Row()])
+
+    def fail(name: str) -> Any:
+        raise kind
+
+    module = types.ModuleType("msgspec")
+    module.__getattr__ = fail  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "msgspec", module)
+    with pytest.raises(kind):
+        b.fill_rows("points", [WithSlots(1, 2)])
     assert "points" not in b.to_dict()
+
+
+def test_a_metaclass_does_not_decide_how_attributes_are_read(b: MessageBuilder) -> None:
+    class Hiding(type):
+        @property
+        def __mro__(cls) -> Any:
+            raise ValueError("no code of a metaclass is run")
+
+        @property
+        def __dict__(cls) -> Any:
+            raise ValueError("no code of a metaclass is run")
+
+    class Row(WithSlots, metaclass=Hiding):
+        @property
+        def y(self) -> float:
+            Row.x = 9.0  # type: ignore[assignment]
+            return 3.0
+
+        @y.setter
+        def y(self, value: Any) -> None:
+            pass
+
+    b.fill_rows("points", [Row(1, 2), Row(3, 4)])
+    assert b.rows("points", as_=tuple) == [(1, 3), (9, 3)]
+
+
+def test_named_tuples_are_read_by_their_names(b: MessageBuilder) -> None:
+    """In whatever order their items are, and as their class has them by then."""
+
+    class Turned(NamedTuple):
+        y: Any
+        x: Any
+
+    class Asked(Turned):
+        @property
+        def x(self) -> Any:  # type: ignore[override]
+            return 7
+
+    class Changing:
+        def __float__(self) -> float:
+            Turned.y = property(lambda self: 8.0)  # type: ignore[assignment]
+            return 3.0
+
+    b.fill_rows("points", [Turned(2, 1)] * 3)
+    assert b.rows("points", as_=tuple) == [(1, 2)] * 3
+    b.fill_rows("points", [Turned(2, 1), Asked(2, 1), Asked(4, 3)])
+    assert b.rows("points", as_=tuple) == [(1, 2), (7, 2), (7, 4)]
+    b.fill_rows("points", [Turned(2, 1), Turned(Changing(), 5), Turned(9, 6)])
+    assert b.rows("points", as_=tuple) == [(1, 2), (5, 3), (6, 8)]
+    with pytest.raises(IndexError):
+        b.fill_rows("points", [Turned(2, 1), tuple.__new__(Turned, [1])])
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["plain", "with code in values"])
+def test_objects_in_objects_are_read_as_they_are(b: MessageBuilder, busy: bool) -> None:
+    class Changing:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __index__(self) -> int:
+            Inner.x = property(lambda self: self.__dict__["x"] + 100)
+            return self.number
+
+    class Inner:
+        def __init__(self, x: float) -> None:
+            self.__dict__["x"] = x
+
+    @dataclasses.dataclass
+    class Outer:
+        id: Any
+        points: list[Inner]
+
+    given = [Outer(i, [Inner(i), Inner(2 * i)]) for i in range(70)]
+    if busy:
+        given[50].id = Changing(50)
+    b.fill_rows("items", given)
+    found = [(row["id"], [point["x"] for point in row["points"]]) for row in b.rows("items")]
+    more = [100 if busy and i > 50 else 0 for i in range(70)]
+    assert found == [(i, [i + more[i], 2 * i + more[i]]) for i in range(70)]
 
 
 def test_an_empty_slot_is_no_value(b: MessageBuilder) -> None:
