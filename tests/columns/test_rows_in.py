@@ -19,7 +19,8 @@ pytest.importorskip("hypothesis")
 
 from column_schemas import ITEMS, NUMBERS, columns_capnp  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
-from nested_schemas import load, messages  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from nested_schemas import Body, Kind, Member, load, messages  # noqa: E402
 
 from mmapbuilder import CapacityError, MessageBuilder, open_message, verify  # noqa: E402
 
@@ -399,3 +400,92 @@ def test_random_messages_are_written_as_pycapnp_writes_them(tmp_path: Path, made
     verify(tmp_path / "m")
     with open_message(tmp_path / "m", schema) as m:
         assert m.root.to_dict().get("rows") == expected["rows"]
+
+
+def _row_classes() -> dict[str, Any]:
+    """For each kind of class what makes one with fields of some names."""
+    attrs, msgspec = pytest.importorskip("attrs"), pytest.importorskip("msgspec")
+    return {
+        "named tuple": lambda names: collections.namedtuple("Row", names),  # noqa: PYI024
+        "dataclass": lambda names: dataclasses.make_dataclass("Row", names),
+        "dataclass with slots": lambda names: dataclasses.make_dataclass("Row", names, slots=True),
+        "attrs": lambda names: attrs.make_class("Row", names, slots=False),
+        "attrs with slots": lambda names: attrs.make_class("Row", names, slots=True),
+        "msgspec": lambda names: msgspec.defstruct("Row", names),
+    }
+
+
+class Dresser:
+    """Makes rows of all kinds of the dicts of a message. Rows of one kind share their class."""
+
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+        self.make_class = _row_classes()
+        self.classes: dict[Any, Any] = {}
+        self.kinds: dict[int, list[str]] = {}
+
+    def kinds_for(self, body: Body) -> list[str]:
+        """The kinds of rows that a struct gets: few, since rows in a row are often of one."""
+        every = ["dict", "mapping", "tuple", "object", *self.make_class]
+        if id(body) not in self.kinds:
+            some = st.lists(st.sampled_from(every), min_size=1, max_size=2)
+            self.kinds[id(body)] = self.draw(some)
+        return self.kinds[id(body)]
+
+    def record(self, body: Body, record: dict[str, Any]) -> Any:
+        members = [*body.fields, *body.union]
+        given = {each.name: self.member(each, record) for each in members if each.name in record}
+        names, values = list(given), list(given.values())
+        kind = self.draw(st.sampled_from(self.kinds_for(body)))
+        if kind == "object" and not given:  # such an object must have something
+            kind = "dict"
+        if kind == "tuple" and any(record.get(each.name, 0) is None for each in body.union):
+            kind = "dict"
+        if kind == "tuple":
+            return tuple(given.get(each.name) for each in members)
+        if kind == "dict":
+            return given
+        if kind == "mapping":
+            return types.MappingProxyType(given)
+        if kind == "object":
+            return types.SimpleNamespace(**given)
+        key = (kind, *names)
+        if key not in self.classes:
+            self.classes[key] = self.make_class[kind](names)
+        return self.classes[key](*values)
+
+    def member(self, member: Member, record: dict[str, Any]) -> Any:
+        value = record[member.name]
+        if member.group is not None:
+            return self.record(member.group, value)
+        assert member.kind is not None
+        return self.value(member.kind, value)
+
+    def value(self, kind: Kind, value: Any) -> Any:
+        if kind.body is not None:
+            return self.record(kind.body, value)
+        if kind.element is not None:
+            return [self.value(kind.element, each) for each in value]
+        return value
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(messages(), st.data())
+def test_random_rows_of_all_kinds_are_written_as_pycapnp_writes_them(
+    tmp_path: Path, made: Any, data: Any
+) -> None:
+    body, content = made
+    schema = load(body, tmp_path).Root
+    rows = content["rows"] * 3
+    expected = schema.new_message(rows=rows).to_dict()
+    dresser = Dresser(data.draw)
+    given_rows = [dresser.record(body, row) for row in rows]
+    with MessageBuilder(tmp_path / "m") as b:
+        b.init_root(schema)
+        b.fill_rows("rows", given_rows)
+        assert b.to_dict() == expected
+    verify(tmp_path / "m")
+    with open_message(tmp_path / "m", schema) as m:
+        assert m.root.to_dict() == expected
