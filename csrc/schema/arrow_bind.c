@@ -293,14 +293,6 @@ static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
     return true;
 }
 
-/* Return whether the values of a binding can be looked up one by one. Those of a group, and structs
- * in a list, are not. */
-static bool takes_runs(const mmb_plan *plan, const mmb_binding *b)
-{
-    mmb_type_kind kind = plan->types[b->type].kind;
-    return kind != MMB_GROUP && (kind != MMB_STRUCT || b->field != MMB_NONE);
-}
-
 /* Bind values that come in runs. */
 static bool bind_runs(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
                       unsigned depth, mmb_fault *fault)
@@ -338,7 +330,7 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
                               type->kind == MMB_INTERFACE ? "an interface" : "AnyPointer");
     }
     bool is_runs = schema->format != NULL && strcmp(schema->format, "+r") == 0;
-    if (is_runs && takes_runs(plan, b)) {
+    if (is_runs && type->kind != MMB_GROUP) {
         return bind_runs(plan, b, schema, depth, fault);
     }
     bool holds_runs = is_runs && type->kind == MMB_GROUP;

@@ -56,6 +56,26 @@ static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     return error == 0 || mmb__fail_stage(w, row, b, error);
 }
 
+/* Store the structs that are elements of a list, `count` from `from` on. */
+static bool put_elements(mmb__writer *w, const mmb_binding *element, const mmb_arrow_array *a,
+                         uint64_t from, uint64_t count, uint64_t row, mmb__structs to)
+{
+    if (!element->is_runs) {
+        return put_records(w, element, (mmb__columns){.array = a, .start = from}, count, to, NULL);
+    }
+    for (uint64_t i = 0; i < count; i++, to.place += to.words) {
+        const mmb_binding *b = element;
+        mmb__columns columns = {.array = a, .start = from + i};
+        if (!mmb__look_up(&b, &columns.array, &columns.start, w->fault)) {
+            return mmb__fail_at(w, row);
+        }
+        if (!put_records(w, b, columns, 1, to, NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Lay `count` elements of an array, from `from` on, as a list, and let the pointer lead to it. */
 static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow_array *a,
                      uint64_t from, uint64_t count, uint64_t row, uint64_t pointer)
@@ -78,8 +98,7 @@ static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow
         }
         mmb__structs to = {place, (uint64_t)record->data_words + record->pointer_words,
                            record->data_words};
-        mmb__columns children = {.array = a, .start = from};
-        return put_records(w, element, children, count, to, NULL);
+        return put_elements(w, element, a, from, count, row, to);
     }
     error = mmb_stage_list(w->stage, pointer, type->kind, count, &place);
     if (error != 0) {

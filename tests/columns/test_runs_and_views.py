@@ -120,11 +120,54 @@ def test_runs_whose_ends_do_not_rise_are_damaged_where_pyarrow_decodes_them(
             b.fill("numbers", "i32", given)
 
 
-def test_structs_of_a_list_are_no_runs(b: MessageBuilder) -> None:
-    point = pa.struct({"x": pa.float32()})
-    inner = runs([2], pa.array([{"x": 1.0}], point))
+@pytest.mark.parametrize("width", [pa.int16(), pa.int64()], ids=str)
+def test_structs_of_a_list_in_runs(b: MessageBuilder, width: Any) -> None:
+    """Also behind offsets, and with strings and lists in the structs."""
+    point = pa.struct({"x": pa.float32(), "y": pa.float32()})
+    inner = runs([2, 3, 6, 7], pa.array([{"x": i, "y": -i} for i in range(4)], point), width)
+    lists = pa.ListArray.from_arrays(pa.array([1, 4, 4, 7], pa.int32()), inner)
+    b.fill("items", id=[1, 2, 3], points=lists)
+    assert [[point["x"] for point in row["points"]] for row in b.rows("items")] == [
+        [0, 1, 2],
+        [],
+        [2, 2, 3],
+    ]
+    entries = runs([3, 5], pa.array([{"key": "a", "value": b"x"}, {"key": None, "value": b""}]))
+    b.fill("maps", entries=pa.ListArray.from_arrays(pa.array([0, 4, 5], pa.int32()), entries))
+    assert [[entry.get("key") for entry in row["entries"]] for row in b.rows("maps")] == [
+        ["a", "a", "a", None],
+        [None],
+    ]
+
+
+def test_a_struct_of_a_list_cannot_be_null_in_a_run_either(b: MessageBuilder) -> None:
+    inner = runs([1, 3], pa.array([{"x": 1.0}, None], pa.struct({"x": pa.float32()})))
+    with pytest.raises(TypeError, match=r"column 'points', row 1: an element is missing"):
+        b.fill("items", points=pa.ListArray.from_arrays(pa.array([0, 1, 3], pa.int32()), inner))
+
+
+def test_structs_of_a_list_behind_the_last_run_are_damaged(b: MessageBuilder) -> None:
+    memory = np.array([1, 3], np.int32)
+    ends = pa.Array.from_buffers(pa.int32(), 2, [None, pa.py_buffer(memory)])
+    inner = pa.RunEndEncodedArray.from_arrays(ends, pa.array([{"x": 1.0}, {"x": 2.0}]))
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 3], pa.int32()), inner)
+    memory[:] = [1, 2]
+
+    class Unchecked:
+        """What pyarrow does not look at."""
+
+        def __arrow_c_array__(self, schema: Any = None) -> Any:
+            return lists.__arrow_c_array__()
+
+    with pytest.raises(ValueError, match="row 1: .* behind the end of the last run"):
+        b.fill("items", points=Unchecked())
+    assert "items" not in b.to_dict()
+
+
+def test_a_group_comes_in_no_runs(b: MessageBuilder) -> None:
+    position = runs([2], pa.array([{"height": 1}], pa.struct({"height": pa.int8()})))
     with pytest.raises(TypeError, match="decode them first"):
-        b.fill("items", points=pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), inner))
+        b.fill("items", position=position)
 
 
 # ---- views ----------------------------------------------------------------------------------
