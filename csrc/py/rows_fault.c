@@ -58,7 +58,8 @@ bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error)
     if (error == MMB_ECAPACITY) {
         PyObject *kind = w->state->capacity_error;
         return mmbpy_writer_fail(w, kind,
-                                 "more than a list, or the 4 GiB of one segment, can hold");
+                                 "more than a list, or the 4 GiB of one segment, can hold; fill "
+                                 "large lists by calls of their own");
     }
     PyErr_NoMemory();
     return false;

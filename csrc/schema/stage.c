@@ -42,6 +42,19 @@ static void take_kept(mmb_stage_part *part, _Atomic(unsigned char *) *kept)
     }
 }
 
+static _Atomic uint64_t most_words; /* 0: as many as a segment has */
+
+uint64_t mmb_stage_most_words(void)
+{
+    uint64_t words = atomic_load(&most_words);
+    return words == 0 ? MMB_MAX_SEGMENT_WORDS - 4 : words; /* 4: a tag, landing pads */
+}
+
+void mmb_stage_set_most_words(uint64_t words)
+{
+    atomic_store(&most_words, words);
+}
+
 void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_words)
 {
     *stage = (mmb_stage){.data_words = data_words, .pointer_words = pointer_words};

@@ -89,11 +89,16 @@ typedef struct {
 void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_words);
 void mmb_stage_free(mmb_stage *stage);
 
+/* Return the words that rows and heap in memory, or a section, may have. A test can set another
+ * limit; 0 is the one that holds otherwise. */
+uint64_t mmb_stage_most_words(void);
+void mmb_stage_set_most_words(uint64_t words);
+
 /* Forget all rows and what they lead to, but keep the memory. The stage has no file. */
 static inline void mmb_stage_clear(mmb_stage *stage)
 {
     stage->rows.words = stage->heap.words = stage->count = stage->shift = 0;
-    stage->most = MMB_MAX_SEGMENT_WORDS - 4; /* 4: a tag, landing pads */
+    stage->most = mmb_stage_most_words();
     stage->kept = UINT64_MAX;
 }
 

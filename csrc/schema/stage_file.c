@@ -12,19 +12,18 @@
 enum { KEPT_WORDS = 1 << 24 }; /* 128 MiB */
 
 static _Atomic uint64_t kept_limit;
-static _Atomic uint64_t section_limit;
 
 void mmb_stage_set_limits(uint64_t kept, uint64_t section)
 {
     atomic_store(&kept_limit, kept);
-    atomic_store(&section_limit, section);
+    mmb_stage_set_most_words(section);
 }
 
 void mmb_stage_use_file(mmb_stage *stage)
 {
-    uint64_t kept = atomic_load(&kept_limit), section = atomic_load(&section_limit);
+    uint64_t kept = atomic_load(&kept_limit);
     stage->kept = kept == 0 ? KEPT_WORDS : kept;
-    stage->most_section = section == 0 ? MMB_MAX_SEGMENT_WORDS - 4 : section;
+    stage->most_section = mmb_stage_most_words();
 }
 
 int mmb_stage_set_file(mmb_stage *stage, int fd)

@@ -33,8 +33,8 @@ static inline void mmb_stage_take_back_rows(mmb_stage *stage, uint64_t count)
     stage->count -= count;
 }
 
-/* For tests: let the stages to come be full with more than `kept` words, and have sections of
- * `section` words. 0 is the limit that holds otherwise. */
+/* For tests: let the stages to come be full with more than `kept` words, and have at most `section`
+ * words in a section, or in memory if they have no file. 0 is the limit that holds otherwise. */
 void mmb_stage_set_limits(uint64_t kept, uint64_t section);
 
 #endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,6 +147,19 @@ def test_a_row_that_no_segment_can_hold_is_named(b: MessageBuilder, limits: Any)
     assert "items" not in b.to_dict()
 
 
+@pytest.mark.parametrize("limits", [(200, 1000)], indirect=True)
+def test_a_root_that_no_segment_can_hold_is_made_list_by_list(
+    b: MessageBuilder, target: Path
+) -> None:
+    given = {"items": rows(60), "points": [{"x": 3.0}]}
+    with pytest.raises(CapacityError, match=r"^field items.*: .* 4 GiB .* calls of their own$"):
+        b.set_root(given)
+    assert b.to_dict() == {"numbers": {}, "points": [{"x": 1.0, "y": 2.0}]}
+    b.set_root({"points": given["points"]})
+    b.fill_rows("items", given["items"])
+    check(b, target, 60)
+
+
 def test_the_file_has_no_name_and_is_closed(b: MessageBuilder, target: Path, limits: Any) -> None:
     before = sorted(os.listdir(target.parent)), os.listdir("/dev/fd")
     during = []
@@ -186,6 +200,35 @@ def test_a_full_disk_is_an_error(b: MessageBuilder, monkeypatch: pytest.MonkeyPa
         b.fill_rows("items", iter(rows(60)))
     assert caught.value.errno == 28
     assert "items" not in b.to_dict()
+
+
+@pytest.mark.parametrize("limits", [(40, 200)], indirect=True)
+@pytest.mark.parametrize("lost", [0, 0.5])
+def test_a_file_that_cannot_be_read_back_is_an_error(
+    b: MessageBuilder, monkeypatch: pytest.MonkeyPatch, lost: float
+) -> None:
+    """Rows that were replaced before may stay so, but none is half replaced."""
+    b.fill_rows("items", [{"id": 1, "name": "old"}] * 60)
+    make_file, rooms_of = memory.unnamed_file, lists._rooms
+    files = []
+
+    def keep(name: Any) -> int:
+        files.append(make_file(name))
+        return files[-1]
+
+    def lose(*args: Any) -> Any:
+        os.ftruncate(files[-1], int(lost * os.fstat(files[-1]).st_size))
+        return rooms_of(*args)
+
+    monkeypatch.setattr("mmapbuilder.columns.room.unnamed_file", keep)
+    monkeypatch.setattr(lists, "_rooms", lose)
+    for name in (None, "new"):
+        with pytest.raises(OSError) as caught:
+            b.fill_rows("items", [{"id": 2, "name": name}] * 60)
+        assert caught.value.errno == errno.EIO
+    found = [(row["id"], row.get("name")) for row in b.rows("items")]
+    assert found[-1] == (1, "old")
+    assert set(found) <= {(1, "old"), (2, None)}
 
 
 def test_the_file_is_where_the_message_is(tmp_path: Path) -> None:
