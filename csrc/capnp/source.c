@@ -1,4 +1,4 @@
-/* source.c - reads words of a file through a small cache of blocks. See source.h. */
+/* source.c - reads words of a file through a small cache of pages. See source.h. */
 #include "source.h"
 
 #include "os/os.h"
@@ -22,11 +22,11 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
                             .zeros_from = MMB__NO_ZEROS,
                             .count = framing->count,
                             .fd = fd};
-    uint32_t blocks = 1;
-    while (blocks < MMB__BLOCKS && (uint64_t)blocks * MMB__BLOCK_BYTES < framing->file_bytes) {
-        blocks *= 2;
+    uint32_t pages = 1;
+    while (pages < MMB__PAGES && (uint64_t)pages * MMB__PAGE_BYTES < framing->file_bytes) {
+        pages *= 2;
     }
-    source->cache = malloc(sizeof *source->cache + (size_t)blocks * MMB__BLOCK_BYTES);
+    source->cache = malloc(sizeof *source->cache + (size_t)pages * MMB__PAGE_BYTES);
     if (source->cache == NULL) {
         return ENOMEM;
     }
@@ -34,7 +34,7 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
     /* An error here does no harm: a file that cannot be mapped can be read. */
     (void)mmb__os_look_at(fd, &traits);
     source->finds_holes = traits.seek_data_is_reliable;
-    source->cache->blocks = blocks;
+    source->cache->pages = pages;
     memset(source->cache->number, 0, sizeof source->cache->number);
     return 0;
 }
@@ -45,11 +45,11 @@ void mmb__source_close(mmb__source *source)
     source->cache = NULL;
 }
 
-/* Return the one place of the cache for a block of the file. The multiplication separates blocks
+/* Return the one place of the cache for a page of the file. The multiplication separates pages
  * whose distance is a power of two, as columns of equal length have. */
-static uint32_t place_of(const mmb__cache *cache, uint64_t block)
+static uint32_t place_of(const mmb__cache *cache, uint64_t page)
 {
-    return (uint32_t)(block * 0x9E3779B97F4A7C15u >> 48) & (cache->blocks - 1);
+    return (uint32_t)(page * 0x9E3779B97F4A7C15u >> 48) & (cache->pages - 1);
 }
 
 /* ---- holes ---------------------------------------------------------------------- */
@@ -100,22 +100,21 @@ uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint
 
 /* ---- reading -------------------------------------------------------------------- */
 
-/* Load a block of the file into its place of the cache. */
-static int load_block(mmb__source *source, uint64_t block, uint32_t place)
+/* Load a page of the file into its place of the cache. */
+static int load_page(mmb__source *source, uint64_t page, uint32_t place)
 {
     mmb__cache *cache = source->cache;
     unsigned char *bytes = cache->bytes[place];
     size_t got = 0;
     cache->number[place] = 0;
-    int error =
-        mmb__os_read_all(source->fd, bytes, MMB__BLOCK_BYTES, block * MMB__BLOCK_BYTES, &got);
+    int error = mmb__os_read_all(source->fd, bytes, MMB__PAGE_BYTES, page * MMB__PAGE_BYTES, &got);
     if (error != 0) {
         return error;
     }
     cache->length[place] = (uint32_t)got;
-    cache->number[place] = block + 1;
+    cache->number[place] = page + 1;
     if (is_zero(bytes, got)) {
-        look_for_hole(source, block * MMB__BLOCK_BYTES);
+        look_for_hole(source, page * MMB__PAGE_BYTES);
     }
     return 0;
 }
@@ -128,19 +127,19 @@ int mmb__source_pread(mmb__source *source, uint32_t segment, uint32_t word, uint
         return 0;
     }
     uint64_t offset = source->offset + place_in_message;
-    uint64_t block = offset / MMB__BLOCK_BYTES;
+    uint64_t page = offset / MMB__PAGE_BYTES;
     mmb__cache *cache = source->cache;
-    uint32_t place = place_of(cache, block);
-    if (cache->number[place] != block + 1) {
-        int error = load_block(source, block, place);
+    uint32_t place = place_of(cache, page);
+    if (cache->number[place] != page + 1) {
+        int error = load_page(source, page, place);
         if (error != 0) {
             return error;
         }
     }
-    if (offset % MMB__BLOCK_BYTES + MMB_WORD > cache->length[place]) {
+    if (offset % MMB__PAGE_BYTES + MMB_WORD > cache->length[place]) {
         return MMB__ESHORT;
     }
-    /* Segments start at multiples of a word in the file, so each word lies in one block. */
-    *out = mmb__load64(cache->bytes[place] + offset % MMB__BLOCK_BYTES);
+    /* Segments start at multiples of a word in the file, so each word lies in one page. */
+    *out = mmb__load64(cache->bytes[place] + offset % MMB__PAGE_BYTES);
     return 0;
 }

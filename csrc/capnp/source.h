@@ -9,18 +9,18 @@
 #include "mmb_capnp.h"
 #include "wire.h"
 
-/* A walk reads runs of pointers, and skips the data between them. So each block is a page, and
- * there are enough blocks for the runs that are read at the same time. */
+/* A walk reads runs of pointers, and skips the data between them. So it is read in
+ * pages, and there are enough pages for the runs that are read at the same time. */
 enum {
-    MMB__BLOCK_BYTES = 4096,
-    MMB__BLOCKS = 256,
+    MMB__PAGE_BYTES = 4096,
+    MMB__PAGES = 256,
 };
 
 typedef struct {
-    uint64_t number[MMB__BLOCKS]; /* of each block in the file, plus 1; 0: no block */
-    uint32_t length[MMB__BLOCKS]; /* bytes of each block; the last one may be short */
-    uint32_t blocks;              /* a power of two up to MMB__BLOCKS; smaller for small files */
-    unsigned char bytes[][MMB__BLOCK_BYTES];
+    uint64_t number[MMB__PAGES]; /* of each page in the file, plus 1; 0: no page */
+    uint32_t length[MMB__PAGES]; /* bytes of each page; the last one may be short */
+    uint32_t pages;              /* a power of two up to MMB__PAGES; smaller for small files */
+    unsigned char bytes[][MMB__PAGE_BYTES];
 } mmb__cache;
 
 /* The file has become too short for a word that it had before. */

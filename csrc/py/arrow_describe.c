@@ -90,9 +90,9 @@ static bool add_strings(const char *format, const mmb_arrow_array *array, PyObje
     for (int64_t i = 0; i < array->length; i++) {
         const unsigned char *start;
         uint64_t length;
-        mmb_fault fault;
-        if (!mmb_arrow_string_at(format, array, (uint64_t)i, &start, &length, &fault)) {
-            return damaged(fault.text);
+        mmb_refusal refusal;
+        if (!mmb_arrow_string_at(format, array, (uint64_t)i, &start, &length, &refusal)) {
+            return damaged(refusal.text);
         }
         PyObject *name = start == NULL
                              ? Py_NewRef(Py_None)

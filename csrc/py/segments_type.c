@@ -128,19 +128,19 @@ static PyObject *segments_allocate(PyObject *object, PyObject *min_words)
     return hand_out(object, min_words, false);
 }
 
-PyDoc_STRVAR(allocate_by_hand_doc,
-             "allocate_by_hand($self, min_words, /)\n--\n\n"
+PyDoc_STRVAR(allocate_for_program_doc,
+             "allocate_for_program($self, min_words, /)\n--\n\n"
              "Do as allocate does, for a program that makes its message itself. If these\n"
              "segments have a message already, the memory is in no file.");
 
-static PyObject *segments_allocate_by_hand(PyObject *object, PyObject *min_words)
+static PyObject *segments_allocate_for_program(PyObject *object, PyObject *min_words)
 {
     return hand_out(object, min_words, true);
 }
 
 PyDoc_STRVAR(take_for_message_doc,
              "take_for_message($self, /)\n--\n\n"
-             "Keep the segments for one message. Return False if some were handed out by hand.");
+             "Keep the segments for one message. Return False if the program has asked for some.");
 
 static PyObject *segments_take_for_message(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -265,13 +265,13 @@ static void segments_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(segments_doc, "Segments(core, segment_words, /)\n--\n\n"
-                           "The segments of the message that began when core was opened, of\n"
+PyDoc_STRVAR(segments_doc, "Segments(map, segment_words, /)\n--\n\n"
+                           "The segments of the message that began when map was opened, of\n"
                            "which len() tells the number.");
 
 static PyMethodDef segments_methods[] = {
     {"allocate", segments_allocate, METH_O, allocate_doc},
-    {"allocate_by_hand", segments_allocate_by_hand, METH_O, allocate_by_hand_doc},
+    {"allocate_for_program", segments_allocate_for_program, METH_O, allocate_for_program_doc},
     {"take_for_message", segments_take_for_message, METH_NOARGS, take_for_message_doc},
     {"views", segments_views, METH_NOARGS, views_doc},
     {"make_readable", segments_make_readable, METH_NOARGS, make_readable_doc},
@@ -301,7 +301,7 @@ static PyGetSetDef segments_properties[] = {
     {"sure", segments_get_sure, NULL,
      "Whether pycapnp knows all that is in the file of a sealed message.", NULL},
     {"mixed", segments_get_mixed, NULL,
-     "Whether segments of a message were asked for by hand as well.", NULL},
+     "Whether the program has asked for segments of a message as well.", NULL},
     {"sizes", segments_get_sizes, NULL, "The full words of each segment handed out.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -6,20 +6,20 @@
 #include "stage_file.h"
 #include "stage_type.h"
 
-static bool raise_fault(mmbpy_state *state, const mmb_fault *fault)
+static bool raise_refusal(mmbpy_state *state, const mmb_refusal *refusal)
 {
-    PyObject *kind = fault->kind == MMB_FAULT_TYPE       ? PyExc_TypeError
-                     : fault->kind == MMB_FAULT_OVERFLOW ? PyExc_OverflowError
-                     : fault->kind == MMB_FAULT_NAME     ? PyExc_KeyError
-                     : fault->kind == MMB_FAULT_CAPACITY ? state->capacity_error
-                                                         : PyExc_ValueError;
-    if (fault->kind == MMB_FAULT_MEMORY) {
+    PyObject *kind = refusal->kind == MMB_REFUSED_TYPE       ? PyExc_TypeError
+                     : refusal->kind == MMB_REFUSED_OVERFLOW ? PyExc_OverflowError
+                     : refusal->kind == MMB_REFUSED_NAME     ? PyExc_KeyError
+                     : refusal->kind == MMB_REFUSED_CAPACITY ? state->capacity_error
+                                                             : PyExc_ValueError;
+    if (refusal->kind == MMB_REFUSED_MEMORY) {
         PyErr_NoMemory();
-    } else if (fault->has_row) {
-        PyErr_Format(kind, "column '%s', row %llu: %s", fault->column,
-                     (unsigned long long)fault->row, fault->text);
+    } else if (refusal->has_row) {
+        PyErr_Format(kind, "column '%s', row %llu: %s", refusal->column,
+                     (unsigned long long)refusal->row, refusal->text);
     } else {
-        PyErr_Format(kind, "column '%s': %s", fault->column, fault->text);
+        PyErr_Format(kind, "column '%s': %s", refusal->column, refusal->text);
     }
     return false;
 }
@@ -48,12 +48,12 @@ static uint64_t rows_to_take(const mmb_stage *stage, uint64_t range)
 
 /* Stages a range of rows. */
 typedef bool range_adder(const void *what, mmb_stage *stage, const mmb_arrow_part *parts,
-                         uint64_t range, mmb_fault *fault);
+                         uint64_t range, mmb_refusal *refusal);
 
 /* Add all rows to a stage that has a file, in ranges in which each column is one array. A range of
  * which what it leads to is larger than a segment is taken in parts. */
 static bool add_ranges(mmbpy_arrow_source *s, mmb_stage *stage, mmb_arrow_part *parts,
-                       const taker *t, range_adder *add, const void *what, mmb_fault *fault)
+                       const taker *t, range_adder *add, const void *what, mmb_refusal *refusal)
 {
     uint64_t most = FIRST_RANGE;
     for (uint64_t done = 0; done < s->rows;) {
@@ -64,9 +64,9 @@ static bool add_ranges(mmbpy_arrow_source *s, mmb_stage *stage, mmb_arrow_part *
         uint64_t left = s->rows - done, before = stage->count;
         uint64_t range = mmbpy_source_next(s, left < most ? left : most, parts);
         Py_BEGIN_ALLOW_THREADS
-        good = add(what, stage, parts, range, fault);
+        good = add(what, stage, parts, range, refusal);
         Py_END_ALLOW_THREADS
-        if (!good && fault->kind == MMB_FAULT_CAPACITY && range > 1) {
+        if (!good && refusal->kind == MMB_REFUSED_CAPACITY && range > 1) {
             mmb_stage_take_back_rows(stage, stage->count - before);
             most = range / 2;
             continue;
@@ -89,33 +89,33 @@ typedef struct {
 } conversion;
 
 static bool add_rows(const void *what, mmb_stage *stage, const mmb_arrow_part *parts,
-                     uint64_t range, mmb_fault *fault)
+                     uint64_t range, mmb_refusal *refusal)
 {
     const conversion *c = what;
-    return mmb_stage_arrow_rows(stage, c->plan, c->binding, parts, range, c->defaults, fault);
+    return mmb_stage_arrow_rows(stage, c->plan, c->binding, parts, range, c->defaults, refusal);
 }
 
 static bool add_pointers(const void *what, mmb_stage *stage, const mmb_arrow_part *parts,
-                         uint64_t range, mmb_fault *fault)
+                         uint64_t range, mmb_refusal *refusal)
 {
     const conversion *c = what;
-    return mmb_stage_arrow_pointers(stage, c->plan, c->binding, parts, range, c->defaults, fault);
+    return mmb_stage_arrow_pointers(stage, c->plan, c->binding, parts, range, c->defaults, refusal);
 }
 
-/* Give all rows to the sink, some at a time. Return false with the fault set, or with an exception
- * of the sink. */
+/* Give all rows to the sink, some at a time. Return false with the refusal set, or with an
+ * exception of the sink. */
 static bool pass_ranges(mmbpy_arrow_source *s, const conversion *c, mmb_stage *stage,
-                        mmb_arrow_part *parts, const taker *t, mmb_fault *fault)
+                        mmb_arrow_part *parts, const taker *t, mmb_refusal *refusal)
 {
     for (uint64_t done = 0; done < s->rows;) {
         uint64_t left = s->rows - done;
         uint64_t range = mmbpy_source_next(s, left < t->most ? left : t->most, parts);
         bool good;
         Py_BEGIN_ALLOW_THREADS
-        good = add_rows(c, stage, parts, range, fault);
+        good = add_rows(c, stage, parts, range, refusal);
         Py_END_ALLOW_THREADS
         if (!good) {
-            fault->row += done;
+            refusal->row += done;
             return false;
         }
         mmbpy_source_pass(s, range);
@@ -128,28 +128,29 @@ static bool pass_ranges(mmbpy_arrow_source *s, const conversion *c, mmb_stage *s
     return true;
 }
 
-static bool expect_rows(mmb_stage *stage, uint64_t rows, mmb_fault *fault)
+static bool expect_rows(mmb_stage *stage, uint64_t rows, mmb_refusal *refusal)
 {
     int error = mmb_stage_expect(stage, rows);
-    *fault = (mmb_fault){.kind = error == MMB_ECAPACITY ? MMB_FAULT_CAPACITY : MMB_FAULT_MEMORY,
-                         .text = "more rows than a list can hold"};
+    *refusal =
+        (mmb_refusal){.kind = error == MMB_ECAPACITY ? MMB_REFUSED_CAPACITY : MMB_REFUSED_MEMORY,
+                      .text = "more rows than a list can hold"};
     return error == 0;
 }
 
 static bool stage_bound(mmbpy_arrow_source *s, const mmb_plan *plan, uint32_t record,
                         const mmb_arrow_schema **schemas, mmb_stage *stage, mmb_arrow_part *parts,
-                        const taker *t, mmb_fault *fault)
+                        const taker *t, mmb_refusal *refusal)
 {
-    mmb_binding *binding = mmb_bind_columns(plan, record, schemas, s->column_count, fault);
+    mmb_binding *binding = mmb_bind_columns(plan, record, schemas, s->column_count, refusal);
     const conversion c = {plan, binding, s->defaults};
     bool good = binding != NULL;
     if (good && t->sink != NULL) {
-        good = pass_ranges(s, &c, stage, parts, t, fault);
+        good = pass_ranges(s, &c, stage, parts, t, refusal);
     } else if (good) {
-        good = expect_rows(stage, s->rows, fault) &&
-               add_ranges(s, stage, parts, t, add_rows, &c, fault);
+        good = expect_rows(stage, s->rows, refusal) &&
+               add_ranges(s, stage, parts, t, add_rows, &c, refusal);
         if (good && !mmb_stage_mask_columns(stage, plan, binding)) {
-            fault->kind = MMB_FAULT_MEMORY;
+            refusal->kind = MMB_REFUSED_MEMORY;
             good = false;
         }
     }
@@ -163,7 +164,7 @@ static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record
     const mmb_plan_struct *type = &plan->structs[record];
     const mmb_arrow_schema **schemas = PyMem_Calloc((size_t)s->column_count + 1, sizeof *schemas);
     mmb_arrow_part *parts = PyMem_Calloc((size_t)s->column_count + 1, sizeof *parts);
-    mmb_fault fault = {0};
+    mmb_refusal refusal = {0};
     bool good = schemas != NULL && parts != NULL;
     mmb_stage_start(stage, type->data_words, type->pointer_words);
     if (t->sink == NULL) {
@@ -176,9 +177,9 @@ static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record
         schemas[i] = &s->columns[i].schema;
     }
     if (good) {
-        good = stage_bound(s, plan, record, schemas, stage, parts, t, &fault);
+        good = stage_bound(s, plan, record, schemas, stage, parts, t, &refusal);
         if (!good && !PyErr_Occurred()) {
-            raise_fault(state, &fault);
+            raise_refusal(state, &refusal);
         }
     }
     PyMem_Free(schemas);
@@ -203,7 +204,7 @@ bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, 
 static bool stage_pointers(mmbpy_state *state, const mmb_plan *plan, uint32_t element,
                            mmbpy_arrow_source *s, mmb_stage *stage, const taker *t)
 {
-    mmb_fault fault = {0};
+    mmb_refusal refusal = {0};
     mmb_arrow_part part;
     if (s->column_count != 1) {
         PyErr_SetString(PyExc_ValueError, "a list takes one column");
@@ -212,13 +213,13 @@ static bool stage_pointers(mmbpy_state *state, const mmb_plan *plan, uint32_t el
     mmb_stage_start(stage, 0, 1);
     mmb_stage_use_file(stage);
     stage->is_pointer_list = true;
-    mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &fault);
+    mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &refusal);
     const conversion c = {plan, binding, s->defaults};
-    bool good = binding != NULL && expect_rows(stage, s->rows, &fault) &&
-                add_ranges(s, stage, &part, t, add_pointers, &c, &fault);
+    bool good = binding != NULL && expect_rows(stage, s->rows, &refusal) &&
+                add_ranges(s, stage, &part, t, add_pointers, &c, &refusal);
     mmb_binding_free(binding);
     if (!good && !PyErr_Occurred()) {
-        raise_fault(state, &fault);
+        raise_refusal(state, &refusal);
     }
     return good;
 }
@@ -233,7 +234,7 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
     const mmbpy_arrow_input *in = s->columns[0].from;
     mmb_arrow_part *parts = PyMem_Calloc((size_t)in->arrow.count + 1, sizeof *parts);
     uint64_t *lengths = PyMem_Calloc((size_t)in->arrow.count + 1, sizeof *lengths);
-    mmb_fault fault = {0};
+    mmb_refusal refusal = {0};
     uint64_t place = 0;
     bool good = parts != NULL && lengths != NULL;
     mmb_stage_start(stage, 0, 1);
@@ -247,12 +248,12 @@ static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t elemen
     }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &fault);
+        mmb_binding *binding = mmb_bind_elements(plan, element, &s->columns[0].schema, &refusal);
         good = binding != NULL && mmb_stage_arrow_list(stage, plan, binding, place, parts, lengths,
-                                                       in->arrow.count, s->defaults, &fault);
+                                                       in->arrow.count, s->defaults, &refusal);
         mmb_binding_free(binding);
         Py_END_ALLOW_THREADS
-        good = good || raise_fault(state, &fault);
+        good = good || raise_refusal(state, &refusal);
     }
     PyMem_Free(parts);
     PyMem_Free(lengths);

@@ -1,9 +1,9 @@
 /* arrow_batch.c - takes strings and lists of Arrow a batch at a time. See arrow_write.h.
  *
  * Most columns do not need a look at each value. One pass checks the offsets of a batch and finds
- * how many words it takes. A second pass lays the whole batch; values that lie side by side in the
- * array are copied in one piece. If something is wrong with a batch, this file does not say what:
- * the batch is then taken value by value, which finds it. */
+ * how many words it takes. A second pass writes the whole batch; values that lie side by side in
+ * the array are copied in one piece. If something is wrong with a batch, this file does not say
+ * what: the batch is then taken value by value, which finds it. */
 #include <string.h>
 
 #include "arrow_write.h"
@@ -84,9 +84,9 @@ static bool are_utf8(const unsigned char *bytes, const ranges *r, uint64_t count
     return good;
 }
 
-/* Lay one string, for which there is room. */
-static inline void lay_string(mmb_stage *stage, uint64_t pointer, const unsigned char *from,
-                              uint64_t length, bool text)
+/* Write one string, for which there is room. */
+static inline void write_string(mmb_stage *stage, uint64_t pointer, const unsigned char *from,
+                                uint64_t length, bool text)
 {
     uint64_t elements = length + (text ? 1 : 0), place = stage->heap.words;
     uint64_t words = (elements + MMB_WORD - 1) / MMB_WORD;
@@ -123,14 +123,14 @@ static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
     }
     for (uint64_t i = 0; i < count; i++) {
         if (r.there[i]) {
-            lay_string(w->stage, pointer_of(to, i), bytes + r.from[i], r.count[i], text);
+            write_string(w->stage, pointer_of(to, i), bytes + r.from[i], r.count[i], text);
         }
     }
     return 1;
 }
 
-/* Lay strings that are views. Return 0 also if one of them is damaged or no UTF-8: then the fault
- * is set, but value by value it is found again, with its row. */
+/* Write strings that are views. Return 0 also if one of them is damaged or not UTF-8. Then the
+ * refusal is set, but the batch is taken value by value, which finds it again, with its row. */
 static int put_views(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                      uint64_t count, mmb__target to, uint64_t row, const bool *mask)
 {
@@ -142,7 +142,7 @@ static int put_views(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array
         if (!there[i]) {
             continue;
         }
-        if (!mmb__bytes_at(b, a, start + i, &from[i], &lengths[i], w->fault) ||
+        if (!mmb__bytes_at(b, a, start + i, &from[i], &lengths[i], w->refusal) ||
             lengths[i] >= MMB_MAX_SEGMENT_WORDS || (text && !mmb__is_utf8(from[i], lengths[i]))) {
             return 0;
         }
@@ -154,7 +154,7 @@ static int put_views(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array
     }
     for (uint64_t i = 0; i < count; i++) {
         if (there[i]) {
-            lay_string(w->stage, pointer_of(to, i), from[i], lengths[i], text);
+            write_string(w->stage, pointer_of(to, i), from[i], lengths[i], text);
         }
     }
     return 1;

@@ -10,28 +10,28 @@ enum { MOST_DEPTH = 64 };
 
 /* ---- binding ------------------------------------------------------------------------------ */
 
-static bool read_dictionary(mmb_binding *b, const mmb_arrow_schema *schema, mmb_fault *fault)
+static bool read_dictionary(mmb_binding *b, const mmb_arrow_schema *schema, mmb_refusal *refusal)
 {
     if (schema->dictionary == NULL) {
         return true;
     }
     b->dictionary = calloc(1, sizeof *b->dictionary);
     if (b->dictionary == NULL) {
-        return mmb__bind_fail(fault, MMB_FAULT_MEMORY, b, "no memory");
+        return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, b, "no memory");
     }
     *b->dictionary = (mmb_binding){.up = b->up, .name = b->name, .type = b->type};
     const char *format = schema->dictionary->format;
     bool plain = b->layout == MMB_IN_SIGNED || b->layout == MMB_IN_UNSIGNED;
     if (!plain || schema->dictionary->dictionary != NULL || format == NULL ||
         !mmb__read_format(b->dictionary, format) || b->dictionary->layout >= MMB_IN_LIST) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "such a dictionary is not supported");
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b, "such a dictionary is not supported");
     }
     b->has_dictionary = true;
     return true;
 }
 
 static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
-                       unsigned depth, mmb_fault *fault);
+                       unsigned depth, mmb_refusal *refusal);
 
 static bool is_name(const char *known, const char *name, size_t length)
 {
@@ -93,7 +93,7 @@ static void set_up(mmb_binding *binding)
 
 static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t record,
                         const char *name, uint32_t arrow, const mmb_arrow_schema *schema,
-                        unsigned depth, mmb_fault *fault);
+                        unsigned depth, mmb_refusal *refusal);
 
 /* Return the child for a group or struct whose fields come one by one. The first of them makes
  * it. */
@@ -127,7 +127,7 @@ static bool twice(const mmb_binding *parent, uint32_t field, bool is_tag)
 }
 
 static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
-                         const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault);
+                         const mmb_arrow_schema *schema, unsigned depth, mmb_refusal *refusal);
 
 static bool is_union(mmb_in_layout layout)
 {
@@ -137,11 +137,11 @@ static bool is_union(mmb_in_layout layout)
 /* Bind the tag of a union. The column has names of members, or is a union of Arrow with all
  * values. */
 static bool bind_tag(const mmb_plan *plan, mmb_binding *parent, uint32_t record, uint32_t arrow,
-                     const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
+                     const mmb_arrow_schema *schema, unsigned depth, mmb_refusal *refusal)
 {
     mmb_binding *child = add_child(parent);
     if (child == NULL) {
-        return mmb__bind_fail(fault, MMB_FAULT_MEMORY, parent, "no memory");
+        return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, parent, "no memory");
     }
     child->is_tag = true;
     child->record = record;
@@ -150,65 +150,66 @@ static bool bind_tag(const mmb_plan *plan, mmb_binding *parent, uint32_t record,
     parent->has_union = true;
     child->up = parent;
     if (twice(parent, MMB_NONE, true)) {
-        return mmb__bind_fail(fault, MMB_FAULT_VALUE, child, "the column is given twice");
+        return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, child, "the column is given twice");
     }
     if (schema->format != NULL && mmb__read_format(child, schema->format) &&
         is_union(child->layout)) {
-        return bind_members(plan, child, record, schema, depth + 1, fault);
+        return bind_members(plan, child, record, schema, depth + 1, refusal);
     }
     if (schema->format == NULL || !mmb__read_format(child, schema->format) ||
-        !read_dictionary(child, schema, fault) ||
+        !read_dictionary(child, schema, refusal) ||
         !mmb__is_bytes(child->has_dictionary ? child->dictionary->layout : child->layout)) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, child, "the names of members are required");
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, child,
+                              "the names of members are required");
     }
     return true;
 }
 
-static bool too_deep(const mmb_binding *b, mmb_fault *fault)
+static bool too_deep(const mmb_binding *b, mmb_refusal *refusal)
 {
-    return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "columns nest more than %d deep",
+    return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, b, "columns nest more than %d deep",
                           (int)MOST_DEPTH);
 }
 
-static bool no_field(const mmb_binding *parent, const char *name, mmb_fault *fault)
+static bool no_field(const mmb_binding *parent, const char *name, mmb_refusal *refusal)
 {
     mmb_binding unknown = {.up = parent, .name = name};
-    return mmb__bind_fail(fault, MMB_FAULT_NAME, &unknown, "the schema has no such field");
+    return mmb__bind_fail(refusal, MMB_REFUSED_NAME, &unknown, "the schema has no such field");
 }
 
 static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t record,
                         const char *name, uint32_t arrow, const mmb_arrow_schema *schema,
-                        unsigned depth, mmb_fault *fault)
+                        unsigned depth, mmb_refusal *refusal)
 {
     if (depth > MOST_DEPTH) { /* a name can have any number of dots */
-        return too_deep(parent, fault);
+        return too_deep(parent, refusal);
     }
     if (strcmp(name, "@which") == 0 && plan->structs[record].members != 0) {
-        return bind_tag(plan, parent, record, arrow, schema, depth, fault);
+        return bind_tag(plan, parent, record, arrow, schema, depth, refusal);
     }
     uint32_t field = find_column(plan, record, name);
     const char *dot = field == MMB_NONE ? strchr(name, '.') : NULL;
     size_t length = dot != NULL ? (size_t)(dot - name) : strlen(name);
     field = field == MMB_NONE ? find_field(plan, record, name, length) : field;
     if (field == MMB_NONE) {
-        return no_field(parent, name, fault);
+        return no_field(parent, name, refusal);
     }
     const mmb_plan_type *type = &plan->types[plan->fields[field].type];
     parent->has_union = parent->has_union || plan->fields[field].tag != MMB_NONE;
     if (dot != NULL) {
         if (type->kind != MMB_GROUP && type->kind != MMB_STRUCT) {
-            return no_field(parent, name, fault);
+            return no_field(parent, name, refusal);
         }
         mmb_binding *group = inline_group(plan, parent, field);
         if (group == NULL) {
-            return mmb__bind_fail(fault, MMB_FAULT_MEMORY, parent, "no memory");
+            return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, parent, "no memory");
         }
         group->up = parent;
-        return bind_column(plan, group, type->target, dot + 1, arrow, schema, depth + 1, fault);
+        return bind_column(plan, group, type->target, dot + 1, arrow, schema, depth + 1, refusal);
     }
     mmb_binding *child = add_child(parent);
     if (child == NULL) {
-        return mmb__bind_fail(fault, MMB_FAULT_MEMORY, parent, "no memory");
+        return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, parent, "no memory");
     }
     child->up = parent;
     child->name = plan->fields[field].name;
@@ -217,30 +218,30 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
     child->type = plan->fields[field].type;
     child->record = type->target;
     if (twice(parent, field, false)) {
-        return mmb__bind_fail(fault, MMB_FAULT_VALUE, child, "the column is given twice");
+        return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, child, "the column is given twice");
     }
-    return bind_value(plan, child, schema, depth, fault);
+    return bind_value(plan, child, schema, depth, refusal);
 }
 
-/* Return the schema of a child; NULL with the fault set if it is missing. */
+/* Return the schema of a child; NULL with the refusal set if it is missing. */
 static const mmb_arrow_schema *child_schema(const mmb_binding *b, const mmb_arrow_schema *schema,
-                                            int64_t index, mmb_fault *fault)
+                                            int64_t index, mmb_refusal *refusal)
 {
     const mmb_arrow_schema *child = schema->children != NULL ? schema->children[index] : NULL;
     if (child == NULL) {
-        mmb__bind_fail(fault, MMB_FAULT_VALUE, b,
+        mmb__bind_fail(refusal, MMB_REFUSED_VALUE, b,
                        "the Arrow schema is damaged: a child is missing");
     }
     return child;
 }
 
 static bool bind_struct(const mmb_plan *plan, mmb_binding *b, uint32_t record,
-                        const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
+                        const mmb_arrow_schema *schema, unsigned depth, mmb_refusal *refusal)
 {
     for (int64_t i = 0; i < schema->n_children; i++) {
-        const mmb_arrow_schema *child = child_schema(b, schema, i, fault);
+        const mmb_arrow_schema *child = child_schema(b, schema, i, refusal);
         if (child == NULL || !bind_column(plan, b, record, child->name != NULL ? child->name : "",
-                                          (uint32_t)i, child, depth + 1, fault)) {
+                                          (uint32_t)i, child, depth + 1, refusal)) {
             return false;
         }
     }
@@ -259,14 +260,14 @@ static bool has_code(const mmb_binding *b, int code)
 
 /* Bind the children of a union of Arrow to the members of a union of the schema. */
 static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
-                         const mmb_arrow_schema *schema, unsigned depth, mmb_fault *fault)
+                         const mmb_arrow_schema *schema, unsigned depth, mmb_refusal *refusal)
 {
     if (plan->structs[record].members == 0) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "the schema has no union here");
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b, "the schema has no union here");
     }
     b->record = record;
     for (int64_t i = 0; i < schema->n_children; i++) {
-        const mmb_arrow_schema *child = child_schema(b, schema, i, fault);
+        const mmb_arrow_schema *child = child_schema(b, schema, i, refusal);
         if (child == NULL) {
             return false;
         }
@@ -274,18 +275,18 @@ static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
         int code = mmb__union_code(schema->format, i);
         uint32_t before = b->child_count;
         if (strchr(name, '.') != NULL) {
-            return no_field(b, name, fault);
+            return no_field(b, name, refusal);
         }
         if (code < 0 || i >= MMB_MOST_UNION_CODES || has_code(b, code)) {
-            return mmb__bind_fail(fault, MMB_FAULT_VALUE, b,
+            return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, b,
                                   "the Arrow schema is damaged: a wrong code of a union");
         }
-        if (!bind_column(plan, b, record, name, (uint32_t)i, child, depth + 1, fault)) {
+        if (!bind_column(plan, b, record, name, (uint32_t)i, child, depth + 1, refusal)) {
             return false;
         }
         mmb_binding *member = &b->children[before];
         if (member->is_tag || plan->fields[member->field].tag == MMB_NONE) {
-            return mmb__bind_fail(fault, MMB_FAULT_TYPE, member,
+            return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, member,
                                   "the field is no member of the union");
         }
         member->code = (int8_t)code;
@@ -295,55 +296,55 @@ static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
 
 /* Bind values that come in runs. */
 static bool bind_runs(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
-                      unsigned depth, mmb_fault *fault)
+                      unsigned depth, mmb_refusal *refusal)
 {
     const mmb_arrow_schema *ends = NULL, *values = NULL;
     if (schema->n_children == 2) {
-        ends = child_schema(b, schema, 0, fault);
-        values = ends == NULL ? NULL : child_schema(b, schema, 1, fault);
+        ends = child_schema(b, schema, 0, refusal);
+        values = ends == NULL ? NULL : child_schema(b, schema, 1, refusal);
     }
     if (values == NULL || ends->format == NULL || !mmb__read_format(b, ends->format) ||
         b->layout != MMB_IN_SIGNED) {
-        return mmb__bind_fail(fault, MMB_FAULT_VALUE, b,
+        return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, b,
                               "the Arrow schema is damaged: runs without ends or values");
     }
     b->dictionary = calloc(1, sizeof *b->dictionary);
     if (b->dictionary == NULL) {
-        return mmb__bind_fail(fault, MMB_FAULT_MEMORY, b, "no memory");
+        return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, b, "no memory");
     }
     b->has_dictionary = b->is_runs = true;
     *b->dictionary = (mmb_binding){
         .up = b->up, .name = b->name, .type = b->type, .field = b->field, .record = b->record};
-    return bind_value(plan, b->dictionary, values, depth + 1, fault);
+    return bind_value(plan, b->dictionary, values, depth + 1, refusal);
 }
 
 /* Bind values to the type of `b`. */
 static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
-                       unsigned depth, mmb_fault *fault)
+                       unsigned depth, mmb_refusal *refusal)
 {
     const mmb_plan_type *type = &plan->types[b->type];
     if (depth > MOST_DEPTH) {
-        return too_deep(b, fault);
+        return too_deep(b, refusal);
     }
     if (type->kind == MMB_ANY_POINTER || type->kind == MMB_INTERFACE) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s can only be set with pycapnp",
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b, "%s can only be set with pycapnp",
                               type->kind == MMB_INTERFACE ? "an interface" : "AnyPointer");
     }
     bool is_runs = schema->format != NULL && strcmp(schema->format, "+r") == 0;
     if (is_runs && type->kind != MMB_GROUP) {
-        return bind_runs(plan, b, schema, depth, fault);
+        return bind_runs(plan, b, schema, depth, refusal);
     }
     bool holds_runs = is_runs && type->kind == MMB_GROUP;
     if (schema->format == NULL || (!holds_runs && !mmb__read_format(b, schema->format))) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s",
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b, "%s",
                               mmb__format_hint(schema->format != NULL ? schema->format : ""));
     }
-    if (!read_dictionary(b, schema, fault)) {
+    if (!read_dictionary(b, schema, refusal)) {
         return false;
     }
     mmb_in_layout layout = b->has_dictionary ? b->dictionary->layout : b->layout;
     if (type->kind == MMB_GROUP && is_union(layout)) {
-        return bind_members(plan, b, type->target, schema, depth, fault);
+        return bind_members(plan, b, type->target, schema, depth, refusal);
     }
     if (type->kind == MMB_GROUP && layout != MMB_IN_STRUCT) {
         uint32_t value = mmb_plan_nullable(plan, type->target);
@@ -351,19 +352,19 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
             b->is_nullable_group = true;
             mmb_binding *inner = add_child(b);
             if (inner == NULL) {
-                return mmb__bind_fail(fault, MMB_FAULT_MEMORY, b, "no memory");
+                return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, b, "no memory");
             }
             inner->up = b;
             inner->field = value;
             inner->type = plan->fields[value].type;
             inner->record = plan->types[inner->type].target;
-            return bind_value(plan, inner, schema, depth + 1, fault);
+            return bind_value(plan, inner, schema, depth + 1, refusal);
         }
     }
     if (holds_runs) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s", mmb__format_hint("+r"));
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b, "%s", mmb__format_hint("+r"));
     }
-    if (!mmb__check_type(b, b->has_dictionary ? b->dictionary : b, type, schema->format, fault)) {
+    if (!mmb__check_type(b, b->has_dictionary ? b->dictionary : b, type, schema->format, refusal)) {
         return false;
     }
     if (b->has_dictionary) {
@@ -372,21 +373,21 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
         b->dictionary->divide = b->divide;
     }
     if (b->layout == MMB_IN_STRUCT) {
-        return bind_struct(plan, b, type->target, schema, depth, fault);
+        return bind_struct(plan, b, type->target, schema, depth, refusal);
     }
     if (type->kind == MMB_LIST && layout != MMB_IN_NULL) {
         if (schema->n_children != 1) {
-            return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "a list without one child");
+            return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b, "a list without one child");
         }
         mmb_binding *element = add_child(b);
         if (element == NULL) {
-            return mmb__bind_fail(fault, MMB_FAULT_MEMORY, b, "no memory");
+            return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, b, "no memory");
         }
         element->up = b;
         element->type = type->target;
         element->record = plan->types[type->target].target;
-        const mmb_arrow_schema *child = child_schema(b, schema, 0, fault);
-        return child != NULL && bind_value(plan, element, child, depth + 1, fault);
+        const mmb_arrow_schema *child = child_schema(b, schema, 0, refusal);
+        return child != NULL && bind_value(plan, element, child, depth + 1, refusal);
     }
     return true;
 }
@@ -423,12 +424,12 @@ static mmb_binding *finish(mmb_binding *binding, bool good)
 
 mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,
                               const mmb_arrow_schema *const *schemas, uint32_t count,
-                              mmb_fault *fault)
+                              mmb_refusal *refusal)
 {
     mmb_binding *binding = calloc(1, sizeof *binding);
-    *fault = (mmb_fault){0};
+    *refusal = (mmb_refusal){0};
     if (binding == NULL) {
-        fault->kind = MMB_FAULT_MEMORY;
+        refusal->kind = MMB_REFUSED_MEMORY;
         return NULL;
     }
     binding->field = MMB_NONE;
@@ -437,22 +438,22 @@ mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,
     bool good = true;
     for (uint32_t i = 0; good && i < count; i++) {
         const char *name = schemas[i]->name != NULL ? schemas[i]->name : "";
-        good = bind_column(plan, binding, record, name, i, schemas[i], 0, fault);
+        good = bind_column(plan, binding, record, name, i, schemas[i], 0, refusal);
     }
     return finish(binding, good);
 }
 
 mmb_binding *mmb_bind_elements(const mmb_plan *plan, uint32_t element,
-                               const mmb_arrow_schema *schema, mmb_fault *fault)
+                               const mmb_arrow_schema *schema, mmb_refusal *refusal)
 {
     mmb_binding *binding = calloc(1, sizeof *binding);
-    *fault = (mmb_fault){0};
+    *refusal = (mmb_refusal){0};
     if (binding == NULL) {
-        fault->kind = MMB_FAULT_MEMORY;
+        refusal->kind = MMB_REFUSED_MEMORY;
         return NULL;
     }
     binding->field = MMB_NONE;
     binding->type = element;
     binding->record = plan->types[element].target;
-    return finish(binding, bind_value(plan, binding, schema, 0, fault));
+    return finish(binding, bind_value(plan, binding, schema, 0, refusal));
 }

@@ -11,15 +11,15 @@
 #include "arrow_binding.h"
 
 /* Bind the columns of these schemas to the fields of a struct. A name with dots means a field of
- * a group. Return NULL with the fault set on an error. */
+ * a group. Return NULL with the refusal set on an error. */
 mmb_binding *mmb_bind_columns(const mmb_plan *plan, uint32_t record,
                               const mmb_arrow_schema *const *schemas, uint32_t count,
-                              mmb_fault *fault);
+                              mmb_refusal *refusal);
 
 /* Bind one array to a list whose elements have the type `element`; its values are staged as
  * such. */
 mmb_binding *mmb_bind_elements(const mmb_plan *plan, uint32_t element,
-                               const mmb_arrow_schema *schema, mmb_fault *fault);
+                               const mmb_arrow_schema *schema, mmb_refusal *refusal);
 void mmb_binding_free(mmb_binding *binding);
 
 #endif

@@ -1,4 +1,4 @@
-/* arrow_binding.c - makes faults that name their column. See arrow_binding.h. */
+/* arrow_binding.c - makes refusals that name their column. See arrow_binding.h. */
 #include "arrow_binding.h"
 
 #include <stdarg.h>
@@ -19,14 +19,14 @@ static void spell(const mmb_binding *binding, char *to, size_t size)
     }
 }
 
-bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *binding,
+bool mmb__bind_fail(mmb_refusal *refusal, mmb_refusal_kind kind, const mmb_binding *binding,
                     const char *format, ...)
 {
     va_list args;
-    fault->kind = kind;
-    spell(binding, fault->column, sizeof fault->column);
+    refusal->kind = kind;
+    spell(binding, refusal->column, sizeof refusal->column);
     va_start(args, format);
-    vsnprintf(fault->text, sizeof fault->text, format, args);
+    vsnprintf(refusal->text, sizeof refusal->text, format, args);
     va_end(args);
     return false;
 }

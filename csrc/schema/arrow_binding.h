@@ -1,31 +1,31 @@
-/* arrow_binding.h - the structs of a binding and of a fault.
+/* arrow_binding.h - the structs of a binding and of a refusal.
  *
- * A *fault* says what is wrong with a column, and in which row. arrow_bind.h says what a binding
- * is. */
+ * A *refusal* says why a column of Arrow is refused, and at which row. arrow_bind.h says what a
+ * binding is. */
 #ifndef MMB_ARROW_BINDING_H
 #define MMB_ARROW_BINDING_H
 
 #include "arrow.h"
 #include "plan.h"
 
-/* The kinds of faults. Each becomes an exception of Python. */
+/* The kinds of refusals. Each becomes an exception of Python. */
 typedef enum {
-    MMB_FAULT_NONE,
-    MMB_FAULT_TYPE,
-    MMB_FAULT_VALUE,
-    MMB_FAULT_OVERFLOW,
-    MMB_FAULT_NAME,     /* the schema has no such field */
-    MMB_FAULT_CAPACITY, /* the rows need more than a segment can hold */
-    MMB_FAULT_MEMORY,
-} mmb_fault_kind;
+    MMB_NOT_REFUSED,
+    MMB_REFUSED_TYPE,
+    MMB_REFUSED_VALUE,
+    MMB_REFUSED_OVERFLOW,
+    MMB_REFUSED_NAME,     /* the schema has no such field */
+    MMB_REFUSED_CAPACITY, /* the rows need more than a segment can hold */
+    MMB_REFUSED_MEMORY,
+} mmb_refusal_kind;
 
 typedef struct {
-    mmb_fault_kind kind;
+    mmb_refusal_kind kind;
     bool has_row;
     uint64_t row;
     char column[128]; /* name with dots, cut if it is longer */
     char text[160];
-} mmb_fault;
+} mmb_refusal;
 
 typedef struct mmb_binding mmb_binding;
 
@@ -51,7 +51,7 @@ typedef enum {
 } mmb_in_layout;
 
 struct mmb_binding {
-    const char *name; /* name in the schema, for faults; it must live as long as the binding */
+    const char *name; /* name in the schema, for refusals; it must live as long as the binding */
     const mmb_binding *up;
     mmb_in_layout layout;
     uint32_t width;      /* bytes of a number or an offset, or what the layout says */
@@ -82,8 +82,8 @@ typedef struct {
     uint64_t start; /* the offset of the array is not included */
 } mmb_arrow_part;
 
-/* Set the fault to say what is wrong with a column. Always return false. */
-bool mmb__bind_fail(mmb_fault *fault, mmb_fault_kind kind, const mmb_binding *binding,
+/* Set the refusal to say what is wrong with a column. Always return false. */
+bool mmb__bind_fail(mmb_refusal *refusal, mmb_refusal_kind kind, const mmb_binding *binding,
                     const char *format, ...);
 
 #endif

@@ -1,4 +1,4 @@
-/* arrow_in.c - lays columns of Arrow into the rows of a stage. See arrow_in.h.
+/* arrow_in.c - writes columns of Arrow into the rows of a stage. See arrow_in.h.
  *
  * Rows are taken a batch at a time; within a batch, columns are taken one after the other. Only one
  * member of a union has a value in a row, so a mask says for which rows of the batch a column is.
@@ -30,7 +30,7 @@ static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     const unsigned char *start;
     uint64_t length;
     if (b->has_dictionary) {
-        if (!mmb__look_up(&b, &a, &index, w->fault)) {
+        if (!mmb__look_up(&b, &a, &index, w->refusal)) {
             return mmb__fail_at(w, row);
         }
         if (!mmb__is_valid(b, a, index)) {
@@ -46,11 +46,11 @@ static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
         int error = mmb_stage_bytes(w->stage, pointer, bytes, width, false);
         return error == 0 || mmb__fail_stage(w, row, b, error);
     }
-    if (!mmb__bytes_at(b, a, index, &start, &length, w->fault)) {
+    if (!mmb__bytes_at(b, a, index, &start, &length, w->refusal)) {
         return mmb__fail_at(w, row);
     }
     if (text && !mmb__is_utf8(start, length)) {
-        return mmb__fail(w, row, MMB_FAULT_VALUE, b, "the string is not UTF-8");
+        return mmb__fail(w, row, MMB_REFUSED_VALUE, b, "the string is not UTF-8");
     }
     int error = mmb_stage_bytes(w->stage, pointer, start, length, text);
     return error == 0 || mmb__fail_stage(w, row, b, error);
@@ -66,7 +66,7 @@ static bool put_elements(mmb__writer *w, const mmb_binding *element, const mmb_a
     for (uint64_t i = 0; i < count; i++, to.place += to.words) {
         const mmb_binding *b = element;
         mmb__columns columns = {.array = a, .start = from + i};
-        if (!mmb__look_up(&b, &columns.array, &columns.start, w->fault)) {
+        if (!mmb__look_up(&b, &columns.array, &columns.start, w->refusal)) {
             return mmb__fail_at(w, row);
         }
         if (!put_records(w, b, columns, 1, to, NULL)) {
@@ -76,7 +76,7 @@ static bool put_elements(mmb__writer *w, const mmb_binding *element, const mmb_a
     return true;
 }
 
-/* Lay `count` elements of an array, from `from` on, as a list, and let the pointer lead to it. */
+/* Write `count` elements of an array, from `from` on, as a list, and let the pointer lead to it. */
 static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow_array *a,
                      uint64_t from, uint64_t count, uint64_t row, uint64_t pointer)
 {
@@ -92,7 +92,7 @@ static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow
         }
         for (uint64_t i = 0; i < count; i++) {
             if (!mmb__is_valid(element, a, from + i)) {
-                return mmb__fail(w, row, MMB_FAULT_TYPE, element,
+                return mmb__fail(w, row, MMB_REFUSED_TYPE, element,
                                  "an element is missing, and a struct in a list cannot be null");
             }
         }
@@ -130,14 +130,14 @@ static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
         return put_bytes(w, b, a, index, row, pointer);
     }
     if (b->has_dictionary) { /* lists and structs come in runs only */
-        if (!mmb__look_up(&b, &a, &index, w->fault)) {
+        if (!mmb__look_up(&b, &a, &index, w->refusal)) {
             return mmb__fail_at(w, row);
         }
         if (!mmb__is_valid(b, a, index)) {
             return true;
         }
     }
-    if (kind == MMB_LIST && !mmb__list_at(b, a, index, &from, &count, w->fault)) {
+    if (kind == MMB_LIST && !mmb__list_at(b, a, index, &from, &count, w->refusal)) {
         return mmb__fail_at(w, row);
     }
     enter(w, row);
@@ -226,7 +226,7 @@ static bool put_union(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part,
         if (mask != NULL && !mask[i]) {
             continue;
         }
-        if (!mmb__member_at(b, part.array, part.start + i, &member, &value, w->fault)) {
+        if (!mmb__member_at(b, part.array, part.start + i, &member, &value, w->refusal)) {
             return mmb__fail_at(w, i);
         }
         row.place += i * to.words;
@@ -368,13 +368,13 @@ static bool put_records(mmb__writer *w, const mmb_binding *b, mmb__columns from,
 /* ---- the functions --------------------------------------------------------------------------- */
 
 static bool check_parts(const mmb_binding *b, const mmb_arrow_part *parts, uint64_t count,
-                        mmb_fault *fault)
+                        mmb_refusal *refusal)
 {
     for (uint32_t i = 0; i < b->child_count; i++) {
         const mmb_binding *child = &b->children[i];
-        if (child->is_inline ? !check_parts(child, parts, count, fault)
+        if (child->is_inline ? !check_parts(child, parts, count, refusal)
                              : !mmb__check_array(child, parts[child->arrow].array,
-                                                 parts[child->arrow].start, count, fault)) {
+                                                 parts[child->arrow].start, count, refusal)) {
             return false;
         }
     }
@@ -383,12 +383,15 @@ static bool check_parts(const mmb_binding *b, const mmb_arrow_part *parts, uint6
 
 bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           const mmb_arrow_part *parts, uint64_t count, bool defaults,
-                          mmb_fault *fault)
+                          mmb_refusal *refusal)
 {
-    mmb__writer w = {
-        .stage = stage, .plan = plan, .fault = fault, .base = stage->count, .defaults = defaults};
-    *fault = (mmb_fault){0};
-    if (!check_parts(binding, parts, count, fault)) {
+    mmb__writer w = {.stage = stage,
+                     .plan = plan,
+                     .refusal = refusal,
+                     .base = stage->count,
+                     .defaults = defaults};
+    *refusal = (mmb_refusal){0};
+    if (!check_parts(binding, parts, count, refusal)) {
         return false;
     }
     mmb__structs to = {.words = (uint64_t)stage->data_words + stage->pointer_words,
@@ -402,13 +405,16 @@ bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
 
 bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                               const mmb_arrow_part *part, uint64_t count, bool defaults,
-                              mmb_fault *fault)
+                              mmb_refusal *refusal)
 {
-    mmb__writer w = {
-        .stage = stage, .plan = plan, .fault = fault, .base = stage->count, .defaults = defaults};
+    mmb__writer w = {.stage = stage,
+                     .plan = plan,
+                     .refusal = refusal,
+                     .base = stage->count,
+                     .defaults = defaults};
     mmb__target to = {.step = 64};
-    *fault = (mmb_fault){0};
-    if (!mmb__check_array(binding, part->array, part->start, count, fault)) {
+    *refusal = (mmb_refusal){0};
+    if (!mmb__check_array(binding, part->array, part->start, count, refusal)) {
         return false;
     }
     int error = mmb_stage_add_rows(stage, count, &to.place);
@@ -420,14 +426,14 @@ bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_
 
 bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           uint64_t pointer, const mmb_arrow_part *parts, const uint64_t *lengths,
-                          uint32_t part_count, bool defaults, mmb_fault *fault)
+                          uint32_t part_count, bool defaults, mmb_refusal *refusal)
 {
-    mmb__writer w = {.stage = stage, .plan = plan, .fault = fault, .defaults = defaults};
+    mmb__writer w = {.stage = stage, .plan = plan, .refusal = refusal, .defaults = defaults};
     const mmb_plan_type *type = &plan->types[binding->type];
     uint64_t count = 0, place;
-    *fault = (mmb_fault){0};
+    *refusal = (mmb_refusal){0};
     for (uint32_t i = 0; i < part_count; i++) {
-        if (!mmb__check_array(binding, parts[i].array, parts[i].start, lengths[i], fault)) {
+        if (!mmb__check_array(binding, parts[i].array, parts[i].start, lengths[i], refusal)) {
             return false;
         }
         count += lengths[i];

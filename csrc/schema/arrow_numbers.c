@@ -14,7 +14,8 @@ static const char *const kind_names[MMB_TYPE_KINDS] = {
 
 static bool too_large(mmb__writer *w, uint64_t index, const mmb_binding *b, mmb_type_kind kind)
 {
-    mmb__bind_fail(w->fault, MMB_FAULT_OVERFLOW, b, "the value does not fit %s", kind_names[kind]);
+    mmb__bind_fail(w->refusal, MMB_REFUSED_OVERFLOW, b, "the value does not fit %s",
+                   kind_names[kind]);
     return mmb__fail_at(w, index);
 }
 
@@ -44,7 +45,7 @@ static bool integer(const mmb_binding *b, const mmb_arrow_array *a, uint64_t ind
     return is_signed ? *bits >> (width - 1) == 0 : width == 64 || *bits >> width == 0;
 }
 
-/* Convert a count to the unit of its field. Return false with the fault set if that is not
+/* Convert a count to the unit of its field. Return false with the refusal set if that is not
  * possible. */
 static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, int64_t value,
                           uint64_t *bits)
@@ -52,11 +53,12 @@ static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, in
     int64_t by = (int64_t)b->multiply;
     int64_t most = INT64_MAX / by;
     if (value > most || value < -most) {
-        return mmb__fail(w, row, MMB_FAULT_OVERFLOW, b, "the value does not fit the field's unit");
+        return mmb__fail(w, row, MMB_REFUSED_OVERFLOW, b,
+                         "the value does not fit the field's unit");
     }
     value *= by;
     if (b->divide > 1 && value % (int64_t)b->divide != 0) {
-        return mmb__fail(w, row, MMB_FAULT_VALUE, b,
+        return mmb__fail(w, row, MMB_REFUSED_VALUE, b,
                          "the value has a part that is smaller than the field's unit");
     }
     value /= (int64_t)b->divide;
@@ -81,12 +83,12 @@ static bool decimal_at(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
         *out = mmb__decimal_of(mmb__unsigned_at(b, a, index), false);
     }
     if (!mmb__decimal_scale(out, scale)) {
-        return mmb__fail(w, row, MMB_FAULT_VALUE, b,
+        return mmb__fail(w, row, MMB_REFUSED_VALUE, b,
                          "the value has more digits after the point than the field, or is too "
                          "large");
     }
     return mmb__decimal_fits(out, meaning->precision) ||
-           mmb__fail(w, row, MMB_FAULT_OVERFLOW, b, "the value has more digits than the field");
+           mmb__fail(w, row, MMB_REFUSED_OVERFLOW, b, "the value has more digits than the field");
 }
 
 static bool decimal_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
@@ -167,9 +169,9 @@ static bool enumerant(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
         *bits = mmb__unsigned_at(b, a, index);
         bool known = (b->layout == MMB_IN_UNSIGNED || mmb__signed_at(b, a, index) >= 0) &&
                      *bits < type->count && names[*bits] != NULL;
-        return known || mmb__fail(w, row, MMB_FAULT_VALUE, b, "the enum has no such number");
+        return known || mmb__fail(w, row, MMB_REFUSED_VALUE, b, "the enum has no such number");
     }
-    if (!mmb__bytes_at(b, a, index, &start, &length, w->fault)) {
+    if (!mmb__bytes_at(b, a, index, &start, &length, w->refusal)) {
         return mmb__fail_at(w, row);
     }
     for (uint32_t i = 0; i < type->count; i++) {
@@ -179,7 +181,8 @@ static bool enumerant(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
         }
     }
     *bits = unnamed(start, length);
-    return *bits != MMB_NONE || mmb__fail(w, row, MMB_FAULT_VALUE, b, "the enum has no such name");
+    return *bits != MMB_NONE ||
+           mmb__fail(w, row, MMB_REFUSED_VALUE, b, "the enum has no such name");
 }
 
 /* Find the bits of a value that is not null. */
@@ -226,7 +229,7 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
 static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
 {
     return w->defaults ||
-           mmb__fail(w, row, MMB_FAULT_TYPE, b,
+           mmb__fail(w, row, MMB_REFUSED_TYPE, b,
                      "the value is missing, and a number cannot be null (missing=\"default\" "
                      "stores the default)");
 }
@@ -312,7 +315,7 @@ bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
             continue;
         }
         if (b->has_dictionary) {
-            if (!mmb__look_up(&values, &array, &index, w->fault)) {
+            if (!mmb__look_up(&values, &array, &index, w->refusal)) {
                 return mmb__fail_at(w, i);
             }
             if (!mmb__is_valid(values, array, index)) {

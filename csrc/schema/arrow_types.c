@@ -219,19 +219,19 @@ static bool is_date(mmb_meaning_kind what)
 }
 
 static bool check_meaning(mmb_binding *b, const mmb_meaning *given, const mmb_meaning *wanted,
-                          mmb_fault *fault)
+                          mmb_refusal *refusal)
 {
     b->multiply = b->divide = 1;
     if (given->what == MMB_MEANS_NUMBER || given->what == MMB_DECIMAL) {
         return true; /* a plain number is a count; decimals were checked above */
     }
     if (given->what != wanted->what && !(is_date(given->what) && is_date(wanted->what))) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b,
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b,
                               "the column has %s (an annotation of /mmapbuilder/arrow.capnp)",
                               annotations[given->what]);
     }
     if (given->what == MMB_TIMESTAMP && given->zoned != wanted->zoned) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b,
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b,
                               given->zoned ? "the column has a time zone, and the field has none"
                                            : "the field has a time zone, and the column has none");
     }
@@ -242,16 +242,17 @@ static bool check_meaning(mmb_binding *b, const mmb_meaning *given, const mmb_me
 }
 
 bool mmb__check_type(mmb_binding *b, const mmb_binding *values, const mmb_plan_type *type,
-                     const char *format, mmb_fault *fault)
+                     const char *format, mmb_refusal *refusal)
 {
     if (values->layout == MMB_IN_DECIMAL && type->meaning.what != MMB_DECIMAL) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b,
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b,
                               "the column has %s (an annotation of /mmapbuilder/arrow.capnp)",
                               annotations[MMB_DECIMAL]);
     }
     if (!converts(values->layout, type)) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, b, "%s cannot be made of Arrow's type \"%s\"",
-                              kind_names[type->kind], format);
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b,
+                              "%s cannot be made of Arrow's type \"%s\"", kind_names[type->kind],
+                              format);
     }
-    return check_meaning(b, &values->meaning, &type->meaning, fault);
+    return check_meaning(b, &values->meaning, &type->meaning, refusal);
 }

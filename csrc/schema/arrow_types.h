@@ -13,9 +13,9 @@ bool mmb__read_format(mmb_binding *b, const char *format);
 const char *mmb__format_hint(const char *format);
 
 /* Check that values as the binding describes them can become values of a type. Note in the
- * binding how to convert counts of another unit. `format` is for the fault. */
+ * binding how to convert counts of another unit. `format` is for the refusal. */
 bool mmb__check_type(mmb_binding *b, const mmb_binding *values, const mmb_plan_type *type,
-                     const char *format, mmb_fault *fault);
+                     const char *format, mmb_refusal *refusal);
 
 /* Return the code of member `index` of a union, from a format such as "+ud:0,1"; -1 if the
  * format has none. */

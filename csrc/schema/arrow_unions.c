@@ -47,21 +47,21 @@ static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns fro
     const mmb_plan_struct *type = &w->plan->structs[child->record];
     if (child->layout >= MMB_IN_DENSE_UNION) {
         const mmb_binding *member;
-        if (!mmb__member_at(child, part.array, index, &member, &part, w->fault)) {
+        if (!mmb__member_at(child, part.array, index, &member, &part, w->refusal)) {
             return mmb__fail_at(w, row);
         }
         *tag = w->plan->fields[member->field].tag;
         return true;
     }
     if (!mmb__is_valid(names, part.array, index)) {
-        return mmb__fail(w, row, MMB_FAULT_TYPE, child, "the value is missing");
+        return mmb__fail(w, row, MMB_REFUSED_TYPE, child, "the value is missing");
     }
-    if (names->has_dictionary && !mmb__look_up(&names, &part.array, &index, w->fault)) {
+    if (names->has_dictionary && !mmb__look_up(&names, &part.array, &index, w->refusal)) {
         return mmb__fail_at(w, row);
     }
     if (!mmb__is_valid(names, part.array, index) ||
-        !mmb__bytes_at(names, part.array, index, &start, &length, w->fault)) {
-        return mmb__fail(w, row, MMB_FAULT_VALUE, child, "the value is missing or damaged");
+        !mmb__bytes_at(names, part.array, index, &start, &length, w->refusal)) {
+        return mmb__fail(w, row, MMB_REFUSED_VALUE, child, "the value is missing or damaged");
     }
     for (*tag = 0; *tag < type->members; ++*tag) {
         uint32_t field = w->plan->members[type->first_member + *tag];
@@ -69,7 +69,7 @@ static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns fro
             return true;
         }
     }
-    return mmb__fail(w, row, MMB_FAULT_VALUE, child, "the union has no such member");
+    return mmb__fail(w, row, MMB_REFUSED_VALUE, child, "the union has no such member");
 }
 
 /* Find the tag of a row without a column of tags: it is that of the member that has a value. */
@@ -89,7 +89,7 @@ static bool implied_tag(mmb__writer *w, const mmb_binding *b, mmb__columns from,
         last = child;
         if (has_value(child, from, row)) {
             if (*tag != MMB_NONE) {
-                return mmb__fail(w, row, MMB_FAULT_VALUE, child,
+                return mmb__fail(w, row, MMB_REFUSED_VALUE, child,
                                  "a second member of the union has a value: a column @which tells "
                                  "which one counts");
             }
@@ -106,7 +106,7 @@ static bool implied_tag(mmb__writer *w, const mmb_binding *b, mmb__columns from,
     }
     *tag = only_void(w, record);
     return *tag != MMB_NONE ||
-           mmb__fail(w, row, MMB_FAULT_TYPE, last, "no member of the union has a value");
+           mmb__fail(w, row, MMB_REFUSED_TYPE, last, "no member of the union has a value");
 }
 
 static const mmb_binding *tag_column(const mmb_binding *b)

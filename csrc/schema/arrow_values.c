@@ -26,13 +26,13 @@ static int64_t buffers_of(mmb_in_layout layout)
     }
 }
 
-static bool damaged(mmb_fault *fault, const mmb_binding *b, const char *what)
+static bool damaged(mmb_refusal *refusal, const mmb_binding *b, const char *what)
 {
-    return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "the Arrow array is damaged: %s", what);
+    return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, b, "the Arrow array is damaged: %s", what);
 }
 
 static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64_t count,
-                          mmb_fault *fault)
+                          mmb_refusal *refusal)
 {
     int64_t wanted = buffers_of(b->layout);
     bool good = b->layout == MMB_IN_VIEWS ? a->n_buffers >= wanted : a->n_buffers == wanted;
@@ -40,32 +40,32 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
         return true;
     }
     if (!good || a->buffers == NULL) {
-        return damaged(fault, b, "it has another number of buffers than its type");
+        return damaged(refusal, b, "it has another number of buffers than its type");
     }
     /* If all strings are empty, the buffer of their bytes may be missing. Code that reads the bytes
      * checks for that. */
     bool is_needed = b->width != 0 || b->layout == MMB_IN_BITS || b->layout == MMB_IN_VIEWS;
     if (count != 0 && wanted > 1 && a->buffers[1] == NULL && is_needed) {
-        return damaged(fault, b, "a buffer is missing");
+        return damaged(refusal, b, "a buffer is missing");
     }
     if (count != 0 && b->layout >= MMB_IN_DENSE_UNION &&
         (a->buffers[0] == NULL || (wanted > 1 && a->buffers[1] == NULL))) {
-        return damaged(fault, b, "a buffer is missing");
+        return damaged(refusal, b, "a buffer is missing");
     }
     return count == 0 || b->layout != MMB_IN_LIST_VIEW || a->buffers[2] != NULL ||
-           damaged(fault, b, "a buffer is missing");
+           damaged(refusal, b, "a buffer is missing");
 }
 
 /* `is_first` tells whether the array was not checked before. */
 static bool check(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start, uint64_t count,
-                  bool is_first, mmb_fault *fault);
+                  bool is_first, mmb_refusal *refusal);
 
 static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, bool is_first,
-                           mmb_fault *fault)
+                           mmb_refusal *refusal)
 {
     for (int64_t i = 0; i < a->n_children; i++) {
         if (a->children == NULL || a->children[i] == NULL) {
-            return damaged(fault, b, "a child is missing");
+            return damaged(refusal, b, "a child is missing");
         }
     }
     for (uint32_t i = 0; i < b->child_count; i++) {
@@ -76,14 +76,14 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, bool 
         if (child->is_inline) { /* the columns of its fields lie beside it */
             mmb_binding group = *child;
             group.layout = MMB_IN_STRUCT;
-            if (!check_children(&group, a, is_first, fault)) {
+            if (!check_children(&group, a, is_first, refusal)) {
                 return false;
             }
             continue;
         }
         uint32_t number = is_list ? 0 : child->arrow;
         if (number >= a->n_children) {
-            return damaged(fault, child, "a child is missing");
+            return damaged(refusal, child, "a child is missing");
         }
         const mmb_arrow_array *inner = a->children[number];
         if (b->layout == MMB_IN_FIXED_LIST) {
@@ -92,7 +92,7 @@ static bool check_children(const mmb_binding *b, const mmb_arrow_array *a, bool 
         } else if (is_list || b->layout == MMB_IN_DENSE_UNION) {
             needed = inner->length < 0 ? 0 : (uint64_t)inner->length;
         }
-        if (!check(child, inner, 0, needed, is_first, fault)) {
+        if (!check(child, inner, 0, needed, is_first, refusal)) {
             return false;
         }
     }
@@ -113,59 +113,59 @@ static bool ends_rise(const mmb_binding *b, const mmb_arrow_array *ends)
 
 /* Check the two children of an array of runs: the ends, and the values. */
 static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, bool is_first,
-                       mmb_fault *fault)
+                       mmb_refusal *refusal)
 {
     if (a->n_children != 2 || a->children == NULL || a->children[0] == NULL ||
         a->children[1] == NULL) {
-        return damaged(fault, b, "a child is missing");
+        return damaged(refusal, b, "a child is missing");
     }
     const mmb_arrow_array *ends = a->children[0];
     if (ends->length < 0 || ends->offset < 0 || ends->n_buffers != 2 || ends->buffers == NULL ||
         (ends->length != 0 && ends->buffers[1] == NULL)) {
-        return damaged(fault, b, "the ends of its runs are missing");
+        return damaged(refusal, b, "the ends of its runs are missing");
     }
     if (is_first && !ends_rise(b, ends)) { /* that is a look at all of them */
-        return damaged(fault, b, "the ends of its runs do not rise");
+        return damaged(refusal, b, "the ends of its runs do not rise");
     }
-    return check(b->dictionary, a->children[1], 0, (uint64_t)ends->length, is_first, fault);
+    return check(b->dictionary, a->children[1], 0, (uint64_t)ends->length, is_first, refusal);
 }
 
 static bool check(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start, uint64_t count,
-                  bool is_first, mmb_fault *fault)
+                  bool is_first, mmb_refusal *refusal)
 {
     if (a->release == NULL) {
-        return damaged(fault, b, "it was released");
+        return damaged(refusal, b, "it was released");
     }
     if (a->length < 0 || a->offset < 0 || start > (uint64_t)a->length ||
         count > (uint64_t)a->length - start || a->offset > INT64_MAX / 2 ||
         a->length > INT64_MAX / 2) {
-        return damaged(fault, b, "it is shorter than what it belongs to");
+        return damaged(refusal, b, "it is shorter than what it belongs to");
     }
     if (b->is_nullable_group) { /* the array has the values of its value field */
-        return check(&b->children[0], a, start, count, is_first, fault);
+        return check(&b->children[0], a, start, count, is_first, refusal);
     }
     if (b->is_runs) {
-        return check_runs(b, a, is_first, fault);
+        return check_runs(b, a, is_first, refusal);
     }
-    if (!check_buffers(b, a, (uint64_t)a->offset + (uint64_t)a->length, fault)) {
+    if (!check_buffers(b, a, (uint64_t)a->offset + (uint64_t)a->length, refusal)) {
         return false;
     }
     if (b->has_dictionary) {
         const mmb_arrow_array *inner = a->dictionary;
         if (inner == NULL) {
-            return damaged(fault, b, "its dictionary is missing");
+            return damaged(refusal, b, "its dictionary is missing");
         }
         return check(b->dictionary, inner, 0, inner->length < 0 ? 0 : (uint64_t)inner->length,
-                     is_first, fault);
+                     is_first, refusal);
     }
     return b->layout < MMB_IN_LIST || b->layout == MMB_IN_NULL ||
-           check_children(b, a, is_first, fault);
+           check_children(b, a, is_first, refusal);
 }
 
 bool mmb__check_array(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
-                      uint64_t count, mmb_fault *fault)
+                      uint64_t count, mmb_refusal *refusal)
 {
-    return check(b, a, start, count, start == 0, fault);
+    return check(b, a, start, count, start == 0, refusal);
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -259,24 +259,24 @@ bool mmb__run_is_valid(const mmb_binding *b, const mmb_arrow_array *a, uint64_t 
 }
 
 static bool look_up_run(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
-                        mmb_fault *fault)
+                        mmb_refusal *refusal)
 {
     uint64_t run;
     if (!find_run(*b, *a, *index, &run)) {
-        return damaged(fault, *b, "a value is behind the end of the last run");
+        return damaged(refusal, *b, "a value is behind the end of the last run");
     }
     *b = (*b)->dictionary;
     *a = (*a)->children[1];
     *index = run;
     bool goes_on = (*b)->has_dictionary && mmb__is_valid(*b, *a, *index);
-    return !goes_on || mmb__look_up(b, a, index, fault);
+    return !goes_on || mmb__look_up(b, a, index, refusal);
 }
 
 bool mmb__look_up(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *index,
-                  mmb_fault *fault)
+                  mmb_refusal *refusal)
 {
     if ((*b)->is_runs) {
-        return look_up_run(b, a, index, fault);
+        return look_up_run(b, a, index, refusal);
     }
     const mmb_arrow_array *names = (*a)->dictionary;
     int64_t number = mmb__signed_at(*b, *a, *index);
@@ -285,7 +285,7 @@ bool mmb__look_up(const mmb_binding **b, const mmb_arrow_array **a, uint64_t *in
         number = wide > INT64_MAX ? -1 : (int64_t)wide;
     }
     if (number < 0 || number >= names->length) {
-        return damaged(fault, *b, "a number is not in its dictionary");
+        return damaged(refusal, *b, "a number is not in its dictionary");
     }
     *b = (*b)->dictionary;
     *a = names;
@@ -311,14 +311,14 @@ static int64_t offset_at(const mmb_binding *b, const mmb_arrow_array *a, unsigne
 }
 
 static bool view_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
-                    const unsigned char **start, uint64_t *length, mmb_fault *fault)
+                    const unsigned char **start, uint64_t *length, mmb_refusal *refusal)
 {
     const unsigned char *view =
         (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + index) * 16;
     int32_t size, number, offset;
     int64_t whole;
     if (a->buffers[1] == NULL) {
-        return damaged(fault, b, "a buffer is missing");
+        return damaged(refusal, b, "a buffer is missing");
     }
     memcpy(&size, view, 4);
     memcpy(&number, view + 8, 4);
@@ -331,21 +331,21 @@ static bool view_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t ind
     const unsigned char *sizes = a->buffers[a->n_buffers - 1];
     if (size < 0 || number < 0 || number >= a->n_buffers - 3 || offset < 0 || sizes == NULL ||
         a->buffers[2 + number] == NULL) {
-        return damaged(fault, b, "a view leads nowhere");
+        return damaged(refusal, b, "a view leads nowhere");
     }
     memcpy(&whole, sizes + (size_t)number * 8, 8);
     if (whole < offset || whole - offset < size) {
-        return damaged(fault, b, "a view reaches beyond its buffer");
+        return damaged(refusal, b, "a view reaches beyond its buffer");
     }
     *start = (const unsigned char *)a->buffers[2 + number] + offset;
     return true;
 }
 
 bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
-                   const unsigned char **start, uint64_t *length, mmb_fault *fault)
+                   const unsigned char **start, uint64_t *length, mmb_refusal *refusal)
 {
     if (b->layout == MMB_IN_VIEWS) {
-        return view_at(b, a, index, start, length, fault);
+        return view_at(b, a, index, start, length, refusal);
     }
     if (b->layout == MMB_IN_FIXED_BYTES) {
         *start = at(b, a, 1, index);
@@ -354,7 +354,7 @@ bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t inde
     }
     int64_t from = offset_at(b, a, 1, index), end = offset_at(b, a, 1, index + 1);
     if (from < 0 || end < from || (end != from && a->buffers[2] == NULL)) {
-        return damaged(fault, b, "the offsets of the strings are out of order");
+        return damaged(refusal, b, "the offsets of the strings are out of order");
     }
     *start = (const unsigned char *)(a->buffers[2] != NULL ? a->buffers[2] : "") + from;
     *length = (uint64_t)(end - from);
@@ -362,7 +362,7 @@ bool mmb__bytes_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t inde
 }
 
 bool mmb__member_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index,
-                    const mmb_binding **member, mmb_arrow_part *part, mmb_fault *fault)
+                    const mmb_binding **member, mmb_arrow_part *part, mmb_refusal *refusal)
 {
     uint64_t at = (uint64_t)a->offset + index;
     int8_t code = ((const int8_t *)a->buffers[0])[at];
@@ -374,19 +374,19 @@ bool mmb__member_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t ind
                 int32_t offset;
                 memcpy(&offset, (const unsigned char *)a->buffers[1] + at * 4, 4);
                 if (offset < 0 || offset >= part->array->length) {
-                    return damaged(fault, b, "an offset of the union is out of bounds");
+                    return damaged(refusal, b, "an offset of the union is out of bounds");
                 }
                 part->start = (uint64_t)offset;
             }
             return true;
         }
     }
-    return mmb__bind_fail(fault, MMB_FAULT_VALUE, b, "the union has no member with the code %d",
+    return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, b, "the union has no member with the code %d",
                           (int)code);
 }
 
 bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index, uint64_t *from,
-                  uint64_t *count, mmb_fault *fault)
+                  uint64_t *count, mmb_refusal *refusal)
 {
     int64_t length = a->children[0]->length;
     int64_t start, size;
@@ -401,7 +401,7 @@ bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index
         }
     }
     if (start < 0 || size < 0 || start > length || size > length - start) {
-        return damaged(fault, b, "the offsets of the lists are out of order or out of bounds");
+        return damaged(refusal, b, "the offsets of the lists are out of order or out of bounds");
     }
     *from = (uint64_t)start;
     *count = (uint64_t)size;
@@ -409,15 +409,15 @@ bool mmb__list_at(const mmb_binding *b, const mmb_arrow_array *a, uint64_t index
 }
 
 bool mmb_arrow_string_at(const char *format, const mmb_arrow_array *array, uint64_t index,
-                         const unsigned char **start, uint64_t *length, mmb_fault *fault)
+                         const unsigned char **start, uint64_t *length, mmb_refusal *refusal)
 {
     mmb_binding strings = {.name = NULL};
-    *fault = (mmb_fault){0};
+    *refusal = (mmb_refusal){0};
     *start = NULL;
     if (!mmb__read_format(&strings, format) || !mmb__is_bytes(strings.layout)) {
-        return mmb__bind_fail(fault, MMB_FAULT_TYPE, &strings, "these are no strings");
+        return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, &strings, "these are no strings");
     }
-    return mmb__check_array(&strings, array, index, 1, fault) &&
+    return mmb__check_array(&strings, array, index, 1, refusal) &&
            (!mmb__is_valid(&strings, array, index) ||
-            mmb__bytes_at(&strings, array, index, start, length, fault));
+            mmb__bytes_at(&strings, array, index, start, length, refusal));
 }

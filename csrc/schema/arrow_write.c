@@ -1,27 +1,27 @@
-/* arrow_write.c - makes faults that name their row, and finds parts of columns. See
+/* arrow_write.c - makes refusals that name their row, and finds parts of columns. See
  * arrow_write.h. */
 #include "arrow_write.h"
 
-bool mmb__fail(mmb__writer *w, uint64_t index, mmb_fault_kind kind, const mmb_binding *b,
+bool mmb__fail(mmb__writer *w, uint64_t index, mmb_refusal_kind kind, const mmb_binding *b,
                const char *text)
 {
-    mmb__bind_fail(w->fault, kind, b, "%s", text);
-    w->fault->has_row = true;
-    w->fault->row = w->level == 0 ? w->base + index : w->row;
+    mmb__bind_fail(w->refusal, kind, b, "%s", text);
+    w->refusal->has_row = true;
+    w->refusal->row = w->level == 0 ? w->base + index : w->row;
     return false;
 }
 
 bool mmb__fail_at(mmb__writer *w, uint64_t index)
 {
-    w->fault->has_row = true;
-    w->fault->row = w->level == 0 ? w->base + index : w->row;
+    w->refusal->has_row = true;
+    w->refusal->row = w->level == 0 ? w->base + index : w->row;
     return false;
 }
 
 bool mmb__fail_stage(mmb__writer *w, uint64_t index, const mmb_binding *b, int error)
 {
     bool full = error == MMB_ECAPACITY;
-    return mmb__fail(w, index, full ? MMB_FAULT_CAPACITY : MMB_FAULT_MEMORY, b,
+    return mmb__fail(w, index, full ? MMB_REFUSED_CAPACITY : MMB_REFUSED_MEMORY, b,
                      full ? "more than a list, or the 4 GiB of one segment, can hold"
                           : "no memory");
 }

@@ -1,7 +1,7 @@
 /* arrow_write.h - shared by the files that stage arrays of Arrow. Private to arrow_*.c.
  *
- * A *writer* goes through the rows of a table and lays their values into a stage. It takes a batch
- * of rows at a time. A mask says for which rows of the batch a column is. */
+ * A *writer* goes through the rows of a table and writes their values into a stage. It takes a
+ * batch of rows at a time. A mask says for which rows of the batch a column is. */
 #ifndef MMB_ARROW_WRITE_H
 #define MMB_ARROW_WRITE_H
 
@@ -13,7 +13,7 @@ enum { MMB__BATCH = 128 };
 typedef struct {
     mmb_stage *stage;
     const mmb_plan *plan;
-    mmb_fault *fault;
+    mmb_refusal *refusal;
     uint64_t row;   /* number in the table */
     uint64_t base;  /* the row of index 0 at the top level */
     bool defaults;  /* a missing number becomes the default */
@@ -41,14 +41,14 @@ typedef struct {
     uint32_t data_words;
 } mmb__structs;
 
-/* Set the fault, and name the row that value `index` belongs to. Always return false. */
-bool mmb__fail(mmb__writer *w, uint64_t index, mmb_fault_kind kind, const mmb_binding *b,
+/* Set the refusal, and name the row that value `index` belongs to. Always return false. */
+bool mmb__fail(mmb__writer *w, uint64_t index, mmb_refusal_kind kind, const mmb_binding *b,
                const char *text);
 
-/* Add the row to a fault that is set already. Always return false. */
+/* Add the row to a refusal that is set already. Always return false. */
 bool mmb__fail_at(mmb__writer *w, uint64_t index);
 
-/* Set the fault for an error of the stage. Always return false. */
+/* Set the refusal for an error of the stage. Always return false. */
 bool mmb__fail_stage(mmb__writer *w, uint64_t index, const mmb_binding *b, int error);
 
 /* Return the array of a column, and the index of its first value. */
@@ -71,7 +71,7 @@ bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arr
 /* arrow_batch.c: let up to MMB__BATCH pointers lead to strings, lists of numbers, or lists of
  * structs of numbers. `row` is the row of the first. Return 1 if this is done. Return 0 if
  * nothing was done, because the values are of another kind or something is wrong with them.
- * Return -1 with the fault set on an error. */
+ * Return -1 with the refusal set on an error. */
 int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__target to, uint64_t row,
                       const bool *mask);

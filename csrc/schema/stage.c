@@ -21,7 +21,7 @@ enum {
 
 /* The memory of a rows part and of a heap part that was freed, for the next stage; NULL if there is
  * none. Its first word says how many words fit. The C library would give such memory back to the
- * system, and each page of it would be a fault again: that can take as long as laying the rows. */
+ * system, and each page of it would be a fault again: that can take as long as writing the rows. */
 static _Atomic(unsigned char *) kept_memory[2];
 
 static void keep_or_free(const mmb_stage_part *part, _Atomic(unsigned char *) *kept)

@@ -128,15 +128,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     const mmb_arrow_schema *schemas[2] = {&s_out, &s_texts};
     mmb_arrow_part parts[2] = {{&out, 0}, {&texts, 0}};
-    mmb_fault fault;
+    mmb_refusal refusal;
     mmb_stage stage;
     uint32_t count = (kind[0] & 2) != 0 ? 2 : 1;
     mmb_stage_start(&stage, 0, 2);
-    mmb_binding *binding = mmb_bind_columns(plan, 0, schemas, count, &fault);
+    mmb_binding *binding = mmb_bind_columns(plan, 0, schemas, count, &refusal);
     if (binding == NULL) {
         abort();
     }
-    if (mmb_stage_arrow_rows(&stage, plan, binding, parts, ROWS, false, &fault)) {
+    if (mmb_stage_arrow_rows(&stage, plan, binding, parts, ROWS, false, &refusal)) {
         check_message(&stage);
     }
     mmb_binding_free(binding);

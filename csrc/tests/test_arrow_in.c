@@ -1,4 +1,4 @@
-/* test_arrow_in.c - damaged arrays of Arrow are faults, and nothing beyond them is read. */
+/* test_arrow_in.c - damaged arrays of Arrow are refused, and nothing beyond them is read. */
 #include "arrow_in.h"
 
 #include "check.h"
@@ -74,47 +74,47 @@ static void start_list(column *c)
         .length = 4, .n_buffers = 2, .buffers = c->child_buffers, .release = no_array_release};
 }
 
-static mmb_fault_kind stage(const column *c, uint64_t count)
+static mmb_refusal_kind stage(const column *c, uint64_t count)
 {
     mmb_plan *plan = example();
     const mmb_arrow_schema *schemas[1] = {&c->schema};
     mmb_arrow_part part = {&c->array, 0};
-    mmb_fault fault;
+    mmb_refusal refusal;
     mmb_stage made;
     mmb_stage_start(&made, 1, 2);
-    mmb_binding *binding = mmb_bind_columns(plan, 0, schemas, 1, &fault);
+    mmb_binding *binding = mmb_bind_columns(plan, 0, schemas, 1, &refusal);
     if (binding != NULL) {
-        bool good = mmb_stage_arrow_rows(&made, plan, binding, &part, count, false, &fault);
-        CHECK(good == (fault.kind == MMB_FAULT_NONE));
+        bool good = mmb_stage_arrow_rows(&made, plan, binding, &part, count, false, &refusal);
+        CHECK(good == (refusal.kind == MMB_NOT_REFUSED));
     }
     mmb_binding_free(binding);
     mmb_stage_free(&made);
     mmb_plan_free(plan);
-    return fault.kind;
+    return refusal.kind;
 }
 
 static void test_a_sound_list_is_staged(void)
 {
     column c;
     start_list(&c);
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_NONE);
+    CHECK_EQ(stage(&c, 2), MMB_NOT_REFUSED);
     c.array.offset = 1;
     c.array.length = 1;
-    CHECK_EQ(stage(&c, 1), MMB_FAULT_NONE);
+    CHECK_EQ(stage(&c, 1), MMB_NOT_REFUSED);
 }
 
-static void test_offsets_out_of_order_or_bounds_are_faults(void)
+static void test_offsets_out_of_order_or_bounds_are_refused(void)
 {
     static const int32_t bad[][3] = {{0, 3, 1}, {-1, 0, 1}, {0, 2, 5}, {5, 5, 5}, {0, -1, 2}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         column c;
         start_list(&c);
         memcpy(ends, bad[i], sizeof ends);
-        CHECK_EQ(stage(&c, 2), MMB_FAULT_VALUE);
+        CHECK_EQ(stage(&c, 2), MMB_REFUSED_VALUE);
     }
 }
 
-static void test_wrong_lengths_and_missing_parts_are_faults(void)
+static void test_wrong_lengths_and_missing_parts_are_refused(void)
 {
     for (int damage = 0; damage < 9; damage++) {
         column c;
@@ -148,15 +148,15 @@ static void test_wrong_lengths_and_missing_parts_are_faults(void)
             c.child_buffers[1] = NULL;
             break;
         }
-        CHECK_EQ(stage(&c, 2), MMB_FAULT_VALUE);
+        CHECK_EQ(stage(&c, 2), MMB_REFUSED_VALUE);
     }
     column c;
     start_list(&c);
     c.array.release = NULL;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_VALUE);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_VALUE);
 }
 
-static void test_wrong_schemas_are_faults(void)
+static void test_wrong_schemas_are_refused(void)
 {
     static const char *const formats[] = {"+l+", "",        "+w:",  "+w:-1", "+w:99999999999",
                                           "i",   "+ud:0,1", "tsn:", "w:4"};
@@ -164,17 +164,17 @@ static void test_wrong_schemas_are_faults(void)
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         start_list(&c);
         c.schema.format = formats[i];
-        CHECK_EQ(stage(&c, 2), MMB_FAULT_TYPE);
+        CHECK_EQ(stage(&c, 2), MMB_REFUSED_TYPE);
     }
     start_list(&c);
     c.schema.n_children = 0;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_TYPE);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_TYPE);
     start_list(&c);
     c.schema.name = "nix";
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_NAME);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_NAME);
     start_list(&c);
     c.schema.name = NULL;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_NAME);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_NAME);
 }
 
 static void test_strings_are_checked(void)
@@ -183,37 +183,37 @@ static void test_strings_are_checked(void)
     start(&c, "t", "u");
     c.array.n_buffers = 3;
     c.buffers[2] = "abcd";
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_NONE);
+    CHECK_EQ(stage(&c, 2), MMB_NOT_REFUSED);
     c.buffers[2] = "ab\xff\xff";
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_VALUE);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_VALUE);
     ends[1] = 1;
     ends[2] = 0;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_VALUE);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_VALUE);
     ends[0] = -1;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_VALUE);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_VALUE);
     ends[0] = ends[1] = ends[2] = 0;
     c.buffers[2] = NULL;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_NONE);
+    CHECK_EQ(stage(&c, 2), MMB_NOT_REFUSED);
 }
 
-static void test_numbers_that_do_not_fit_are_faults(void)
+static void test_numbers_that_do_not_fit_are_refused(void)
 {
     column c;
     start(&c, "n", "i");
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_NONE);
+    CHECK_EQ(stage(&c, 2), MMB_NOT_REFUSED);
     ends[1] = 128;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_OVERFLOW);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_OVERFLOW);
     ends[1] = -129;
-    CHECK_EQ(stage(&c, 2), MMB_FAULT_OVERFLOW);
+    CHECK_EQ(stage(&c, 2), MMB_REFUSED_OVERFLOW);
 }
 
 int main(void)
 {
     RUN(test_a_sound_list_is_staged);
-    RUN(test_offsets_out_of_order_or_bounds_are_faults);
-    RUN(test_wrong_lengths_and_missing_parts_are_faults);
-    RUN(test_wrong_schemas_are_faults);
+    RUN(test_offsets_out_of_order_or_bounds_are_refused);
+    RUN(test_wrong_lengths_and_missing_parts_are_refused);
+    RUN(test_wrong_schemas_are_refused);
     RUN(test_strings_are_checked);
-    RUN(test_numbers_that_do_not_fit_are_faults);
+    RUN(test_numbers_that_do_not_fit_are_refused);
     return 0;
 }

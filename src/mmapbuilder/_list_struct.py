@@ -1,4 +1,4 @@
-"""A schema that is made by hand: a struct whose one field is a list.
+"""A schema that no compiler made: a struct whose one field is a list.
 
 It is what the compiler would make of a .capnp file, so no file needs to be found.
 """

@@ -117,7 +117,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
             self._segments = _core.Segments(core, segment_words)
             # pycapnp is in the middle of a call when it asks for a segment: no code of Python's
             # may run then, which could be interrupted.
-            self.allocate_segment = self._segments.allocate_by_hand  # type: ignore[assignment,method-assign]
+            self.allocate_segment = self._segments.allocate_for_program  # type: ignore[assignment,method-assign]
             self._output = output
         except BaseException:
             if self._map is not None:
