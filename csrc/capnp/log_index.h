@@ -44,7 +44,7 @@ typedef struct {
 typedef struct {
     uint64_t ready; /* [committed, ready) has blocks and lies in the file */
     uint64_t reach; /* bytes that the present fence claims; 0: the file is cut and has no fence */
-    uint64_t cuts;  /* how often the file was made shorter; older maps are then of no use */
+    uint64_t cuts;  /* how often the file was made shorter; maps from before that cannot be used */
     uint64_t marks; /* how many marks were taken so far */
     struct {
         uint64_t time;  /* monotonic, ns */

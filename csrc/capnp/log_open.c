@@ -152,26 +152,9 @@ static int close_inside(mmb_log_writer *w)
     return 0;
 }
 
-int mmb_log_close(mmb_log_writer *w)
-{
-    enum { NAP = 1000000 };
-    while (w->token != 0 && mmb_log_enter_gate(w->fd, false) == EAGAIN) {
-        mmb__log_pause(w, NULL, 0, NAP); /* another writer opens or closes the log */
-    }
-    int error = w->building ? 0 : mmb__log_enter(w);
-    if (error == 0) {
-        error = close_inside(w);
-        w->busy = false;
-    }
-    bool gate = w->token != 0;
-    mmb_log_leave(w);
-    if (gate) {
-        mmb_log_leave_gate(w->fd);
-    }
-    return error;
-}
-
-void mmb_log_leave(mmb_log_writer *w)
+/* Let go of the files as they are, as if the process had ended, when no other thread is inside. In
+ * a forked child nothing of the parent's is touched. */
+static void let_go(mmb_log_writer *w)
 {
     enum { NAP = 200000 };
     w->closed = true;
@@ -187,10 +170,29 @@ void mmb_log_leave(mmb_log_writer *w)
     w->index = NULL;
 }
 
+int mmb_log_close(mmb_log_writer *w)
+{
+    enum { NAP = 1000000 };
+    while (w->token != 0 && mmb_log_enter_gate(w->fd, false) == EAGAIN) {
+        mmb__log_pause(w, NULL, 0, NAP); /* another writer opens or closes the log */
+    }
+    int error = w->building ? 0 : mmb__log_enter(w);
+    if (error == 0) {
+        error = close_inside(w);
+        w->busy = false;
+    }
+    bool gate = w->token != 0;
+    let_go(w);
+    if (gate) {
+        mmb_log_leave_gate(w->fd);
+    }
+    return error;
+}
+
 void mmb_log_free(mmb_log_writer *w)
 {
     if (w != NULL) {
-        mmb_log_leave(w);
+        let_go(w);
         free(w);
     }
 }

@@ -304,11 +304,9 @@ void mmb_log_tell_synced(mmb_log_writer *writer, uint64_t end);
  * This waits for the gate. Afterwards the writer can only be asked for its numbers. */
 int mmb_log_close(mmb_log_writer *writer);
 
-/* Let go of the files as they are, as if the process had ended, when no other thread is inside.
- * In a forked child nothing of the parent's is touched. */
-void mmb_log_leave(mmb_log_writer *writer);
-
-/* Free the writer. If it was not closed, the files stay as they are. */
+/* Wait until no other thread is inside, and free the writer. If it was not closed, the files stay
+ * as they are, as if the process had ended; in a forked child nothing of the parent's is touched.
+ */
 void mmb_log_free(mmb_log_writer *writer);
 
 /* Return the number of messages that all writers have appended. */

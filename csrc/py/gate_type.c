@@ -18,7 +18,7 @@
 
 typedef struct {
     PyObject_HEAD
-        /* Who is inside: process and thread, as self_here returns them; 0: no thread. A
+        /* The process and the thread that are inside, as self_here returns them; 0: no thread. A
          * compare-and-swap enters, a store leaves. seq_cst. */
         _Atomic uint64_t inside;
     const char *call; /* like the next one it belongs to the thread that is inside */

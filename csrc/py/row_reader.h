@@ -1,7 +1,7 @@
 /* row_reader.h - a row reader, which makes Python's dicts, tuples and objects of structs.
  *
  * A *row reader* follows pointers from a place of a message, and makes an object of each struct
- * that it comes to. No code of others runs while bytes of the message are looked at. The only
+ * that it reaches. No code of others runs while bytes of the message are looked at. The only
  * exception is a class of the caller, which makes the object of a row: it runs between two rows. */
 #ifndef MMBPY_ROW_READER_H
 #define MMBPY_ROW_READER_H
@@ -32,7 +32,7 @@ typedef struct {
     PyObject *fields;            /* set of the names that `class` takes; NULL: all; borrowed */
     uint32_t depth;              /* how many structs and lists are around the present place */
     uint32_t absent;             /* how many of these structs are not there */
-    const mmb_plan_field *field; /* the last one that was come to; NULL: none was */
+    const mmb_plan_field *field; /* the last one that was read; NULL: none was */
     /* Owned set of the names of fields that are set but cannot be shown; NULL: there is none. */
     PyObject *left_out;
 } mmbpy_row_reader;

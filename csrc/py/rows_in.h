@@ -1,7 +1,7 @@
 /* rows_in.h - a writer, which puts Python's values into a stage.
  *
- * A *writer* goes through rows, calls the code that their values have, and lays the results into a
- * stage. It does not touch a message. It holds a reference of its own to each value that it looks
+ * A *writer* goes through rows, calls the code that their values have, and writes the results into
+ * a stage. It does not touch a message. It holds a reference of its own to each value that it looks
  * at, since such code can change the container of the value. */
 #ifndef MMBPY_ROWS_IN_H
 #define MMBPY_ROWS_IN_H
@@ -62,7 +62,8 @@ typedef struct {
     bool elements_take_none; /* None for a number in a list is no error */
     bool writes_parts;       /* only what is written replaces values of existing rows */
     bool is_simple;          /* values that run no code may be written in a faster way */
-    uint64_t wasted;         /* words that were laid in the faster way, and had to be laid again */
+    uint64_t wasted;         /* words that were written in the faster way, and had to be written
+                              * again */
     uint64_t code_runs;      /* counts when code of Python may have run */
     uint32_t depth;
     const mmbpy_step *step;

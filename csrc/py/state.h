@@ -40,7 +40,8 @@ typedef struct {
 typedef enum {
     MMBPY_NEW,  /* it was made but not opened, and behaves as closed */
     MMBPY_OPEN, /* in use */
-    /* The map is of no use any more and its memory is a snapshot, but the file is not finished. */
+    /* The map cannot be used any more and its memory is a snapshot, but the file is not finished.
+     */
     MMBPY_SEALED,
     MMBPY_CLOSING, /* one thread opens or closes it; all others find it closed */
     MMBPY_CLOSED,  /* closed; no phase follows */

@@ -95,8 +95,8 @@ static bool check_type(const mmb_plan *plan, const mmb_plan_type *type)
     }
 }
 
-/* Check a field. A group must lie in the sections of its holder, and must not hold a group that
- * is around it: then a walk from groups into groups comes to an end. */
+/* Check a field. A group must lie in the sections of its holder, and must not hold a group that is
+ * around it: so a walk from groups into groups ends. */
 static bool check_field(const mmb_plan *plan, uint32_t holder, const mmb_plan_field *field)
 {
     const mmb_plan_struct *record = &plan->structs[holder];

@@ -5,8 +5,8 @@
  * each of them, so both lie within their segment. Values beyond their ends read as zero, as Cap'n
  * Proto requires for messages of older schemas.
  *
- * A *reading* is charged for the words of each object that it comes to. Objects of a hostile
- * message may overlap, so that few bytes stand for very many values; the charge bounds that.
+ * A *reading* is charged for the words of each object that it reaches. Objects of a hostile message
+ * may overlap, so that few bytes stand for very many values; the charge bounds that.
  *
  * Errors are MMB_EMESSAGE, with the flaw in the reading. Any thread may read, each with a reading
  * of its own. No function here may be called from a signal handler. */

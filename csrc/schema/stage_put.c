@@ -304,8 +304,8 @@ uint64_t mmb_stage_list_words(const mmb_stage *stage)
     return words;
 }
 
-/* Let the null pointer at `word` of `segment` lead to the list at the start of a room. A landing
- * pad comes to word `pad` if that is another segment. */
+/* Let the null pointer at `word` of `segment` lead to the list at the start of a room. If that is
+ * another segment, a landing pad is written at word `pad`. */
 static void lead_to_list(const mmb_stage *stage, const mmb_segment *segments, uint32_t segment,
                          uint64_t word, const mmb_room *room, uint64_t pad)
 {

@@ -46,7 +46,7 @@ class Endings(Closing):
         return output.mode != "r+" or output.atomic
 
     def _forget(self) -> None:
-        """Drop what is of no use after the end. May be called several times."""
+        """Drop what is not used after the end. This may be called several times."""
 
     def _commit(self, *how: "t.Any") -> None:
         """Finish the content and let go of the file, which gets its name if it is atomic."""

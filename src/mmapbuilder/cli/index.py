@@ -14,7 +14,7 @@ NAME = "index"
 SUMMARY = "make the index beside a log, so that it opens at once"
 EXAMPLES = [
     ("mmapbuilder index drive.log", "makes drive.log.idx"),
-    ("mmapbuilder index --force '*.log'", "makes them anew, whatever is there"),
+    ("mmapbuilder index --force '*.log'", "makes them again, whatever is there"),
 ]
 
 
@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_files(parser, "logs", "LOG", "*.log", stdin=False)
     parser.add_argument(
-        "--force", action="store_true", help="make the index anew if there is one that fits"
+        "--force", action="store_true", help="make the index again if there is one that fits"
     )
     add_json(parser)
 

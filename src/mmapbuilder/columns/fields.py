@@ -26,7 +26,7 @@ class FlatField(NamedTuple):
     kind: str
     """As a plan has it; of a tag ``tag``."""
     type: int
-    """The number of its type; of no use for a tag."""
+    """The number of its type; not used for a tag."""
     offset: int
     """In the data section: bits. In the pointer section: pointers."""
     default: Any

@@ -143,7 +143,7 @@ class _Maker:
         for position, field in enumerate(struct.fields.values()):
             if field.tag is not None:
                 column = self._field(number, position, field, field.column, path + field.name, [])
-                if column is None:  # what is left out has a place all the same
+                if column is None:  # a field that is left out has a place, too
                     column = Column(field.column, "n", _NOTHING, 0, True, 0, [], [])
                 members.append(column._replace(code=field.tag, nullable=True))
         codes = ",".join(str(member.code) for member in members)

@@ -9,7 +9,7 @@ pycapnp gives room only behind a pointer of its message, and all other pointers 
 root's pointer, borrowed for a moment, would cost the whole message if the process were killed at
 that moment. A field of the caller's may be set, or have a type of another size. Data has a view
 that tells its address at once, but it ends at 512 MiB, where a list goes on to 4 GiB, and it does
-not tell where its pointer is, which would have to be cleared all the same.
+not tell where its pointer is, which would have to be cleared as well.
 """
 
 import errno

@@ -70,7 +70,7 @@ class ListSpan(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Bytes from one element to the next; of no use for bits."""
+        """Bytes from one element to the next; not used for bits."""
         return self.data_bits // 8 + 8 * self.pointers
 
     def part(self, first: int, length: int) -> "ListSpan":

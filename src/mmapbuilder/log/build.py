@@ -82,7 +82,7 @@ class Build:
         self._core.end()
         self._message = self._root = None
 
-    # Where an interruption came before that.
+    # If an interruption came before `_drop`.
     def __del__(self) -> None:
         if hasattr(self, "_core"):
             self._core.end()

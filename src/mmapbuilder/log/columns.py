@@ -209,7 +209,7 @@ def _narrow(column: Column, steps: list[str]) -> Column | None:
 
 
 def _without_structs(found: Table, chosen: list[Column], names: list[str]) -> Any:
-    """Return the table with the fields in place of the structs."""
+    """Return the table with the fields instead of the structs."""
     arrow = found.to_pyarrow()
     import pyarrow
     import pyarrow.compute

@@ -22,7 +22,7 @@ def open_index(path: "str | bytes", access: int = os.O_RDONLY) -> int:
 
 
 def hold_index(path: "str | bytes", access: int = os.O_RDONLY) -> "_core.File | None":
-    """Open the index of the log at `path`, as what gives its descriptor back by itself."""
+    """Open the index of the log at `path`; the object closes its descriptor when it goes."""
     index = _core.File(index_path(path), "r+")
     try:
         index.open_path(os.fsdecode(index_path(path)), access)

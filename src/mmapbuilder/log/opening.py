@@ -86,9 +86,9 @@ def open_output(file: "t.FileLike", mode: str, holder: object, beside_others: bo
 
 
 class Gate:
-    """What only one may pass at a time who opens or closes the log `fd`.
+    """A context for opening or closing the log `fd`, which one process at a time enters.
 
-    Entered, it is False where there is no such thing.
+    It gives False if the system has no such lock.
     """
 
     def __init__(self, fd: int) -> None:
@@ -115,9 +115,9 @@ def path_of(name: "t.Name") -> "str | bytes | None":
 
 
 def look(output: Output, mode: str, others: bool) -> _core.LogReader:
-    """See what messages the file holds, and warn if more than that will be dropped.
+    """Find the messages that the file holds, and warn if bytes behind them will be dropped.
 
-    If there are `others` at work on it, nothing will.
+    If `others` are at work on it, nothing is dropped.
     """
     name = output.name
     fd = output.fileno()
@@ -138,7 +138,7 @@ def look(output: Output, mode: str, others: bool) -> _core.LogReader:
 
 
 def _drop_what_was_lost(fd: int, left: _core.LogReader, shown: str) -> None:
-    """Cut off what the machine has lost when it went down; `left` is what it has not."""
+    """Cut off what was lost when the machine went down; `left` has the messages that are left."""
     end = left.committed
     whole = _core.LogReader(fd, -1, shown, True).committed
     os.ftruncate(fd, end)
@@ -154,7 +154,7 @@ def _warn(shown: str, size: int, what: str) -> None:
 def open_index(
     path: "str | bytes | None", fd: int, reader: _core.LogReader, others: bool
 ) -> "_core.File | None":
-    """Open the index for writing, a new one if there is none that fits; None without one."""
+    """Open the index for writing, and make one if none fits; None if there can be none."""
     if path is None:
         return None
     if not others:

@@ -63,7 +63,7 @@ class Log(Messages, Closing):
 
     def __getitem__(self, key: "t.SupportsIndex | slice") -> "t.Any":
         """Return the root of a message, or the messages of a slice."""
-        # As that of Messages, with fewer calls: one message is what this is mostly asked for.
+        # The same as in Messages, with fewer calls, since most calls ask for one message.
         try:
             found = self._numbers[key]
         except IndexError:
@@ -218,7 +218,7 @@ class Log(Messages, Closing):
         return True
 
     def _wait_for_news(self, number: int, seconds: float) -> bool:
-        """Let the writer wake us, if one is at work and keeps an index; else False."""
+        """Wait until the writer wakes this thread; False if none is at work that keeps an index."""
         core, most = self._reader(), int(seconds * 1e9)
         count = core.wait(-1, number, most)
         if count is None:  # it was not waited for before

@@ -22,9 +22,9 @@ _OFTEN = 8 << 20  # bytes between two calls of progress
 
 
 def is_log(fd: int, path: "str | bytes") -> bool:
-    """Whether the file is to be looked at as a log: by its index, or what it holds.
+    """Whether the file is taken for a log, because of its index or of what it holds.
 
-    That is more than one message, or a fence behind what there is.
+    A log holds more than one message, or a fence behind its messages.
     """
     if os.path.exists(index_path(path)):
         return True

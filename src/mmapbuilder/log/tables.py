@@ -6,13 +6,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     Rows = tuple[Iterable[Any], tuple[str, ...] | None]
-    """Rows, and the names of the values that those have which are tuples."""
+    """Rows, and the names of the values in those rows that are tuples."""
 
 
 def columns_of(table: "Any") -> "list[Any] | None":
     """Return a table as columns of Arrow, as the native code takes them; None if it has none.
 
-    A table of pandas has not: it would need pyarrow for it, and add its index.
+    A table of pandas has none: it would need pyarrow for that, and would add its index.
     """
     from ..columns.arrow import capsule, is_arrow
 
@@ -39,7 +39,7 @@ def _as_arrow(column: "Any") -> "Any":
 
 
 def rows_of(table: "Any") -> "Rows":
-    """Return the rows of a table, or what is iterated over by itself.
+    """Return the rows of a table; any other object gives its rows when it is iterated over.
 
     A table is a mapping of columns, a structured array of NumPy, or a data frame of pandas.
 

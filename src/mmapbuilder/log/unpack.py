@@ -60,7 +60,7 @@ def unpack(fd: int, name: "str | bytes") -> "Any":
 
 
 def _is_damage(error: BaseException) -> bool:
-    """Whether a decompressor did not like the data: each has an error of its own."""
+    """Whether the error says that the data is damaged: each decompressor has its own class."""
     own = type(error).__name__ in ("ZstdError", "ValueError")
     return own or (isinstance(error, OSError) and error.errno is None)
 
