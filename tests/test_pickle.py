@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ pytest.importorskip("numpy")
 import capnp
 import numpy as np
 
-from mmapbuilder import Message, MessageBuilder, open_message
+from mmapbuilder import Message, MessageBuilder, open_message, schema_path
 from support.messages import BOOK, fill_book
 from support.readers import ADDRESS_BOOK, BLOCKS
 
@@ -41,6 +42,36 @@ def test_in_another_process(book: Path, how: str) -> None:
         multiprocessing.get_context(how).Pool(1) as pool,
     ):
         assert pool.apply_async(content_of, [m]).get(60) == BOOK
+
+
+def test_a_schema_that_imports_others(tmp_path: Path) -> None:
+    deep = tmp_path / "project" / "deep"
+    deep.mkdir(parents=True)
+    (deep.parent / "shared.capnp").write_text("@0xd2f3a1b5c7e90a01; struct Shared { id @0 :Int8; }")
+    (deep / "near.capnp").write_text(
+        '@0xd2f3a1b5c7e90a02; using S = import "/shared.capnp"; struct Near { s @0 :S.Shared; }'
+    )
+    (deep / "mine.capnp").write_text("""
+        @0xd2f3a1b5c7e90a03;
+        using Arrow = import "/mmapbuilder/arrow.capnp";  # and not import "/nowhere.capnp"
+        struct Mine {
+          near @0 :import "near.capnp".Near;
+          day @1 :Int32 $Arrow.date32;
+          text @2 :Text = "import";
+        }
+    """)
+    imports = [schema_path(), str(deep.parent)]
+    schema = capnp.load(str(deep / "mine.capnp"), imports=imports).Mine
+    with MessageBuilder(tmp_path / "mine.bin") as b:
+        b.init_root(schema).near.s.id = 5
+    with (
+        open_message(tmp_path / "mine.bin", schema) as m,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+    ):
+        assert pool.submit(content_of, m).result(60)["near"] == {"s": {"id": 5}}
+        (deep.parent / "shared.capnp").rename(tmp_path / "elsewhere.capnp")
+        with pytest.raises(TypeError, match="near.capnp imports /shared.capnp, which is neither"):
+            pickle.dumps(m)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

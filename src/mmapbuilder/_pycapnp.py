@@ -175,10 +175,13 @@ class Importable:
     """A struct of a schema, described so that another process can load it.
 
     Raises:
-        TypeError: the file that the schema was loaded from is not known, or not there.
+        TypeError: the file that the schema was loaded from is not known, or not there. Or one
+            that it imports is not found.
     """
 
     def __init__(self, schema: "Any") -> None:
+        from ._imports import import_directories
+
         names = getattr(schema, "schema", schema).node.displayName.partition(":")[2]
         file = _file_of(schema)
         if file is None or not os.path.isfile(file):
@@ -187,10 +190,14 @@ class Importable:
             )
         self.file = os.path.abspath(file)
         self.names = names.split(".")
+        try:
+            self.directories = import_directories(self.file)
+        except FileNotFoundError as error:
+            raise TypeError(f"cannot pickle the schema {names}: {error}") from None
 
     def load(self) -> "Any":
         """Load the schema file, and return the struct."""
-        found = load().load(self.file)
+        found = load().load(self.file, imports=self.directories)
         for name in self.names:
             found = getattr(found, name)
         return found

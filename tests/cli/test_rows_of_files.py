@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message
+from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message, schema_path
 from support import apart
 from support.command import BOOK, PERSON, fails, lines, run, started
 from support.messages import BOOK as CONTENT
 from support.readers import ADDRESS_BOOK, KINDS, Kind
 
-pytest.importorskip("capnp")
+capnp = pytest.importorskip("capnp")
 
 KINDS_OPTION = f"{KINDS.file}:Kinds"
 
@@ -41,6 +41,20 @@ def test_head_chooses_columns_and_prints_json(tmp_path: Path, message: Path) -> 
         {"id": 456, "employment.school": None},
     ]
     fails(run("head", message, "--schema", BOOK, "--columns", "ids", where=tmp_path), 1, "'ids'")
+
+
+def test_a_schema_may_use_the_annotations_of_the_package(tmp_path: Path) -> None:
+    file = tmp_path / "days.capnp"
+    file.write_text("""
+        @0xd2f3a1b5c7e90b01;
+        using Arrow = import "/mmapbuilder/arrow.capnp";
+        struct Days { days @0 :List(Int32) $Arrow.date32; }
+    """)
+    schema = capnp.load(str(file), imports=[schema_path()]).Days
+    with MessageBuilder(tmp_path / "days.bin") as b:
+        b.init_root(schema, days=[1])
+    shown = run("cat", "days.bin", "--schema", "days.capnp", where=tmp_path).ok().out
+    assert json.loads(shown) == {"days": ["1970-01-02"]}
 
 
 def test_head_goes_into_lists(tmp_path: Path, message: Path) -> None:

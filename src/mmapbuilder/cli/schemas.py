@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+from ..schemas import schema_path
 from .ends import NO_FILE, USAGE, WRONG, Failure
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load(given: str, imports: list[str]) -> Any:
     if not os.path.exists(path):
         raise Failure(f"{path}: there is no such schema file", NO_FILE)
     capnp = _pycapnp.load()
-    where = (os.path.abspath(path), [os.path.abspath(each) for each in imports])
+    where = (os.path.abspath(path), [*map(os.path.abspath, imports), schema_path()])
     reason = _try_apart(capnp, *where)
     if reason:
         raise Failure(f"{path}: the schema cannot be read: {reason}", WRONG)
