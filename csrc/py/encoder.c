@@ -22,6 +22,7 @@ void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)
         .state = mmbpy_state_of_type(Py_TYPE((PyObject *)encoder)),
         .stage = own ? &e->own_stage : &encoder->stage,
         .describe = encoder->describe,
+        .refuses_none = encoder->refuses_none,
         .is_simple = true,
     };
     mmb_stage_clear(e->writer.stage);
@@ -120,9 +121,10 @@ static PyObject *encoder_encode(PyObject *object, PyObject *value)
 static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *plan, *describe;
+    int refuses_none = 0;
     mmbpy_state *state = mmbpy_state_of_type(type);
-    if (state == NULL ||
-        !PyArg_ParseTuple(args, "O!O:Encoder", state->plan_type, &plan, &describe)) {
+    if (state == NULL || !PyArg_ParseTuple(args, "O!O|p:Encoder", state->plan_type, &plan,
+                                           &describe, &refuses_none)) {
         return NULL;
     }
     if (kwargs != NULL && PyDict_Size(kwargs) != 0) {
@@ -138,6 +140,7 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (self != NULL) {
         self->plan = (mmbpy_plan *)Py_NewRef(plan);
         self->describe = Py_NewRef(describe);
+        self->refuses_none = refuses_none != 0;
     }
     return (PyObject *)self;
 }
@@ -160,8 +163,10 @@ static PyMethodDef encoder_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(encoder_doc, "Encoder(plan, describe, /)\n--\n\n"
-                          "Makes messages of values for the root struct of a plan.");
+PyDoc_STRVAR(encoder_doc,
+             "Encoder(plan, describe, refuses_none=False, /)\n--\n\n"
+             "Makes messages of values for the root struct of a plan. With refuses_none\n"
+             "None for a number is an error.");
 
 static PyType_Slot encoder_slots[] = {
     {Py_tp_doc, (void *)encoder_doc},

@@ -10,8 +10,9 @@
 #include "stage_frame.h"
 
 typedef struct {
-    PyObject_HEAD mmbpy_plan *plan; /* __new__ sets these two; they are constant */
+    PyObject_HEAD mmbpy_plan *plan; /* __new__ sets these three; they are constant */
     PyObject *describe;             /* class -> names of its fields, or None */
+    bool refuses_none;              /* None, or a null, for a number is an error */
     _Atomic bool in_use;            /* one encoding uses the two below */
     mmb_stage stage;
     mmb_frames frames;

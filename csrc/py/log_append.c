@@ -419,8 +419,8 @@ PyObject *mmbpy_log_extend_table(PyObject *object, PyObject *args)
     if (encoder == NULL) {
         return NULL;
     }
-    bool good = mmbpy_arrow_each(self->state, encoder->plan->plan, list, BATCH_MESSAGES,
-                                 append_rows, &sink);
+    bool good = mmbpy_arrow_each(self->state, encoder->plan->plan, list, !encoder->refuses_none,
+                                 BATCH_MESSAGES, append_rows, &sink);
     mmb_frames_free(&sink.frames);
     return good ? PyLong_FromUnsignedLongLong(sink.rows) : NULL;
 }

@@ -187,10 +187,10 @@ static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record
     return good;
 }
 
-bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, uint64_t most,
-                      mmbpy_rows_sink *sink, void *context)
+bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, bool defaults,
+                      uint64_t most, mmbpy_rows_sink *sink, void *context)
 {
-    mmbpy_arrow_source s = {.defaults = true};
+    mmbpy_arrow_source s = {.defaults = defaults};
     const taker t = {.most = most, .sink = sink, .context = context};
     mmb_stage stage = {0};
     bool good = mmbpy_source_take(&s, list) &&

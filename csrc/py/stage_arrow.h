@@ -9,9 +9,8 @@
 typedef bool mmbpy_rows_sink(void *context, const mmb_stage *stage);
 
 /* Convert rows of a table for the struct that is type 0 of the plan, at most `most` at a time.
- * `list` is as Plan.stage_arrow takes it. Numbers may be missing. Return false with an
- * exception. */
-bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, uint64_t most,
-                      mmbpy_rows_sink *sink, void *context);
+ * `list` and `defaults` are as Plan.stage_arrow takes them. Return false with an exception. */
+bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, bool defaults,
+                      uint64_t most, mmbpy_rows_sink *sink, void *context);
 
 #endif

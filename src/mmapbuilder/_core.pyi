@@ -227,6 +227,7 @@ class Encoder:
         cls,
         plan: Plan,
         describe: Callable[[type[Any]], tuple[str | tuple[str, str], ...] | None],
+        refuses_none: bool = False,
         /,
     ) -> Self: ...
     def encode(self, value: Any, /) -> bytes: ...

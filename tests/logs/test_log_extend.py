@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import MessageLog
+from mmapbuilder import MessageLog, open_log
 from support.events import EVENT, fields, read_by_others, times
 
 
@@ -57,7 +57,7 @@ def _tables() -> dict[str, Any]:
 def test_tables_are_appended_row_by_row(target: Path, kind: str) -> None:
     with MessageLog(target, schema=EVENT.schema) as log:
         assert log.extend(_tables()[kind]) == range(3000)
-        with pytest.raises(ValueError, match="differ in length"):
+        with pytest.raises(ValueError, match="column 'time' has 1 rows, column 'value' has 0"):
             log.extend({"time": [1], "value": []})
     assert times(target) == list(range(3000))
 
@@ -68,3 +68,43 @@ def test_data_frames_are_appended_row_by_row(target: Path, package: str) -> None
     with MessageLog(target, schema=EVENT.schema) as log:
         assert log.extend(frames.DataFrame(_tables()["columns"])) == range(3000)
     assert times(target) == list(range(3000))
+
+
+@pytest.mark.parametrize("roll", [None, "1GB"])
+@pytest.mark.parametrize("kind", ["list", "pandas", "masked", "pyarrow", "pandas of arrow"])
+def test_a_number_that_is_missing_is_an_error_unless_the_default_may_stand(
+    target: Path, kind: str, roll: str | None
+) -> None:
+    values: Any = [5, None]
+    if kind == "masked":
+        values = np.ma.array([5, 6], mask=[0, 1])
+    elif kind == "pandas":
+        values = pytest.importorskip("pandas").array(values, "Int64")
+    elif kind == "pyarrow":
+        values = pytest.importorskip("pyarrow").array(values)
+    elif kind == "pandas of arrow":
+        values = pytest.importorskip("pandas").array(values, "int64[pyarrow]")
+    names = ["a", None]
+    with MessageLog(target, schema=EVENT.schema, roll=roll) as log:
+        for beside in ({}, {"name": names}):
+            with pytest.raises(TypeError, match="row 1.*(missing|None)"):
+                log.extend({"time": values, **beside})
+        assert len(log) == 0
+        assert log.extend({"time": values, "name": names}, missing="default") == range(2)
+        assert log.append(time=None) == 2
+        with pytest.raises(ValueError, match="missing must be"):
+            log.extend({}, missing="no")
+    with open_log(target, EVENT.schema) as log:
+        assert log.column("time").tolist() == [5, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", "object", "string[pyarrow]", "large_string"])
+def test_what_pandas_says_is_missing_is_missing(target: Path, dtype: str) -> None:
+    pd = pytest.importorskip("pandas")
+    if dtype == "large_string":
+        dtype = pd.ArrowDtype(pytest.importorskip("pyarrow").large_string())
+    frame = pd.DataFrame({"time": [1, 2], "name": pd.Series(["a", None], dtype=dtype)})
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.extend(frame)
+    with open_log(target, EVENT.schema) as log:
+        assert [row.get("name") for row in log.rows()] == ["a", None]

@@ -154,6 +154,24 @@ def test_tables_of_arrow_go_into_a_log_and_come_back(schema: Any, log: Any, tmp_
     assert pa.table(open_log(tmp_path / "copy", schema.Row).table()).equals(table)
 
 
+def test_columns_of_any_kind_go_into_structs_and_groups(schema: Any, tmp_path: Path) -> None:
+    columns: dict[str, Any] = {
+        "id": np.array([1, 2]),
+        "point.x": [3.0, 4.0],
+        "point": {"y": (5.0, 6.0)},
+        "maybe.@which": ["no", "value"],
+        "maybe.value": [None, NOON],
+        "at": np.array(["2024-02-03T12", "1970"], "M8[h]"),
+    }
+    with MessageLog(tmp_path / "columns", "w", schema=schema.Row) as log:
+        log.extend(columns)
+    rows = open_log(tmp_path / "columns", schema.Row).rows()
+    assert [row["id"] for row in rows] == [1, 2]
+    assert [row["point"] for row in rows] == [{"x": 3.0, "y": 5.0}, {"x": 4.0, "y": 6.0}]
+    assert [row["maybe"] for row in rows] == [{"no": None}, {"value": NOON}]
+    assert rows[0]["at"] == NOON
+
+
 def test_messages_of_every_type_and_of_several_segments(target: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     with target.open("wb") as file:

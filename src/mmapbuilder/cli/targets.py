@@ -55,7 +55,7 @@ def target_of(
         with MessageBuilder(name, "w" if force else "x", atomic=True) as builder:
             yield _MessageTarget(builder, schema, path, rows, missing)
     elif kind == formats.LOG:
-        with _log(name, schema) as target:
+        with _log(name, schema, missing) as target:
             yield target
     elif kind == formats.NPY:
         yield from _npy(name, force)
@@ -193,21 +193,22 @@ def _element(plan: Plan, path: tuple[str, ...]) -> int:
 
 
 class _LogTarget:
-    def __init__(self, log: MessageLog, schema: Any) -> None:
-        self._log = log
+    def __init__(self, log: MessageLog, schema: Any, missing: str) -> None:
+        self._log, self._missing = log, missing
         self._decode = decoder(plan_of(schema), 0)
         self.takes_values = False
 
     def put(self, rows: Any) -> None:
-        self._log.extend([self._decode(row) for row in rows] if isinstance(rows, list) else rows)
+        given = [self._decode(row) for row in rows] if isinstance(rows, list) else rows
+        self._log.extend(given, missing=self._missing)
 
 
 @contextlib.contextmanager
-def _log(name: str, schema: Any) -> Iterator[_LogTarget]:
+def _log(name: str, schema: Any, missing: str) -> Iterator[_LogTarget]:
     temporary = f"{name}.{os.getpid()}.tmp"
     log = MessageLog(temporary, "x", schema=schema, index=False)
     try:
-        yield _LogTarget(log, schema)
+        yield _LogTarget(log, schema, missing)
         log.close()
         os.replace(temporary, name)
     except BaseException:

@@ -235,10 +235,25 @@ _ALL, _PART, _PART_WITH_DEFAULTS = range(1, 4)
 
 
 def _from_rows(target: TargetList, columns: dict[str, Any], defaults: bool) -> Any:
-    """Take columns apart into rows, of which each has a value of each column."""
-    plan, record, where = target.plan, target.record, target.where
+    how = _PART_WITH_DEFAULTS if defaults else _PART
+    lists, count = lists_of(target.plan, target.record, columns, target.where)
+    rows = rows_of(target.plan, target.record, lists, count)
+    make_file = target.memory.make_file
+    return target.plan.native.stage(
+        ROWS, target.found.type, rows, None, -1, False, how, attribute_names, make_file
+    )
+
+
+def lists_of(
+    plan: Plan, record: int, columns: dict[str, Any], where: str
+) -> tuple[dict[str, Any], int]:
+    """Return columns as lists, without those of Void, and how many rows they have.
+
+    Raises:
+        ValueError: they differ in length, or there are none.
+    """
     if not columns:
-        raise ValueError(f"{where}: fill() needs columns")
+        raise ValueError(f"{where}: columns are required")
     lists = {
         name: _as_list(values, name, meaning_of(plan, record, name))
         for name, values in columns.items()
@@ -250,16 +265,16 @@ def _from_rows(target: TargetList, columns: dict[str, Any], defaults: bool) -> A
             raise ValueError(
                 f"{where}: column {first!r} has {count} rows, column {name!r} has {other}"
             )
-    lists = {name: lists[name] for name in lists if not _is_void(plan, record, name)}
+    return {name: lists[name] for name in lists if not _is_void(plan, record, name)}, count
+
+
+def rows_of(plan: Plan, record: int, lists: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Return rows, of which each has a value of each list."""
     rows = [_row(lists, number) for number in range(count)]
     for name in lists:
         if name.rpartition(".")[2] == TAG:
             _drop_inactive(plan, record, name.split(".")[:-1], rows)
-    how = _PART_WITH_DEFAULTS if defaults else _PART
-    make_file = target.memory.make_file
-    return plan.native.stage(
-        ROWS, target.found.type, rows, None, -1, False, how, attribute_names, make_file
-    )
+    return rows
 
 
 def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def build(file: str, data: Any, schema: Any, path: ShardPath) -> int:
     """
     if isinstance(path, str):
         with MessageLog(file, "x", schema=schema, index=False) as log:
-            log.extend(_columns_of_pandas(data) if _is_pandas(data) else data)
+            log.extend(data)
             return len(log)
     plan = plan_of(schema)
     of_structs = plan.types[element_of(plan, path)].kind == "struct"
@@ -83,22 +83,6 @@ def _is_columns(data: Any) -> bool:
 
 def _is_pandas(data: Any) -> bool:
     return hasattr(data, "items") and hasattr(data, "columns") and hasattr(data, "itertuples")
-
-
-def _columns_of_pandas(frame: Any) -> dict[str, list[Any]]:
-    """Return the columns as lists, with None for what is missing.
-
-    A NaN in a column of floats is a number, and in other columns what pandas has for None.
-    """
-    found = {}
-    for name, column in frame.items():
-        values = column.tolist()
-        if getattr(column.dtype, "kind", "O") != "f":
-            values = [
-                None if gone else each for each, gone in zip(values, column.isna(), strict=True)
-            ]
-        found[str(name)] = values
-    return found
 
 
 def _values(data: Any) -> Any:

@@ -5,67 +5,74 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from ..columns.schema import Plan
+
     Rows = tuple[Iterable[Any], tuple[str, ...] | None]
     """Rows, and the names of the values in those rows that are tuples."""
 
 
-def columns_of(table: "Any") -> "list[Any] | None":
-    """Return a table as columns of Arrow, as the native code takes them; None if it has none.
+def is_table(data: "Any") -> bool:
+    """Whether data are columns, and not messages.
 
-    A table of pandas has none: it would need pyarrow for that, and would add its index.
+    Columns are a mapping, what offers Arrow's interface, a structured array of NumPy, or a data
+    frame of pandas.
     """
+    from ..columns.arrow import is_arrow
+
+    return (
+        isinstance(data, dict)
+        or is_arrow(data)
+        or bool(getattr(getattr(data, "dtype", None), "names", None))
+        or hasattr(type(data), "itertuples")
+    )
+
+
+def arrow_columns(table: "Any") -> "list[Any] | None":
+    """Return a table as columns of Arrow, as the native code takes them; None if it has others."""
     from ..columns.arrow import capsule, is_arrow
 
     if is_arrow(table):
         return [(None, capsule(table))]
-    if isinstance(table, dict) and table:
-        columns = {name: _as_arrow(column) for name, column in table.items()}
-        if all(column is not None for column in columns.values()):
-            return [(str(name), capsule(column)) for name, column in columns.items()]
-    return None
+    if not hasattr(table, "items"):
+        return None
+    columns = {str(name): _as_arrow(column) for name, column in table.items()}
+    if not columns or any(column is None for column in columns.values()):
+        return None
+    return [(name, capsule(column)) for name, column in columns.items()]
 
 
 def _as_arrow(column: "Any") -> "Any":
     """Return a column as one of Arrow, if it is one, or numbers of NumPy and pyarrow is there."""
-    from ..columns.arrow import is_arrow, library, load_if_there
+    from ..columns.arrow import is_arrow, library, load_if_there, unwrapped
 
+    column = unwrapped(column)
     if is_arrow(column):
         return column
     dtype: Any = getattr(column, "dtype", None)
     if library(column) != "numpy" or getattr(dtype, "kind", "") not in "iuf" or column.ndim != 1:
         return None
+    if hasattr(column, "filled"):  # masked
+        return None
     pyarrow = load_if_there()
     return None if pyarrow is None or not dtype.isnative else pyarrow.array(column)
 
 
-def rows_of(table: "Any") -> "Rows":
-    """Return the rows of a table; any other object gives its rows when it is iterated over.
-
-    A table is a mapping of columns, a structured array of NumPy, or a data frame of pandas.
+def rows_of(table: "Any", plan: "Plan") -> "Rows":
+    """Return the rows of a table, for the root struct of a plan.
 
     Raises:
-        ValueError: the columns of a mapping differ in length.
+        ValueError: the columns differ in length.
     """
-    if isinstance(table, dict):
-        return _zipped(table)
-    names = getattr(getattr(table, "dtype", None), "names", None)
-    if names:
-        return table.tolist(), tuple(names)
-    if hasattr(type(table), "itertuples"):  # pandas
-        return _zipped({str(name): table[name].tolist() for name in table.columns})
-    return table, None
+    from ..columns import nested
+    from ..columns.annotated import own_names
+    from ..columns.given import columns_of, flatten
+    from ..columns.schema import TAG
 
-
-def _zipped(columns: "dict[str, Any]") -> "Rows":
-    values = [_items(each) for each in columns.values()]
-    lengths = {len(each) for each in values}
-    if len(lengths) > 1:
-        raise ValueError(f"the columns differ in length: {sorted(lengths)}")
-    return zip(*values, strict=True), tuple(columns)
-
-
-def _items(column: "Any") -> "Any":
-    for method in ("to_pylist", "tolist"):
-        if hasattr(column, method):
-            return getattr(column, method)()
-    return list(column)
+    if isinstance(table, dict) and not table:
+        return (), None
+    root, where = plan.types[0].target, "the table"
+    columns = flatten(own_names(plan, root, columns_of(table, {}, where)), mappings_only=True)
+    lists, count = nested.lists_of(plan, root, columns, where)
+    if lists and not any("." in name or name == TAG for name in lists):
+        return zip(*lists.values(), strict=True), tuple(lists)
+    return nested.rows_of(plan, root, lists, count), None

@@ -4,7 +4,6 @@ from _thread import RLock
 from itertools import islice
 
 from .opening import following
-from .tables import columns_of, rows_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,23 +42,24 @@ class Watched(_Base):
         self._appended()
         return number
 
-    def extend(self, rows_or_table: "t.Any", schema: "t.Any" = None) -> range:
+    def extend(
+        self, rows_or_table: "t.Any", schema: "t.Any" = None, *, missing: str = "error"
+    ) -> range:
         """Append messages, each as `append` takes it; return their numbers."""
-        columns, encoder = columns_of(rows_or_table), self._encoder_for(schema)
+        batches = self._batches(rows_or_table, schema, missing)
         with self._lock:
             self._go_on_if_full()
             first = len(self)
         count = 0
-        if columns is not None:
+        if batches.columns is not None:
             with self._lock:
-                count = self._extend_table(columns, encoder, self._go_on_if_full)
+                count = self._extend_table(batches.columns, batches.encoder, self._go_on_if_full)
         else:
-            rows, names = rows_of(rows_or_table)
-            rows = iter(rows)
+            rows = iter(batches.rows)
             while batch := list(islice(rows, _BATCH)):
                 with self._lock:
                     self._go_on_if_full()
-                    self._extend(batch, names, encoder)
+                    self._extend(batch, batches.names, batches.encoder)
                 count += len(batch)
         self._appended()
         return range(first, first + count)

@@ -21,7 +21,7 @@ from .opening import (
     path_of,
     remove_following,
 )
-from .tables import columns_of, rows_of
+from .tables import arrow_columns, is_table, rows_of
 from .watched import Watched
 
 TYPE_CHECKING = False
@@ -55,6 +55,15 @@ class LogStats(NamedTuple):
     growths: int
     faults: int
     synced: int
+
+
+class Batches(NamedTuple):
+    """Messages to append: columns of Arrow, or else rows, and what encodes them."""
+
+    columns: "list[t.Any] | None"
+    rows: "t.Iterable[t.Any]"
+    names: "tuple[str, ...] | None"  # of the values of rows that are tuples
+    encoder: "_core.Encoder | None"
 
 
 GIB = 1 << 30
@@ -227,14 +236,19 @@ class MessageLog(_core.LogWriter, Endings):
 
     # ---- appending ----
 
-    def extend(self, rows_or_table: "t.Any", schema: "t.Any" = None) -> range:
+    def extend(
+        self, rows_or_table: "t.Any", schema: "t.Any" = None, *, missing: str = "error"
+    ) -> range:
         """Append messages, and return their numbers.
 
         Args:
             rows_or_table: an iterable of messages, each as `append` takes it. Or a table, of
                 which each row becomes a message: a mapping of columns, a table of Arrow, a
-                data frame of pandas or polars, a structured array of NumPy.
+                data frame of pandas or polars, a structured array of NumPy. A table has what
+                `MessageBuilder.fill` takes.
             schema: the struct that the roots are; by default that of the log.
+            missing: ``"error"`` refuses a table that lacks a number. ``"default"`` stores the
+                default of the field.
 
         >>> with MessageLog("table.log", schema=addressbook_capnp.Person) as log:
         ...     log.extend({"id": [7, 8], "name": ["Ada", "Charles"]})
@@ -248,12 +262,26 @@ class MessageLog(_core.LogWriter, Endings):
         Raises: as for `append`. The batches before the error are in the log then.
         """
         first = len(self)
-        columns, encoder = columns_of(rows_or_table), self._encoder_for(schema)
-        if columns is not None:
-            self._extend_table(columns, encoder, None)
+        batches = self._batches(rows_or_table, schema, missing)
+        if batches.columns is not None:
+            self._extend_table(batches.columns, batches.encoder, None)
         else:
-            self._extend(*rows_of(rows_or_table), encoder)
+            self._extend(batches.rows, batches.names, batches.encoder)
         return range(first, len(self))
+
+    def _batches(self, rows_or_table: "t.Any", schema: "t.Any", missing: str) -> "Batches":
+        """Return what the native code takes, of messages and of tables."""
+        if missing not in ("default", "error"):
+            raise ValueError(f'missing must be "default" or "error", not {missing!r}')
+        if not is_table(rows_or_table):
+            return Batches(None, rows_or_table, None, self._encoder_for(schema))
+        encoder = self._make_encoder(schema, missing == "error")
+        from ..columns.schema import plan_of
+
+        columns = arrow_columns(rows_or_table)
+        if columns is not None:
+            return Batches(columns, (), None, encoder)
+        return Batches(None, *rows_of(rows_or_table, plan_of(self._struct(schema))), encoder)
 
     def build(self, schema: "t.Any" = None) -> Build:
         """Build one message in place, in the file. This is for large messages.
@@ -281,11 +309,13 @@ class MessageLog(_core.LogWriter, Endings):
         _pycapnp.require_struct(schema)
         return self._make_encoder(schema)
 
-    def _make_encoder(self, schema: "t.Any" = None) -> _core.Encoder:
+    def _make_encoder(self, schema: "t.Any" = None, refuses_none: bool = False) -> _core.Encoder:
         from ..columns.rows import attribute_names
         from ..columns.schema import plan_of
 
-        return _core.Encoder(plan_of(self._struct(schema)).native, attribute_names)
+        _pycapnp.require_struct(self._struct(schema))
+        plan = plan_of(self._struct(schema))
+        return _core.Encoder(plan.native, attribute_names, refuses_none)
 
     def _find_framer(self, kind: type) -> "t.Any":
         return _pycapnp.framer(kind)
