@@ -55,7 +55,7 @@ def pytest_terminal_summary(
         passed=counts.get("passed", 0),
         failed=counts.get("failed", 0) + counts.get("error", 0),
         skipped=counts.get("skipped", 0),
-        limited=" ".join(f"`{what}`" for what in limited),
+        limited=", ".join(f"`{what}`" for what in limited),
     )
 
 

@@ -14,9 +14,11 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from support.libc import MUSL
+
 
 def _libc() -> str:
-    if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+    if MUSL:
         return "musl"
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") or "?"
