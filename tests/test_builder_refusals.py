@@ -31,6 +31,13 @@ def test_a_directory(tmp_path: Path) -> None:
         os.close(number)
 
 
+@pytest.mark.parametrize("atomic", [False, True])
+def test_an_address_of_an_object_store(atomic: bool) -> None:
+    with pytest.raises(FileNotFoundError, match="local file system: upload") as caught:
+        Builder("s3://bucket/file", atomic=atomic)
+    assert caught.value.filename == "s3://bucket/file"
+
+
 def test_a_pipe() -> None:
     ends = os.pipe()
     try:

@@ -150,6 +150,19 @@ def test_rows_are_what_to_dict_says(target: Path) -> None:
             log.rows(7)
 
 
+@pytest.mark.parametrize("step", [1, -1, 3])
+def test_rows_and_tables_of_a_part_are_those_of_a_slice(target: Path, step: int) -> None:
+    pytest.importorskip("pyarrow")
+    write(target, range(100))
+    with open_log(target, EVENT.schema) as log:
+        messages = log[20:][::step]
+        for start, stop in [(0, 5), (7, None), (-3, None), (5, 2), (0, -9)]:
+            assert messages.rows(start=start, stop=stop) == messages.rows()[start:stop]
+            part = messages.table(columns=["time"], start=start, stop=stop).to_pylist()
+            assert part == messages.table(columns=["time"]).to_pylist()[start:stop]
+        assert log.rows(tuple, start=1, stop=2) == [log.rows(tuple)[1]]
+
+
 def test_fields_that_are_no_columns_are_refused(kinds: Any) -> None:
     with pytest.raises(KeyError, match="has no field 'nope'"):
         kinds.column("nope")

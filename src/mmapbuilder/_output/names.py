@@ -49,6 +49,11 @@ def fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
     return fd, name if isinstance(name, (str, bytes, int)) else fd
 
 
+def is_address(name: "Name") -> bool:
+    """Whether a name looks like that of a file in an object store, such as ``s3://bucket/file``."""
+    return not isinstance(name, int) and "://" in os.fsdecode(name)
+
+
 def descriptor_of(file: "Any") -> int:
     """Return the descriptor of an open file, in which is what was written to the file so far.
 

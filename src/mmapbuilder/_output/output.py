@@ -1,10 +1,11 @@
 """An *output*: the file that a builder fills, open and locked."""
 
+import errno
 import os
 from _weakref import ref
 
 from .lock import LockedFile
-from .names import fd_and_name
+from .names import fd_and_name, is_address
 from .opening import open_atomic, open_descriptor, open_path
 
 TYPE_CHECKING = False
@@ -62,6 +63,9 @@ class Output(LockedFile):
                 open_path(output, os.fsdecode(name))  # type: ignore[arg-type]
         except BaseException as error:
             output.roll_back()
+            if isinstance(error, FileNotFoundError) and is_address(name):
+                text = "files are built in a local file system: upload this one when it is closed"
+                raise FileNotFoundError(errno.ENOENT, text, name) from None
             if isinstance(error, OSError) and type(name) is not type(error.filename):
                 error.filename = name  # as it was given, not as it was decoded
             raise

@@ -154,14 +154,20 @@ class Messages(_Base):
         return values[self._every()]
 
     def table(
-        self, columns: "list[str] | None" = None, *, depth: int = 1, unions: str = "members"
+        self,
+        columns: "list[str] | None" = None,
+        *,
+        depth: int = 1,
+        unions: str = "members",
+        start: int = 0,
+        stop: int | None = None,
     ) -> "t.Any":
         """Return all messages as a table of Apache Arrow, with one row for each message.
 
         The columns are the fields of the root, as those of `Message.table` are the fields of
         the structs in a list. A warning names what is left out. `columns` names the fields to
         take; if pyarrow is installed, dotted names may lead into structs of the root. A slice
-        with a step needs pyarrow, too. `depth` and `unions` are those of `Message.table`.
+        with a step needs pyarrow, too. The other arguments are those of `Message.table`.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person) as log:
         ...     numbers = log.extend({"id": i, "name": f"nr {i}"} for i in range(2))
@@ -176,12 +182,16 @@ class Messages(_Base):
         """
         from . import columns as native
 
+        if (start, stop) != (0, None):
+            return self._part(start, stop).table(columns, depth=depth, unions=unions)
         found = native.table(self._plan(), columns, depth, unions, self._frames())
         every = self._every()
         return found if every.step == 1 else found.take(list(range(len(found))[every]))
 
-    def rows(self, as_: "t.Any" = dict) -> "list[t.Any]":
-        """Return all messages as a list of Python's values.
+    def rows(
+        self, as_: "t.Any" = dict, *, start: int = 0, stop: int | None = None
+    ) -> "list[t.Any]":
+        """Return all messages, or those from `start` to `stop`, as a list of Python's values.
 
         `as_` says what a message becomes. ``dict`` has keys for the fields that are set, as
         ``to_dict`` of pycapnp has, and ``tuple`` has a value for each field. A class is called
@@ -199,6 +209,8 @@ class Messages(_Base):
         """
         from ..columns.rows import roots
 
+        if (start, stop) != (0, None):
+            return self._part(start, stop).rows(as_)
         numbers = self._numbers
         if abs(numbers.step) == 1 or not numbers:
             found = roots(self._plan(), *self._frames(), as_)
@@ -206,6 +218,9 @@ class Messages(_Base):
         name = os.fsdecode(self._log._name)
         frames = ((self._log._frame(number), 1, number, name) for number in numbers)
         return [roots(self._plan(), *each, as_)[0] for each in frames]
+
+    def _part(self, start: int, stop: "int | None") -> "Messages":
+        return Messages(self._log, self._numbers[start:stop])
 
     def _plan(self) -> "Plan":
         from ..columns.schema import plan_of
