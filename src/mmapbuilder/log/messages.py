@@ -186,7 +186,9 @@ class Messages(_Base):
             return self._part(start, stop).table(columns, depth=depth, unions=unions)
         found = native.table(self._plan(), columns, depth, unions, self._frames())
         every = self._every()
-        return found if every.step == 1 else found.take(list(range(len(found))[every]))
+        if every.step == 1 or len(found) == 0:
+            return found
+        return found.take(list(range(len(found))[every]))
 
     def rows(
         self, as_: "t.Any" = dict, *, start: int = 0, stop: int | None = None
