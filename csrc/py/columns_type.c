@@ -237,8 +237,7 @@ static void let_go(void *keeper)
 static PyObject *new_columns(mmbpy_state *state, mmb_columns *columns)
 {
     PyTypeObject *type = state->columns_type;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_columns *self = (mmbpy_columns *)alloc(type, 0);
+    mmbpy_columns *self = (mmbpy_columns *)mmbpy_new_object(type);
     if (self == NULL) {
         mmb_columns_drop(columns);
         return NULL;
@@ -447,11 +446,8 @@ static PyObject *get_rows(PyObject *self, void *Py_UNUSED(unused))
 
 static void columns_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
     mmb_columns_drop(((mmbpy_columns *)object)->columns);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 static PyGetSetDef columns_getset[] = {

@@ -135,8 +135,7 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         PyErr_SetString(PyExc_ValueError, "the root of a message is a struct");
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_encoder *self = (mmbpy_encoder *)alloc(type, 0);
+    mmbpy_encoder *self = (mmbpy_encoder *)mmbpy_new_object(type);
     if (self != NULL) {
         self->plan = (mmbpy_plan *)Py_NewRef(plan);
         self->describe = Py_NewRef(describe);
@@ -148,14 +147,11 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 static void encoder_dealloc(PyObject *object)
 {
     mmbpy_encoder *self = (mmbpy_encoder *)object;
-    PyTypeObject *type = Py_TYPE(object);
     mmb_stage_free(&self->stage);
     mmb_frames_free(&self->frames);
     Py_XDECREF((PyObject *)self->plan);
     Py_XDECREF(self->describe);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 static PyMethodDef encoder_methods[] = {

@@ -312,8 +312,7 @@ static PyObject *file_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         !PyArg_ParseTupleAndKeywords(args, kwargs, "Os|p:File", names, &name, &mode, &atomic)) {
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_file *self = (mmbpy_file *)alloc(type, 0);
+    mmbpy_file *self = (mmbpy_file *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -345,7 +344,6 @@ static int file_clear(PyObject *object)
 static void file_dealloc(PyObject *object)
 {
     mmbpy_file *self = (mmbpy_file *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
@@ -354,9 +352,7 @@ static void file_dealloc(PyObject *object)
     file_clear(object);
     free(self->path);
     free(self->temporary);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(file_doc,

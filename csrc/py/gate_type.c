@@ -163,11 +163,8 @@ static PyObject *gate_run(PyObject *object, PyObject *args, PyObject *kwargs)
 
 static void gate_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
     Py_XDECREF(((mmbpy_gate *)object)->name);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 static PyObject *gate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -178,8 +175,7 @@ static PyObject *gate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     pthread_once(&once, watch_forks);
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    return alloc(type, 0);
+    return mmbpy_new_object(type);
 }
 
 PyDoc_STRVAR(gate_doc, "Gate()\n--\n\n"

@@ -44,8 +44,7 @@ static PyObject *build_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUS
     if (state == NULL || !PyArg_ParseTuple(args, "O!:LogBuild", state->log_writer_type, &log)) {
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_log_build *self = (mmbpy_log_build *)alloc(type, 0);
+    mmbpy_log_build *self = (mmbpy_log_build *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -357,7 +356,6 @@ static int build_traverse(PyObject *object, visitproc visit, void *arg)
 static void build_dealloc(PyObject *object)
 {
     mmbpy_log_build *self = (mmbpy_log_build *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     if (self->log != NULL) {
         MMBPY_LOCK((PyObject *)self->log)
@@ -367,9 +365,7 @@ static void build_dealloc(PyObject *object)
     Py_XDECREF(self->spare);
     Py_XDECREF((PyObject *)self->map);
     Py_XDECREF((PyObject *)self->log);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(build_doc, "LogBuild(log, /)\n--\n\n"

@@ -60,8 +60,7 @@ static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (state == NULL) {
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_log_reader *self = (mmbpy_log_reader *)alloc(type, 0);
+    mmbpy_log_reader *self = (mmbpy_log_reader *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -84,7 +83,6 @@ static PyObject *log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static void log_dealloc(PyObject *object)
 {
     mmbpy_log_reader *self = (mmbpy_log_reader *)object;
-    PyTypeObject *type = Py_TYPE(object);
     for (uint32_t i = 0; i < self->views; i++) {
         mmb_view_unmap(&self->data[i]);
     }
@@ -94,9 +92,7 @@ static void log_dealloc(PyObject *object)
     }
     mmb_places_clear(&self->places);
     Py_XDECREF(self->name);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(refresh_doc, "refresh($self, fd, index_fd, /)\n--\n\n"

@@ -42,8 +42,7 @@ static PyObject *log_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
     if (state == NULL) {
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_log_writer *self = (mmbpy_log_writer *)alloc(type, 0);
+    mmbpy_log_writer *self = (mmbpy_log_writer *)mmbpy_new_object(type);
     if (self != NULL) {
         self->state = state;
     }
@@ -128,16 +127,13 @@ static int log_traverse(PyObject *object, visitproc visit, void *arg)
 static void log_dealloc(PyObject *object)
 {
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     mmb_log_free(self->writer);
     Py_XDECREF(self->name);
     Py_XDECREF((PyObject *)self->file);
     Py_XDECREF(self->encoder);
     Py_XDECREF(self->framers);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 mmb_log_writer *mmbpy_log_usable(mmbpy_log_writer *self)

@@ -19,8 +19,7 @@ static PyObject *map_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject
     if (state == NULL) {
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_map *self = (mmbpy_map *)alloc(type, 0);
+    mmbpy_map *self = (mmbpy_map *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -141,7 +140,6 @@ static int map_clear(PyObject *object)
 static void map_dealloc(PyObject *object)
 {
     mmbpy_map *self = (mmbpy_map *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
@@ -150,9 +148,7 @@ static void map_dealloc(PyObject *object)
     free(self->building);
     map_clear(object);
     Py_XDECREF((PyObject *)self->file); /* this closes the descriptor */
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 static PyObject *answer_true(PyObject *object, PyObject *Py_UNUSED(unused))

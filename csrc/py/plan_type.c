@@ -345,8 +345,7 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         !measure(types, structs, enums, &sizes)) {
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_plan *self = (mmbpy_plan *)alloc(type, 0);
+    mmbpy_plan *self = (mmbpy_plan *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -374,7 +373,6 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static void plan_dealloc(PyObject *object)
 {
     mmbpy_plan *self = (mmbpy_plan *)object;
-    PyTypeObject *type = Py_TYPE(object);
     if (self->plan != NULL) {
         free_objects(self->names, self->plan->field_count);
         free_objects(self->into, self->plan->type_count);
@@ -384,9 +382,7 @@ static void plan_dealloc(PyObject *object)
         free_objects(self->numbers_by_name, self->plan->enum_count);
         mmb_plan_free(self->plan);
     }
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    free_object(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(plan_doc, "Plan(types, structs, enums, /)\n--\n\n"

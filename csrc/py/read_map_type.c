@@ -63,8 +63,7 @@ static PyObject *read_map_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     if (error != 0) {
         return mmbpy_raise(state, error, name);
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_read_map *self = (mmbpy_read_map *)alloc(type, 0);
+    mmbpy_read_map *self = (mmbpy_read_map *)mmbpy_new_object(type);
     if (self == NULL) {
         munmap(base, (size_t)length);
         return NULL;
@@ -83,11 +82,8 @@ static int read_map_getbuffer(PyObject *object, Py_buffer *view, int flags)
 static void read_map_dealloc(PyObject *object)
 {
     mmbpy_read_map *self = (mmbpy_read_map *)object;
-    PyTypeObject *type = Py_TYPE(object);
     munmap(self->base, (size_t)self->length);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(read_map_doc,

@@ -27,8 +27,7 @@ static _Atomic bool last_resort_taken;
 PyObject *mmbpy_segment_view_new(mmbpy_state *state)
 {
     PyTypeObject *type = state->segment_view_type;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    return alloc(type, 0);
+    return mmbpy_new_object(type);
 }
 
 void mmbpy_segment_view_show_map(PyObject *object, mmbpy_map *map, unsigned char *start,
@@ -174,15 +173,12 @@ static int segment_view_traverse(PyObject *object, visitproc visit, void *arg)
 static void segment_view_dealloc(PyObject *object)
 {
     mmbpy_segment_view *self = (mmbpy_segment_view *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     if (self->own) {
         free_own(self);
     }
     Py_XDECREF(self->map);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(segment_view_doc, "A range of a map's memory that keeps the map alive.");

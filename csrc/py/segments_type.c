@@ -29,8 +29,7 @@ static PyObject *segments_new(PyTypeObject *type, PyObject *args, PyObject *Py_U
         PyErr_SetString(PyExc_ValueError, "no message was begun in the map, or not for this");
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_segments *self = (mmbpy_segments *)alloc(type, 0);
+    mmbpy_segments *self = (mmbpy_segments *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -255,14 +254,11 @@ static int segments_traverse(PyObject *object, visitproc visit, void *arg)
 static void segments_dealloc(PyObject *object)
 {
     mmbpy_segments *self = (mmbpy_segments *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     free(self->building);
     Py_XDECREF(self->spare);
     Py_XDECREF((PyObject *)self->map);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 PyDoc_STRVAR(segments_doc, "Segments(map, segment_words, /)\n--\n\n"

@@ -7,8 +7,7 @@
 mmbpy_stage *mmbpy_stage_new(mmbpy_state *state, int what)
 {
     PyTypeObject *type = state->stage_type;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_stage *self = (mmbpy_stage *)alloc(type, 0);
+    mmbpy_stage *self = (mmbpy_stage *)mmbpy_new_object(type);
     if (self != NULL) {
         self->what = what;
     }
@@ -17,11 +16,8 @@ mmbpy_stage *mmbpy_stage_new(mmbpy_state *state, int what)
 
 static void stage_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
     mmb_stage_free(&((mmbpy_stage *)object)->stage);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 /* ---- using it -------------------------------------------------------------------------- */

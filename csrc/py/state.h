@@ -218,6 +218,14 @@ int mmbpy_add_errors(PyObject *module, mmbpy_state *state);
  * TypeError or ValueError. A number that is too large becomes UINT64_MAX. */
 bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
 
+/* ---- objects (object.c) ---------------------------------------------------- */
+
+/* Make an object of a type of the module, all zero; NULL with an exception. */
+PyObject *mmbpy_new_object(PyTypeObject *type);
+
+/* Free the object at the end of its dealloc. */
+void mmbpy_free_object(PyObject *object);
+
 /* ---- what each file adds to the module ------------------------------------ */
 
 extern PyType_Spec mmbpy_file_spec;

@@ -26,8 +26,7 @@ static PyObject *usage_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "a plan or None is required");
         return NULL;
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    mmbpy_usage *self = (mmbpy_usage *)alloc(type, 0);
+    mmbpy_usage *self = (mmbpy_usage *)mmbpy_new_object(type);
     if (self == NULL) {
         return NULL;
     }
@@ -43,12 +42,9 @@ static PyObject *usage_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static void usage_dealloc(PyObject *object)
 {
     mmbpy_usage *self = (mmbpy_usage *)object;
-    PyTypeObject *type = Py_TYPE(object);
     mmb_usage_free(self->usage);
     Py_XDECREF(self->plan);
-    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    free_object(object);
-    Py_DECREF(type);
+    mmbpy_free_object(object);
 }
 
 /* ---- adding ------------------------------------------------------------------------------- */

@@ -1,0 +1,17 @@
+/* object.c - makes and frees objects of the module's types. Their types live on the heap, so an
+ * object holds a reference to its type. */
+#include "state.h"
+
+PyObject *mmbpy_new_object(PyTypeObject *type)
+{
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    return allocate(type, 0);
+}
+
+void mmbpy_free_object(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
