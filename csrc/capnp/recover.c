@@ -140,24 +140,24 @@ int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *i
 /* Decide the sizes to finish with. All segments keep their full sizes, except the last one that has
  * something: it ends at the last word that the walk found. */
 static void plan_from_used(const mmb__unfinished *message, const uint32_t *used,
-                           bool has_far_pointers, mmb__plan *plan)
+                           bool has_far_pointers, mmb__outcome *outcome)
 {
     uint32_t last = 0;
     for (uint32_t i = 0; i < message->framing.count; i++) {
         last = used[i] > 0 ? i : last;
     }
-    plan->entries = message->entries;
-    plan->count = last + 1;
-    plan->has_far_pointers = has_far_pointers;
-    plan->null_root = message->untouched;
-    memcpy(plan->words, message->full, plan->count * sizeof *plan->words);
-    plan->words[last] = message->untouched ? 1 : used[last];
+    outcome->entries = message->entries;
+    outcome->count = last + 1;
+    outcome->has_far_pointers = has_far_pointers;
+    outcome->null_root = message->untouched;
+    memcpy(outcome->words, message->full, outcome->count * sizeof *outcome->words);
+    outcome->words[last] = message->untouched ? 1 : used[last];
 }
 
 /* Walk the unfinished message, unless it is empty, and decide its sizes. `used` has room for
  * MMB_MAX_SEGMENTS. */
 static int check_unfinished(const found *m, const mmb__unfinished *message, const mmb__way *way,
-                            uint32_t *used, mmb__plan *plan, mmb_report *report)
+                            uint32_t *used, mmb__outcome *outcome, mmb_report *report)
 {
     int error = 0;
     memset(used, 0, MMB_MAX_SEGMENTS * sizeof *used);
@@ -170,10 +170,10 @@ static int check_unfinished(const found *m, const mmb__unfinished *message, cons
     if (error != 0) {
         return error;
     }
-    plan_from_used(message, used, report->totals.far > 0, plan);
-    report->entries = mmb__plan_entries(plan);
-    report->segments = mmb__plan_segments(plan);
-    report->file_bytes = mmb__plan_bytes(plan);
+    plan_from_used(message, used, report->totals.far > 0, outcome);
+    report->entries = mmb__outcome_entries(outcome);
+    report->segments = mmb__outcome_segments(outcome);
+    report->file_bytes = mmb__outcome_bytes(outcome);
     return 0;
 }
 
@@ -208,7 +208,7 @@ static int set_end(const found *m, uint64_t capacity, uint64_t end)
 
 /* Mend in the file what was lost, and check the result. The file ends with the message already,
  * so a pointer that will become null may lead beyond the end. */
-static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_report *report)
+static int mend(const found *m, mmb__unfinished *message, mmb__outcome *outcome, mmb_report *report)
 {
     const mmb__way writing = {.mends = true, .writes = true, .lost_from = message->lost_from};
     const mmb__way strict = {.lost_from = MMB__NO_ZEROS};
@@ -217,9 +217,9 @@ static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_r
     if (report->file_bytes < message->zeros_from) {
         message->zeros_from = report->file_bytes;
     }
-    int error = check_unfinished(m, message, &writing, used, plan, &mended);
+    int error = check_unfinished(m, message, &writing, used, outcome, &mended);
     if (error == 0) { /* overlapping objects of a hostile message may not all be mended */
-        error = check_unfinished(m, message, &strict, used, plan, &mended);
+        error = check_unfinished(m, message, &strict, used, outcome, &mended);
     }
     report->flaw = mended.flaw;
     return error;
@@ -227,14 +227,14 @@ static int mend(const found *m, mmb__unfinished *message, mmb__plan *plan, mmb_r
 
 /* Write what was found valid: this makes it a message. */
 static int finish_unfinished(const found *m, mmb__unfinished *message, const uint32_t *used,
-                             bool durable, mmb__plan *plan, mmb_report *report)
+                             bool durable, mmb__outcome *outcome, mmb_report *report)
 {
-    mmb__target target = {NULL, m->fd, m->offset, durable};
+    mmb__message_file file = {NULL, m->fd, m->offset, durable};
     int error = fill_holes(m, message, used);
     if (error == 0 && report->totals.lost > 0) {
-        error = mend(m, message, plan, report);
+        error = mend(m, message, outcome, report);
     }
-    return error != 0 ? error : mmb__finish(&target, plan);
+    return error != 0 ? error : mmb__finish(&file, outcome);
 }
 
 /* Let a loss that an attribute of the file tells count as if it stood in the head. */
@@ -251,7 +251,7 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
 {
     uint32_t used[MMB_MAX_SEGMENTS];
     mmb__unfinished message;
-    mmb__plan plan;
+    mmb__outcome outcome;
     found m;
 
     *report = (mmb_report){0};
@@ -267,12 +267,12 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
     error = mmb__unfinished_parse(m.head, offset, m.file_bytes, capacity, &message, &report->flaw);
     if (error == 0) {
         const mmb__way way = {interrupt, .mends = true, .lost_from = message.lost_from};
-        error = check_unfinished(&m, &message, &way, used, &plan, report);
+        error = check_unfinished(&m, &message, &way, used, &outcome, report);
     }
     if (error == 0) {
         error = set_end(&m, capacity, offset + report->file_bytes);
     }
-    error = error != 0 ? error : finish_unfinished(&m, &message, used, durable, &plan, report);
+    error = error != 0 ? error : finish_unfinished(&m, &message, used, durable, &outcome, report);
     if (error == 0) {
         mmb_loss_forget(fd);
     }
