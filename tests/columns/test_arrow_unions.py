@@ -164,3 +164,22 @@ def test_wrong_unions_are_errors(
     with pytest.raises(TypeError, match="cannot be made|no union"):
         b.fill("items", position=array)
     assert b.to_dict() == {}
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("start", [0, 2])
+def test_a_union_may_be_beside_columns_that_are_not_arrows(
+    b: MessageBuilder, kind: str, start: int
+) -> None:
+    weights, labels = pa.array([1.5, None, None, 3.0]), pa.array([None, None, "x", None])
+    codes, places = pa.array([0, 2, 1, 0], pa.int8()), pa.array([0, 1, 2, 3], pa.int32())
+    members, names = [weights, labels, pa.nulls(4)], ["weight", "label", "nothing"]
+    if kind == "dense":
+        union = pa.UnionArray.from_dense(codes, places, members, names)
+    else:
+        union = pa.UnionArray.from_sparse(codes, members, names)
+    expected = [{"weight": 1.5}, {"nothing": None}, {"label": "x"}, {"weight": 3.0}][start:]
+    for column in (union[start:], pa.chunked_array([union[start:3], union[3:]])):
+        b.fill("items", {"@which": column, "id": list(range(4 - start))})
+        found = [{key: row[key] for key in names if key in row} for row in b.rows("items")]
+        assert found == expected

@@ -325,3 +325,36 @@ def test_views_of_times_stay_in_the_file(target: Path) -> None:
     with open_message(target, Root) as m:
         table = m.table("rows", columns=["stamps"], views=True)
         assert pa.table(table).column(0).to_pylist() == moments
+
+
+@pytest.mark.parametrize("kind", ["array", "dictionary", "runs", "capsule", "polars", "pandas"])
+def test_columns_of_arrow_lose_nothing_beside_others(b: MessageBuilder, kind: str) -> None:
+    counts = {"time": [3_723_000_000_123], "ns": [1_700_000_000_123_456_789], "span": [-7]}
+    for name, number in counts.items():
+        column: Any = pa.array(number, pa.int64()).cast(COLUMNS[name][1])
+        if kind == "dictionary":
+            column = column.dictionary_encode()
+        elif kind == "runs":
+            column = pytest.importorskip("pyarrow.compute").run_end_encode(column)
+        elif kind == "capsule":
+            column = type("Column", (), {"__arrow_c_array__": column.__arrow_c_array__})()
+        elif kind == "polars":
+            column = pytest.importorskip("polars").from_arrow(column)
+        elif kind == "pandas":
+            pd = pytest.importorskip("pandas")
+            column = pd.Series(column, dtype=pd.ArrowDtype(column.type))
+        b.fill("rows", {name: column, "plain": [1]})
+        assert b.array("rows")[name].tolist() == number
+
+
+def test_times_beside_other_columns_must_fit_their_field(b: MessageBuilder) -> None:
+    late = pa.array([2**62], pa.timestamp("s", "UTC"))
+    fine = pa.array([1], pa.int64()).cast(pa.time64("ns"))
+    for name, column, words in [
+        ("ns", late, "column 'ns': .*out of bounds|column 'ns'.*overflow"),
+        ("seconds", fine, "column 'seconds': .*lose data"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            b.fill("rows", {name: column, "plain": [1]})
+    with pytest.raises(TypeError, match="time zone"):
+        b.fill("rows", {"ms": pa.array([1], pa.timestamp("ms", "UTC")), "plain": [1]})

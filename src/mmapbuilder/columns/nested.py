@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .annotated import are_no_numbers, inner_struct, meaning_of
-from .arrow import capsule, check, is_arrow, library
+from .arrow import capsule, is_arrow, library
+from .arrow_values import values_of
 from .lists import POINTER, ROWS, TargetList, put_stage
 from .locate import PathError
 from .meanings import Meaning, counts
@@ -273,7 +274,9 @@ def rows_of(plan: Plan, record: int, lists: dict[str, Any], count: int) -> list[
     rows = [_row(lists, number) for number in range(count)]
     for name in lists:
         if name.rpartition(".")[2] == TAG:
-            _drop_inactive(plan, record, name.split(".")[:-1], rows)
+            groups = name.split(".")[:-1]
+            _take_members(groups, rows)
+            _drop_inactive(plan, record, groups, rows)
     return rows
 
 
@@ -286,6 +289,16 @@ def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:
             inner = inner.setdefault(group, {})
         inner[last] = values[number]
     return row
+
+
+def _take_members(groups: list[str], rows: list[dict[str, Any]]) -> None:
+    """Of a union that is a column itself, let rows have the member that the column has."""
+    for row in rows:
+        for step in groups:
+            row = row[step]
+        if isinstance(row[TAG], dict):
+            (row[TAG], value), *_ = row[TAG].items()
+            row[row[TAG]] = value
 
 
 def _drop_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str, Any]]) -> None:
@@ -324,9 +337,9 @@ def _as_list(values: Any, name: str, meaning: Meaning | None = None) -> Any:
         return [dict(zip(names, row, strict=True)) for row in values.tolist()]
     if library(values) == "pandas":
         return _pandas_list(values)
-    if library(values) == "pyarrow":
-        check(values, f"column {name!r}")
-    for method in ("to_pylist", "to_list", "tolist"):
+    if is_arrow(values):
+        return values_of(values, f"column {name!r}", meaning)
+    for method in ("to_list", "tolist"):
         if hasattr(values, method) and getattr(values, "ndim", 1) == 1:
             return getattr(values, method)()
     return list(values)
