@@ -106,7 +106,7 @@ typedef struct {
 
 /* All functions return false with an exception on an error, unless they say otherwise.
  *
- * rows_fault.c: */
+ * rows_errors.c: */
 
 /* Raise `kind` with the place of the writer before the text. Always return false. */
 bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format, ...);

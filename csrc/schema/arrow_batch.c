@@ -53,7 +53,7 @@ static bool find_ranges(const mmb_binding *b, const mmb_arrow_array *a, uint64_t
     return good;
 }
 
-static uint64_t pointer_of(mmb__target to, uint64_t index)
+static uint64_t pointer_of(mmb__values to, uint64_t index)
 {
     return to.place + (to.offset + index * to.step) / 64;
 }
@@ -100,7 +100,7 @@ static inline void write_string(mmb_stage *stage, uint64_t pointer, const unsign
 }
 
 static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                       uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                       uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                        const bool *mask)
 {
     ranges r;
@@ -132,7 +132,7 @@ static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
 /* Write strings that are views. Return 0 also if one of them is damaged or not UTF-8. Then the
  * refusal is set, but the batch is taken value by value, which finds it again, with its row. */
 static int put_views(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
-                     uint64_t count, mmb__target to, uint64_t row, const bool *mask)
+                     uint64_t count, mmb__values to, uint64_t row, const bool *mask)
 {
     const unsigned char *from[MMB__BATCH];
     uint64_t lengths[MMB__BATCH], words = 0;
@@ -186,7 +186,7 @@ static void copy_one(unsigned char *at, const unsigned char *from, uint64_t byte
 }
 
 static int put_number_lists(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                            uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                            uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                             const bool *mask)
 {
     ranges r;
@@ -295,7 +295,7 @@ static void put_field(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
 }
 
 static int put_struct_lists(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                            uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                            uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                             const bool *mask)
 {
     ranges r;
@@ -340,7 +340,7 @@ static int put_struct_lists(mmb__writer *w, const mmb_binding *b, const mmb_arro
 }
 
 int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                      uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                      uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                       const bool *mask)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;

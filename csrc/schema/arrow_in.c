@@ -18,7 +18,7 @@ static void enter(mmb__writer *w, uint64_t index)
 /* ---- pointers -------------------------------------------------------------------------------- */
 
 static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                       uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
+                       uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                        const bool *mask);
 static bool put_records(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                         mmb__structs to, const bool *mask);
@@ -105,7 +105,7 @@ static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow
         return mmb__fail_stage(w, row, element, error);
     }
     uint32_t width = mmb_kind_is_pointer(type->kind) ? 64 : mmb_kind_bits(type->kind);
-    return put_values(w, element, a, from, count, (mmb__target){place, 0, width}, 0, NULL);
+    return put_values(w, element, a, from, count, (mmb__values){place, 0, width}, 0, NULL);
 }
 
 static bool put_struct(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
@@ -150,7 +150,7 @@ static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
 
 /* Store pointers one after the other. `row` is the row of the first. */
 static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
-                     uint64_t count, mmb__target to, uint64_t row, const bool *mask)
+                     uint64_t count, mmb__values to, uint64_t row, const bool *mask)
 {
     for (uint64_t i = 0; i < count; i++) {
         uint64_t pointer = to.place + (to.offset + i * to.step) / 64;
@@ -164,7 +164,7 @@ static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array
 
 /* Store values of any type but groups. A null becomes a null pointer. */
 static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                       uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
+                       uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                        const bool *mask)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
@@ -176,7 +176,7 @@ static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
     }
     for (uint64_t next = 0; next < count; next += MMB__BATCH) {
         uint64_t some = count - next < MMB__BATCH ? count - next : MMB__BATCH;
-        mmb__target part = {to.place, to.offset + next * to.step, to.step};
+        mmb__values part = {to.place, to.offset + next * to.step, to.step};
         const bool *rows = mask == NULL ? NULL : mask + next;
         int done = mmb__put_pointers(w, b, a, start + next, some, part, next, rows);
         if (done < 0 || (done == 0 && !put_each(w, b, a, start + next, some, part, next, rows))) {
@@ -205,7 +205,7 @@ static bool put_nullable(mmb__writer *w, const mmb_binding *b, mmb_arrow_part pa
         }
     }
     bool pointer = mmb_kind_is_pointer(w->plan->types[value->type].kind);
-    mmb__target where = {
+    mmb__values where = {
         to.place, pointer ? 64ull * (to.data_words + field->offset) : field->offset, 64 * to.words};
     return put_values(w, value, part.array, part.start, count, where, field->default_bits, there);
 }
@@ -308,7 +308,7 @@ static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns fr
     }
     mmb_arrow_part part = mmb__part_of(child, from);
     bool pointer = mmb_kind_is_pointer(kind);
-    mmb__target where = {
+    mmb__values where = {
         to.place, pointer ? 64ull * (to.data_words + field->offset) : field->offset, 64 * to.words};
     return put_values(w, child, part.array, part.start, count, where, field->default_bits, mask);
 }
@@ -412,7 +412,7 @@ bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_
                      .refusal = refusal,
                      .base = stage->count,
                      .defaults = defaults};
-    mmb__target to = {.step = 64};
+    mmb__values to = {.step = 64};
     *refusal = (mmb_refusal){0};
     if (!mmb__check_array(binding, part->array, part->start, count, refusal)) {
         return false;
@@ -443,7 +443,7 @@ bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
         return mmb__fail_stage(&w, 0, binding, error);
     }
     uint32_t width = mmb_kind_is_pointer(type->kind) ? 64 : mmb_kind_bits(type->kind);
-    mmb__target to = {place, 0, width};
+    mmb__values to = {place, 0, width};
     for (uint32_t i = 0; i < part_count; i++) {
         if (!put_values(&w, binding, parts[i].array, parts[i].start, lengths[i], to, 0, NULL)) {
             return false;

@@ -262,7 +262,7 @@ static inline void spread(const unsigned char *from, unsigned char *to, uint64_t
 
 /* Copy numbers without a conversion. The machine is little-endian. */
 static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                         uint64_t start, uint64_t count, mmb__target where, uint64_t xor_default)
+                         uint64_t start, uint64_t count, mmb__values where, uint64_t xor_default)
 {
     const unsigned char *from =
         (const unsigned char *)a->buffers[1] + ((uint64_t)a->offset + start) * b->width;
@@ -292,7 +292,7 @@ static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_a
 }
 
 bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                      uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
+                      uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                       const bool *mask)
 {
     if (mask == NULL && mmb__same_numbers(w, b, a)) {

@@ -25,7 +25,7 @@ typedef struct {
     uint64_t place;
     uint64_t offset;
     uint64_t step;
-} mmb__target;
+} mmb__values;
 
 /* Where the columns of a struct are: side by side, or in the children of one array. */
 typedef struct {
@@ -57,7 +57,7 @@ mmb_arrow_part mmb__part_of(const mmb_binding *child, mmb__columns from);
 /* arrow_numbers.c: mmb__put_numbers stores `count` numbers, Bools or enums; `xor_default` has the
  * bits of the default. mmb__name_is compares bytes with a name, which may be NULL. */
 bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                      uint64_t start, uint64_t count, mmb__target to, uint64_t xor_default,
+                      uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                       const bool *mask);
 
 /* Make the bytes of a decimal as Data has them. `to` has room for 32 bytes. */
@@ -73,7 +73,7 @@ bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arr
  * nothing was done, because the values are of another kind or something is wrong with them.
  * Return -1 with the refusal set on an error. */
 int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
-                      uint64_t start, uint64_t count, mmb__target to, uint64_t row,
+                      uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                       const bool *mask);
 
 /* arrow_unions.c: find and store the tags of a batch of structs. */

@@ -44,7 +44,7 @@ static inline int temp_file(void)
 }
 
 /* Ask for the memory of `map`; what mmb_map_memory returns. */
-static inline int show(mmb_map *map)
+static inline int ask_for_memory(mmb_map *map)
 {
     unsigned char *base = NULL;
     return mmb_map_memory(map, &base);
@@ -55,7 +55,7 @@ static inline mmb_map *open_map_by(int fd, const mmb_options *options)
 {
     mmb_map *map = NULL;
     CHECK_EQ(mmb_map_open(fd, options, &map, NULL), 0);
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     return map;
 }
 

@@ -259,7 +259,7 @@ static int open_for_more_on_a_full_disk(void *directory)
     mmb_map *map = NULL;
     int error = mmb_map_open(fd, &options, &map, NULL);
     if (error == 0) {
-        CHECK_EQ(show(map), 0);
+        CHECK_EQ(ask_for_memory(map), 0);
         memcpy(mmb_map_base(map), "there", 5);
         close_map(map, 12);
     } else {

@@ -87,7 +87,7 @@ static void without_memory_everything_else_works(void)
     CHECK_EQ(mmb_map_find_used(map, 0, &used), 0);
     CHECK_EQ(used, 20 * MIB + 3);
     CHECK(!has_memory(map));
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     CHECK(has_memory(map));
     CHECK(memcmp(mmb_map_base(map) + 20 * MIB, "las", 4) == 0);
     CHECK(memcmp(mmb_map_base(map), "firstl", 6) == 0);
@@ -125,7 +125,7 @@ static void after_the_end_there_is_none(void)
         if (way == 3) {
             CHECK_EQ(mmb_map_detach(map), 0);
         }
-        CHECK_EQ(show(map), ESTALE);
+        CHECK_EQ(ask_for_memory(map), ESTALE);
         CHECK(!has_memory(map));
         mmb_map_free(map);
         CHECK_EQ(file_size(fd), 8);
@@ -154,7 +154,7 @@ static int replace_without_addresses(void *unused)
     check_content(fd, 0, "precious");
     CHECK_EQ(mmb_map_open(other, &options, &map, &limit), 0); /* nothing to lose */
     CHECK_EQ(mmb_map_write(map, 0, "new", 3), 0);
-    CHECK_EQ(show(map), ENOMEM);
+    CHECK_EQ(ask_for_memory(map), ENOMEM);
     CHECK_EQ(mmb_map_write(map, 3, "er", 2), 0);
     close_map(map, 5);
     check_content(other, 0, "newer");
@@ -207,7 +207,7 @@ static void the_memory_is_of_no_other_file(void)
     CHECK_EQ(write(other, "other", 5), 5);
     mmb_map *map = open_unmapped(fd, GIB);
     CHECK(dup2(other, mmb_map_fd(map)) >= 0);
-    CHECK_EQ(show(map), EBADF);
+    CHECK_EQ(ask_for_memory(map), EBADF);
     CHECK(!has_memory(map));
     mmb_map_free(map);
     CHECK_EQ(file_size(other), 5);
@@ -230,7 +230,7 @@ static void *show_and_store(void *argument)
     while (atomic_load(&all->waiting) < SHOWERS) {
         sched_yield();
     }
-    CHECK_EQ(show(all->map), 0);
+    CHECK_EQ(ask_for_memory(all->map), 0);
     all->seen[mine] = mmb_map_base(all->map);
     all->seen[mine][mine * 3 * MIB] = 'x';
     return NULL;
@@ -299,14 +299,14 @@ static void shown_it_is_as_any_other(void)
     int fd = memory_file();
     mmb_map *map = open_unmapped(fd, GIB);
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     CHECK_EQ(file_size(fd), MMB_GRANULE);
     CHECK_EQ(stats_of(map).growths, 2);
     mmb_map_base(map)[5] = '!';
     mmb_map_base(map)[100] = '!';
     CHECK_EQ(mmb_map_write(map, 6, "?", 1), 0);
     CHECK_EQ(file_size(fd), MMB_GRANULE);
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     CHECK_EQ(stats_of(map).faults, 0);
     close_map(map, 101);
     check_content(fd, 0, "first!?");
@@ -315,7 +315,7 @@ static void shown_it_is_as_any_other(void)
 
     fd = memory_file();
     map = open_unmapped(fd, GIB);
-    CHECK_EQ(show(map), 0); /* nothing is there yet */
+    CHECK_EQ(ask_for_memory(map), 0); /* nothing is there yet */
     CHECK_EQ(file_size(fd), 0);
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
     CHECK_EQ(file_size(fd), MMB_GRANULE);
@@ -325,7 +325,7 @@ static void shown_it_is_as_any_other(void)
     fd = memory_file();
     map = open_unmapped(fd, 5000); /* less than a page more: EOF goes to its end */
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     CHECK_EQ(file_size(fd), 8192);
     mmb_map_base(map)[4999] = '!';
     CHECK_EQ(mmb_map_write(map, 4999, "??", 2), MMB_ECAPACITY);
@@ -362,7 +362,7 @@ static void what_came_by_another_way_is_shown(void)
     mmb_map *map = open_unmapped(fd, GIB);
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
     CHECK_EQ(pwrite(fd, "other", 5, 100 * KIB), 5); /* more than is small */
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     CHECK_EQ(file_size(fd), MMB_GRANULE);
     mmb_map_base(map)[100 * KIB + 5] = '!';
     mmb_map_base(map)[3 * MIB] = '!';
@@ -379,7 +379,7 @@ static int grow_under_a_dead_lock(void *unused)
     atomic_store(&map->file.shared->eof_lock_holder,
                  mmb_this_process()); /* of one who had this number */
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     atomic_store(&map->file.shared->eof_lock_holder, mmb_this_process());
     CHECK_EQ(mmb_map_reserve(map, 0, 8 * MIB), 0);
     close_map(map, 5);
@@ -397,7 +397,7 @@ static void without_its_descriptor_there_is_none(void)
     mmb_map *map = open_unmapped(fd, GIB);
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
     close(mmb_map_fd(map)); /* as programs do that close all they have */
-    CHECK_EQ(show(map), EBADF);
+    CHECK_EQ(ask_for_memory(map), EBADF);
     CHECK_EQ(mmb_map_write(map, 5, "second", 6), EBADF);
     CHECK_EQ(file_size(fd), 5);
     mmb_map_free(map);
@@ -445,7 +445,7 @@ static void a_cut_by_someone_else_is_told(void)
     CHECK_EQ(mmb_map_write(map, 0, "first", 5), 0);
     CHECK(ftruncate(fd, 2) == 0);
     CHECK_EQ(mmb_map_write(map, 5, "second", 6), MMB_ETRUNCATED);
-    CHECK_EQ(show(map), 0); /* for stores to find */
+    CHECK_EQ(ask_for_memory(map), 0); /* for stores to find */
     CHECK_EQ(file_size(fd), 2);
     mmb_map_base(map)[MIB] = 1;
     CHECK_EQ(mmb_map_poison(map), MMB_ETRUNCATED);
@@ -506,7 +506,7 @@ static void store_late(mmb_map *map, unsigned delay)
 {
     for (volatile unsigned i = 0; i < delay; i = i + 1) {
     }
-    CHECK_EQ(show(map), 0);
+    CHECK_EQ(ask_for_memory(map), 0);
     ((volatile unsigned char *)mmb_map_base(map))[STORED] = 's';
 }
 

@@ -49,7 +49,7 @@ static void a_full_table_says_so_and_is_used_again(void)
         int count = 0, error = 0;
         mmb_limit cause = MMB_LIMIT_NONE;
         while (count < most && (error = mmb_map_open(fd, &options, &maps[count], &cause)) == 0) {
-            CHECK_EQ(show(maps[count]), 0);
+            CHECK_EQ(ask_for_memory(maps[count]), 0);
             count++;
         }
         if (error == 0 && most == MMB_MAX_MAPS) {

@@ -1,4 +1,4 @@
-/* rows_fault.c - raises errors of a writer, with the row and the field. See rows_in.h. */
+/* rows_errors.c - raises errors of a writer, with the row and the field. See rows_in.h. */
 
 #include "rows_in.h"
 
