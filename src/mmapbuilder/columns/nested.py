@@ -102,16 +102,14 @@ def _is_unusual(values: Any) -> bool:
 
 
 # Types of Arrow whose values `flat` and the native code take in the same way, by kinds of fields.
-_STRINGS = {
+_SAME = {
     "text": ("string", "large_string", "string_view"),
     "data": ("binary", "large_binary", "binary_view"),
-}
-_NUMBERS = {
-    **{kind: kind for kind in ("int8", "int16", "int32", "int64")},
-    **{kind: kind for kind in ("uint8", "uint16", "uint32", "uint64")},
-    "bool": "bool",
-    "float32": "float",
-    "float64": "double",
+    **{kind: (kind,) for kind in ("int8", "int16", "int32", "int64")},
+    **{kind: (kind,) for kind in ("uint8", "uint16", "uint32", "uint64")},
+    "bool": ("bool",),
+    "float32": ("float",),
+    "float64": ("double",),
 }
 _OF_POLARS = {
     **{name.capitalize(): name for name in ("int8", "int16", "int32", "int64")},
@@ -137,29 +135,26 @@ def _arrow_type(values: Any) -> tuple[str | None, int, int]:
 def is_faster_staged(target: TargetList, columns: dict[str, Any]) -> bool:
     """Whether it is faster to stage flat columns first.
 
-    It is for strings of a new list: one call of the kernel then writes the pages of the file. For
-        stores it would zero each page first, and each page would be a fault. Meanwhile the values
-        are in memory twice, so there must not be too many.
+    It is for columns of Arrow for a new list: one call of the kernel then writes the pages of
+    the file. For stores it would zero each page first, and each page would be a fault. Meanwhile
+    the values are in memory twice, so there must not be too many.
     """
     struct = target.plan.structs[target.record]
-    size, has_strings, lengths = 0, False, set[int]()
+    size, lengths = 0, set[int]()
     for name, values in columns.items():
         field = struct.fields.get(name)
         given, nulls, nbytes = _arrow_type(values)
         if field is None or field.tag is not None or given is None:
             return False
         kind = target.plan.types[field.type].kind
-        if given in _STRINGS.get(kind, ()):
-            has_strings = True
-        elif given != _NUMBERS.get(kind) or nulls:
+        if given not in _SAME.get(kind, ()) or (nulls and kind not in ("text", "data")):
             return False
         lengths.add(len(values))
         size += nbytes
     words = struct.data_words + struct.pointer_words + 2 * len(columns)  # strings fill their words
     size += 8 * words * max(lengths, default=0)
     return (
-        has_strings
-        and target.span is None
+        target.span is None
         and len(lengths) == 1
         and size <= min(_MOST_STAGED, 8 * target.memory.most_words)
     )
