@@ -114,6 +114,19 @@ def test_a_class_is_called_with_the_fields_that_it_names(message: Any) -> None:
     assert values["name"] == "a"
 
 
+def test_any_class_or_function_is_called_with_what_it_has_parameters_for(message: Any) -> None:
+    class Plain:
+        def __init__(self, flag: bool, *, name: str | None, more: int = 5) -> None:
+            self.values = (flag, name, more)
+
+    expected = [(item["flag"], item.get("name")) for item in message.rows("items")]
+    found = [item.values for item in message.rows("items", as_=Plain)]
+    assert found == [(*values, 5) for values in expected]
+    assert message.rows("items", as_=lambda name, flag: (flag, name)) == expected
+    with pytest.raises(TypeError, match="nmae"):
+        message.rows("items", as_=lambda flag, nmae: None)
+
+
 def test_an_attrs_class_is_called_with_what_its_init_takes(message: Any) -> None:
     attrs = pytest.importorskip("attrs")
     fields = {"id": attrs.field(), "name": attrs.field(init=False, default="later")}

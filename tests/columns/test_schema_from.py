@@ -149,6 +149,13 @@ def test_maps_are_lists_of_keys_and_values(tmp_path: Path) -> None:
     assert around(table, tmp_path).to_pydict() == {"m": [[{"key": "a", "value": 1}], None, []]}
 
 
+def test_runs_are_what_their_values_are(tmp_path: Path) -> None:
+    encode = pytest.importorskip("pyarrow.compute").run_end_encode
+    columns = [[1, 1, None], ["a", "a", "b"]]
+    table = pa.table({f"c{i}": encode(pa.array(values)) for i, values in enumerate(columns)})
+    assert around(table, tmp_path).to_pydict() == {"c0": columns[0], "c1": columns[1]}
+
+
 def test_names_that_a_schema_cannot_have_stay_the_names_of_columns(tmp_path: Path) -> None:
     names = ["user_id", "userId", "Name", "a b", "ünïcode", "", "1st", "union", 'q"\\', "a.b"]
     table = pa.table([pa.array([1, None])] * len(names), names)

@@ -302,10 +302,14 @@ def test_the_capacity_is_an_error_and_not_the_end(target: Path) -> None:
 
 def test_a_closed_log_says_so(target: Path) -> None:
     log = MessageLog(target, schema=EVENT.schema)
+    log.append(time=1)
+    before = log.stats
     log.close()
     log.close()
     log.discard()
     assert log.closed
+    assert log.stats == before
+    assert log.committed == target.stat().st_size
     uses: list[Callable[[], object]] = [
         lambda: log.append(time=1),
         lambda: log.append_bytes(frame(1)),
@@ -314,7 +318,6 @@ def test_a_closed_log_says_so(target: Path) -> None:
         lambda: log.flush(),
         lambda: log.sync(),
         lambda: len(log),
-        lambda: log.stats,
         lambda: log.__enter__(),
     ]
     for use in uses:

@@ -228,7 +228,7 @@ class Reading:
                 instead. Structs in such a row are tuples, too. A class: it is called with
                 these values as keywords, and structs in them are dicts. A dataclass, an
                 attrs class, a msgspec Struct or a named tuple gets the fields that it has;
-                another class gets all.
+                another class or function gets those that it has parameters for.
             start: the first element, as in slices.
             stop: the element after the last, as in slices.
             trusted: as in `to_dict`.

@@ -119,9 +119,25 @@ def _style(as_: Any) -> tuple[int, Any, frozenset[str] | None]:
     if not callable(as_):
         raise TypeError(f"as_ must be dict, tuple or a class, not {as_!r}")
     names = field_names(as_)
+    if names is None:
+        names = _parameters(as_)
     if hasattr(as_, "__struct_encode_fields__"):
         as_, names = _from_fields(as_)
     return _OBJECTS, as_, None if names is None else frozenset(names)
+
+
+def _parameters(kind: Any) -> tuple[str, ...] | None:
+    """Return the names of the parameters of a class or function; None if it takes any keyword."""
+    import inspect
+
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):  # it is not written in Python, and does not say
+        return None
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in by_name) or None
 
 
 def _from_fields(kind: Any) -> tuple[Any, tuple[str, ...]]:

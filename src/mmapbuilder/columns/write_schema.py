@@ -104,6 +104,8 @@ def _describe(table: Any) -> _Described:
 
 def _described(found: tuple[Any, ...]) -> _Described:
     form, name, nullable, nulls, children, dictionary, strings = found
+    if form == "+r" and len(children) == 2:  # runs of the values that the second child has
+        return _described(children[1])._replace(name=name)
     return _Described(
         form,
         name,

@@ -130,6 +130,7 @@ class MessageLog(_core.LogWriter, Endings):
     """
 
     _noun = "log"
+    _final: LogStats | None = None  # of a log that is closed
 
     def __new__(
         cls,
@@ -406,8 +407,9 @@ class MessageLog(_core.LogWriter, Endings):
 
     @property
     def stats(self) -> LogStats:
-        """Counters of this log."""
-        return LogStats(*self._stats())
+        """Counters of this log. After `close` they stay as they were then."""
+        final = self._final
+        return LogStats(*self._stats()) if final is None or not self.closed else final
 
     # ---- the end ----
 
@@ -425,6 +427,8 @@ class MessageLog(_core.LogWriter, Endings):
 
     def _end_content(self, end: "t.End", *how: "t.Any") -> Exception | None:
         trouble = self._end_sync(end)
+        if not self.closed:
+            self._final = self.stats
         # What was appended is complete in any case.
         failure = self._finish(end != "drop") or trouble
         if end == "drop" and self._path is not None:
