@@ -1,18 +1,20 @@
-/* fuzz_arrow.c - lists, views and dictionaries of Arrow with any offsets, into a stage and
+/* fuzz_arrow.c - lists, views, dictionaries and runs of Arrow with any offsets, into a stage and
  * from there into a message, which must then be sound. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "arrow_in.h"
 
-/* struct S { v @0 :List(List(Int32)); t @1 :List(Text); } */
+/* struct S { v @0 :List(List(Int32)); t @1 :List(Text); p @2 :List(P); }
+ * struct P { n @0 :Int32; } */
 static mmb_plan *plan;
 
 static void make_plan(void)
 {
-    static const mmb_plan_type types[] = {{MMB_STRUCT, 0}, {MMB_LIST, 2}, {MMB_LIST, 3},
-                                          {MMB_INT32, 0},  {MMB_LIST, 5}, {MMB_TEXT, 0}};
-    mmb_plan sizes = {.type_count = 6, .struct_count = 1, .field_count = 2};
+    static const mmb_plan_type types[] = {{MMB_STRUCT, 0}, {MMB_LIST, 2},  {MMB_LIST, 3},
+                                          {MMB_INT32, 0},  {MMB_LIST, 5},  {MMB_TEXT, 0},
+                                          {MMB_LIST, 7},   {MMB_STRUCT, 1}};
+    mmb_plan sizes = {.type_count = 8, .struct_count = 2, .field_count = 4};
     plan = mmb_plan_new(&sizes);
     if (plan == NULL) {
         abort();
@@ -20,7 +22,10 @@ static void make_plan(void)
     memcpy(plan->types, types, sizeof types);
     plan->fields[0] = (mmb_plan_field){.name = "v", .type = 1, .tag = MMB_NONE};
     plan->fields[1] = (mmb_plan_field){.name = "t", .type = 4, .offset = 1, .tag = MMB_NONE};
-    plan->structs[0] = (mmb_plan_struct){.count = 2, .pointer_words = 2};
+    plan->fields[2] = (mmb_plan_field){.name = "p", .type = 6, .offset = 2, .tag = MMB_NONE};
+    plan->fields[3] = (mmb_plan_field){.name = "n", .type = 3, .tag = MMB_NONE};
+    plan->structs[0] = (mmb_plan_struct){.count = 3, .pointer_words = 3};
+    plan->structs[1] = (mmb_plan_struct){.first = 3, .count = 1, .data_words = 1};
     if (!mmb_plan_check(plan)) {
         abort();
     }
@@ -80,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *end = data + size;
     int32_t outer[ROWS + 1], sizes[ROWS], inner[INNER + 1], numbers[NUMBERS], keys[NUMBERS];
-    int32_t kind[1], lengths[3];
+    int32_t kind[1], lengths[3], run_ends[NUMBERS];
     static const int32_t ends[4] = {0, 1, 1, 3};
     static const char letters[] = "abc";
     if (plan == NULL) {
@@ -99,9 +104,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         lengths[0] = lengths[0] % (INNER + 1);
         lengths[1] = lengths[1] % (NUMBERS + 1);
     }
+    for (int i = 0; i < NUMBERS; i++) {
+        run_ends[i] = keys[i] + 1;
+    }
     bool views = (kind[0] & 1) != 0;
     const void *number_buffers[2] = {NULL, numbers}, *inner_buffers[2] = {NULL, inner};
     const void *outer_buffers[3] = {NULL, outer, sizes};
+    const void *end_buffers[2] = {NULL, run_ends}, *no_buffers[1] = {NULL};
     const void *key_buffers[2] = {NULL, keys}, *name_buffers[3] = {NULL, ends, letters};
     mmb_arrow_array number = array_of(lengths[1], 2, number_buffers, NULL, 0);
     mmb_arrow_array *number_at[1] = {&number};
@@ -113,6 +122,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     key.dictionary = &names;
     mmb_arrow_array *key_at[1] = {&key};
     mmb_arrow_array texts = array_of(ROWS, views ? 3 : 2, outer_buffers, key_at, 1);
+
+    mmb_arrow_array run_end = array_of(lengths[1], 2, end_buffers, NULL, 0);
+    mmb_arrow_array record = array_of(NUMBERS - 1, 1, no_buffers, number_at, 1);
+    record.offset = kind[0] >> 4 & 1;
+    mmb_arrow_array *run_at[2] = {&run_end, &record};
+    mmb_arrow_array run = array_of(NUMBERS, 0, NULL, run_at, 2);
+    mmb_arrow_array *runs_at[1] = {&run};
+    mmb_arrow_array records = array_of(ROWS, views ? 3 : 2, outer_buffers, runs_at, 1);
 
     mmb_arrow_schema s_number = {.format = "i", .name = "", .release = no_schema_release};
     mmb_arrow_schema s_names = {.format = "u", .name = "", .release = no_schema_release};
@@ -126,17 +143,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mmb_arrow_schema s_texts = {
         .format = format, .name = "t", .n_children = 1, .children = s_key_at};
 
-    const mmb_arrow_schema *schemas[2] = {&s_out, &s_texts};
-    mmb_arrow_part parts[2] = {{&out, 0}, {&texts, 0}};
+    mmb_arrow_schema s_field = s_number;
+    s_field.name = "n";
+    mmb_arrow_schema *s_field_at[1] = {&s_field};
+    mmb_arrow_schema s_record = {.format = "+s", .n_children = 1, .children = s_field_at};
+    mmb_arrow_schema *s_run_at[2] = {&s_number, &s_record};
+    mmb_arrow_schema s_run = {.format = "+r", .n_children = 2, .children = s_run_at};
+    mmb_arrow_schema *s_runs_at[1] = {&s_run};
+    mmb_arrow_schema s_records = {
+        .format = format, .name = "p", .n_children = 1, .children = s_runs_at};
+
+    const mmb_arrow_schema *schemas[3] = {&s_out, &s_texts, &s_records};
+    mmb_arrow_part parts[3] = {{&out, 0}, {&texts, 0}, {&records, 0}};
     mmb_refusal refusal;
     mmb_stage stage;
     uint32_t count = (kind[0] & 2) != 0 ? 2 : 1;
-    mmb_stage_start(&stage, 0, 2);
-    mmb_binding *binding = mmb_bind_columns(plan, 0, schemas, count, &refusal);
+    uint32_t first = (kind[0] & 8) != 0 ? 2 : 0; /* runs come alone: few inputs have sound ends */
+    count = first == 2 ? 1 : count;
+    mmb_stage_start(&stage, 0, 3);
+    mmb_binding *binding = mmb_bind_columns(plan, 0, schemas + first, count, &refusal);
     if (binding == NULL) {
         abort();
     }
-    if (mmb_stage_arrow_rows(&stage, plan, binding, parts, ROWS, false, &refusal)) {
+    if (mmb_stage_arrow_rows(&stage, plan, binding, parts + first, ROWS, false, &refusal)) {
         check_message(&stage);
     }
     mmb_binding_free(binding);

@@ -124,7 +124,8 @@ def test_runs_whose_ends_do_not_rise_are_damaged_where_pyarrow_decodes_them(
 def test_structs_of_a_list_in_runs(b: MessageBuilder, width: Any) -> None:
     """Also behind offsets, and with strings and lists in the structs."""
     point = pa.struct({"x": pa.float32(), "y": pa.float32()})
-    inner = runs([2, 3, 6, 7], pa.array([{"x": i, "y": -i} for i in range(4)], point), width)
+    points = pa.array([{"x": i, "y": -i} for i in range(-1, 4)], point).slice(1)
+    inner = runs([2, 3, 6, 7], points, width)
     lists = pa.ListArray.from_arrays(pa.array([1, 4, 4, 7], pa.int32()), inner)
     b.fill("items", id=[1, 2, 3], points=lists)
     assert [[point["x"] for point in row["points"]] for row in b.rows("items")] == [
