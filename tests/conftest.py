@@ -46,7 +46,7 @@ def pytest_terminal_summary(
     if option.maxfail or option.collectonly:
         return
     counts = {name: len(found) for name, found in terminalreporter.stats.items()}
-    if option.lf:
+    if config.getoption("lf", False):
         record.write_again(Path(place), passed=counts.get("passed", 0))
         return
     limited = [*(option.ignore_glob or []), *(["slow"] if option.markexpr else [])]
