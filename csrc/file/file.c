@@ -36,7 +36,7 @@ int mmb__our_file(const mmb__file *file, uint64_t *size)
 
 bool mmb__appends(const mmb__file *file)
 {
-    if (file->is_shared && mmb__os_ignores_append()) {
+    if (file->is_shared && file->traits.ignores_append) {
         return false;
     }
     int flags = fcntl(file->fd, F_GETFL);

@@ -96,7 +96,7 @@ int mmb__our_file(const mmb__file *file, uint64_t *size);
 
 /* True if the descriptor has O_APPEND by now, so that every write goes to the end of the file. The
  * program that gave us its descriptor shares it, and can set the flag. Always false where our
- * writes go to their offset in spite of the flag (mmb__os_ignores_append). Handler: no. */
+ * writes go to their offset in spite of the flag (mmb__traits). Handler: no. */
 bool mmb__appends(const mmb__file *file);
 
 /* Return 0 if the file may grow, and EOF in `*size`. Otherwise: EBADF, as mmb__our_file; what

@@ -164,8 +164,14 @@ static int check_seals(int fd)
     return 0;
 }
 
+/* Since Linux 6.9. */
+#define NO_APPEND 0x20L
+
+static _Atomic bool knows_no_append; /* set by mmb__os_init */
+
 int mmb__os_look_at(int fd, mmb__traits *out)
 {
+    bool ignores_append = atomic_load_explicit(&knows_no_append, memory_order_relaxed);
     switch (file_system(fd)) {
     case HUGETLB_TYPE:
         return EOPNOTSUPP;
@@ -175,6 +181,7 @@ int mmb__os_look_at(int fd, mmb__traits *out)
             .seek_data_is_reliable = has_extents(fd), /* otherwise it misses late stores */
             .has_huge_pages = true,
             .extends_without_io = true,
+            .ignores_append = ignores_append,
         };
         return 0;
     case XFS_TYPE:
@@ -183,22 +190,25 @@ int mmb__os_look_at(int fd, mmb__traits *out)
             .seek_data_is_reliable = true,
             .has_huge_pages = true,
             .flushes_after_truncate = true,
+            .ignores_append = ignores_append,
         };
         return 0;
     case TMPFS_TYPE:
         *out = (mmb__traits){.block_count_is_exact = true,
                              .seek_data_is_reliable = true,
                              .holes_take_blocks = true,
-                             .extends_without_io = true};
+                             .extends_without_io = true,
+                             .ignores_append = ignores_append};
         return check_seals(fd);
     case BTRFS_TYPE:
         /* btrfs counts blocks late, and counts compressed ones. */
-        *out = (mmb__traits){.seek_data_is_reliable = true};
+        *out = (mmb__traits){.seek_data_is_reliable = true, .ignores_append = ignores_append};
         return 0;
     default:
         /* Other file systems may answer from their metadata, and miss pages that were stored to
          * through a mapping and are not written back yet. An overlay passes the question on to a
-         * file system that we do not know. */
+         * file system that we do not know, and drops the flag that makes a write ignore O_APPEND.
+         */
         *out = (mmb__traits){.seek_data_is_reliable = false};
         return check_seals(fd);
     }
@@ -220,11 +230,6 @@ int mmb__os_datasync(int fd)
     return 0;
 }
 
-/* Since Linux 6.9. */
-#define NO_APPEND 0x20L
-
-static _Atomic bool ignores_append; /* set by mmb__os_init */
-
 /* Raw calls: libc's wrappers are cancellation points, which a handler must not meet. */
 static ssize_t write_where_told(int fd, const void *from, size_t length, uint64_t offset)
 {
@@ -242,19 +247,14 @@ void mmb__os_init_files(void)
 {
     int fd = (int)syscall(SYS_memfd_create, "", 1U /* close-on-exec */);
     if (fd >= 0) {
-        atomic_store(&ignores_append, write_where_told(fd, "", 1, 0) == 1);
+        atomic_store(&knows_no_append, write_where_told(fd, "", 1, 0) == 1);
         close(fd);
     }
 }
 
-bool mmb__os_ignores_append(void)
-{
-    return atomic_load_explicit(&ignores_append, memory_order_relaxed);
-}
-
 ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint64_t offset)
 {
-    if (shared && mmb__os_ignores_append()) {
+    if (shared && atomic_load_explicit(&knows_no_append, memory_order_relaxed)) {
         return write_where_told(fd, from, length, offset);
     }
 #if __SIZEOF_LONG__ == 8

@@ -150,11 +150,6 @@ int mmb__os_look_at(int fd, mmb__traits *out)
     return 0;
 }
 
-bool mmb__os_ignores_append(void)
-{
-    return false;
-}
-
 ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint64_t offset)
 {
     (void)shared;

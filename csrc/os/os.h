@@ -114,9 +114,8 @@ int mmb__os_publish_stores(const unsigned char *base, uint64_t length);
 int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *got);
 
 /* A caller of the three writes below says whether the program shares the open file, and so can set
- * it to append (O_APPEND). If this returns true, such writes go to `offset` all the same.
- * Handler: yes. */
-bool mmb__os_ignores_append(void);
+ * it to append (O_APPEND). Where a trait of the file system says so, such writes go to `offset` all
+ * the same. */
 
 /* Write up to `length` bytes at `offset`. Returns how many were written, or -1 with errno set.
  * Handler: yes. */
@@ -151,6 +150,8 @@ typedef struct {
     bool extends_without_io;     /* a move of EOF never waits for the device */
     bool flushes_after_truncate; /* closing a file that was made shorter writes out its data,
                                   * unless the data had blocks before */
+    bool ignores_append;         /* our writes to a shared file go to their offset, although the
+                                  * file is set to append */
 } mmb__traits;
 
 /* Tell the traits of the file system of `fd`. Returns 0 if a file there can be mapped and grown, or
