@@ -29,7 +29,7 @@ def values_of(column: Any, label: str, meaning: Meaning | None) -> list[Any]:
 
 
 def _decoded(column: Any) -> Any:
-    """Take the values in place of the indices of a dictionary, or of runs."""
+    """Replace the indices of a dictionary, or runs, by their values."""
     kind = str(column.type)
     if kind.startswith("dictionary"):
         return column.cast(column.type.value_type)

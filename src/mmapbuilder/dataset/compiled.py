@@ -16,7 +16,7 @@ from ..columns.meanings import own_schemas
 from ..columns.schema import Plan, plan_of
 from ..reader import open_message
 
-# pycapnp does not keep a schema's loader alive, so every loaded schema stays for good. There
+# pycapnp does not keep a schema's loader alive, so every loaded schema stays forever. There
 # are as many as a process meets.
 _loaded: dict[bytes, Any] = {}
 
