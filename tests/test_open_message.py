@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import InvalidMessage, Message, MessageBuilder, open_message
+from mmapbuilder import InvalidMessage, Message, MessageBuilder, open_message, verify
 from support import apart
 from support.messages import BOOK, fill_book, fill_kinds, in_memory, plain
 from support.missing import missing
@@ -307,3 +307,12 @@ def test_a_file_that_others_cut_and_write_again(tmp_path: Path) -> None:
         tmp_path / "message",
         ADDRESS_BOOK.file,
     ).ok()
+
+
+def test_what_is_opened_and_checked_is_called_path(target: Path) -> None:
+    with MessageBuilder(target) as b:
+        b.init_root(ADDRESS_BOOK.schema)
+    for path in (target, target.read_bytes()):
+        assert verify(path=path).segments == 1
+        with open_message(path=path, schema=ADDRESS_BOOK.schema) as m:
+            assert len(m.root.people) == 0

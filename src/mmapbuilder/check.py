@@ -94,18 +94,18 @@ class LogReport(Report):
         )
 
 
-def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
+def verify(path: "t.Content", *, progress: "t.Callable[[int], object] | None" = None) -> Report:
     """Check that every pointer of a message stays in bounds.
 
     The check follows all pointers from the root and needs no schema. It is safe on any bytes:
     its time is bounded by the size of the message, and its memory is constant. It writes
     nothing. Holes of a sparse file cost no time.
 
-    If `content` is the path of a log, which is a file of many messages, every message is
+    If `path` is that of a log, which is a file of many messages, every message is
     checked, and the report is a `LogReport`.
 
     Args:
-        content: a path, a file descriptor, an object with ``fileno()``, or a buffer such as
+        path: a path, a file descriptor, an object with ``fileno()``, or a buffer such as
             bytes, a memoryview or an mmap. A file is read from its start, wherever its
             position is. bytes are always content, never a path.
         progress: a function that is called now and then with the number of bytes that were
@@ -126,17 +126,17 @@ def verify(content: "t.Content", *, progress: "t.Callable[[int], object] | None"
     def check(message: "int | memoryview", name: "t.ContentName") -> "tuple[t.Any, ...]":
         return _core.verify(message, name, progress)
 
-    if isinstance(content, (str, os.PathLike)):
-        found = _verify_log(os.fspath(content), progress)
+    if isinstance(path, (str, os.PathLike)):
+        found = _verify_log(os.fspath(path), progress)
         if found is not None:
             return found
-    return Report(*look_into(content, check, check))
+    return Report(*look_into(path, check, check))
 
 
 def _verify_log(
     path: "str | bytes", progress: "t.Callable[[int], object] | None"
 ) -> "LogReport | None":
-    """Verify `content` if it is a log, and not a single message; None if it is no log."""
+    """Verify the file if it is a log, and not a single message; None if it is no log."""
     from .log.report import is_log, verify_log
 
     try:

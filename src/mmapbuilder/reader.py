@@ -150,7 +150,7 @@ def _open_pickled(path: "str | bytes", schema: "_pycapnp.Importable", limit: int
 
 
 def open_message(
-    content: "t.Content",
+    path: "t.Content",
     schema: "t.Any",
     *,
     nesting_limit: int = 64,
@@ -163,7 +163,7 @@ def open_message(
     `verify` checks all pointers at once; call it first if the message is from a stranger.
 
     Args:
-        content: a path, a file descriptor, an object with ``fileno()``, or a buffer such as
+        path: a path, a file descriptor, an object with ``fileno()``, or a buffer such as
             bytes, a memoryview or an mmap. A file is read from its start, wherever its
             position is. bytes are always content, never a path.
         schema: a struct of a schema that pycapnp has loaded.
@@ -188,9 +188,9 @@ def open_message(
     """
     _pycapnp.require_struct(schema)
     if require_seals:
-        name, segments, outside = look_into(content, _map_sealed, _refuse_unsealed)
+        name, segments, outside = look_into(path, _map_sealed, _refuse_unsealed)
     else:
-        name, segments, outside = look_into(content, _map_segments, _slice_segments)
+        name, segments, outside = look_into(path, _map_segments, _slice_segments)
     message = Message(name, schema, segments, nesting_limit)
     message._outside = outside
     return message

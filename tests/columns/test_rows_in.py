@@ -154,6 +154,13 @@ def test_another_number_of_rows_than_length_is_an_error(b: MessageBuilder, lengt
     assert b.to_dict() == {}
 
 
+def test_rows_may_be_given_by_name(b: MessageBuilder) -> None:
+    assert b.fill_rows("items", rows=[{"id": 1}, {}]) == 2
+    assert [row["id"] for row in b.rows("items")] == [1, 7]
+    with pytest.raises(TypeError, match="needs rows"):
+        b.fill_rows()
+
+
 def test_no_rows_make_an_empty_list(b: MessageBuilder) -> None:
     assert b.fill_rows("items", []) == 0
     assert b.to_dict() == {"items": []}

@@ -65,6 +65,7 @@ class Writing(Reading):
     def fill_rows(
         self,
         *path: "t.Any",
+        rows: "t.Any" = None,
         fields: "t.Sequence[str] | None" = None,
         length: int | None = None,
         extra: str = "error",
@@ -93,6 +94,7 @@ class Writing(Reading):
                 other iterable. The rows that a generator yields are kept, in the format of
                 the message, until it ends: up to 128 MiB in memory, and more of them in a
                 file without a name beside the message.
+            rows: the rows, if they do not stand after the path.
             fields: the names of the fields that the tuples have, in their order.
             length: how many rows there must be.
             extra: what happens if a row has a key or an attribute that is no field:
@@ -116,11 +118,13 @@ class Writing(Reading):
             CapacityError, OSError: the file has no room, or a single row or the list itself
                 takes more than 4 GiB.
         """
-        if not path:
-            raise TypeError("fill_rows() needs rows")
+        if rows is None:
+            if not path:
+                raise TypeError("fill_rows() needs rows")
+            *path, rows = path  # type: ignore[assignment]
         from .rows import fill_rows
 
-        return self._look(fill_rows, path[:-1], path[-1], fields, length, extra, missing)
+        return self._look(fill_rows, tuple(path), rows, fields, length, extra, missing)
 
     def set_root(
         self, value: "t.Any", /, *, extra: str = "error", missing: str = "default"

@@ -482,13 +482,10 @@ class MessageLog(_core.LogWriter, Endings):
     def _repr_html_(self) -> str:
         from .._html import describe, in_bytes
 
-        try:
-            stats = self.stats
-        except ValueError:
-            return describe(type(self).__name__, [("file", self.name), ("state", "closed")])
+        stats = self.stats
         rows = [
             ("file", self.name),
-            ("state", "open"),
+            ("state", "closed" if self.closed else "open"),
             ("messages", f"{stats.messages:,}"),
             ("committed", in_bytes(stats.committed)),
         ]
