@@ -150,7 +150,9 @@ def test_maps_are_lists_of_keys_and_values(tmp_path: Path) -> None:
 
 
 def test_runs_are_what_their_values_are(tmp_path: Path) -> None:
-    encode = pytest.importorskip("pyarrow.compute").run_end_encode
+    pytest.importorskip("pyarrow")
+    from pyarrow.compute import run_end_encode as encode
+
     columns = [[1, 1, None], ["a", "a", "b"]]
     table = pa.table({f"c{i}": encode(pa.array(values)) for i, values in enumerate(columns)})
     assert around(table, tmp_path).to_pydict() == {"c0": columns[0], "c1": columns[1]}
