@@ -148,6 +148,14 @@ _ROW_SUBJECTS = (
         places=("tmpfs",),
         about="the same messages out of it",
     ),
+    Subject(
+        "log seek",
+        _ways("logs", "ours_seek pycapnp_bisect"),
+        (1_000_000,),
+        3,
+        places=("tmpfs",),
+        about="the number of a message with a key, in a log of a million",
+    ),
 )
 
 SUBJECTS = (

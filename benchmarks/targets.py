@@ -195,6 +195,10 @@ def _log_in(s: Series) -> Iterable[Target]:
     alone = s.median("logs.pycapnp_build", "processor_ns")
     what = f"append of a builder, beyond building it, {s.size:,}"
     yield Target(what, s.place, 350, False, both - alone if both and alone else None, "ns")
+    write = s.median(loop, "processor_ns")
+    what = "append of a builder: time against write, both beyond building"
+    ratio = (both - alone) / (write - alone) if both and alone and write else None
+    yield Target(what, s.place, 0.26, False, ratio)
     for name, wanted in (("dicts", 10), ("arrow", 40), ("arrays", 40)):
         what = f"extend, {name}: speed against pycapnp's loop"
         yield _at_least(s, what, loop, f"logs.ours_extend_{name}", wanted)

@@ -4,7 +4,9 @@ The peers write the same messages, or the same bytes, to a file of their own. Op
 is not counted, for logs as for others: one log takes the messages of all rounds.
 """
 
+import bisect
 import os
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -258,3 +260,38 @@ def mcap_read(path: str, size: int) -> Times:
                 pass
 
     return best_of(work, size, 3)
+
+
+# ---- finding ------------------------------------------------------------------------------
+
+
+def _large_log(path: str, size: int) -> Any:
+    import numpy as np
+
+    with MessageLog(path, "w", schema=SCHEMA, key="id") as log:
+        log.extend({"id": np.arange(size, dtype="u8"), "x": np.arange(size) / 2})
+    return open_log(path, SCHEMA)
+
+
+def _keys(size: int) -> list[int]:
+    return random.Random(1).sample(range(size), 1000)
+
+
+def ours_seek(path: str, size: int) -> Times:
+    log, keys = _large_log(path, size), _keys(size)
+    return best_of(lambda: [log.seek(key) for key in keys], len(keys))
+
+
+def pycapnp_bisect(path: str, size: int) -> Times:
+    """The offsets of all messages are known before, and are not counted."""
+    starts, keys = _large_log(path, size).offsets.tolist(), _keys(size)
+    with open(path, "rb") as file:
+        data = memoryview(file.read())
+    read = SCHEMA.read_multiple_bytes
+
+    def key_at(start: int) -> Any:
+        return next(read(data[start:])).id
+
+    return best_of(
+        lambda: [bisect.bisect_left(starts, key, key=key_at) for key in keys], len(keys), 3
+    )
