@@ -84,12 +84,18 @@ static PyObject *log_open(PyObject *object, PyObject *args)
     mmbpy_log_writer *self = (mmbpy_log_writer *)object;
     static const mmb_log_wait wait = {begin_wait, end_wait, was_interrupted};
     int index_fd, writeback, shared, error;
-    unsigned long long count, end, capacity;
-    PyObject *file_object;
+    unsigned long long count, end;
+    uint64_t capacity;
+    PyObject *file_object, *capacity_object;
     const char *key;
     mmb_log_writer *writer = NULL;
-    if (!PyArg_ParseTuple(args, "O!iKKKppz:_open", self->state->file_type, &file_object, &index_fd,
-                          &count, &end, &capacity, &writeback, &shared, &key)) {
+    if (!PyArg_ParseTuple(args, "O!iKKOppz:_open", self->state->file_type, &file_object, &index_fd,
+                          &count, &end, &capacity_object, &writeback, &shared, &key) ||
+        !mmbpy_as_uint64(capacity_object, "capacity", &capacity)) {
+        return NULL;
+    }
+    if (capacity == 0) {
+        PyErr_SetString(PyExc_ValueError, "capacity must not be zero");
         return NULL;
     }
     mmbpy_file *file = (mmbpy_file *)file_object;

@@ -193,7 +193,7 @@ class LogWriter:
         index_fd: int,
         count: int,
         end: int,
-        capacity: int,
+        capacity: SupportsIndex,
         writeback: bool,
         shared: bool,
         key: str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import open_log
+from support import apart
 from support.events import EVENT, check, frame, index_of, write
 
 N = 3000
+MIB = 1 << 20
 
 
 def _zstd(data: bytes) -> bytes:
@@ -55,3 +58,22 @@ def test_damaged_compressed_logs_are_refused(target: Path) -> None:
         target.write_bytes(packed[:8] + b"damaged!" * 20)
         with pytest.raises(OSError, match="cannot unpack it"):
             open_log(target)
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, _zstd])
+def test_a_few_bytes_that_stand_for_very_many_are_unpacked_in_little_memory(
+    target: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    target.write_bytes(pack(bytes(128 * MIB)))
+    assert target.stat().st_size < 64 << 10
+    code = """
+        import resource, sys, warnings
+        from mmapbuilder import open_log
+        warnings.simplefilter("ignore")
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        before = peak()
+        assert open_log(sys.argv[1]).torn == 128 << 20
+        print(peak() - before)
+    """
+    assert int(apart.python(code, target).ok().out) < 64 * MIB

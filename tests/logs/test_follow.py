@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import MessageLog, open_log
+from mmapbuilder import Log, MessageLog, open_log
 from support import apart
 from support.events import EVENT, check, fields, frame, write
 
@@ -130,3 +131,22 @@ def test_a_follower_of_an_empty_log_is_woken_for_its_first_message(target: Path)
         writer.append(fields(0))
         assert log._glance() == 1
         assert next(log.follow(0)).time == 0
+
+
+def test_follow_beyond_all_numbers_and_times_waits_and_ends(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+    real = Log._wait_for_news
+
+    def wait(log: Log, number: int, seconds: float) -> bool:
+        waits.append(number)
+        return real(log, number, seconds)
+
+    monkeypatch.setattr(Log, "_wait_for_news", wait)
+    with MessageLog(target, schema=EVENT.schema) as writer, open_log(target, EVENT.schema) as log:
+        writer.append(fields(0))
+        for start in [5, sys.maxsize, 2**64, 2**70]:
+            assert list(log.follow(start, timeout=0.3)) == []
+        assert len(waits) < 1000  # it sleeps
+        assert [event.time for event in log.follow(0, timeout=float("nan"))] == [0]

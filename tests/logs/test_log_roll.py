@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +136,21 @@ def test_what_came_before_is_synced_as_well(target: Path, monkeypatch: pytest.Mo
         assert seen >= {each.stat().st_ino for each in files_of(target)}
 
 
+def test_files_that_nobody_syncs_do_not_use_up_the_descriptors(target: Path) -> None:
+    code = """
+        import resource, sys
+        from mmapbuilder import MessageLog
+        from support.events import EVENT, fields
+        log = MessageLog(sys.argv[1], schema=EVENT.schema, roll=100)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        for number in range(200):
+            log.append(fields(number))
+        log.close()
+        print(log._file_number)
+    """
+    assert int(apart.python(code, target).ok().out) > 90
+
+
 def test_when_no_new_file_can_be_made_the_next_append_tries_again(target: Path) -> None:
     log = MessageLog(target, roll=SIZE)
     obstacle = target.with_name("target.000001")
@@ -150,9 +168,114 @@ def test_when_no_new_file_can_be_made_the_next_append_tries_again(target: Path) 
     log.close()
 
 
-@pytest.mark.parametrize("roll", [0, -5, "", "x", "1 furlong", "-1GiB"])
-def test_what_is_no_size_is_refused(target: Path, roll: int | str) -> None:
-    with pytest.raises(ValueError, match="roll"):
+@pytest.mark.parametrize(
+    "roll", [0, -5, "", "x", "1 furlong", "-1GiB", "nan", "1e400", 1.5, math.nan, b"1"]
+)
+def test_what_is_no_size_is_refused(target: Path, roll: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="roll must be"):
         MessageLog(target, roll=roll)
     with target.open("wb") as file, pytest.raises(ValueError, match="roll needs a path"):
         MessageLog(file, roll="1GiB")
+
+
+def test_no_thread_takes_a_log_for_closed_that_goes_on_in_another_file(target: Path) -> None:
+    code = """
+        import os, sys, threading
+        from mmapbuilder import MessageLog
+        from support.events import EVENT, fields
+        sys.setswitchinterval(1e-5)
+        over, wrong = threading.Event(), []
+        log = MessageLog(sys.argv[1], schema=EVENT.schema, roll=500, sync=0.001)
+        uses = [
+            lambda: len(log), lambda: log.stats, lambda: log.flush(), lambda: log.flush(cut=True),
+            lambda: os.fstat(log.descriptor), lambda: log.sync(), lambda: 1 // (not log.closed),
+        ]
+
+        def use(call):
+            try:
+                while not over.is_set():
+                    call()
+            except Exception as error:
+                wrong.append(repr(error))
+
+        threads = [threading.Thread(target=use, args=(call,)) for call in uses]
+        for thread in threads:
+            thread.start()
+        for number in range(1000):
+            log.append(fields(number))
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert log._syncer._thread.is_alive()
+        log.close()
+        assert not wrong, wrong
+        print(log._file_number)
+    """
+    assert int(apart.python(code, target, timeout=120).ok().out) > 50
+
+
+def test_who_closes_a_log_finds_it_closed_also_while_it_rolls(target: Path) -> None:
+    code = """
+        import signal, sys, threading
+        from mmapbuilder import MessageLog
+        from support.events import EVENT, fields
+        sys.setswitchinterval(1e-5)
+        path, by = sys.argv[1:]
+        for round in range(60):
+            log = MessageLog(f"{path}-{round}", schema=EVENT.schema, roll=100)
+            def close(*_):
+                log.close()
+                assert by == "signal" or log.closed
+            if by == "signal":
+                signal.signal(signal.SIGALRM, close)
+                signal.setitimer(signal.ITIMER_REAL, 0.002 + round * 0.0001)
+            else:
+                thread = threading.Timer(0.002 + round * 0.0001, close)
+                thread.start()
+            try:
+                while True:
+                    log.append(fields(1))
+            except ValueError as error:
+                assert "closed log" in str(error), error
+            assert log.closed
+            if by == "thread":
+                thread.join()
+    """
+    for by in ("signal", "thread"):
+        apart.python(code, target, by, timeout=120).ok()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_does_not_wait_for_a_thread_that_rolls_in_its_parent(target: Path) -> None:
+    code = """
+        import os, sys, threading
+        from mmapbuilder import MessageLog
+        from support import apart
+        from support.events import EVENT, fields
+        sys.setswitchinterval(1e-5)
+        log = MessageLog(sys.argv[1], schema=EVENT.schema, roll=200)
+        over = threading.Event()
+
+        def append():
+            while not over.is_set():
+                log.append(fields(1))
+
+        threads = [threading.Thread(target=append) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in range(50):
+            child = os.fork()
+            if child == 0:
+                try:
+                    len(log)
+                except ValueError:
+                    log.close()
+                    os._exit(0)
+                os._exit(1)
+            assert apart.wait_for(child) == 0
+        over.set()
+        for thread in threads:
+            thread.join()
+        log.close()
+    """
+    apart.python(code, target, timeout=120).ok()

@@ -14,7 +14,7 @@ pytest.importorskip("capnp")
 from mmapbuilder import MessageLog, open_log
 from mmapbuilder.log import sync as module
 from support import apart
-from support.events import EVENT, frame, read_by_others
+from support.events import EVENT, fields, frame, read_by_others
 
 
 def wait_until(done: object, seconds: float = 30) -> None:
@@ -140,6 +140,16 @@ def test_a_device_that_fails_is_told_by_every_later_call(
     with pytest.raises(OSError, match="Input/output error"):
         log.close()
     assert log.closed
+    assert read_by_others(target) == [0, 1]
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("inf")])
+def test_longer_than_threads_can_wait_is_for_ever(target: Path, seconds: float) -> None:
+    with MessageLog(target, schema=EVENT.schema, sync=seconds) as log:
+        log.append(fields(0))
+        log.sync(timeout=seconds)
+        assert log.synced == log.committed
+        log.append(fields(1))
     assert read_by_others(target) == [0, 1]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("capnp")
@@ -298,6 +299,16 @@ def test_the_capacity_is_an_error_and_not_the_end(target: Path) -> None:
                 root.payload = bytes(4 * MIB)
         log.append(fields(1))
     assert times(target) == [0, 1]
+
+
+def test_a_capacity_that_is_none_is_refused(target: Path) -> None:
+    for capacity, error in [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)]:
+        with pytest.raises(error, match="capacity must"):
+            MessageLog(target, capacity=capacity)
+    with pytest.raises(OSError, match="target"):
+        MessageLog(target, capacity=2**64 + 4096)
+    with MessageLog(target, capacity=np.int64(MIB)) as log:
+        log.append_bytes(frame(0))
 
 
 def test_a_closed_log_says_so(target: Path) -> None:

@@ -1,6 +1,7 @@
 """Logs that are open when the process forks: the child must not append to them as well."""
 
 import os
+from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,4 +32,5 @@ def _close_inherited() -> None:
     for find in list(_open_logs.values()):
         log = find()
         if log is not None:
+            log._lock = RLock()  # a thread that held it is not in the child
             log._leave(None)

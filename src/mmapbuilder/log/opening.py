@@ -1,6 +1,7 @@
 """Opening the file of a log and its index, for those who append."""
 
 import errno
+import operator
 import os
 import warnings
 
@@ -21,17 +22,22 @@ def bytes_of(size: "int | str", what: str) -> int:
 
     Raises:
         ValueError: it is no size, or zero.
+        TypeError: it is neither an int nor a str.
     """
     if isinstance(size, str):
         number = size.strip().rstrip("BbIiKkMmGgTt").strip()
         unit = size.strip()[len(number) :].strip().upper()
         try:
             size = int(float(number) * _UNITS[unit])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             raise ValueError(f"{what} must be a size such as '1GiB', not {size!r}") from None
-    if size <= 0:
+    try:
+        found = operator.index(size)
+    except TypeError:
+        raise TypeError(f"{what} must be a number of bytes or a str, not {size!r}") from None
+    if found <= 0:
         raise ValueError(f"{what} must be more than zero")
-    return size
+    return found
 
 
 # ---- files that follow each other --------------------------------------------------------

@@ -1,6 +1,7 @@
 """The read side: the messages of a log as a sequence, memory-mapped."""
 
 import os
+import sys
 import time
 import warnings
 
@@ -210,7 +211,7 @@ class Log(Messages, Closing):
             left = _LONGEST_WAIT if end is None else end - clock()
             waited = left > 0 and self._wait_for_news(number, min(left, _LONGEST_WAIT))
             fresh = len(self._numbers) > number or self.refresh() > number
-            if not fresh and left <= 0:
+            if not fresh and not left > 0:
                 return False
             if not fresh and not waited:
                 time.sleep(min(pause, left))
@@ -220,6 +221,7 @@ class Log(Messages, Closing):
     def _wait_for_news(self, number: int, seconds: float) -> bool:
         """Wait until the writer wakes this thread; False if none is at work that keeps an index."""
         core, most = self._reader(), int(seconds * 1e9)
+        number = min(number, sys.maxsize)
         count = core.wait(-1, number, most)
         if count is None:  # it was not waited for before
             index = open_index(self._path, os.O_RDWR) if self._index else -1

@@ -1,5 +1,6 @@
 """Bringing a log to its device: one thread does it for all who wait."""
 
+import contextlib
 import os
 import threading
 import weakref
@@ -25,18 +26,28 @@ def bring_to_device(log: "MessageLog") -> int:
         OSError: the device has failed.
         ValueError: the log is closed.
     """
-    file = _duplicate(log.name, log.descriptor)
+    file = _duplicate(log.name, log._fileno())
     index = log._index_file
     count, end = log._look()
-    for earlier in list(log._unsynced):
-        _datasync(earlier.fileno())
-        log._unsynced.remove(earlier)
+    bring_earlier_to_device(log, 0)
     _datasync(file.fileno())
     log._note_synced(count, end)
     if index is not None:
         _datasync(index.fileno())
     log._tell_synced(end)
     return end
+
+
+def bring_earlier_to_device(log: "MessageLog", kept: int) -> None:
+    """Return when the device has the files that came before the log's file, but the last `kept`.
+
+    Raises:
+        OSError: the device has failed.
+    """
+    for earlier in log._unsynced[: max(0, len(log._unsynced) - kept)]:
+        _datasync(earlier.fileno())
+        with contextlib.suppress(ValueError):  # two threads may do this at once
+            log._unsynced.remove(earlier)
 
 
 def _duplicate(name: "str | bytes | int | None", fd: int) -> _core.File:
@@ -56,7 +67,7 @@ class Syncer:
     def __init__(self, log: "MessageLog", pause: "float | None") -> None:
         self.pid = os.getpid()
         self._log = weakref.ref(log)
-        self._pause = pause
+        self._pause = None if pause is None else min(pause, threading.TIMEOUT_MAX)
         self._changed = threading.Condition()
         self._wanted = 0  # how often it was asked
         self._served = 0  # of these, how many have got it
@@ -78,6 +89,7 @@ class Syncer:
             OSError: the device has failed, now or earlier.
             ValueError: the log is closed.
         """
+        most = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         me = threading.get_ident()
         self._inside.append(me)
         try:
@@ -86,7 +98,7 @@ class Syncer:
                 self._wanted += 1
                 mine = self._wanted
                 self._changed.notify_all()
-                done = self._changed.wait_for(lambda: self._is_over(mine), timeout)
+                done = self._changed.wait_for(lambda: self._is_over(mine), most)
         finally:
             self._inside.remove(me)
         if self._failure is not None:
@@ -148,10 +160,12 @@ class Syncer:
         if log is None:
             return False
         try:
-            if asked > self._served or log.synced < log.committed:
+            # Nothing here waits for the log: whoever closes it waits for this thread.
+            _, committed, *_, synced = log._stats()
+            if asked > self._served or synced < committed:
                 bring_to_device(log)
         except Exception as failure:
-            if log._rolling and isinstance(failure, ValueError):
+            if isinstance(failure, ValueError) and not log._has_ended():
                 return True  # it goes on in another file: the next time
             with self._changed:
                 # Closed in the meantime: the thread that closes it looks after the rest.

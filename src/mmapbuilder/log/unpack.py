@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class Decompressor(Protocol):
-        """What the decompressors of all packages have in common."""
+        """What the decompressors of all packages have in common, or are given here."""
 
         @property
         def eof(self) -> bool:
             """Whether the end of the compressed stream was met."""
 
         @property
+        def needs_input(self) -> bool:
+            """Whether there is no more output without more input."""
+
+        @property
         def unused_data(self) -> bytes:
             """What follows that end."""
 
-        def decompress(self, data: bytes) -> bytes:
-            """Unpack some more."""
+        def decompress(self, data: bytes, max_length: int) -> bytes:
+            """Unpack some more, as far as the limit allows: a few bytes may stand for gigabytes."""
 
 
 _CHUNK = 1 << 20
@@ -67,16 +71,18 @@ def _is_damage(error: BaseException) -> bool:
 
 def _copy(fd: int, make: "Callable[[], Decompressor]", unpacked: Builder) -> None:
     decompressor = make()
-    offset, rest = 0, b""
+    offset, data = 0, b""
     while True:
-        data = rest or os.pread(fd, _CHUNK, offset)
-        offset += 0 if rest else len(data)
-        if not data:
-            return
         if decompressor.eof:  # several streams, one after the other
+            data = decompressor.unused_data
             decompressor = make()
-        unpacked.write(decompressor.decompress(data))
-        rest = decompressor.unused_data if decompressor.eof else b""
+        if not data and decompressor.needs_input:
+            data = os.pread(fd, _CHUNK, offset)
+            offset += len(data)
+            if not data:
+                return
+        unpacked.write(decompressor.decompress(data, _CHUNK))
+        data = b""
 
 
 def _bz2() -> "Callable[[], Decompressor]":
@@ -85,18 +91,51 @@ def _bz2() -> "Callable[[], Decompressor]":
     return bz2.BZ2Decompressor
 
 
-def _zstd() -> "Any":
+def _zstd() -> "Callable[[], Decompressor]":
     """Return what makes a zstd decompressor; of the standard library, if that has one."""
     try:
         from compression import zstd
     except ImportError:
         pass
     else:
-        return zstd.ZstdDecompressor
+        make: Callable[[], Decompressor] = zstd.ZstdDecompressor
+        return make
     try:
         import zstandard
     except ImportError as error:
         raise ImportError(
             "logs in .zst need zstandard: pip install zstandard", name="zstandard"
         ) from error
-    return zstandard.ZstdDecompressor().decompressobj
+    return lambda: _InPieces(zstandard.ZstdDecompressor().decompressobj())
+
+
+class _InPieces:
+    """A decompressor that knows no limit, and so gets little input at a time.
+
+    A block of zstd has 4 bytes or more, and unpacks to 128 KiB or less.
+    """
+
+    _PIECE = 1 << 10
+
+    def __init__(self, decompressor: "Any") -> None:
+        self._decompressor = decompressor
+        self._left = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._decompressor.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._left
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._decompressor.unused_data) + bytes(self._left)
+
+    def decompress(self, data: bytes, _max_length: int) -> bytes:
+        if data:
+            self._left = memoryview(data)
+        piece, self._left = self._left[: self._PIECE], self._left[self._PIECE :]
+        unpacked: bytes = self._decompressor.decompress(piece)
+        return unpacked

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .. import _types as t
     from .build import Build
-    from .writer import MessageLog
+    from .writer import LogStats, MessageLog
 
     _Base = MessageLog
 else:
@@ -22,9 +22,15 @@ _BATCH = 100  # messages that go into one file
 
 
 class Watched(_Base):
-    """The appends of a log with ``roll=`` or ``sync="each"``; to be mixed into MessageLog."""
+    """The calls of a log with ``roll=`` or ``sync="each"``; to be mixed into MessageLog.
+
+    For a moment a log that goes on in another file has none. The lock keeps other threads from
+    taking it for closed, or closing it, at that time. A signal handler of the same thread can close
+    it all the same: then the roll does.
+    """
 
     _lock: RLock
+    _is_over = False  # close or discard was called
 
     def append_bytes(self, frame: "t.Buffer", /) -> int:
         """Append one message, given as it lies in files; return its number."""
@@ -70,6 +76,50 @@ class Watched(_Base):
             self._go_on_if_full()
         return super().build(schema)
 
+    def flush(self, cut: bool = False) -> None:
+        """Do nothing, since all messages are in the file. With `cut` cut the file behind them."""
+        with self._lock:
+            super().flush(cut)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return super().__len__()
+
+    @property
+    def closed(self) -> bool:
+        """Whether close or discard was called."""
+        with self._lock:
+            return super().closed
+
+    @property
+    def descriptor(self) -> int:
+        """The log's own file descriptor."""
+        with self._lock:
+            return super().descriptor
+
+    @property
+    def stats(self) -> "LogStats":
+        """Counters of this log."""
+        with self._lock:
+            return super().stats
+
+    def close(self) -> None:
+        """Cut the file where its last message ends, and close it."""
+        self._is_over = True
+        with self._lock:
+            super().close()
+
+    def discard(self) -> None:
+        """Close the log. If the log made its file, remove the file and its index."""
+        self._is_over = True
+        with self._lock:
+            super().discard()
+
+    def _leave(self, error: "BaseException | None") -> None:
+        self._is_over = True
+        with self._lock:
+            super()._leave(error)
+
     def _appended(self) -> None:
         if self._sync == "each":
             self.sync()
@@ -99,3 +149,6 @@ class Watched(_Base):
         except BaseException:
             self._open_file(old.name, "a")  # so that the next append can try again
             raise
+        finally:
+            if self._is_over:
+                super().close()

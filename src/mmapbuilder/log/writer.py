@@ -69,6 +69,7 @@ class Batches(NamedTuple):
 GIB = 1 << 30
 
 _KEY_BYTES = 64  # of its name in the index
+_MOST_KEPT = 16  # files that the device may not have yet
 
 
 class MessageLog(_core.LogWriter, Endings):
@@ -193,11 +194,19 @@ class MessageLog(_core.LogWriter, Endings):
         return following(first, self._file_number)
 
     def _keep_for_sync(self) -> None:
-        """Keep the present file, which another one follows, until the device has it."""
+        """Keep the present file, which another one follows, until the device has it.
+
+        Each file that is kept takes a descriptor. So the device gets the oldest ones if nobody asks
+        for it; the kernel has mostly written them by then.
+        """
         if self.synced < self.committed:
             file = _core.File(self.name, "r+")
-            file.duplicate(self.descriptor)
+            file.duplicate(self._fileno())
             self._unsynced.append(file)
+        if len(self._unsynced) > _MOST_KEPT:
+            from .sync import bring_earlier_to_device
+
+            bring_earlier_to_device(self, _MOST_KEPT)
 
     def _appended(self) -> None:
         """Do what is to be done after an append."""
@@ -390,10 +399,19 @@ class MessageLog(_core.LogWriter, Endings):
         Raises:
             ValueError: the log is closed.
         """
+        return self._fileno()
+
+    def _fileno(self) -> int:
         output = self._output
-        if self.closed or output is None:
+        if super().closed or output is None:
             raise ValueError("I/O operation on closed log")
         return output.fileno()
+
+    def _has_ended(self) -> bool:
+        """Say whether the log is closed, and not only on its way into another file."""
+        output = self._output
+        ended = output is None or output.ended
+        return ended and not self._rolling and self._output is output
 
     @property
     def committed(self) -> int:
