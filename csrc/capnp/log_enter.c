@@ -87,12 +87,20 @@ static int repair(mmb_log_writer *w)
 
 /* ---- entering --------------------------------------------------------------------------- */
 
-/* Adopt what other writers have appended since this one was inside. */
-static void adopt(mmb_log_writer *w)
+/* Adopt what other writers have appended since this one was inside. A log only gets longer. If it
+ * seems to be shorter, another program has emptied the index, and to go on from there would
+ * overwrite the log. */
+static int adopt(mmb_log_writer *w)
 {
     mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
-    w->count = atomic_load_explicit(&header->count, memory_order_relaxed);
-    w->end = atomic_load_explicit(&header->committed, memory_order_relaxed);
+    uint64_t count = atomic_load_explicit(&header->count, memory_order_relaxed);
+    uint64_t end = atomic_load_explicit(&header->committed, memory_order_relaxed);
+    if (count < w->count || end < w->end) {
+        return MMB_ETRUNCATED;
+    }
+    w->count = count;
+    w->end = end;
+    return 0;
 }
 
 static int wait_for_others_inside(mmb_log_writer *w)
@@ -124,7 +132,7 @@ int mmb__log_enter(mmb_log_writer *w)
     if (inherited) {
         error = repair(w);
     } else if (w->token != 0) {
-        adopt(w);
+        error = adopt(w);
     }
     if (error != 0) {
         mmb__log_leave(w);

@@ -126,6 +126,15 @@ static uint64_t frame_at(const mmb_places *places, const unsigned char *data, ui
     return bytes <= have ? bytes : 0;
 }
 
+/* Return whether the index says, too, that message `number` ends at `end`. Each place of an index
+ * that is damaged leads to some message, perhaps; but hardly do two of them agree with a frame. */
+static bool ends_at(const mmb_places *places, uint64_t number, uint64_t end)
+{
+    uint64_t left;
+    return number >= places->indexed ||
+           mmb__index_nearest(places->index, number + 1, &left) == end || left != 0;
+}
+
 int mmb_places_find(const mmb_places *places, const unsigned char *data, uint64_t number,
                     uint64_t *start, uint64_t *bytes)
 {
@@ -138,7 +147,7 @@ int mmb_places_find(const mmb_places *places, const unsigned char *data, uint64_
     }
     *start = at;
     *bytes = size;
-    return size != 0 ? 0 : MMB_EMESSAGE;
+    return size != 0 && ends_at(places, number, at + size) ? 0 : MMB_EMESSAGE;
 }
 
 int mmb_places_list(const mmb_places *places, const unsigned char *data, uint64_t first,

@@ -62,6 +62,7 @@ static int join(mmb_log_writer *w, mmb_limit *limit)
     if (mmb_index_is_settled(mmb_map_base(w->index))) {
         return EBUSY; /* the others use another index: someone has removed the file of theirs */
     }
+    w->count = w->end = 0; /* all is adopted from the index */
     int error = mmb__log_enter(w);
     if (error != 0) {
         return error;

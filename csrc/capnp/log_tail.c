@@ -151,8 +151,12 @@ int mmb__log_cut(mmb_log_writer *w)
 {
     int poison = w->map != NULL ? mmb_map_poison(w->map) : 0;
     mmb__log_give_up_tail(w);
-    if (poison != 0) {
-        return poison;
+    struct stat now;
+    if (poison != 0 || fstat(w->fd, &now) != 0) {
+        return poison != 0 ? poison : errno;
+    }
+    if ((uint64_t)now.st_size < w->end) {
+        return MMB_ETRUNCATED; /* the call below would put zeros in place of what is gone */
     }
     return ftruncate(w->fd, (off_t)w->end) == 0 ? 0 : errno;
 }

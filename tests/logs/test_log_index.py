@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import warnings
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from mmapbuilder import InvalidMessage, open_log
-from support.events import EVENT, check, index_of, write
+from mmapbuilder import InvalidMessage, MessageLog, open_log
+from support.events import EVENT, check, fields, index_of, times, write
 
 N = 3000
 
@@ -61,7 +62,7 @@ def test_a_damaged_index_never_gives_a_wrong_message(target: Path, seed: int) ->
             return
     for number in range(0, len(log), 7):
         try:
-            assert bytes(log.frame(number)) in frames
+            assert log.frame(number) == frames[number]
         except InvalidMessage as error:
             assert "remove it" in str(error)
 
@@ -73,3 +74,36 @@ def test_where_no_index_can_be_made_it_goes_without(target: Path) -> None:
         with open_log(target, EVENT.schema) as log:
             check(log[2000], 2000)
     assert [path.name for path in target.parent.iterdir() if "idx" in path.name] == ["target.idx"]
+
+
+def test_a_place_that_is_wrong_is_no_place_of_another_message(target: Path) -> None:
+    """Each place in the index is checked by where the message there ends."""
+    write(target, range(N))
+    open_log(target)
+    data = bytearray(index_of(target).read_bytes())
+    first = 4096 + 32  # the distances of the first block, after its base
+    for number in (1, 500, 1023):
+        data[first + 4 * number : first + 4 * number + 4] = bytes(4)  # where message 0 is
+    index_of(target).write_bytes(data)
+    with open_log(target, EVENT.schema) as log:
+        assert log._reader().indexed == N
+        for number in (1, 500, 1023):
+            with pytest.raises(InvalidMessage, match="remove it"):
+                log[number]
+        check(log[2], 2)
+
+
+def test_an_index_that_is_emptied_under_a_writer_does_not_cost_the_log(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        log.extend(map(fields, range(10)))
+        frames = target.read_bytes()[: log.committed]
+        os.truncate(index_of(target), 0)
+        for _ in range(3):
+            with pytest.raises(OSError, match="truncated"):
+                log.append(fields(10))
+        with pytest.raises(OSError, match="truncated"):
+            log.close()
+    with MessageLog(target, schema=EVENT.schema) as log:
+        assert target.read_bytes()[: log.committed] == frames
+        assert log.append(fields(10)) == 10
+    assert times(target) == list(range(11))

@@ -354,6 +354,24 @@ def test_flush_cuts_the_file_and_the_log_goes_on(target: Path) -> None:
     assert times(target) == list(range(300))
 
 
+def test_what_others_cut_off_does_not_become_zeros(target: Path) -> None:
+    log = MessageLog(target, schema=EVENT.schema)
+    log.extend(map(fields, range(1000)))
+    end = log.committed
+    os.truncate(target, 1000)
+    uses: list[Callable[[], object]] = [
+        lambda: log.extend(map(fields, range(2000))),
+        lambda: log.flush(cut=True),
+        lambda: log.append(fields(1000)),
+        lambda: log.flush(cut=True),
+        log.close,
+    ]
+    for use in uses:
+        with pytest.raises(OSError, match="truncated"):
+            use()
+    assert target.stat().st_size == 1000 < end
+
+
 def test_discard_removes_what_the_log_made(target: Path) -> None:
     log = MessageLog(target)
     log.append_bytes(frame(0))

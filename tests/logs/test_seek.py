@@ -10,6 +10,7 @@ pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
 from support.events import EVENT, fields
+from support.readers import KINDS
 
 
 def test_seek_finds_the_first_message_of_a_key(target: Path) -> None:
@@ -35,3 +36,13 @@ def test_seek_finds_the_first_message_of_a_key(target: Path) -> None:
     with MessageLog(target, schema=EVENT.schema) as writer:  # it is kept
         writer.append(fields(3000))
     assert open_log(target, EVENT.schema).seek(3000) == 1000
+
+
+def test_names_of_an_enum_are_in_the_order_of_their_numbers(target: Path) -> None:
+    colours = ["red", "green", "blue"]
+    with MessageLog(target, schema=KINDS.schema, key="colour") as writer:
+        writer.extend({"colour": colours[number // 10]} for number in range(30))
+    with open_log(target, KINDS.schema) as log:
+        assert [log.seek(key) for key in [*colours, 0, 1, 2, 3]] == [0, 10, 20, 0, 10, 20, 30]
+        with pytest.raises(ValueError, match="green, blue, but not 'pink'"):
+            log.seek("pink")

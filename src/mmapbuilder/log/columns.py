@@ -221,6 +221,18 @@ def _without_structs(found: Table, chosen: list[Column], names: list[str]) -> An
     return pyarrow.table(arrays, names)
 
 
+def number_of(plan: Plan, way: Way, name: str) -> int:
+    """Return the number of an enumerant.
+
+    Raises:
+        ValueError: the enum has none of that name.
+    """
+    numbers = plan.enums[plan.types[way.type].target].numbers
+    if name not in numbers:
+        raise ValueError(f"the enum has {', '.join(numbers)}, but not {name!r}")
+    return numbers[name]
+
+
 def _names(plan: Plan, way: Way) -> list[str]:
     """List the names of an enum, or of the members of a union, by number."""
     target = plan.types[way.type].target

@@ -85,13 +85,15 @@ class Messages(_Base):
         of the key.
 
         Args:
-            key: a value of the field that is the key.
+            key: a value of the field that is the key. That of an enum is a name or a number, and
+                the numbers are what orders the messages.
             field: the name of that field. It is dotted if the field is in a group or in
                 another struct. By default it is the ``key=`` that `MessageLog` was given,
                 which the index keeps.
 
         Raises:
-            ValueError: no index names the key, and `field` was not given.
+            ValueError: no index names the key, and `field` was not given. Or the enum has no such
+                name.
             KeyError: there is no such field.
             TypeError: the log was opened without a schema.
 
@@ -109,10 +111,12 @@ class Messages(_Base):
             )
         if self._numbers.step < 0:
             raise ValueError("the messages are in reverse order")
-        from .columns import find
+        from .columns import find, number_of
 
         numbers, plan, log = self._numbers, self._plan(), self._log
         way = find(plan, (name,))
+        if way.kind == "enum" and isinstance(key, str):
+            key = number_of(plan, way, key)
         if way.kind != "tag":
             found = _core.roots_seek(
                 plan.native, way.fields, log._reader(), numbers.start, numbers.step, len(numbers),
