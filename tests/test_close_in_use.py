@@ -41,6 +41,9 @@ def npy():
 def log():
     return MessageLog(path, "w", capacity=64 * MIB)
 
+def rolling():
+    return MessageLog(path, "w", capacity=64 * MIB, roll=16)
+
 def message():
     from support.readers import BLOCKS
     b = MessageBuilder(path, capacity=64 * MIB)
@@ -110,6 +113,7 @@ CALLS = {
         "close": lambda b: b.close(), "discard": lambda b: b.discard(),
     }),
 }
+CALLS["rolling"] = (rolling, CALLS["log"][1])
 make, calls = CALLS[kind]
 
 def attempt(call, b, refusals=(ValueError, RuntimeError, FileNotFoundError, BufferError)):
@@ -134,7 +138,7 @@ def whole():
             verify(path)
         except InvalidMessage as error:         # left unfinished by an exception, or mixed up
             assert "unfinished" in str(error), error
-    elif kind == "log":
+    elif kind in ("log", "rolling"):
         size = os.path.getsize(path)
         assert size % 16 == 0, size
 """
@@ -229,7 +233,7 @@ while time.monotonic() < end:
 print("ok")
 """
 
-KINDS = ["builder", "npy", "log", "message", "by-hand"]
+KINDS = ["builder", "npy", "log", "rolling", "message", "by-hand"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

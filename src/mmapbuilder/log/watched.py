@@ -81,6 +81,13 @@ class Watched(_Base):
         with self._lock:
             super().flush(cut)
 
+    def sync(self, timeout: "float | None" = None) -> None:
+        """Wait until all messages so far are on the device."""
+        with self._lock:
+            if self._rolling:  # so this is a signal handler, and the roll goes on after it
+                raise RuntimeError("the log is at work: this call interrupts it")
+        super().sync(timeout)
+
     def __len__(self) -> int:
         with self._lock:
             return super().__len__()
@@ -134,6 +141,10 @@ class Watched(_Base):
         self._rolling = True
         try:
             self._go_on_in(following(first, number))
+        except OSError:
+            if self._is_over:  # closed by a signal handler, in the middle of it
+                raise ValueError("I/O operation on closed log") from None
+            raise
         finally:
             self._rolling = False
         self._file_number = number
@@ -144,10 +155,14 @@ class Watched(_Base):
         self._keep_for_sync()
         failure = self._finish(True)
         old.commit(failure, False)
+        if not self._is_over:
+            self._open_next(path, old.name)
+
+    def _open_next(self, path: "str | bytes", old: "t.Name") -> None:
         try:
             self._open_file(path, "a")
         except BaseException:
-            self._open_file(old.name, "a")  # so that the next append can try again
+            self._open_file(old, "a")  # so that the next append can try again
             raise
         finally:
             if self._is_over:
