@@ -46,14 +46,15 @@ def pytest_terminal_summary(
     if option.maxfail or option.collectonly:
         return
     counts = {name: len(found) for name, found in terminalreporter.stats.items()}
+    failed = counts.get("failed", 0) + counts.get("error", 0)
     if config.getoption("lf", False):
-        record.write_again(Path(place), passed=counts.get("passed", 0))
+        record.write_again(Path(place), failed)
         return
     limited = [*(option.ignore_glob or []), *(["slow"] if option.markexpr else [])]
     record.write(
         Path(place),
         passed=counts.get("passed", 0),
-        failed=counts.get("failed", 0) + counts.get("error", 0),
+        failed=failed,
         skipped=counts.get("skipped", 0),
         limited=", ".join(f"`{what}`" for what in limited),
     )

@@ -29,8 +29,8 @@ can repeat the runs: `make test-versions`, `test-debian-testing`, `test-free-thr
 
 A test is skipped where something is missing that it needs: a program, a package, a system call. In
 a *container* the tests ran as those of a wheel do: with what the tests need and none of the rest,
-few capabilities, 64 MB of `/dev/shm`, and no tools. *Passed later* are tests that had failed and
-were run again alone, after a change (`PYTEST_ARGS=--last-failed`).
+few capabilities, 64 MB of `/dev/shm`, and no tools. Tests that failed *ran again* alone, after a
+change (`PYTEST_ARGS=--last-failed`).
 
 """
 
@@ -68,10 +68,8 @@ def counted(run: Run) -> str:
     """How it ended."""
     parts = [f"{run['passed']:,} passed"]
     if run["failed"]:
-        again = run.get("again", 0)
-        parts.append(
-            f"{run['failed']} failed" + (f" ({again} of them passed later)" if again else "")
-        )
+        again = f" ({run['again'] or 'none'} when they ran again)" if "again" in run else ""
+        parts.append(f"{run['failed']} failed{again}")
     if run["skipped"]:
         parts.append(f"{run['skipped']:,} skipped")
     return ", ".join(parts)

@@ -67,10 +67,10 @@ def write(directory: Path, passed: int, failed: int, skipped: int, limited: str)
     _path(directory, run).write_text(json.dumps(run, indent=1) + "\n")
 
 
-def write_again(directory: Path, passed: int) -> None:
-    """Add to the file of a run how many passed of the tests that had failed in it."""
+def write_again(directory: Path, failed: int) -> None:
+    """Add to the file of a run how many of the tests that had failed in it fail now."""
     path = _path(directory, _run())
     if path.exists():
         run = json.loads(path.read_text())
-        run["again"] = passed
+        run["again"] = failed
         path.write_text(json.dumps(run, indent=1) + "\n")
