@@ -88,6 +88,8 @@ def test_values_of_the_same_kind_are_converted_and_others_refused(target: Path) 
         for wrong in ([1, 2, 3], 5, [[1], [2]], [[[1, 2]]]):
             with pytest.raises(ValueError, match="shape"):
                 b.append(wrong)
+        with pytest.raises(ValueError, match=r"rows have shape \(2,\), not \(\)"):
+            b.extend([1, 2, 3])
         b.append(np.asfortranarray([[1, 2], [3, 4]]))
     assert load_both_ways(target).tolist() == [[1, 2], [3, 4]]
 

@@ -167,6 +167,8 @@ class NpyBuilder(Closing):
         while batch := list(itertools.islice(each, most)):
             masked = any(isinstance(row, np.ma.MaskedArray) for row in batch)
             array = (np.ma.array if masked else np.asarray)(batch, self._dtype)
+            if array.size * self._dtype.itemsize != len(batch) * self._row_bytes:
+                raise ValueError(f"rows have shape {self._row}, not {array.shape[1:]}")
             self.append(array.reshape(len(batch), *self._row))
 
     # ---- looking ----

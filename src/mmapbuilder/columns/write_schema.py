@@ -206,7 +206,7 @@ class _Writer:
         if element.nulls > 0 and not is_pointer and kind.text != "Void":
             raise ValueError(
                 f"column {path!r}: elements of its lists are missing, and numbers and structs in "
-                "lists cannot be null"
+                "lists cannot be null: replace or drop the missing ones"
             )
         return kind
 
