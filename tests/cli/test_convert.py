@@ -215,6 +215,17 @@ def test_a_table_is_read_in_slices(many: Path) -> None:
             assert part.column(0).to_pylist() == bools.column(0).to_pylist()[start:]
 
 
+def test_stdout_gets_json_lines(tmp_path: Path, message: Path) -> None:
+    done = run("convert", message, "-", "--schema", BOOK, "--path", "people", where=tmp_path)
+    assert lines(done)[0]["id"] == 123
+
+
+def test_a_name_that_tells_no_format_is_shown_with_those_that_do(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("id,name\n")
+    done = run("convert", "people.csv", "x.bin", "--schema", BOOK, "--path", "p", where=tmp_path)
+    fails(done, 2, "people.csv is taken for message, and x.bin for message", ".parquet", "--from")
+
+
 def test_pipes(tmp_path: Path, message: Path) -> None:
     arguments = ("--schema", BOOK, "--path", "people")
     shown = run("convert", message, "-", "--to", "jsonl", *arguments, where=tmp_path).ok().out

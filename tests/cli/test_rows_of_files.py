@@ -76,6 +76,35 @@ def test_head_asks_for_the_list_if_there_are_several(tmp_path: Path) -> None:
     assert shown.ok().out.split() == ["value", "yes", "no"]
 
 
+def test_the_struct_that_stands_in_no_other_needs_no_name(tmp_path: Path) -> None:
+    (tmp_path / "one.capnp").write_text(
+        "@0xa4d1c0ffee112201; struct Top { rows @0 :List(Row); at :group { x @1 :Int8; } "
+        "struct Row { id @0 :Int32; parts @1 :List(Text); } }"
+    )
+    schema = capnp.load(str(tmp_path / "one.capnp")).Top
+    with MessageBuilder(tmp_path / "one.bin") as b:
+        b.init_root(schema)
+        b.fill_rows("rows", [{"id": 7, "parts": [f"part {number}" for number in range(30)]}])
+    shown = run("head", "one.bin", "--schema", "one.capnp", where=tmp_path).ok().out
+    title, row = shown.splitlines()
+    assert title.split() == ["id", "parts"]
+    assert row.split()[0] == "7"
+    assert row.endswith(" ...")  # a list is cut
+    assert len(row) < 70
+    rows = lines(run("head", "one.bin", "--schema", "one.capnp", "--json", where=tmp_path))
+    assert len(rows[0]["parts"]) == 30
+    groups = run("head", "one.bin", "--schema", "one.capnp:Top.At", where=tmp_path)
+    fails(groups, 2, "has no struct Top.At; its structs are: Top, Top.Row\n")
+
+
+def test_a_number_of_rows_is_not_negative(tmp_path: Path, log: Path) -> None:
+    for command in "head", "tail":
+        for number in "-1", "x", "1.5":
+            done = run(command, log, "--schema", PERSON, "-n", number, where=tmp_path)
+            fails(done, 2, "is no whole number of 0 or more")
+    assert run("tail", log, "--schema", PERSON, "-n", "0", where=tmp_path).ok().out == ""
+
+
 # ---- cat -------------------------------------------------------------------------------
 
 

@@ -78,14 +78,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
-    reads = formats.format_of(arguments.file, arguments.source_format, arguments.path, "--from")
-    writes = formats.format_of(arguments.target, arguments.target_format, arguments.path, "--to")
-    if (reads in formats.CAPNP) == (writes in formats.CAPNP):
-        raise Failure(
-            f"from {reads} to {writes}: one of the two must be a message or a log, "
-            "and the other a table or JSON",
-            USAGE,
-        )
+    reads = formats.format_read(arguments.file, arguments.source_format, arguments.path)
+    writes = formats.format_written(arguments.target, arguments.target_format, arguments.path)
+    formats.require_two_kinds(arguments.file, reads, arguments.target, writes)
     schema = required_schema(arguments, "convert")
     with one_input(arguments.file) as file:
         if os.path.exists(arguments.target) and os.path.samefile(file.path, arguments.target):

@@ -23,16 +23,43 @@ _SUFFIXES = {
 }
 
 
-def format_of(name: str, told: "str | None", path: "str | None", option: str) -> str:
-    """Tell the format of a file.
+def format_read(name: str, told: "str | None", path: "str | None") -> str:
+    """Tell the format of the file that is read.
 
     Raises:
         Failure: a pipe has no name to tell it by.
     """
+    if told is None and name == "-":
+        raise Failure("say --from FORMAT: a pipe has no name to tell the format by", USAGE)
+    return _format_of(name, told, path)
+
+
+def format_written(name: str, told: "str | None", path: "str | None") -> str:
+    """Tell the format of the file that is written: that of stdout is JSON lines."""
+    if told is None and name == "-":
+        return JSONL
+    return _format_of(name, told, path)
+
+
+def require_two_kinds(source: str, reads: str, target: str, writes: str) -> None:
+    """Refuse to convert between two tables, or between two files of Cap'n Proto.
+
+    Raises:
+        Failure: it says which formats the names tell.
+    """
+    if (reads in CAPNP) != (writes in CAPNP):
+        return
+    raise Failure(
+        f"{source} is taken for {reads}, and {target} for {writes}: one of the two must be a "
+        "message or a log, and the other a table or JSON, whose name ends in "
+        f"{', '.join(_SUFFIXES)} unless --from or --to says the format",
+        USAGE,
+    )
+
+
+def _format_of(name: str, told: "str | None", path: "str | None") -> str:
     if told is not None:
         return told
-    if name == "-":
-        raise Failure(f"say {option} FORMAT: a pipe has no name to tell the format by", USAGE)
     for suffix, found in _SUFFIXES.items():
         if name.lower().endswith(suffix):
             return found

@@ -5,7 +5,7 @@ from typing import Any
 
 from .ends import OK
 from .inputs import one_input
-from .options import add_columns, add_file, add_json, add_path
+from .options import add_columns, add_file, add_json, add_number, add_path
 from .rows import check_columns, chosen, parts, rows_of
 from .schemas import add_schema, required_schema
 from .screen import Column, Screen
@@ -27,9 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_file(parser, "a message or a log")
     add_schema(parser)
     add_path(parser, "the list in the message; not needed if its root has one list of structs")
-    parser.add_argument(
-        "-n", metavar="N", type=int, default=10, dest="number", help="how many rows (10)"
-    )
+    add_number(parser, "how many rows")
     add_columns(parser)
     add_json(parser, "print JSON: one object a row")
 

@@ -1,6 +1,6 @@
 """Arguments that several commands take."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 
 
 def add_files(
@@ -34,6 +34,20 @@ def add_path(parser: ArgumentParser, what: str) -> None:
 def add_json(parser: ArgumentParser, what: str = "print JSON, one object a line") -> None:
     """Let a command print JSON."""
     parser.add_argument("--json", action="store_true", help=what)
+
+
+def add_number(parser: ArgumentParser, what: str) -> None:
+    """Let a command take a number of rows."""
+    parser.add_argument(
+        "-n", metavar="N", type=_number, default=10, dest="number", help=f"{what} (10)"
+    )
+
+
+def _number(text: str) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if number < 0:
+        raise ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return number
 
 
 def add_columns(parser: ArgumentParser) -> None:

@@ -17,7 +17,7 @@ def add_schema(parser: "ArgumentParser", required: bool = False) -> None:
         metavar="FILE:STRUCT",
         required=required,
         help="the schema file, and the struct that the root is; without :STRUCT the only "
-        "struct of the file",
+        "struct of the file that stands in no other",
     )
     option.completes = "files"  # type: ignore[attr-defined]
     option = parser.add_argument(
@@ -96,9 +96,10 @@ def _struct(module: Any, path: str, name: str) -> Any:
     known = structs_of(module)
     if name in known:
         return known[name]
-    if not name and len(known) == 1:
-        return next(iter(known.values()))
-    wanted = f"has no struct {name}" if name else "has several structs: say which"
+    outermost = [each for each in known if "." not in each]
+    if not name and len(outermost) == 1:
+        return known[outermost[0]]
+    wanted = f"has no struct {name}" if name else "needs :STRUCT behind it"
     raise Failure(f"{path} {wanted}; its structs are: {', '.join(known) or 'none'}", USAGE)
 
 
@@ -109,7 +110,7 @@ def structs_of(module: Any, around: str = "") -> dict[str, Any]:
         each = getattr(module, name)
         if name.startswith("_") or not hasattr(each, "schema"):
             continue
-        if hasattr(each, "from_segments"):
+        if hasattr(each, "from_segments") and not each.schema.node.struct.isGroup:
             found[around + name] = each
             found |= structs_of(each, f"{around}{name}.")
     return found

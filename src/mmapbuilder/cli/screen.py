@@ -13,6 +13,7 @@ from .ends import printable
 from .values import to_json
 
 _LEAST_TEXT = 20  # characters of a column of texts, on terminals that are too narrow for all
+_MOST_NESTED = 60  # letters of a list or a struct
 
 
 class Column(NamedTuple):
@@ -105,8 +106,13 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:g}"
-    text = value if isinstance(value, str) else to_json(value)
+    text = value if isinstance(value, str) else _beginning(to_json(value))
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _beginning(text: str) -> str:
+    """Return what a cell has room for: of a list or a struct a table shows the beginning."""
+    return text if len(text) <= _MOST_NESTED else f"{text[: _MOST_NESTED - 4]} ..."
 
 
 def _print_plain(columns: Sequence[Column], rows: list[list[str]]) -> None:

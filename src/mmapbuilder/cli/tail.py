@@ -10,7 +10,7 @@ from . import kinds
 from .ends import OK
 from .head import show
 from .inputs import one_input
-from .options import add_columns, add_file
+from .options import add_columns, add_file, add_number
 from .rows import LogRows, check_columns, chosen, parts
 from .schemas import add_schema, schema_of
 from .screen import Screen
@@ -29,9 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_file(parser, "a log", stdin=False)
     add_schema(parser)
-    parser.add_argument(
-        "-n", metavar="N", type=int, default=10, dest="number", help="how many messages (10)"
-    )
+    add_number(parser, "how many messages")
     parser.add_argument(
         "-f", "--follow", action="store_true", help="wait for more messages, until Ctrl-C"
     )
