@@ -258,8 +258,9 @@ def test_system_calls_of_a_message(target: Path) -> None:
     )
     # At four places: are the process and the handler still ours?
     assert sum_of(counts["fill"]) <= 10, counts["fill"]
-    # One search for the end of the content, by halving.
-    assert sum_of(counts["close"]) <= 60, counts["close"]
+    # One search for the end of the content, by halving. Without the GIL the pointers of the message
+    # tell its sizes, and they are read by calls.
+    assert sum_of(counts["close"]) <= (100 if FREE_THREADED else 60), counts["close"]
 
 
 def test_size_of_a_sparse_file(target: Path) -> None:
