@@ -228,8 +228,11 @@ def test_zeros_refuse(target: Path) -> None:
             b.zeros(3, object)
         with pytest.raises(ValueError, match="negative"):
             b.zeros((3, -1))
-        with pytest.raises(TypeError):
-            b.zeros(1.5)  # type: ignore[arg-type]
+        for shape in (3.5, (2, 3.5), None):
+            with pytest.raises(
+                TypeError, match="a shape is a whole number or a tuple of them, not"
+            ):
+                b.zeros(shape)  # type: ignore[arg-type]
         assert b.tell() == 0
 
 

@@ -20,6 +20,7 @@ from mmapbuilder import (
     MessageBuilder,
     MessageLog,
     Report,
+    edit_message,
     open_message,
     recover,
     verify,
@@ -101,6 +102,28 @@ def test_verify_changes_nothing(target: Path) -> None:
     before = target.stat()
     verify(target)
     assert target.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("look", ["verify", "recover", "open_message", "edit_message"])
+def test_what_is_something_else_is_told_alike(look: str, target: Path) -> None:
+    looks: dict[str, Any] = {
+        "verify": verify,
+        "recover": recover,
+        "open_message": lambda path: open_message(path, KINDS.schema),
+        "edit_message": lambda path: edit_message(path, KINDS.schema),
+    }
+    for content, said in {
+        b"just some text in a file": "this is text and no message",
+        b"\x1f\x8b and so on": "compressed data (gzip)",
+        bytes(4096): "the file begins with zeros: it is no message, or ",
+    }.items():
+        target.write_bytes(content)
+        with pytest.raises(InvalidMessage) as caught:
+            looks[look](target)
+        assert said in caught.value.reason
+        assert said in str(caught.value)
+        assert caught.value.filename in (target, str(target))
+        assert target.read_bytes() == content
 
 
 def message(*words: int, sizes: tuple[int, ...] | None = None) -> bytes:

@@ -52,9 +52,10 @@ int mmb_framing_parse(const void *head, uint64_t file_bytes, mmb_framing *out, m
     }
     if (mmb__load32(slots + 4) == 0) {
         return flaw_in_table(flaw, 1,
-                             last == 0 ? "the file begins with zeros: it was never written, or its "
-                                         "content was lost in a crash"
-                                       : "the first segment is empty: there is no root pointer");
+                             last == 0
+                                 ? "the file begins with zeros: it is no message, or one that "
+                                   "was never written or was lost in a crash"
+                                 : "the first segment is empty: there is no root pointer");
     }
     for (uint32_t i = 0; i <= last; i++) {
         uint32_t words = mmb__load32(slots + 4 + 4 * (size_t)i);

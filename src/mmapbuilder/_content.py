@@ -49,7 +49,8 @@ def look_into(
     memory = _buffer_of(content)
     if memory is not None:
         try:
-            return _explained(memory[: _core.HEAD_BYTES], len(memory), in_memory, memory, None)
+            with explaining(memory[: _core.HEAD_BYTES], len(memory), None):
+                return in_memory(memory, None)
         except _core.InvalidMessage:
             if isinstance(content, bytes) and _looks_like_a_path(content):
                 raise invalid(
@@ -64,7 +65,8 @@ def look_into(
         require_regular(status, fd if name is None else name)
         length = status.st_size
         head = os.pread(fd, _core.HEAD_BYTES, 0) if length else b""
-        return _explained(head, length, in_file, fd, name)
+        with explaining(head, length, name):
+            return in_file(fd, name)
     finally:
         if ours:
             os.close(fd)
@@ -127,20 +129,23 @@ def _descriptor_of(content: "Content") -> "tuple[int, Name, bool]":
     return fd, name if isinstance(name, (str, bytes)) else fd, False
 
 
-def _explained(
-    head: "bytes | memoryview",
-    length: int,
-    look: "Callable[..., Result]",
-    content: "int | memoryview",
-    name: "Name",
-) -> "Result":
-    try:
-        return look(content, name)
-    except _core.InvalidMessage as error:
-        what = _what_else(bytes(head), length) if error.segment is None else None
-        if what is None:
-            raise
-        raise invalid(what, name) from None
+class explaining:  # noqa: N801
+    """A context in which InvalidMessage says what the content is instead, where that can be seen.
+
+    `head` are the first bytes of the content, of which there are `length`.
+    """
+
+    def __init__(self, head: "bytes | memoryview", length: int, name: "Name") -> None:
+        self._head, self._length, self._name = head, length, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, _core.InvalidMessage) and error.segment is None:
+            what = _what_else(bytes(self._head), self._length)
+            if what is not None:
+                raise invalid(what, self._name) from None
 
 
 def invalid(reason: str, name: "Name") -> _core.InvalidMessage:

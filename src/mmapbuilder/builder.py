@@ -134,7 +134,8 @@ class Builder(BinaryFile, Endings):
         Raises:
             CapacityError: there is no room for it.
             OSError: the disk is full (ENOSPC), or an earlier store failed.
-            TypeError: `dtype` holds objects, which are references and not bytes.
+            TypeError: `shape` is none, or `dtype` holds objects, which are references and not
+                bytes.
 
         >>> with Builder("squares.bin") as b:
         ...     b.zeros(5, "i8")[:] = [0, 1, 4, 9, 0]
@@ -153,7 +154,11 @@ class Builder(BinaryFile, Endings):
         try:
             sizes: tuple[int, ...] = (operator.index(shape),)  # type: ignore[arg-type]
         except TypeError:
-            sizes = tuple(map(operator.index, shape))  # type: ignore[arg-type]
+            try:
+                sizes = tuple(map(operator.index, shape))  # type: ignore[arg-type]
+            except TypeError:
+                text = f"a shape is a whole number or a tuple of them, not {shape!r}"
+                raise TypeError(text) from None
         if any(size < 0 for size in sizes):
             raise ValueError("negative dimensions are not allowed")
         view = self._allocate_zeros(math.prod(sizes) * kind.itemsize, kind.alignment)

@@ -3,7 +3,7 @@
 import os
 
 from . import _core
-from ._content import look_into
+from ._content import explaining, look_into
 from ._output import lock_to_change, open_regular
 
 TYPE_CHECKING = False
@@ -198,6 +198,8 @@ def recover(
         if is_log(fd, name):
             return LogReport._of(recover_log(name, durable, progress))
         lock_to_change(fd, name)
-        return Report(*_core.recover(fd, name, durable, progress))
+        head = os.pread(fd, _core.HEAD_BYTES, 0)
+        with explaining(head, os.fstat(fd).st_size, name):
+            return Report(*_core.recover(fd, name, durable, progress))
     finally:
         os.close(fd)

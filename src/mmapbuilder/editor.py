@@ -3,6 +3,7 @@
 import os
 
 from . import _core, _pycapnp
+from ._content import explaining
 from ._output.lock import lock_to_change
 from ._output.names import open_regular
 from .reader import Message
@@ -45,7 +46,8 @@ class EditedMessage(Message):
         The path ends with a field, or with an index into a list of numbers, Text or Data.
         Numbers, Bool and enums are set in place. If the field is a member of a union, it
         becomes the active one. A new Text or Data must fit into the words of the old one.
-        None makes a null pointer.
+        None makes a null pointer. No later `set` can undo that: what the pointer led to stays in
+        the file, but nothing leads there any more.
 
         >>> with MessageBuilder("alice.bin") as b:
         ...     alice = b.init_root(addressbook_capnp.Person, name="Alice", id=7)
@@ -124,7 +126,8 @@ def edit_message(
         lock_to_change(fd, name)
         length = os.fstat(fd).st_size
         head = os.pread(fd, _core.HEAD_BYTES, 0)
-        places, end = _core.framing(head, length, name)
+        with explaining(head, length, name):
+            places, end = _core.framing(head, length, name)
         mapped = memoryview(mmap.mmap(fd, length))
         segments = tuple(mapped[start : start + size] for start, size in places)
         message = EditedMessage(name, schema, segments, nesting_limit, fd, durable)

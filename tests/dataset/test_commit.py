@@ -55,8 +55,9 @@ def test_a_dataset_is_not_replaced_by_accident(tmp_path: Path) -> None:
     shards = write_three(tmp_path)
     first = commit(tmp_path, shards, schema=Table)
     before = (tmp_path / "_manifest.json").read_bytes()
-    with pytest.raises(FileExistsError, match="_manifest.json"):
+    with pytest.raises(FileExistsError, match='there is a dataset already, .*mode="w"') as caught:
         commit(tmp_path, shards, schema=Table)
+    assert caught.value.filename == str(tmp_path)
     assert (tmp_path / "_manifest.json").read_bytes() == before
     new = write_shard(tmp_path, some_rows(7, 8), Table, "rows", index=0)
     second = commit(tmp_path, [new], schema=Table, mode="w")

@@ -146,8 +146,9 @@ def test_a_frame_is_a_dataset(tmp_path: Path) -> None:
         assert table["id"].to_pylist() == list(range(100))
         assert table["name"].to_pylist()[2:5] == ["n2", None, "n4"]
         assert table["price"].to_pylist() == [0.5] * 100
-        with pytest.raises(FileExistsError, match="_manifest.json"):
+        with pytest.raises(FileExistsError, match='a dataset already, .*mode="w"') as caught:
             to_capnp(frame, tmp_path / path, schema, path)
+        assert caught.value.filename == str(tmp_path / path)
     later = to_capnp(frame, tmp_path / "rows", Table, "rows", mode="w", compute=False)
     later.compute()
     assert len(open_dataset(tmp_path / "rows").unreferenced()) == 4

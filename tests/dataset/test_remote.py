@@ -46,8 +46,9 @@ def test_a_dataset_in_memory(address: str, schema: Any, path: str, tmp_path: Pat
         assert [row.name for row in rows] == [f"row {i}" for i in range(10, 15)]
     stray = write_shard(address, [], schema, path, index=0)
     assert dataset.unreferenced() == [stray.name]
-    with pytest.raises(FileExistsError, match="_manifest.json"):
+    with pytest.raises(FileExistsError, match='there is a dataset already, .*mode="w"') as caught:
         commit(address, shards, schema=schema)
+    assert caught.value.filename == address
     assert commit(address, [stray], schema=schema, mode="w").rows == 0
 
 

@@ -38,6 +38,16 @@ def test_seek_finds_the_first_message_of_a_key(target: Path) -> None:
     assert open_log(target, EVENT.schema).seek(3000) == 1000
 
 
+def test_a_key_of_another_kind_is_told(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema, key="time") as writer:
+        writer.extend(fields(time) for time in range(3))
+    with open_log(target, EVENT.schema) as log:
+        with pytest.raises(TypeError, match="key 'time' is a UInt64, with which 'x' cannot be"):
+            log.seek("x")
+        with pytest.raises(TypeError, match="key 'name' is a Text, with which 5 cannot be"):
+            log.seek(5, "name")
+
+
 def test_names_of_an_enum_are_in_the_order_of_their_numbers(target: Path) -> None:
     colours = ["red", "green", "blue"]
     with MessageLog(target, schema=KINDS.schema, key="colour") as writer:

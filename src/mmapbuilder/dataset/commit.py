@@ -106,19 +106,21 @@ def _committed(store: "Store", commit: "str | None") -> "Manifest":
     Raises:
         FileExistsError: it is that of another commit.
     """
-    import errno
-    import os
-
     from . import manifest as manifests
 
-    place = store.place(manifests.NAME)
     if commit is not None:
         content = store.read(manifests.NAME)
         if manifests.commit_of(content) == commit:
-            return manifests.decode(content, place)
-    error = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
-    error.add_note('mmapbuilder: there is a dataset; commit(mode="w") puts another in its place')
-    raise error
+            return manifests.decode(content, store.place(manifests.NAME))
+    raise there_already(store)
+
+
+def there_already(store: "Store") -> FileExistsError:
+    """Return an error: the directory has a dataset, which the mode ``"x"`` does not replace."""
+    import errno
+
+    text = 'there is a dataset already, which mode="w" replaces'
+    return FileExistsError(errno.EEXIST, text, store.name)
 
 
 def _check(shards: "list[Shard]", fingerprint: str) -> "ShardPath":

@@ -4,12 +4,10 @@ What is the same for all engines is here: what a task has to know, and the two p
 of which each may be run twice.
 """
 
-import errno
-import os
 import uuid
 from typing import Any, NamedTuple, Self
 
-from .commit import commit_once
+from .commit import commit_once, there_already
 from .compiled import compile_schema, load_schema, module_of
 from .dataset import Dataset, open_dataset
 from .manifest import NAME
@@ -65,7 +63,7 @@ class Target(NamedTuple):
             raise ValueError(f"mode must be 'x' or 'w', not {mode!r}")
         store = store_of(path, options)
         if mode == "x" and store.exists(NAME):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), store.place(NAME))
+            raise there_already(store)
         compiled = compile_schema(module_of(schema))
         return cls(store.name, options, compiled, field, mode, uuid.uuid4().hex)
 

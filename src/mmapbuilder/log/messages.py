@@ -95,7 +95,8 @@ class Messages(_Base):
             ValueError: no index names the key, and `field` was not given. Or the enum has no such
                 name.
             KeyError: there is no such field.
-            TypeError: the log was opened without a schema.
+            TypeError: the log was opened without a schema, or `key` cannot be compared with values
+                of the field.
 
         >>> with MessageLog("ids.log", "w", schema=addressbook_capnp.Person, key="id") as log:
         ...     numbers = log.extend({"id": [10, 20, 20, 30]})
@@ -117,15 +118,21 @@ class Messages(_Base):
         way = find(plan, (name,))
         if way.kind == "enum" and isinstance(key, str):
             key = number_of(plan, way, key)
-        if way.kind != "tag":
-            found = _core.roots_seek(
-                plan.native, way.fields, log._reader(), numbers.start, numbers.step, len(numbers),
-                key, os.fsdecode(log._name)
-            )  # fmt: skip
-            if found is not None:
-                return found
-        value, root = operator.attrgetter(name), log._root
-        return bisect.bisect_left(numbers, key, key=lambda number: value(root(number)))
+        try:
+            if way.kind != "tag":
+                found = _core.roots_seek(
+                    plan.native, way.fields, log._reader(), numbers.start, numbers.step,
+                    len(numbers), key, os.fsdecode(log._name)
+                )  # fmt: skip
+                if found is not None:
+                    return found
+            value, root = operator.attrgetter(name), log._root
+            return bisect.bisect_left(numbers, key, key=lambda number: value(root(number)))
+        except TypeError as error:
+            kind = "number" if way.kind == "tag" else plan.spell(way.type)
+            raise TypeError(
+                f"the key {name!r} is a {kind}, with which {key!r} cannot be compared"
+            ) from error
 
     # ---- all messages at once ----
 
