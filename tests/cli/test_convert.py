@@ -272,6 +272,23 @@ def test_a_conversion_that_fails_leaves_nothing(target: str, tmp_path: Path) -> 
         assert sorted(os.listdir(tmp_path)) == before
 
 
+def test_rows_that_are_no_messages_are_told_of_the_path(tmp_path: Path) -> None:
+    arrow.parquet.write_table(arrow.table({"id": [1]}), tmp_path / "t.parquet")
+    done = run("convert", "t.parquet", "z.bin", "--schema", BOOK, where=tmp_path)
+    fails(done, 1, "t.parquet: column 'id': ", "--path", "lists of structs in AddressBook: people")
+    assert os.listdir(tmp_path) == ["t.parquet"]
+
+
+def test_a_column_that_is_not_there_is_told_without_quotes(tmp_path: Path) -> None:
+    with arrow.ipc.new_file(tmp_path / "t.arrow", arrow.schema({"id": arrow.int64()})) as file:
+        file.write_table(arrow.table({"id": [1]}))
+    done = run("convert", "t.arrow", "z.bin", "--schema", BOOK, "--path", "people", "--columns",
+               "name", where=tmp_path)  # fmt: skip
+    fails(done, 1, "t.arrow: ", "name")
+    assert "t.arrow: '" not in done.err
+    assert os.listdir(tmp_path) == ["t.arrow"]
+
+
 def test_nulls_become_defaults_if_one_says_so(tmp_path: Path) -> None:
     arrow.parquet.write_table(arrow.table({"id": [1, None]}), tmp_path / "null.parquet")
     arguments = ("convert", "null.parquet", "x.bin", "--schema", BOOK, "--path", "people")

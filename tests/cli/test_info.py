@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder
+from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder, commit, write_shard
 from support.command import fails, lines, run
 from support.missing import missing
-from support.readers import KINDS
+from support.readers import ADDRESS_BOOK, KINDS
 
 pytest.importorskip("capnp")
 
@@ -132,6 +132,23 @@ def test_a_torn_log_is_told(tmp_path: Path, log: Path) -> None:
     (facts,) = lines(run("info", "--json", log, where=tmp_path))
     assert facts["messages"] == 99
     assert facts["torn"] > 0
+
+
+def test_a_dataset_is_told_with_its_shards(tmp_path: Path) -> None:
+    shards = [
+        write_shard(tmp_path / "d", {"id": [1, 2]}, ADDRESS_BOOK.schema, "people", index=index)
+        for index in range(2)
+    ]
+    fails(run("info", "d", where=tmp_path), 3, "d: Is a directory")
+    size = commit(tmp_path / "d", shards, schema=ADDRESS_BOOK.schema).bytes
+    (facts,) = lines(run("info", "--json", "d", where=tmp_path))
+    assert facts.pop("hint").startswith("its shards are the files part-*.bin")
+    assert facts == {"file": "d", "kind": "dataset", "shards": 2, "rows": 4, "bytes": size}
+    assert "open_dataset" in run("info", "d", where=tmp_path).ok().out
+    for command in ("verify", "index", "du"):
+        fails(run(command, "d", where=tmp_path), 1, "d: a dataset: ", "part-*.bin", "open_dataset")
+    shown = run("verify", "d/part-*.bin", where=tmp_path).ok().out
+    assert shown.count(": ok, message") == 2
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -195,6 +195,22 @@ def test_an_index_is_made(tmp_path: Path, log: Path) -> None:
         assert len(found) == 100
 
 
+def test_a_message_with_an_index_still_has_its_lists(tmp_path: Path, message: Path) -> None:
+    shown = run("index", message, where=tmp_path).ok().out
+    assert "index of 1 message, " in shown
+    for command in ("head", "cat"):
+        rows = run(command, message, "--path", "people", "--schema", BOOK, where=tmp_path)
+        assert "Alice" in rows.ok().out
+    shown = run("convert", message, "x.jsonl", "--path", "people[0].phones", "--schema", BOOK,
+                where=tmp_path).ok().out  # fmt: skip
+    assert shown.startswith("x.jsonl: 1 row, ")
+
+
+def test_a_log_has_no_lists(tmp_path: Path, log: Path) -> None:
+    done = run("head", log, "--path", "phones", "--schema", PERSON, where=tmp_path)
+    fails(done, 2, "people.log: a log; --path is for a list in a message")
+
+
 def test_what_cannot_have_an_index(tmp_path: Path, unfinished: Path) -> None:
     fails(run("index", unfinished, where=tmp_path), 1, "died.bin: an unfinished message")
     with MessageLog(tmp_path / "busy.log", schema=KINDS.schema) as writer:
@@ -270,3 +286,22 @@ def test_what_cannot_be_changed(tmp_path: Path, message: Path, log: Path) -> Non
     )
     fails(done, 1, "changed before that: people[0].id")
     fails(run("edit", log, "id=5", "--schema", PERSON, where=tmp_path), 1, "people.log: a log")
+
+
+def test_a_bool_is_edited_as_it_is_printed(tmp_path: Path) -> None:
+    with MessageBuilder(tmp_path / "k.bin") as b:
+        b.init_root(KINDS.schema, bool=True)
+    for text, value in (("no", False), ("yes", True), ("0", False), ("true", True)):
+        done = run("edit", "k.bin", "--json", f"bool={text}", "--schema", KINDS_OPTION,
+                   where=tmp_path)  # fmt: skip
+        assert lines(done)[0]["after"] is value
+    done = run("edit", "k.bin", "bool=maybe", "--schema", KINDS_OPTION, where=tmp_path)
+    fails(done, 1, "k.bin: bool: a Bool is true, yes, 1, false, no, 0, and not 'maybe'")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["recover", "-"], ["index", "-"], ["edit", "-", "id=1", "--schema", PERSON]]
+)
+def test_a_stream_cannot_be_changed(arguments: list[str], tmp_path: Path) -> None:
+    done = run(*arguments, where=tmp_path, stdin=b"")
+    fails(done, 2, f"-: {arguments[0]} needs a file, not a stream")

@@ -52,7 +52,7 @@ def test_what_a_checksum_finds_is_told(tmp_path: Path, log: Path) -> None:
 
 def test_a_torn_log_fails(tmp_path: Path, log: Path) -> None:
     log.write_bytes(log.read_bytes()[:-8])
-    fails(run("verify", log, where=tmp_path), 1, "are no message", "recover")
+    fails(run("verify", log, where=tmp_path), 1, "no message: ", "recover")
 
 
 def test_an_unfinished_message_fails(tmp_path: Path, unfinished: Path) -> None:

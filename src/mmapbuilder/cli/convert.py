@@ -11,7 +11,7 @@ from .options import add_columns, add_file, add_json, add_path
 from .progress import progress
 from .schemas import add_schema, required_schema
 from .screen import Screen
-from .sizes import in_bytes
+from .sizes import counted, in_bytes
 from .sources import Source, source_of
 from .targets import Target, target_of
 
@@ -98,7 +98,7 @@ def _convert(arguments: Namespace, file: Any, reads: str, writes: str, schema: A
         target_of(
             arguments.target, writes, schema, path, source.rows, arguments.force, arguments.missing
         ) as target,
-        progress(f"{file.shown} to {arguments.target}", source.rows, "rows") as tell,
+        progress(f"{file.shown} to {arguments.target}", source.rows, "row") as tell,
     ):
         done = 0
         for part in _parts(source, target, reads):
@@ -119,4 +119,4 @@ def _tell(target: str, rows: int, screen: Screen) -> None:
     if screen.as_json:
         screen.json({"file": target, "rows": rows, "bytes": size})
     else:
-        screen.line(f"{target}: {rows:,} rows, {in_bytes(size)}")
+        screen.line(f"{target}: {counted(rows, 'row')}, {in_bytes(size)}")

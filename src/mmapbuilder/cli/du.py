@@ -14,6 +14,7 @@ from .progress import progress
 from .runner import each_file
 from .schemas import add_schema, schema_of
 from .screen import Column, Screen
+from .sizes import counted
 
 NAME = "du"
 SUMMARY = "what takes how many bytes of a message or a log, by the path of fields"
@@ -138,14 +139,14 @@ def _show(file: Input, usage: Usage, rows: list[UsageRow], screen: Screen) -> No
         Column("bytes", is_number=True, style="bold"),
         Column("%", is_number=True),
     ]
-    screen.line(f"{file.shown}: {usage.size:,} bytes", style="bold")
+    screen.line(f"{file.shown}: {counted(usage.size, 'byte')}", style="bold")
     screen.table(
         columns,
         [_cells(row, shown, usage.size) for row in rows],
         _cells(total, shown, usage.size),
     )
     if usage.overlaps:
-        screen.line(f"{usage.overlaps:,} pointers lead to what another one leads to", style="red")
+        screen.line(f"pointers to what another one leads to: {usage.overlaps:,}", style="red")
 
 
 def _cells(row: UsageRow, shown: list[str], size: int) -> list[Any]:

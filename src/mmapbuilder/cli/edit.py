@@ -10,8 +10,8 @@ from .. import EditedMessage, edit_message
 from ..columns.locate import find
 from ..columns.schema import Plan
 from . import kinds
-from .ends import OK, USAGE, Failure
-from .inputs import one_input
+from .ends import OK, USAGE, Failure, text_of
+from .inputs import one_input, require_files
 from .options import add_json
 from .paths import parse
 from .schemas import add_schema, required_schema
@@ -30,9 +30,12 @@ EXAMPLES = [
     ),
     (
         "mmapbuilder edit people.bin people[3].email=null --schema people.capnp:AddressBook",
-        "makes a pointer null",
+        "makes a pointer null for good: what it led to cannot be brought back",
     ),
 ]
+
+# A table prints yes and no.
+_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,8 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "changes",
         metavar="PATH=VALUE",
         nargs="+",
-        help="where, and the new value: a number, true, false, null, the name of an enum's member, "
-        "Text as it is, Data as base64",
+        help="where, and the new value: a number, true or yes, false or no, the name of an enum's "
+        "member, Text as it is, Data as base64; null makes a pointer null, and no later edit can "
+        "undo that",
     )
     add_schema(parser)
     parser.add_argument("--durable", action="store_true", help="wait until it is on the device")
@@ -55,7 +59,8 @@ def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
     schema = required_schema(arguments, "edit")
     changes = [_split(change) for change in arguments.changes]
-    with one_input(arguments.file if arguments.file != "-" else "./-") as file:
+    require_files("edit", [arguments.file])
+    with one_input(arguments.file) as file:
         kinds.require(kinds.kind_of(file), file, kinds.MESSAGE)
         done: list[str] = []
         with edit_message(file.path, schema, durable=arguments.durable) as message:
@@ -63,7 +68,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
                 try:
                     before, after = _change(message, steps, text)
                 except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-                    text = _told(error).removeprefix(path).removeprefix(": ").strip()
+                    text = text_of(error).removeprefix(path).removeprefix(": ").strip()
                     raise Failure(f"{file.shown}: {path}: {text}{_kept(done)}") from error
                 done.append(path)
                 if screen.as_json:
@@ -80,10 +85,6 @@ def _split(change: str) -> tuple[str, tuple[str | int, ...], str]:
     if not equals or not path:
         raise Failure(f"{change!r}: write it as PATH=VALUE", USAGE)
     return path, parse(path), value
-
-
-def _told(error: Exception) -> str:
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def _kept(done: list[str]) -> str:
@@ -130,6 +131,10 @@ def _value(text: str, kind: str) -> Any:
             raise ValueError(f"Data is written as base64: {error}") from error
     if kind in ("text", "enum"):
         return text
+    if kind == "bool":
+        if text not in _BOOLS:
+            raise ValueError(f"a Bool is {', '.join(_BOOLS)}, and not {text!r}")
+        return _BOOLS[text]
     try:
         return json.loads(text)
     except ValueError:

@@ -72,9 +72,14 @@ def explain(error: BaseException, path: "str | None" = None, shown: "str | None"
     if isinstance(error, Warning):  # of which someone has made errors: python -W error
         return End(WRONG, _about(shown, str(error)))
     if isinstance(error, (KeyError, IndexError, ValueError, TypeError, OverflowError)):
-        return End(WRONG, _about(shown, str(error) or type(error).__name__))
+        return End(WRONG, _about(shown, text_of(error) or type(error).__name__))
     text = f"an error in mmapbuilder: {type(error).__name__}: {error}"
     return End(FAULT, _about(shown, f"{text} (MMAPBUILDER_TRACEBACK=1 shows where)"))
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error. That of a KeyError is no key, which `str` would quote."""
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def _same(name: object, path: str) -> bool:

@@ -9,6 +9,7 @@ from .options import add_columns, add_file, add_json, add_number, add_path
 from .rows import check_columns, chosen, parts, rows_of
 from .schemas import add_schema, required_schema
 from .screen import Column, Screen
+from .sizes import counted
 
 NAME = "head"
 SUMMARY = "the first rows of a list in a message, or the first messages of a log, as a table"
@@ -43,7 +44,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
         ]  # fmt: skip
         show(found, screen)
         if not screen.as_json and len(rows) > number:
-            screen.line(f"... of {len(rows):,} rows", style="dim")
+            screen.line(f"... of {counted(len(rows), 'row')}", style="dim")
     return OK
 
 

@@ -5,10 +5,11 @@ from argparse import ArgumentParser, Namespace
 
 from . import kinds
 from .ends import NO_FILE, Failure
-from .inputs import Input
+from .inputs import Input, require_files
 from .options import add_files, add_json
 from .runner import each_file
 from .screen import Screen
+from .sizes import counted
 
 NAME = "index"
 SUMMARY = "make the index beside a log, so that it opens at once"
@@ -29,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, screen: Screen) -> int:
     """Run the command."""
+    require_files("index", arguments.files)
     return each_file(arguments.files, lambda file: _index(file, arguments.force, screen), screen)
 
 
@@ -53,4 +55,5 @@ def _index(file: Input, force: bool, screen: Screen) -> None:
     if screen.as_json:
         screen.json({"file": file.shown, "index": target, "messages": messages})
     else:
-        screen.line(f"{target}: index of {messages:,} messages, {os.path.getsize(target):,} bytes")
+        size = os.path.getsize(target)
+        screen.line(f"{target}: index of {counted(messages, 'message')}, {counted(size, 'byte')}")

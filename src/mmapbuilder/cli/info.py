@@ -4,15 +4,16 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
+from ..dataset import manifest
 from . import kinds
 from .inputs import Input
 from .options import add_files, add_json
 from .runner import each_file
 from .screen import Column, Screen
-from .sizes import in_bytes
+from .sizes import counted, in_bytes
 
 NAME = "info"
-SUMMARY = "what a file is: its kind, size, segments, holes; messages and fence of a log"
+SUMMARY = "what a file or a dataset is: kind, size, segments, holes; messages and fence of a log"
 EXAMPLES = [
     ("mmapbuilder info people.bin", "one file"),
     ("mmapbuilder info --json '*.log' | jq .messages", "the numbers of messages of some logs"),
@@ -21,7 +22,7 @@ EXAMPLES = [
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    add_files(parser, "messages, logs, .npy files")
+    add_files(parser, "messages, logs, .npy files, directories of datasets")
     add_json(parser)
 
 
@@ -50,14 +51,17 @@ def _show(file: Input, screen: Screen) -> None:
 def _spell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("size", "allocated", "holes", "committed", "trailing", "torn"):
-        return f"{in_bytes(value)} ({value:,} bytes)" if value >= 1024 else f"{value:,} bytes"
+    if name in ("size", "bytes", "allocated", "holes", "committed", "trailing", "torn"):
+        exact = counted(value, "byte")
+        return f"{in_bytes(value)} ({exact})" if value >= 1024 else exact
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def look(file: Input) -> dict[str, Any]:
     """Return all that is known of a file."""
     kind = kinds.kind_of(file)
+    if kind == kinds.DATASET:
+        return _dataset(file)
     with kinds.opened(file) as fd:
         status = os.fstat(fd)
         facts: dict[str, Any] = {
@@ -109,6 +113,20 @@ def _log(file: Input) -> dict[str, Any]:
             "fence": log.torn == 0 and size > log.committed,
             "index": os.path.exists(f"{file.path}.idx"),
         }
+
+
+def _dataset(file: Input) -> dict[str, Any]:
+    place = os.path.join(file.path, manifest.NAME)
+    with open(place, "rb") as opened:
+        shards = manifest.decode(opened.read(), place).shards
+    return {
+        "file": file.shown,
+        "kind": kinds.DATASET,
+        "shards": len(shards),
+        "rows": sum(shard.rows for shard in shards),
+        "bytes": sum(shard.bytes for shard in shards),
+        "hint": kinds.SHARDS,
+    }
 
 
 def _array(file: Input) -> dict[str, Any]:

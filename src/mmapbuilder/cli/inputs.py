@@ -31,6 +31,18 @@ def inputs(names: list[str]) -> Iterator[list[Input]]:
         yield [each for name in names for each in _found(name, stack)]
 
 
+def require_files(command: str, names: list[str]) -> None:
+    """Refuse standard input, for a command that works on the file itself and not on a copy.
+
+    Raises:
+        Failure: it is among the names.
+    """
+    if "-" in names:
+        raise Failure(
+            f"-: {command} needs a file, not a stream (./- is a file of the name -)", USAGE
+        )
+
+
 @contextlib.contextmanager
 def one_input(name: str) -> Iterator[Input]:
     """Find the one file that a name or pattern stands for."""

@@ -6,12 +6,13 @@ import warnings
 from typing import NamedTuple
 
 from .. import InvalidMessage, Log, open_log
+from ..dataset.manifest import NAME as MANIFEST
 from .ends import Failure
 from .inputs import Input
 
 MESSAGE, UNFINISHED, LOG = "message", "unfinished message", "log"
 NPY, UNFINISHED_NPY, INDEX = "NumPy array", "unfinished NumPy array", "index of a log"
-PACKED, EMPTY, UNKNOWN = "compressed file", "empty file", "unknown"
+PACKED, EMPTY, UNKNOWN, DATASET = "compressed file", "empty file", "unknown", "dataset"
 
 _MAGICS = {
     b"\x93NUMPY\xff\xff": UNFINISHED_NPY,
@@ -22,6 +23,7 @@ _MAGICS = {
     b"\x1f\x8b": PACKED,
     b"\xfd7zXZ\0": PACKED,
 }
+SHARDS = "its shards are the files part-*.bin in it; in Python, open_dataset reads all of them"
 _MOST_SEGMENTS = 511
 _WORD = 8
 _STRUCT, _FAR = 0, 2  # kinds of pointers
@@ -63,6 +65,8 @@ def kind_of(file: Input) -> str:
     A file of one message can be read as a message, and also as a log, by `open_log`. It is called
     a log if an index stands beside it, or if it ends as a log does that is being written.
     """
+    if os.path.exists(os.path.join(file.path, MANIFEST)):
+        return DATASET
     with _opened(file) as fd:
         size = os.fstat(fd).st_size
         head = os.pread(fd, 16, 0)
@@ -160,6 +164,7 @@ def require(kind: str, file: Input, *allowed: str) -> None:
         UNFINISHED: "its builder has not closed it; `mmapbuilder recover` may finish it",
         EMPTY: "there is nothing in it",
         UNKNOWN: "its bytes are no message; `mmapbuilder verify` says more",
+        DATASET: SHARDS,
     }.get(kind, f"this needs {' or '.join(map(_with_article, allowed[:2]))}")
     raise Failure(f"{file.shown}: {_with_article(kind)}: {hint}")
 

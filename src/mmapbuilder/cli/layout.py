@@ -17,6 +17,7 @@ from .picture import Strip, draw, page
 from .progress import progress
 from .schemas import add_schema, schema_of
 from .screen import Screen
+from .sizes import counted
 
 NAME = "layout"
 SUMMARY = "a picture of a message or a log: what takes how many bytes, and where"
@@ -68,7 +69,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
         if screen.as_json:
             screen.json({"file": file.shown, "written": name, "size": usage.size})
         else:
-            screen.line(f"{name}: drawn, {os.path.getsize(name):,} bytes")
+            screen.line(f"{name}: drawn, {counted(os.path.getsize(name), 'byte')}")
     return OK
 
 
@@ -89,10 +90,10 @@ def _write(name: str, text: str) -> None:
 
 def _subtitle(usage: Usage, strips: list[Strip]) -> str:
     total = usage.total
-    objects = f"{total.pointers:,} bytes of pointers, {total.padding:,} of padding"
-    what = f"{usage.messages:,} messages" if usage.messages != 1 else f"{len(strips):,} segments"
-    what = "1 segment" if what == "1 segments" else what
-    return f"{usage.size:,} bytes in {what}: {total.data + total.text:,} of content, {objects}"
+    objects = f"{counted(total.pointers, 'byte')} of pointers, {total.padding:,} of padding"
+    parts = (usage.messages, "message") if usage.messages != 1 else (len(strips), "segment")
+    size, content = counted(usage.size, "byte"), total.data + total.text
+    return f"{size} in {counted(*parts)}: {content:,} of content, {objects}"
 
 
 def _look(file: Input, schema: Any) -> tuple[Usage, list[Strip]]:
@@ -126,7 +127,7 @@ def _strips(file: Input, found: _core.Usage, segments: tuple[memoryview, ...], p
                 count / max(1, words * (i + 1) // parts - words * i // parts)
                 for i, count in enumerate(counts)
             ]
-            title = f"segment {number}: {size:,} bytes at {place:,}"
+            title = f"segment {number}: {counted(size, 'byte')} at {place:,}"
             yield Strip(title, place, size, reached, _shares(gaps, place, size, parts))
         place += size
 
@@ -151,5 +152,6 @@ def _log_strip(file: Input, usage: Usage) -> Strip:
     with kinds.opened(file) as fd:
         gaps = holes(fd, size)
     outside = _shares([(size - behind, size)], 0, size, parts)
-    title = f"{usage.messages:,} messages, {size - behind:,} bytes, of a file of {size:,}"
+    own = f"{counted(usage.messages, 'message')}, {counted(size - behind, 'byte')}"
+    title = f"{own}, of a file of {size:,}"
     return Strip(title, 0, size, [1 - share for share in outside], _shares(gaps, 0, size, parts))

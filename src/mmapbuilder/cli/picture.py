@@ -9,7 +9,7 @@ from html import escape
 from typing import NamedTuple
 
 from ..usage import UsageRow
-from .sizes import in_bytes
+from .sizes import counted, in_bytes
 from .treemap import Box, squarify
 
 WIDTH = 1120
@@ -145,7 +145,7 @@ def _draw(node: _Node, box: Box, whole: int, depth: int) -> Iterator[str]:
 
 
 def _group(node: _Node, size: int, box: Box, whole: int, depth: int) -> Iterator[str]:
-    title = f"{node.path}: {size:,} bytes, {_share(size, whole)}"
+    title = f"{node.path}: {counted(size, 'byte')}, {_share(size, whole)}"
     yield _rect(box, "group", title)
     if box.width < 34 or box.height < _HEAD + 12:
         yield from _draw(node, box.inside(1, 1), whole, depth + 1)
@@ -159,9 +159,11 @@ def _group(node: _Node, size: int, box: Box, whole: int, depth: int) -> Iterator
 
 def _cell(node: _Node, kind: str, size: int, box: Box, whole: int, name: str = "") -> Iterator[str]:
     path = node.path or "(root)"
-    count = f", {node.count:,} values" if node.count else ""
+    count = f", {counted(node.count, 'value')}" if node.count else ""
     yield _rect(
-        box, f"cell {kind}", f"{path}: {KINDS[kind]}, {size:,} bytes, {_share(size, whole)}{count}"
+        box,
+        f"cell {kind}",
+        f"{path}: {KINDS[kind]}, {counted(size, 'byte')}, {_share(size, whole)}{count}",
     )
     if box.height < 16:
         return

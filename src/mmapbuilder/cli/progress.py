@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .sizes import in_bytes
+from .sizes import counted, in_bytes
 
 _LEAST = 16 << 20  # bytes; less is done before anyone could read it
 _BETWEEN = 0.1  # seconds
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int, unit: str = "bytes") -> "Iterator[Callable[[int], object]]":
+def progress(label: str, total: int, unit: str = "byte") -> "Iterator[Callable[[int], object]]":
     """Give a function. It is called with the number of bytes (or rows) that are done so far."""
-    wanted = unit != "bytes" or total >= int(os.environ.get("MMAPBUILDER_PROGRESS", _LEAST))
+    wanted = unit != "byte" or total >= int(os.environ.get("MMAPBUILDER_PROGRESS", _LEAST))
     if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield _nothing
         return
@@ -59,7 +59,7 @@ class _Bar:
         self._finished = kind is None
 
     def _amount(self, number: float) -> str:
-        return in_bytes(number) if self._unit == "bytes" else f"{number:,.0f} {self._unit}"
+        return in_bytes(number) if self._unit == "byte" else counted(round(number), self._unit)
 
     def sum_up(self, seconds: float) -> None:
         """Tell how long it took, and the speed."""
@@ -108,7 +108,7 @@ class _RichBar(_Bar):
         )
 
         count: list[Any] = [MofNCompleteColumn()]
-        if unit == "bytes":
+        if unit == "byte":
             count = [DownloadColumn(binary_units=True), TransferSpeedColumn()]
         self._progress = Progress(
             TextColumn("{task.description}"),

@@ -7,11 +7,12 @@ from typing import Any
 from .. import recover
 from ..check import LogReport
 from . import kinds
-from .inputs import Input
+from .inputs import Input, require_files
 from .options import add_files, add_json
 from .progress import progress
 from .runner import each_file
 from .screen import Screen
+from .sizes import counted
 from .verify import spell
 
 NAME = "recover"
@@ -37,8 +38,8 @@ def run(arguments: Namespace, screen: Screen) -> int:
     def deal(file: Input) -> None:
         _recover(file, arguments.durable, screen)
 
-    names = [f"./{name}" if name == "-" else name for name in arguments.files]
-    return each_file(names, deal, screen)
+    require_files("recover", arguments.files)
+    return each_file(arguments.files, deal, screen)
 
 
 def _recover(file: Input, durable: bool, screen: Screen) -> None:
@@ -54,9 +55,10 @@ def _recover(file: Input, durable: bool, screen: Screen) -> None:
         screen.json(facts | found)
         return
     if is_log:
+        holds = f"log of {counted(found['messages'], 'message')}, {counted(after, 'byte')}"
         screen.line(
-            f"{file.shown}: log of {found['messages']:,} messages, {after:,} bytes"
-            + (f"; {found['dropped']:,} bytes behind them were dropped" if found["dropped"] else "")
+            f"{file.shown}: {holds}"
+            + (f"; dropped behind: {counted(found['dropped'], 'byte')}" if found["dropped"] else "")
             + ("; there was no checksum for some of them" if found["unchecked"] else "")
         )
         return
@@ -64,8 +66,8 @@ def _recover(file: Input, durable: bool, screen: Screen) -> None:
     screen.line(f"{file.shown}: {done}, {spell(kinds.MESSAGE, found)}")
     if found["lost"]:
         screen.line(
-            f"{file.shown}: {found['lost']:,} pointers could not be kept whole, "
-            f"{found['lost_values']:,} values are lost",
+            f"{file.shown}: not kept whole: {counted(found['lost'], 'pointer')}; "
+            f"lost: {counted(found['lost_values'], 'value')}",
             style="yellow",
         )
 

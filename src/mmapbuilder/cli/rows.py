@@ -77,6 +77,7 @@ def rows_of(file: Input, schema: Any, path: "str | None") -> Iterator[MessageRow
     """Open a file, and find its rows: the elements of a list, or the messages of a log.
 
     If no path is given for a message, the rows are those of the only list of structs in its root.
+    With a path a log of one message is that message.
     """
     kind = kinds.kind_of(file)
     kinds.require(kind, file, kinds.MESSAGE, kinds.LOG, kinds.PACKED)
@@ -84,10 +85,17 @@ def rows_of(file: Input, schema: Any, path: "str | None") -> Iterator[MessageRow
         with kinds.opened_log(file, schema, index=False) as log:
             yield LogRows(log)
         return
-    if kind != kinds.MESSAGE:
-        raise Failure(f"{file.shown}: a log; --path is for a list in a message", USAGE)
+    if kind != kinds.MESSAGE and not _is_one_message(file, kind):
+        raise Failure(f"{file.shown}: a {kind}; --path is for a list in a message", USAGE)
     with open_message(file.path, schema) as message:
         yield MessageRows(message, parse(path) if path is not None else only_list(schema))
+
+
+def _is_one_message(file: Input, kind: str) -> bool:
+    if kind != kinds.LOG:
+        return False
+    with kinds.opened_log(file, index=False) as log:
+        return len(log) == 1
 
 
 def only_list(schema: Any) -> tuple[str | int, ...]:
@@ -100,12 +108,13 @@ def only_list(schema: Any) -> tuple[str | int, ...]:
     found = list(_lists(plan, 0, ()))
     if len(found) == 1:
         return found[0]
-    names = ", ".join(".".join(map(str, path)) for path in found)
-    raise Failure(
-        f"which list has the rows? say --path PATH; lists of structs in "
-        f"{plan.spell(0)}: {names or 'none'}",
-        USAGE,
-    )
+    raise Failure(f"which list has the rows? say --path PATH; {spell_lists(plan)}", USAGE)
+
+
+def spell_lists(plan: Plan) -> str:
+    """Say which lists of structs the root has."""
+    names = ", ".join(".".join(map(str, path)) for path in _lists(plan, 0, ()))
+    return f"lists of structs in {plan.spell(0)}: {names or 'none'}"
 
 
 def _lists(plan: Plan, number: int, around: tuple[str, ...]) -> Iterator[tuple[str | int, ...]]:

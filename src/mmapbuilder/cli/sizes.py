@@ -1,4 +1,4 @@
-"""Numbers of bytes as people read them."""
+"""Numbers as people read them: of bytes, and of other things."""
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -9,4 +9,9 @@ def in_bytes(number: float) -> str:
     while number >= 1024 and unit < len(_UNITS) - 1:
         number /= 1024
         unit += 1
-    return f"{number:,.0f} bytes" if unit == 0 else f"{number:.4g} {_UNITS[unit]}"
+    return counted(round(number), "byte") if unit == 0 else f"{number:.4g} {_UNITS[unit]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write how many of something there are: ``1 row``, ``2,000 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

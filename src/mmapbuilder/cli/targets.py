@@ -14,9 +14,10 @@ from typing import Any, Protocol, Self
 from .. import MessageBuilder, MessageLog, NpyBuilder
 from ..columns.schema import Plan, plan_of
 from . import formats
-from .ends import NO_FILE, USAGE, Failure
+from .ends import NO_FILE, USAGE, Failure, text_of
 from .paths import parse, type_at
-from .rows import only_list
+from .rows import only_list, spell_lists
+from .sizes import counted
 from .sources import arrow
 from .values import to_json
 
@@ -195,12 +196,19 @@ def _element(plan: Plan, path: tuple[str, ...]) -> int:
 class _LogTarget:
     def __init__(self, log: MessageLog, schema: Any, missing: str) -> None:
         self._log, self._missing = log, missing
-        self._decode = decoder(plan_of(schema), 0)
+        self._plan = plan_of(schema)
+        self._decode = decoder(self._plan, 0)
         self.takes_values = False
 
     def put(self, rows: Any) -> None:
         given = [self._decode(row) for row in rows] if isinstance(rows, list) else rows
-        self._log.extend(given, missing=self._missing)
+        try:
+            self._log.extend(given, missing=self._missing)
+        except KeyError as error:
+            raise Failure(
+                f"{text_of(error)}: without --path each row is a message of a log, and with it an "
+                f"element of a list; {spell_lists(self._plan)}"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -323,7 +331,8 @@ def _numbers(name: str, column: Any) -> Any:
             f"column {name!r} is {kind}, and .npy files hold numbers: choose others with --columns"
         )
     if column.null_count:
-        raise Failure(f"column {name!r} has {column.null_count} nulls, for which .npy has no form")
+        nulls = counted(column.null_count, "null")
+        raise Failure(f"column {name!r} has {nulls}, for which .npy has no form")
     return column.combine_chunks().to_numpy(zero_copy_only=False)
 
 

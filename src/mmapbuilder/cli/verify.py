@@ -15,6 +15,7 @@ from .options import add_files, add_json
 from .progress import progress
 from .runner import each_file
 from .screen import Screen
+from .sizes import counted
 
 NAME = "verify"
 SUMMARY = "check that every pointer of a message or a log stays in bounds"
@@ -26,7 +27,7 @@ EXAMPLES = [
 
 
 # Nothing but to say what they are: as messages they would have some flaw or other.
-_OTHERS = (kinds.NPY, kinds.UNFINISHED_NPY, kinds.INDEX, kinds.UNFINISHED)
+_OTHERS = (kinds.NPY, kinds.UNFINISHED_NPY, kinds.INDEX, kinds.UNFINISHED, kinds.DATASET)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -60,15 +61,11 @@ def _verify(file: Input, screen: Screen) -> None:
 def spell(kind: str, found: dict[str, Any]) -> str:
     """Say in words what was found in a file."""
     counts = [(found.get("messages"), "message"), (found.get("segments"), "segment")]
-    parts = [_plural(number, what) for number, what in counts if number is not None]
-    parts += [_plural(found["objects"], "object"), _plural(found["size"], "byte")]
+    parts = [counted(number, what) for number, what in counts if number is not None]
+    parts += [counted(found["objects"], "object"), counted(found["size"], "byte")]
     behind = found.get("trailing", 0)
     text = f"{kind} of {', '.join(parts)}"
-    return f"{text}; {_plural(behind, 'byte')} behind it" if behind else text
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return f"{text}; {counted(behind, 'byte')} behind it" if behind else text
 
 
 def _message(file: Input, tell: Callable[[int], object]) -> dict[str, Any]:
@@ -80,14 +77,15 @@ def _log(file: Input, tell: Callable[[int], object]) -> dict[str, Any]:
         found = check_log(log, tell)
         if log.torn:
             raise Failure(
-                f"{file.shown}: the last {log.torn:,} bytes are no message; the {len(log):,} "
-                f"before, {log.committed:,} bytes, are whole (`mmapbuilder recover` keeps them)"
+                f"{file.shown}: no message: {counted(log.torn, 'byte')} at the end; whole: "
+                f"{counted(len(log), 'message')} before, {counted(log.committed, 'byte')} "
+                "(`mmapbuilder recover` keeps what is whole)"
             )
     checked, lost = compare_file(file.path)
     if lost:
         raise Failure(
-            f"{file.shown}: the last {lost:,} bytes are not what was appended, since the "
-            "machine went down before the device had them (`mmapbuilder recover` drops them)"
+            f"{file.shown}: not what was appended: {counted(lost, 'byte')} at the end, since the "
+            "machine went down before the device had all (`mmapbuilder recover` drops the end)"
         )
     return found | {"unchecked": not checked}
 
