@@ -22,6 +22,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --ret
 # Networks fail; installing again picks up where it stopped.
 retry = for try in 1 2 3; do $(1) && break; \
     if [ $$try = 3 ]; then $(or $(2),:); exit 1; fi; echo "trying again in 10 s"; sleep 10; done
+installing = @echo "installing $(1): pip is silent meanwhile, which can take minutes"
 
 .PHONY: help
 help:
@@ -59,14 +60,16 @@ SOURCES := pyproject.toml setup.py MANIFEST.in \
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "No CPython 3.11 or later with its headers and venv was found." \
 	    "On Debian: apt-get install python3-dev python3-venv. Or say PYTHON=/path/to/python."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(call retry,$(PIP) --upgrade pip 'setuptools>=77')
+	$(call installing,pip and setuptools into $(VENV))
+	@$(PYTHON) -m venv $(VENV)
+	@$(call retry,$(PIP) --upgrade pip 'setuptools>=77')
 	@touch $@
 
 # What setuptools left of an older tree must not slip into the wheel.
 define install
-	rm -rf build/lib* build/bdist*
-	$(call retry,$(PIP) --no-build-isolation '.[$(1)]')
+	$(call installing,mmapbuilder and the packages of its extra $(1) into $(VENV))
+	@rm -rf build/lib* build/bdist*
+	@$(call retry,$(PIP) --no-build-isolation '.[$(1)]')
 	@touch $@
 endef
 
@@ -111,10 +114,11 @@ READERS := build/readers
 readers: $(READERS)/.made
 $(READERS)/.made:
 	@mkdir -p $(READERS)/javascript
-	$(call retry,npm install --silent --no-audit --no-fund --prefix $(READERS)/javascript \
+	@echo "installing libraries of other languages into $(READERS)"
+	@$(call retry,npm install --silent --no-audit --no-fund --prefix $(READERS)/javascript \
 	    capnp-ts@0.7.0 capnp-es@0.0.16)
 	$(PYTHON) -m venv $(READERS)/python
-	$(call retry,$(READERS)/python/bin/python -m pip install -q --retries 5 capnpy==0.12.1 \
+	@$(call retry,$(READERS)/python/bin/python -m pip install -q --retries 5 capnpy==0.12.1 \
 	    'setuptools<81')
 	@touch $@
 
@@ -187,7 +191,8 @@ FT_TSAN_VENV ?= .venv-3.13t-tsan
 
 define free-threaded
 	python=$$(sh tools/free-threaded-python $(1)) && "$$python" -m venv $(@D)
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --only-binary :all: \
+	$(call installing,the packages that the tests need into $(@D))
+	@$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --only-binary :all: \
 	    'setuptools>=77' hypothesis numpy pytest)
 	rm -rf build/lib* build/bdist* build/temp*
 	$(@D)/bin/python -m pip install -q --no-build-isolation .
@@ -218,7 +223,8 @@ ASAN_VENV ?= .venv-asan
 
 $(ASAN_VENV)/.test: $(SOURCES)
 	$(PYTHON) -m venv $(@D)
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --only-binary :all: \
+	$(call installing,the packages that the tests need into $(@D))
+	@$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --only-binary :all: \
 	    'setuptools>=77' hypothesis numpy pytest pycapnp)
 	rm -rf build/lib* build/bdist* build/temp*
 	CFLAGS="-fsanitize=address -fno-omit-frame-pointer -O1 -g" LDFLAGS=-fsanitize=address \
@@ -244,7 +250,8 @@ MUSL_WHEELS := build/musl-wheels
 
 $(MUSL_VENV)/.test: $(VENV)/.made $(SOURCES)
 	python=$$(sh tools/musl-python) && "$$python" -m venv $(@D)
-	$(call retry,$(PY) -m pip download -q --retries 5 -d $(MUSL_WHEELS) --only-binary :all: \
+	$(call installing,the packages that the tests need into $(@D))
+	@$(call retry,$(PY) -m pip download -q --retries 5 -d $(MUSL_WHEELS) --only-binary :all: \
 	    --python-version 3.13 --implementation cp --abi cp313 --abi abi3 --abi none \
 	    $(MUSL_TAGS:%=--platform %) 'setuptools>=77' hypothesis numpy pyarrow pycapnp pytest zstandard)
 	$(@D)/bin/python -m pip install -q --no-index --find-links $(MUSL_WHEELS) $(MUSL_WHEELS)/*.whl
@@ -268,11 +275,12 @@ ENGINES_TORCH ?= torch==2.13.0+cpu
 
 $(ENGINES_VENV)/.test: wheelhouse/.made
 	test -e $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --upgrade pip 'setuptools>=77')
+	$(call installing,the engines and what they need into $(@D))
+	@$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --upgrade pip 'setuptools>=77')
 	$(@D)/bin/python -m pip install -q --retries 5 '$(ENGINES_TORCH)' || true
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 's3fs>=2024.10' 'moto[server]>=5.1')
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --force-reinstall --no-deps wheelhouse/*.whl)
-	$(call retry,$(@D)/bin/python -m pip install -q --retries 5 "$$(echo wheelhouse/*.whl)[engines]")
+	@$(call retry,$(@D)/bin/python -m pip install -q --retries 5 's3fs>=2024.10' 'moto[server]>=5.1')
+	@$(call retry,$(@D)/bin/python -m pip install -q --retries 5 --force-reinstall --no-deps wheelhouse/*.whl)
+	@$(call retry,$(@D)/bin/python -m pip install -q --retries 5 "$$(echo wheelhouse/*.whl)[engines]")
 	@touch $@
 
 .PHONY: test-engines test-kills
@@ -402,7 +410,8 @@ FOREIGN := x86_64-linux-gnu.2.28 aarch64-linux-gnu.2.28 x86_64-macos aarch64-mac
     x86_64-freebsd x86_64-netbsd x86_64-openbsd
 
 $(VENV)/.zig: $(VENV)/.made
-	$(call retry,$(PIP) ziglang==0.17.1)
+	$(call installing,zig into $(VENV))
+	@$(call retry,$(PIP) ziglang==0.17.1)
 	@touch $@
 
 .PHONY: cross
@@ -462,7 +471,8 @@ bench: $(VENV)/.bench
 wheel: $(VENV)/.dev
 	rm -rf build/lib* build/bdist* dist wheelhouse
 	@mkdir -p build
-	$(call retry,$(PY) -m build >build/wheel.log 2>&1,cat build/wheel.log)
+	@echo "building the packages: build/wheel.log tells what happens"
+	@$(call retry,$(PY) -m build >build/wheel.log 2>&1,cat build/wheel.log)
 	@for wheel in dist/*.whl; do \
 	    case "$$wheel" in \
 	    *linux*) PATH="$(abspath $(VENV))/bin:$$PATH" auditwheel repair -w wheelhouse "$$wheel";; \
