@@ -207,8 +207,10 @@ static int set_end(const found *m, uint64_t capacity, uint64_t end)
 }
 
 /* Mend in the file what was lost, and check the result. The file ends with the message already,
- * so a pointer that will become null may lead beyond the end. */
-static int mend(const found *m, mmb__unfinished *message, mmb__outcome *outcome, mmb_report *report)
+ * so a pointer that will become null may lead beyond the end. Where objects of a hostile message
+ * overlap, to mend one changes another, and the message may end elsewhere then. */
+static int mend(const found *m, uint64_t capacity, mmb__unfinished *message, mmb__outcome *outcome,
+                mmb_report *report)
 {
     const mmb__way writing = {.mends = true, .writes = true, .lost_from = message->lost_from};
     const mmb__way strict = {.lost_from = MMB__NO_ZEROS};
@@ -218,21 +220,29 @@ static int mend(const found *m, mmb__unfinished *message, mmb__outcome *outcome,
         message->zeros_from = report->file_bytes;
     }
     int error = check_unfinished(m, message, &writing, used, outcome, &mended);
-    if (error == 0) { /* overlapping objects of a hostile message may not all be mended */
+    if (error == 0) { /* overlapping objects may not all be mended */
+        mended = (mmb_report){0};
         error = check_unfinished(m, message, &strict, used, outcome, &mended);
     }
-    report->flaw = mended.flaw;
+    if (error == 0 && mended.file_bytes != report->file_bytes) {
+        error = set_end(m, capacity, m->offset + mended.file_bytes);
+    }
+    mended.unfinished = report->unfinished;
+    mended.totals.lost = report->totals.lost;
+    mended.totals.lost_values = report->totals.lost_values;
+    *report = mended;
     return error;
 }
 
 /* Write what was found valid: this makes it a message. */
-static int finish_unfinished(const found *m, mmb__unfinished *message, const uint32_t *used,
-                             bool durable, mmb__outcome *outcome, mmb_report *report)
+static int finish_unfinished(const found *m, uint64_t capacity, mmb__unfinished *message,
+                             const uint32_t *used, bool durable, mmb__outcome *outcome,
+                             mmb_report *report)
 {
     mmb__message_file file = {NULL, m->fd, m->offset, durable};
     int error = fill_holes(m, message, used);
     if (error == 0 && report->totals.lost > 0) {
-        error = mend(m, message, outcome, report);
+        error = mend(m, capacity, message, outcome, report);
     }
     return error != 0 ? error : mmb__finish(&file, outcome);
 }
@@ -272,7 +282,9 @@ int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,
     if (error == 0) {
         error = set_end(&m, capacity, offset + report->file_bytes);
     }
-    error = error != 0 ? error : finish_unfinished(&m, &message, used, durable, &outcome, report);
+    if (error == 0) {
+        error = finish_unfinished(&m, capacity, &message, used, durable, &outcome, report);
+    }
     if (error == 0) {
         mmb_loss_forget(fd);
     }
