@@ -102,6 +102,7 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
     if (sequence == NULL) {
         return false;
     }
+    w->code_runs += sequence == value ? 0 : 1; /* that of the value, which made the sequence */
     bool good =
         PyList_Check(sequence) || PyTuple_Check(sequence)
             ? write_elements(w, pointer, element, sequence)

@@ -313,6 +313,7 @@ static bool extend_by_one(extender *x, PyObject *message, Py_ssize_t number)
     bool good = found >= 0 && (found == 1 || start_encoding(x));
     if (good && found == 1) {
         good = take_frame(x->log, framer, message, &x->frames);
+        x->encoding.writer.code_runs++; /* that of pycapnp */
     } else if (good) {
         mmbpy_step step = {.up = NULL, .index = number};
         x->encoding.writer.step = &step;
@@ -325,15 +326,21 @@ static bool extend_by_one(extender *x, PyObject *message, Py_ssize_t number)
 
 static bool extend_from(extender *x, PyObject *iterator)
 {
+    bool runs_code =
+        !Py_IS_TYPE(iterator, &PyListIter_Type) && !Py_IS_TYPE(iterator, &PyTupleIter_Type);
     for (Py_ssize_t number = 0;;) {
         PyObject *message = PyIter_Next(iterator);
+        x->encoding.writer.code_runs += runs_code ? 1 : 0;
         if (message == NULL) {
             return !PyErr_Occurred() && flush(x->log, &x->frames);
         }
         bool good = extend_by_one(x, message, number++);
         Py_DECREF(message);
-        if (!good || ((x->frames.words >= BATCH_WORDS || number % BATCH_MESSAGES == 0) &&
-                      !flush(x->log, &x->frames))) {
+        if (good && (x->frames.words >= BATCH_WORDS || number % BATCH_MESSAGES == 0)) {
+            good = flush(x->log, &x->frames);
+            x->encoding.writer.code_runs++; /* that of other threads meanwhile */
+        }
+        if (!good) {
             return false;
         }
     }

@@ -81,7 +81,9 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
     const mmb_plan_type *type = &w->plan->types[field->type];
     if (type->kind == MMB_GROUP) {
         uint32_t inner;
-        if (is_nullable(w, field, &inner) && is_bare_value(w, inner, value)) {
+        bool is_bare = is_nullable(w, field, &inner) && is_bare_value(w, inner, value);
+        w->code_runs++; /* that of the look at the value */
+        if (is_bare) {
             const mmb_plan_field *bare = &w->plan->fields[inner];
             note_field(w, target, bare);
             store_tag(w, target, &w->plan->structs[type->target], bare->tag);
@@ -154,6 +156,7 @@ bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
         good = good && write_value(w, target, field, value);
     }
     w->step = step.up;
+    w->code_runs++; /* that of the value */
     return good;
 }
 
@@ -327,6 +330,7 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
     }
     for (uint32_t i = 0; i < count; i++) {
         PyObject *value = PySequence_GetItem(tuple, (Py_ssize_t)i);
+        w->code_runs++; /* that of a class made from tuple or list */
         bool good =
             value != NULL &&
             mmbpy_row_put(w, target, type, is_row ? w->order[i] : type->first + i, value, &state);
@@ -363,7 +367,6 @@ static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, 
     mmbpy_union state = MMBPY_NO_UNION;
     mmbpy_put_off later;
     if (mmbpy_put_simple_row(w, target, type, value, &state, &later)) {
-        w->code_runs += later.count;
         return later.count == 0 || put_later(w, target, type, &later, &state);
     }
     w->code_runs++;

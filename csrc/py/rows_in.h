@@ -41,6 +41,7 @@ typedef struct {
      * another number now, code has run that may have changed the class. */
     uint64_t looked_up_at;
     uint64_t stale; /* how often the class was met after such code */
+    uint64_t fresh; /* how often it was met without such code since then */
     uint32_t count;
     mmbpy_row_attribute *attributes; /* owned */
     PyObject *unset; /* owned; the value that stands for none; NULL: there is none */

@@ -189,9 +189,12 @@ static bool look_attributes_up(const mmbpy_writer *w, mmbpy_row_class *known)
 }
 
 /* Look again how attributes are read, since code has run. That takes longer than to write a row, so
- * where code runs in each row, few looks are taken. */
+ * where code runs in each row, few looks are taken. Where it seldom runs, each look is worth it. */
 static void look_again(const mmbpy_writer *w, mmbpy_row_class *known)
 {
+    enum { SELDOM = 64 };
+    known->stale = known->fresh >= SELDOM ? 0 : known->stale;
+    known->fresh = 0;
     bool is_worth_it = (known->stale & (known->stale + 1)) == 0;
     known->stale++;
     MMBPY_PAUSE_GC()
@@ -209,6 +212,8 @@ const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, 
     }
     if (known->looked_up_at != w->code_runs) {
         look_again(w, known);
+    } else {
+        known->fresh++;
     }
     return known->looked_up_at == w->code_runs && !known->runs_code ? known : NULL;
 }
@@ -267,7 +272,6 @@ static bool put_attribute(mmbpy_writer *w, mmbpy_target target, uint32_t number,
     if (mmbpy_put_simple_field(w, target, number, field, attribute, state)) {
         return true;
     }
-    w->code_runs++;
     return mmbpy_row_put(w, target, &w->plan->structs[number], field, attribute, state);
 }
 

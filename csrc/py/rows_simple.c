@@ -3,10 +3,14 @@
  * A value is *simple* if looking at it runs no code of Python. An int, a float, a bool, a str,
  * bytes and None are simple if they are of just that class; a dict, a list, a tuple, or an object
  * of a class that is known is simple if its values are. Nearly all rows have only simple values.
- * While no code runs, nothing changes: so values need no reference of their own, a dict can be read
- * in its own order, and the place of the writer need not be noted. No function here raises. A value
- * that is not simple, or wrong, is left as it was found, and the general way then writes it, or
- * says what is wrong. */
+ * While no code runs, nothing changes: so a dict can be read in its own order, and the place of the
+ * writer need not be noted. No function here raises. A value that is not simple, or wrong, is left
+ * as it was found, and the general way then writes it, or says what is wrong.
+ *
+ * Two things run code all the same, and cannot be told without a loss: a key in the dict of an
+ * object that is no str, by its __eq__, and up to Python 3.11 the cycle collector, when a string
+ * with surrogates makes an exception. So whatever may lead to them is held by a reference, and the
+ * length of a list is not relied on. */
 
 #include "numbers_simple.h"
 
@@ -55,6 +59,16 @@ static inline PyObject *item_of(const sequence *s, Py_ssize_t index)
     return s->is_list ? PyList_GetItem(s->from, index) : PyTuple_GetItem(s->from, index);
 }
 
+/* Return a new reference, or NULL if the list has become shorter. */
+static PyObject *hold_item(const sequence *s, Py_ssize_t index)
+{
+    PyObject *item = Py_XNewRef(item_of(s, index));
+    if (item == NULL) {
+        PyErr_Clear();
+    }
+    return item;
+}
+
 /* Store the numbers of a list; callers give constants. */
 static inline bool put_run(const mmbpy_writer *w, uint64_t place, mmb_type_kind kind,
                            uint32_t target, uint32_t width, const sequence *from)
@@ -100,7 +114,10 @@ static bool put_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *ele
             return false;
         }
         for (Py_ssize_t i = 0; i < from->count; i++) {
-            if (!put_record(w, target, element->target, item_of(from, i))) {
+            PyObject *item = hold_item(from, i);
+            bool good = item != NULL && put_record(w, target, element->target, item);
+            Py_XDECREF(item);
+            if (!good) {
                 return false;
             }
             target.place += (uint64_t)record->data_words + record->pointer_words;
@@ -114,8 +131,11 @@ static bool put_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *ele
         return put_numbers(w, place, element, from);
     }
     for (Py_ssize_t i = 0; i < from->count; i++) {
-        PyObject *item = item_of(from, i);
-        if (item != Py_None && !put_pointer(w, place + (uint64_t)i, element, item)) {
+        PyObject *item = hold_item(from, i);
+        bool good =
+            item == Py_None || (item != NULL && put_pointer(w, place + (uint64_t)i, element, item));
+        Py_XDECREF(item);
+        if (!good) {
             return false;
         }
     }
@@ -301,8 +321,14 @@ static bool put_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
     while (PyDict_Next(dict, &position, &key, &value)) {
         uint32_t field =
             next < end && key == w->self->names[next] ? next : field_of_key(w, number, key);
-        if (field == MMB_NONE || (!put_field(w, target, type, field, value, state) &&
-                                  !put_off(w, field, value, later))) {
+        if (field == MMB_NONE) {
+            return false;
+        }
+        Py_INCREF(value);
+        bool good =
+            put_field(w, target, type, field, value, state) || put_off(w, field, value, later);
+        Py_DECREF(value);
+        if (!good) {
             return false;
         }
         next = field + 1;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("capnp")
 
 from column_schemas import columns_capnp
 
-from mmapbuilder import MessageBuilder, _core
+from mmapbuilder import MessageBuilder, MessageLog, _core, open_log
 from mmapbuilder.columns import room
 
 Root = columns_capnp.Root
@@ -261,6 +262,61 @@ def test_objects_in_objects_are_read_as_they_are(b: MessageBuilder, busy: bool) 
     if busy and found[50][1] == [150, 200]:  # the rest of that very row may be read later
         expected[50] = (50, [150, 200])
     assert found == expected
+
+
+class Changing:
+    """An iterable of points. The code that gives them changes their class."""
+
+    def __init__(self, points: list[Any]) -> None:
+        self.points = points
+
+    def __iter__(self) -> Any:
+        type(self.points[0]).y = property(lambda self: 50.0)
+        return iter(self.points)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_class_may_change_while_a_list_is_made_of_an_iterable(
+    b: MessageBuilder, depth: int
+) -> None:
+    class Row(WithSlots):
+        pass
+
+    class Height:
+        def __index__(self) -> int:
+            return 5
+
+    given: dict[str, Any] = {
+        "position": {"height": Height(), "place": Row(1, 2)},
+        "points": Changing([Row(3, 4), Row(5, 6)]),
+    }
+    b.fill_rows("items", [{"child": given} if depth else given])
+    row = b.rows("items")[0]
+    row = row["child"] if depth else row
+    assert row["position"]["place"] == {"x": 1, "y": 2}
+    assert row["points"] == [{"x": 3, "y": 50}, {"x": 5, "y": 50}]
+
+
+def test_a_class_may_change_between_messages_of_a_generator(tmp_path: Path) -> None:
+    class Row:
+        __slots__ = ("id", "name")
+
+        def __init__(self, number: int) -> None:
+            self.id = number
+            self.name = "before"
+
+    rows = [Row(i) for i in range(20)]
+
+    def messages() -> Any:
+        for row in rows:
+            if row.id == 10:
+                Row.name = "after"  # type: ignore[misc]
+            yield row
+
+    with MessageLog(tmp_path / "a.log", schema=columns_capnp.Item) as log:
+        log.extend(messages())
+    with open_log(tmp_path / "a.log", columns_capnp.Item) as read:
+        assert [message.name for message in read] == ["before"] * 10 + ["after"] * 10
 
 
 def test_an_empty_slot_is_no_value(b: MessageBuilder) -> None:
