@@ -67,11 +67,16 @@ def struct_of(schema: "Any") -> "Any":
             "schema must be a struct of a schema, as addressbook_capnp.Person is, "
             f"not {schema if schema is None else type(schema).__name__!r}"
         )
-    if found.node.struct.isGroup:
-        raise TypeError(
-            f"{found.node.displayName} is a group: it is part of a struct, and no message by itself"
-        )
+    _refuse_group(found)
     return found
+
+
+def _refuse_group(schema: "Any") -> None:
+    node = schema.node
+    if node.struct.isGroup:
+        raise TypeError(
+            f"{node.displayName} is a group: it is part of a struct, and no message by itself"
+        )
 
 
 def message_builder(allocate: "Callable[[int], memoryview]") -> "Any":
@@ -167,6 +172,8 @@ def frame_of(builder: "Any") -> bytes:
 
 
 def _frame_of_reader(reader: "Any") -> bytes:
+    if not reader.is_root:
+        _refuse_group(reader.schema)  # of which pycapnp makes no message, but ends the process
     frame: bytes = reader.as_builder().to_bytes()
     return frame
 

@@ -58,6 +58,37 @@ def test_a_struct_inside_a_message_can_be_appended(target: Path) -> None:
         assert [person.name for person in people] == ["Ada", "Ada"]
 
 
+@pytest.mark.parametrize("kind", ["builder", "reader"])
+def test_a_group_is_no_message(tmp_path: Path, kind: str) -> None:
+    """pycapnp ends the process if it is to make a message of one."""
+    (tmp_path / "g.capnp").write_text(
+        "@0xb5a1f3c2d4e6f708;\nstruct Row { place :group { x @0 :Int32; } }\n"
+    )
+    apart.python(
+        """
+        import os, sys
+        import capnp
+        from mmapbuilder import MessageLog
+
+        os.chdir(sys.argv[1])
+        row = capnp.load("g.capnp").Row.new_message()
+        place = row.place if sys.argv[2] == "builder" else row.as_reader().place
+        with MessageLog("a.log") as log:
+            for append in log.append, lambda message: log.extend([message]):
+                try:
+                    append(place)
+                except TypeError as error:
+                    assert "is a group" in str(error), error
+                else:
+                    raise AssertionError("no error")
+            assert len(log) == 0
+            log.append(row)
+        """,
+        tmp_path,
+        kind,
+    ).ok()
+
+
 def _person() -> object:
     import capnp
 
