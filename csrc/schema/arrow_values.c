@@ -56,6 +56,17 @@ static bool check_buffers(const mmb_binding *b, const mmb_arrow_array *a, uint64
            damaged(refusal, b, "a buffer is missing");
 }
 
+/* Return whether the length and the offset of an array can be true, and it was not released. */
+static bool check_size(const mmb_binding *b, const mmb_arrow_array *a, mmb_refusal *refusal)
+{
+    if (a->release == NULL) {
+        return damaged(refusal, b, "it was released");
+    }
+    return (a->length >= 0 && a->offset >= 0 && a->offset <= INT64_MAX / 2 &&
+            a->length <= INT64_MAX / 2) ||
+           damaged(refusal, b, "its length or its offset is wrong");
+}
+
 /* `is_first` tells whether the array was not checked before. */
 static bool check(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start, uint64_t count,
                   bool is_first, mmb_refusal *refusal);
@@ -120,7 +131,10 @@ static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, bool is_f
         return damaged(refusal, b, "a child is missing");
     }
     const mmb_arrow_array *ends = a->children[0];
-    if (ends->length < 0 || ends->offset < 0 || ends->n_buffers != 2 || ends->buffers == NULL ||
+    if (!check_size(b, ends, refusal)) {
+        return false;
+    }
+    if (ends->n_buffers != 2 || ends->buffers == NULL ||
         (ends->length != 0 && ends->buffers[1] == NULL)) {
         return damaged(refusal, b, "the ends of its runs are missing");
     }
@@ -133,12 +147,10 @@ static bool check_runs(const mmb_binding *b, const mmb_arrow_array *a, bool is_f
 static bool check(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start, uint64_t count,
                   bool is_first, mmb_refusal *refusal)
 {
-    if (a->release == NULL) {
-        return damaged(refusal, b, "it was released");
+    if (!check_size(b, a, refusal)) {
+        return false;
     }
-    if (a->length < 0 || a->offset < 0 || start > (uint64_t)a->length ||
-        count > (uint64_t)a->length - start || a->offset > INT64_MAX / 2 ||
-        a->length > INT64_MAX / 2) {
+    if (start > (uint64_t)a->length || count > (uint64_t)a->length - start) {
         return damaged(refusal, b, "it is shorter than what it belongs to");
     }
     if (b->is_nullable_group) { /* the array has the values of its value field */

@@ -47,6 +47,14 @@ SETUP = """
         inner = dictionary or Made("u", 2, None, numbers("i", 0, 3, 8), b"redgreen")
         return Made(form, 1, None, numbers("b", number), name="color", dictionary=inner)
 
+    def run_ends(*values):
+        return Made("i", len(values), None, numbers("i", *values))
+
+    def runs(ends, length=2, children=None):
+        x = Made("f", 3, None, numbers("f", 1, 2, 3), name="x")
+        inner = Made("+r", 4, children=children or [ends, Made("+s", 3, None, children=[x])])
+        return Made("+l", 1, None, numbers("i", 0, length), name="points", children=[inner])
+
     def changed(made, part="array", **fields):
         for name, value in fields.items():
             setattr(getattr(made, part), name, value)
@@ -85,6 +93,8 @@ SOUND = """
                 children=[ints()])
     assert fill("rows", view) == [{"i32": [3, 4]}, {"i32": [1]}]
     assert [row["name"] for row in fill("items", texts())] == ["a", "b"]
+    points = fill("items", runs(run_ends(1, 2, 4), 4))[0]["points"]
+    assert [point["x"] for point in points] == [1, 2, 3, 3]
     assert fill("items", names(1))[0]["color"] == "green"
     both = fill("items", union((0, 1), (0, 0)))
     assert (both[0]["weight"], both[1]["label"]) == (1.5, "x")
@@ -171,6 +181,21 @@ DAMAGED = {
         'refused("items", changed(union((0,), (0,)), n_buffers=1))',
         'refused("items", changed(union((0,), (0,)), n_children=1))',
         'refused("rows", union((0,), (0,), name="i32"))',
+    ],
+    "runs of structs in a list": [
+        'refused("items", runs(run_ends(1, 1, 4)))',
+        'refused("items", runs(run_ends(-1, 2, 4)))',
+        'refused("items", runs(run_ends(1)))',
+        'refused("items", runs(run_ends(1, 2, 3), 4))',
+        'refused("items", runs(run_ends(1, 2, 3, 4), 4))',
+        'refused("items", runs(run_ends(), 1))',
+        'refused("items", runs(changed(run_ends(1, 2, 4), length=-1)))',
+        'refused("items", runs(changed(run_ends(1, 2, 4), length=2**62)))',
+        'refused("items", runs(changed(run_ends(1, 2, 4), offset=-1)))',
+        'refused("items", runs(changed(run_ends(1, 2, 4), offset=2**62)))',
+        'refused("items", runs(changed(run_ends(1, 2, 4), release=None)))',
+        'refused("items", runs(changed(run_ends(1, 2, 4), buffers=None)))',
+        'refused("items", runs(None, children=[run_ends(1)]))',
     ],
     "nesting": [
         """
