@@ -154,6 +154,7 @@ static void cut_by_others(uint32_t words)
     }
     CHECK_EQ(error, MMB_ETRUNCATED);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 1, 0), NULL), MMB_ETRUNCATED);
+    CHECK_EQ(mmb_log_close(writer), MMB_ETRUNCATED);
     mmb_log_free(writer);
     CHECK_EQ(file_size(fd), 5 * size);
     CHECK_EQ(look(fd, false), 5);
@@ -168,6 +169,28 @@ static void cut_while_small_messages_are_appended(void)
 static void cut_while_large_messages_are_appended(void)
 {
     cut_by_others(5000);
+}
+
+/* Nothing is appended after the cut: the end of the log finds it. */
+static void cut_before_the_end(void)
+{
+    static unsigned char bytes[ROOM];
+    const uint64_t size = frame(bytes, 100, 0);
+    for (int kept = 0; kept < 3; kept++) {
+        mmb_log_writer *writer;
+        int fd = make_file_in("/tmp", NULL);
+        CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+        for (uint64_t i = 0; i < 3; i++) {
+            CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 100, i), NULL), 0);
+        }
+        CHECK(ftruncate(fd, (off_t)((uint64_t)kept * size)) == 0);
+        CHECK_EQ(mmb_log_cut(writer), MMB_ETRUNCATED);
+        CHECK_EQ(mmb_log_close(writer), MMB_ETRUNCATED);
+        mmb_log_free(writer);
+        CHECK_EQ(file_size(fd), (uint64_t)kept * size);
+        CHECK_EQ(look(fd, false), (uint64_t)kept);
+        close(fd);
+    }
 }
 
 /* The capacity is used up: an error, and smaller messages go on. */
@@ -233,6 +256,7 @@ int main(void)
     RUN(reopens);
     RUN(cut_while_small_messages_are_appended);
     RUN(cut_while_large_messages_are_appended);
+    RUN(cut_before_the_end);
     RUN(capacity_used_up);
     RUN(index_catches_up);
     return 0;
