@@ -106,8 +106,11 @@ void mmb__settle_loss(const mmb__file *file)
     if (least == MMB__NOTHING_LOST || atomic_load(&file->shared->loss_place) == MMB__NOTHING_LOST) {
         return;
     }
+    uint64_t eof = 0;
     if (write_record(file) != 0) {
-        (void)mmb__truncate(file, least + 1);
+        /* Also where another program has cut the file: recovery must not take its end for one that
+         * a builder has left. */
+        (void)(mmb__our_file(file, &eof) == 0 && mmb__os_truncate(file->fd, least + 1) == 0);
     } else {
         mmb__os_remove_attribute(file->fd, MMB__LOSS);
     }

@@ -170,6 +170,31 @@ def test_a_closed_log_says_so(target: Path) -> None:
     assert log.synced == 0
 
 
+def test_a_signal_handler_that_closes_just_before_the_wait_ends_it(target: Path) -> None:
+    code = """
+        import os, signal, sys, threading, time
+        from mmapbuilder import MessageLog
+        from mmapbuilder.log import sync
+        log = MessageLog(sys.argv[1], "w")
+        signal.signal(signal.SIGUSR1, lambda *_: log.close())
+        look = sync.Syncer._is_over
+
+        def look_and_close(self, mine):
+            found = look(self, mine)
+            if threading.current_thread() is threading.main_thread():
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return found
+
+        sync.Syncer._is_over = look_and_close
+        sync.bring_to_device = lambda log: time.sleep(0.5)
+        try:
+            log.sync()
+        except ValueError as error:
+            print(error)
+    """
+    assert apart.python(code, target, timeout=30).ok().out == "I/O operation on closed log\n"
+
+
 def test_a_forked_child_has_nothing_to_do_with_the_thread(target: Path) -> None:
     apart.python(
         """

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import time
 import weakref
 
 from .. import _core
@@ -73,6 +74,10 @@ class Syncer:
         self._served = 0  # of these, how many have got it
         self._failure: Exception | None = None
         self._stopped = False
+        # A lock for each thread that waits, which is released when there may be news for it. A
+        # condition would not do: a signal handler that closes the log may run in the waiting
+        # thread after it has looked and before the condition knows of it.
+        self._waiting: list[threading.Lock] = []
         # Threads that may hold the condition, each as often as it is inside. A signal handler
         # that closes the log in one of them must not wait for the thread of this object, which
         # may wait for the condition.
@@ -89,17 +94,22 @@ class Syncer:
             OSError: the device has failed, now or earlier.
             ValueError: the log is closed.
         """
-        most = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        end = None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
         me = threading.get_ident()
+        news = threading.Lock()
+        news.acquire()
         self._inside.append(me)
         try:
+            self._waiting.append(news)
             with self._changed:
                 self._start()
                 self._wanted += 1
                 mine = self._wanted
                 self._changed.notify_all()
-                done = self._changed.wait_for(lambda: self._is_over(mine), most)
+            done = self._wait_until_over(mine, news, end)
         finally:
+            with contextlib.suppress(ValueError):  # interrupted before it was there
+                self._waiting.remove(news)
             self._inside.remove(me)
         if self._failure is not None:
             raise self._failure
@@ -107,6 +117,21 @@ class Syncer:
             raise TimeoutError(f"the device has not taken all of the log within {timeout} s")
         if self._served < mine:
             raise ValueError("I/O operation on closed log")
+
+    def _wait_until_over(self, mine: int, news: threading.Lock, end: "float | None") -> bool:
+        while not self._is_over(mine):
+            left = -1 if end is None else end - time.monotonic()
+            if end is not None and left <= 0:
+                return False
+            news.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+        return True
+
+    def _tell(self) -> None:
+        """Let all that wait look again."""
+        self._changed.notify_all()
+        for news in list(self._waiting):
+            with contextlib.suppress(RuntimeError):  # it was released and not looked at yet
+                news.release()
 
     def _is_over(self, mine: int) -> bool:
         return self._served >= mine or self._failure is not None or self._stopped
@@ -130,7 +155,7 @@ class Syncer:
         try:
             with self._changed:
                 self._stopped = True
-                self._changed.notify_all()
+                self._tell()
                 thread = self._thread
         finally:
             self._inside.remove(me)
@@ -171,9 +196,9 @@ class Syncer:
                 # Closed in the meantime: the thread that closes it looks after the rest.
                 self._failure = None if isinstance(failure, ValueError) else failure
                 self._stopped = True
-                self._changed.notify_all()
+                self._tell()
             return False
         with self._changed:
             self._served = asked
-            self._changed.notify_all()
+            self._tell()
         return True
