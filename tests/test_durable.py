@@ -53,7 +53,7 @@ def calls(target: Path) -> Callable[..., list[str]]:
         log = target.with_name("log")
         traced = [tool("strace", "strace"), "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"]
         done = subprocess.run(
-            [*traced, sys.executable, "-W", "error", "-c", code, str(target), *arguments],
+            [*traced, sys.executable, *apart.STRICT, "-c", code, str(target), *arguments],
             capture_output=True,
             text=True,
             timeout=120,

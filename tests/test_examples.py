@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.apart import STRICT
+from support.apart import STRICT, environment
 from support.missing import tool
 
 pytest.importorskip("capnp")
@@ -22,6 +22,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 def run(name: str, *args: str) -> str:
     done = subprocess.run(
         [sys.executable, *STRICT, str(EXAMPLES / name), *args],
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -77,7 +77,7 @@ def test_seek_agrees_with_the_values_that_readers_have(target: Path, name: str) 
             assert [log.seek(key, name) for key in beyond] == [
                 bisect.bisect_left(keys, key) for key in beyond
             ]
-            with pytest.raises(TypeError, match="not supported between"):
+            with pytest.raises(TypeError, match="cannot be compared"):
                 log.seek("x", name)
 
 

@@ -28,8 +28,12 @@ SEARCH = [str(TESTS), str(Path(mmapbuilder.__file__).resolve().parent.parent)]
 # beside any thread, be it faulthandler's own; and a free-threaded one says of pycapnp that
 # it asks for the GIL.
 STRICT = ["-W", "error", "-W", "ignore:This process (pid:DeprecationWarning"]
+# What a program that such a process starts need not say, which has options of its own.
+QUIET: dict[str, str] = {}
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
-    STRICT += ["-W", "ignore:The global interpreter lock (GIL) has been enabled:RuntimeWarning"]
+    asks_for_gil = "ignore:The global interpreter lock (GIL) has been enabled:RuntimeWarning"
+    STRICT += ["-W", asks_for_gil]
+    QUIET["PYTHONWARNINGS"] = asks_for_gil
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def environment(**changes: str) -> dict[str, str]:
     """
     path = os.pathsep.join([*SEARCH, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept = {name: value for name, value in os.environ.items() if name != "PWD"}
-    return kept | {"PYTHONPATH": path} | changes
+    return kept | {"PYTHONPATH": path} | QUIET | changes
 
 
 def start(
