@@ -28,12 +28,12 @@ SEARCH = [str(TESTS), str(Path(mmapbuilder.__file__).resolve().parent.parent)]
 # beside any thread, be it faulthandler's own; and a free-threaded one says of pycapnp that
 # it asks for the GIL.
 STRICT = ["-W", "error", "-W", "ignore:This process (pid:DeprecationWarning"]
-# What a program that such a process starts need not say, which has options of its own.
+# What a program that such a process starts need not say, which has options of its own. Python
+# drops an option that was in the environment already, so the two are not the same.
 QUIET: dict[str, str] = {}
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
-    asks_for_gil = "ignore:The global interpreter lock (GIL) has been enabled:RuntimeWarning"
-    STRICT += ["-W", asks_for_gil]
-    QUIET["PYTHONWARNINGS"] = asks_for_gil
+    STRICT += ["-W", "ignore:The global interpreter lock (GIL) has been enabled:RuntimeWarning"]
+    QUIET["PYTHONWARNINGS"] = "ignore:The global interpreter lock (GIL):RuntimeWarning"
 
 
 @dataclass(frozen=True)
