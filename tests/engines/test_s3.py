@@ -58,7 +58,7 @@ def test_a_dataset_in_an_object_store(
     assert pickle.loads(pickle.dumps(dataset)).rows == 15
     stray = write_shard(address, [], schema, path, index=0, storage_options=options)
     assert dataset.unreferenced() == [stray.name]
-    with pytest.raises(FileExistsError, match="_manifest.json"):
+    with pytest.raises(FileExistsError, match="there is a dataset already"):
         commit(address, shards, schema=schema, storage_options=options)
     commit(address, [stray], schema=schema, mode="w", storage_options=options)
     assert open_dataset(address, options).rows == 0
