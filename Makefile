@@ -307,13 +307,14 @@ C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h)
 # What takes long starts first, and two things are done at once: each in a directory of its
 # own, and no test looks at the clock. What a target prints appears when it ends. The tests
 # take longest by far, so they are two things: those in folders, and the others. `ALSO` are
-# more targets to make at the same time, so that no processor waits for the last one.
+# more targets to make at the same time, so that no processor waits for the last one. What fails
+# keeps nothing else from being checked.
 CHECKS := check-test-files check-test-folders $(ALSO) ctest-tsan ctest-asan ctest-plain \
     dist-check types docs fuzz-short lint format-check
 
 .PHONY: check check-test-files check-test-folders format-check format lint types
 check: $(VENV)/.dev
-	@$(PARALLEL) $(CHECKS)
+	@$(PARALLEL) --keep-going $(CHECKS)
 
 check-test-files:
 	@$(MAKE) --no-print-directory test PYTEST_ARGS='$(wildcard tests/test_*.py) $(PYTEST_ARGS)'
