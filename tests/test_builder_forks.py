@@ -171,3 +171,31 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
                 return line.split("Listening at: ")[1].split()[0]
         time.sleep(0.05)
     raise AssertionError(log.read_text())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python warns of threads since 3.12")
+def test_python_has_no_thread_of_ours_to_warn_of(target: Path) -> None:
+    """It counts the threads at a fork. Ours pause for it, and go on with the next call."""
+    code = """
+    import os, sys, warnings
+    from mmapbuilder import Builder
+    def threads():
+        return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else None
+    alone = threads()
+    with (
+        Builder(sys.argv[1], prefault=True, writeback=True) as b,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
+        for round in range(50):
+            b.write(bytes(1 << 20))
+            assert threads() is None or threads() == alone + 1
+            pid = os.fork()
+            if pid == 0:
+                b.write(b"child")
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        assert not caught, caught[0]
+    """
+    apart.python(code, target).ok()
+    assert target.stat().st_size == 50 * ((1 << 20) + 5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -291,34 +290,6 @@ def test_multiprocessing(target: Path, method: str) -> None:
         assert path.read_bytes() == bytes(n << 21) + b"child"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python warns of threads since 3.12")
-def test_python_has_no_thread_of_ours_to_warn_of(target: Path) -> None:
-    """It counts the threads at a fork. Ours pause for it, and go on with the next call."""
-    code = """
-    import os, sys, warnings
-    from mmapbuilder import Builder
-    def threads():
-        return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else None
-    alone = threads()
-    with (
-        Builder(sys.argv[1], prefault=True, writeback=True) as b,
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        warnings.simplefilter("always")
-        for round in range(50):
-            b.write(bytes(1 << 20))
-            assert threads() is None or threads() == alone + 1
-            pid = os.fork()
-            if pid == 0:
-                b.write(b"child")
-                os._exit(0)
-            assert os.waitpid(pid, 0)[1] == 0
-        assert not caught, caught[0]
-    """
-    python(code, target).ok()
-    assert target.stat().st_size == 50 * ((1 << 20) + 5)
-
-
 def test_builders_cannot_be_sent(target: Path) -> None:
     with Builder(target) as b:
         with pytest.raises(TypeError, match="cannot pickle"):
@@ -330,7 +301,6 @@ def test_subprocesses_do_not_inherit_the_fd(target: Path) -> None:
         PRELUDE
         + """
 import subprocess
-import sys
 with Builder(path) as b:
     fds = subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, text=True,
                          capture_output=True).stdout

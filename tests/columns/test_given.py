@@ -15,6 +15,7 @@ np = pytest.importorskip("numpy")
 from array_schemas import arrays_capnp  # noqa: E402
 
 from mmapbuilder import MessageBuilder, open_message  # noqa: E402
+from support.missing import missing  # noqa: E402
 
 # What a table cannot hold is left out, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore:left out of the table:UserWarning")
@@ -166,7 +167,7 @@ def test_a_pandas_frame(target: Path) -> None:
 def test_extension_types_are_what_they_are_made_of(target: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     if not hasattr(pa, "json_"):
-        pytest.skip("pyarrow has no JSON")  # 19 brought it
+        missing("pyarrow has no JSON, which 19 brought")
     names = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", None, "2"]))
     table = {
         "name": pa.chunked_array([names[:1], names[1:]]),
