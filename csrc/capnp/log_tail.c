@@ -147,16 +147,25 @@ void mmb__log_give_up_tail(mmb_log_writer *w)
     w->cuts = w->tail->cuts;
 }
 
+int mmb__log_check_size(const mmb_log_writer *w, uint64_t least)
+{
+    struct stat now;
+    if (fstat(w->fd, &now) != 0) {
+        return errno;
+    }
+    return (uint64_t)now.st_size < least ? MMB_ETRUNCATED : 0;
+}
+
 int mmb__log_cut(mmb_log_writer *w)
 {
-    int poison = w->map != NULL ? mmb_map_poison(w->map) : 0;
+    int error = w->map != NULL ? mmb_map_poison(w->map) : 0;
     mmb__log_give_up_tail(w);
-    struct stat now;
-    if (poison != 0 || fstat(w->fd, &now) != 0) {
-        return poison != 0 ? poison : errno;
+    if (error == 0) {
+        /* If the file is shorter, the call below would replace what is gone by zeros. */
+        error = mmb__log_check_size(w, w->end);
     }
-    if ((uint64_t)now.st_size < w->end) {
-        return MMB_ETRUNCATED; /* the call below would put zeros in place of what is gone */
+    if (error != 0) {
+        return error;
     }
     return ftruncate(w->fd, (off_t)w->end) == 0 ? 0 : errno;
 }

@@ -23,7 +23,10 @@ int mmb__log_make_room(mmb_log_writer *w, uint64_t end);
 /* Trust nothing behind the committed end, as after an error: the next mmb__log_map drops it. */
 void mmb__log_give_up_tail(mmb_log_writer *w);
 
-/* Cut the file at the committed end. */
+/* Return MMB_ETRUNCATED if another program has cut the file to less than `least` bytes. */
+int mmb__log_check_size(const mmb_log_writer *w, uint64_t least);
+
+/* Cut the file at the committed end. MMB_ETRUNCATED if another program has cut off more. */
 int mmb__log_cut(mmb_log_writer *w);
 
 /* Store `word` in one aligned store, after all stores that came before. */

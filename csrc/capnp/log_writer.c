@@ -75,21 +75,11 @@ static int count_frames(const unsigned char *frames, uint64_t bytes, uint64_t *c
     return 0;
 }
 
-/* Return MMB_ETRUNCATED if the file no longer has all that it had: someone has cut it. */
-static int check_size(const mmb_log_writer *w)
-{
-    struct stat now;
-    if (fstat(w->fd, &now) != 0) {
-        return errno;
-    }
-    return (uint64_t)now.st_size < w->tail->ready ? MMB_ETRUNCATED : 0;
-}
-
 /* Do step (2). From some pages on, a call takes less time than the page faults of a copy, and the
  * kernel need not zero pages that are written as a whole. If someone has cut the file, a store
  * tells, but such a call would make the file longer again. So we look at the size before the call,
  * and after it, since the file may be cut in between. */
-static int lay_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
+static int store_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
 {
     enum { SOME_PAGES = 16 << 10 };
     uint64_t place = w->end + MMB_WORD, length = bytes - MMB_WORD;
@@ -97,9 +87,9 @@ static int lay_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t b
         memcpy(mmb__log_at(w, place), frames + MMB_WORD, (size_t)length);
         return 0;
     }
-    int error = check_size(w);
+    int error = mmb__log_check_size(w, w->tail->ready);
     error = error != 0 ? error : mmb_map_put(w->map, place, frames + MMB_WORD, length);
-    return error != 0 ? error : check_size(w);
+    return error != 0 ? error : mmb__log_check_size(w, w->tail->ready);
 }
 
 /* Do steps (2) to (4). */
@@ -112,7 +102,7 @@ static int write_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t
             return error;
         }
     }
-    int error = lay_frames(w, frames, bytes);
+    int error = store_frames(w, frames, bytes);
     return error != 0 ? error : commit(w, mmb__load64(frames), bytes);
 }
 

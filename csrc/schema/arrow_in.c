@@ -381,16 +381,23 @@ static bool check_parts(const mmb_binding *b, const mmb_arrow_part *parts, uint6
     return true;
 }
 
+/* Return a writer of rows behind those that the stage has. Nothing is refused yet. */
+static mmb__writer writer_to(mmb_stage *stage, const mmb_plan *plan, bool defaults,
+                             mmb_refusal *refusal)
+{
+    *refusal = (mmb_refusal){0};
+    return (mmb__writer){.stage = stage,
+                         .plan = plan,
+                         .refusal = refusal,
+                         .base = stage->count,
+                         .defaults = defaults};
+}
+
 bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_binding *binding,
                           const mmb_arrow_part *parts, uint64_t count, bool defaults,
                           mmb_refusal *refusal)
 {
-    mmb__writer w = {.stage = stage,
-                     .plan = plan,
-                     .refusal = refusal,
-                     .base = stage->count,
-                     .defaults = defaults};
-    *refusal = (mmb_refusal){0};
+    mmb__writer w = writer_to(stage, plan, defaults, refusal);
     if (!check_parts(binding, parts, count, refusal)) {
         return false;
     }
@@ -407,13 +414,8 @@ bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_
                               const mmb_arrow_part *part, uint64_t count, bool defaults,
                               mmb_refusal *refusal)
 {
-    mmb__writer w = {.stage = stage,
-                     .plan = plan,
-                     .refusal = refusal,
-                     .base = stage->count,
-                     .defaults = defaults};
+    mmb__writer w = writer_to(stage, plan, defaults, refusal);
     mmb__values to = {.step = 64};
-    *refusal = (mmb_refusal){0};
     if (!mmb__check_array(binding, part->array, part->start, count, refusal)) {
         return false;
     }
