@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mmapbuilder import (
     open_dataset,
     write_shard,
 )
+from mmapbuilder.dataset.store import store_of
 from support import apart
 
 pa = pytest.importorskip("pyarrow")
@@ -77,6 +79,30 @@ os.link = link
     commit_at_once(tmp_path, write_three(tmp_path), 4, "" if links else without_links)
     assert open_dataset(tmp_path).table()["id"].to_pylist() == EXPECTED
     assert open_dataset(tmp_path).unreferenced() == []
+
+
+def test_a_file_that_vanishes_hides_no_shard(tmp_path: Path) -> None:
+    """The directory is listed while other commits make and remove their temporary files."""
+    shards = write_three(tmp_path)
+    store = store_of(tmp_path, None)
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        names = [tmp_path / f"{i}.tmp" for i in range(50)]
+        while not over.is_set():
+            for name in names:
+                name.touch()
+            for name in names:
+                name.unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(500):
+            assert {each.name for each in shards} <= store.sizes().keys()
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_commit_of_the_same_job_succeeds_again(tmp_path: Path) -> None:

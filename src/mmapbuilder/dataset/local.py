@@ -40,11 +40,14 @@ class LocalStore:
 
     def sizes(self) -> dict[str, int]:
         """Return all regular files by name with their sizes."""
-        try:
-            with os.scandir(self.name) as entries:
-                return {each.name: each.stat().st_size for each in entries if each.is_file()}
-        except FileNotFoundError:
-            return {}
+        found = {}
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.name) as entries:
+            for each in entries:
+                # Another process may remove its temporary file meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    if each.is_file():
+                        found[each.name] = each.stat().st_size
+        return found
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of that name."""
