@@ -47,11 +47,20 @@ static const unsigned char *shown(const window *w, uint64_t place, uint64_t *hav
     return w->bytes + (place - w->start);
 }
 
-/* Set `*zeros` if the file holds only zeros from `place` on. Return 0, or the error of a read. */
+/* Set `*zeros` if the file holds only zeros from `place` on. Holes are not read where the file
+ * system tells of them: a file can have more of them than a disk has room. Return 0, or the error
+ * of a read. */
 static int only_zeros(window *w, uint64_t place, bool *zeros)
 {
+    mmb__traits traits = {.seek_data_is_reliable = false};
+    (void)mmb__os_look_at(w->fd, &traits); /* a file that cannot be mapped can be read */
     for (;;) {
         uint64_t have;
+        place = traits.seek_data_is_reliable ? mmb__hole_end(w->fd, place) : place;
+        if (place == UINT64_MAX) {
+            *zeros = true;
+            return 0;
+        }
         int error = show(w, place, WINDOW_BYTES);
         if (error != 0) {
             return error;

@@ -62,20 +62,26 @@ static bool is_zero(const unsigned char *bytes, size_t length)
     return length > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
+uint64_t mmb__hole_end(int fd, uint64_t offset)
+{
+    uint64_t data = 0;
+    off_t before = lseek(fd, 0, SEEK_CUR); /* others may share this position */
+    int error = mmb__os_next_data(fd, offset, &data);
+    lseek(fd, before, SEEK_SET);
+    if (error == ENXIO) {
+        return UINT64_MAX;
+    }
+    return error == 0 && data > offset ? data : offset;
+}
+
 /* The file has zeros at `offset`. If they are a hole, note how far it reaches. */
 static void look_for_hole(mmb__source *source, uint64_t offset)
 {
-    uint64_t data = 0;
     if (!source->finds_holes || offset < source->no_hole_before) {
         return;
     }
-    off_t before = lseek(source->fd, 0, SEEK_CUR); /* others may share this position */
-    int error = mmb__os_next_data(source->fd, offset, &data);
-    lseek(source->fd, before, SEEK_SET);
-    if (error == ENXIO) {
-        data = UINT64_MAX;
-    }
-    if ((error == 0 || error == ENXIO) && data > offset) {
+    uint64_t data = mmb__hole_end(source->fd, offset);
+    if (data > offset) {
         source->hole_from = offset;
         source->hole_to = data;
     } else {

@@ -51,6 +51,11 @@ void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32
 int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing);
 void mmb__source_close(mmb__source *source);
 
+/* Return where the hole of the file that `offset` lies in ends: where data follow, or UINT64_MAX if
+ * none do. Return `offset` if it lies in no hole, or the file system does not tell. Whether it
+ * tells reliably is a trait of it (os.h). The position of `fd` stays as it was. */
+uint64_t mmb__hole_end(int fd, uint64_t offset);
+
 /* Return the end of the zeros that begin at `word` of `segment`, as far as a hole of the file
  * makes them known. The word itself is zero. */
 uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint32_t word);

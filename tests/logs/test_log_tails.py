@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("capnp")
 
 from mmapbuilder import InvalidMessage, open_log
 from support.events import EVENT, FENCE, check, frame, index_of, write
+from support.missing import missing
 
 MIB = 1 << 20
 
@@ -36,6 +38,39 @@ def test_zeros_at_the_end_are_told_and_the_rest_is_read(target: Path) -> None:
         log = open_log(target, EVENT.schema)
     assert len(log) == 10
     assert log.torn == 2 * MIB
+
+
+def bytes_read() -> int:
+    """How many bytes this process has asked the kernel to copy by now."""
+    try:
+        text = Path("/proc/self/io").read_text()
+    except OSError:
+        missing("the kernel does not count what is read")
+    return int(text.split()[1])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4", "xfs", "btrfs"])
+def test_holes_are_not_read(mount: Callable[..., Path], kind: str) -> None:
+    target = mount(kind, 16 * MIB) / "target"
+    write(target, range(10))
+    whole = target.stat().st_size
+    with target.open("r+b") as file:
+        file.truncate(1 << 34)
+        file.seek(5 << 30)
+        file.write(bytes(MIB))  # zeros that are no hole
+    before = bytes_read()
+    with pytest.warns(RuntimeWarning, match="zeros"):
+        log = open_log(target, EVENT.schema)
+    assert bytes_read() - before < 4 * MIB
+    assert (len(log), log.torn) == (10, (1 << 34) - whole)
+    with target.open("r+b") as file:
+        file.seek(7 << 30)
+        file.write(b"x")
+    before = bytes_read()
+    with pytest.raises(InvalidMessage, match=f"target: message 10, at byte {whole}"):
+        open_log(target, EVENT.schema)
+    assert bytes_read() - before < 16 * MIB  # it looks again, since a writer might be at work
 
 
 def test_the_fence_of_a_writer_is_no_torn_message(target: Path) -> None:
