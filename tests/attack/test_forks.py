@@ -353,39 +353,49 @@ assert content() == b"CHILD!"
     ).ok()
 
 
-# A pwrite that takes its time, where SLOW is set: what is between a growth and its write.
+# Positional writes, which are raw calls, take their time where SLOW is set: that is between a
+# growth and its write. They tell the descriptor that SLOW names when they have begun.
 SLOW_WRITES = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdlib.h>
-#include <sys/types.h>
+#include <sys/syscall.h>
 #include <unistd.h>
-static ssize_t slowly(const char *name, int fd, const void *data, size_t size, off_t at)
+static void take_time(void)
 {
-    ssize_t (*real)(int, const void *, size_t, off_t) =
-        (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, name);
-    if (getenv("SLOW") != NULL) {
+    const char *told = getenv("SLOW");
+    if (told != NULL && write(atoi(told), "", 1) == 1) {
         usleep(400000);
     }
-    return real(fd, data, size, at);
 }
-ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+long syscall(long number, ...)
 {
-    return slowly("pwrite", fd, data, size, at);
-}
-ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
-{
-    return slowly("pwrite64", fd, data, size, at);
+    long (*real)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    long given[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++) {
+        given[i] = va_arg(list, long);
+    }
+    va_end(list);
+    if (number == SYS_pwrite64 || number == SYS_pwritev2) {
+        take_time();
+    }
+    return real(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }
 """
 SLOWLY = (
     PRELUDE
     + """
-import ctypes, threading, time
+import ctypes, threading
 b = Builder(path)
 b.write(b"parent")
+writing, told = os.pipe()
 def slow_down():
-    ctypes.CDLL(None).setenv(b"SLOW", b"1", 1)
+    ctypes.CDLL(None).setenv(b"SLOW", b"%d" % told, 1)
+def wait_for_a_write():
+    os.read(writing, 1)
 """
 )
 
@@ -409,7 +419,7 @@ def work():
     b.seek(1 << 20)
     b.write(b"c" * 100)
 pid = child(work)
-time.sleep(0.2)
+wait_for_a_write()
 b.close()
 size = os.path.getsize(path)
 assert wait(pid) == 0
@@ -430,7 +440,7 @@ def work():
     slow_down()
     thread = threading.Thread(target=lambda: b.write(b"CCCC"))
     thread.start()
-    time.sleep(0.1)
+    wait_for_a_write()
     b.close()
     for _ in range(3):                # one of them gets the number of the map's
         os.open(sys.argv[2], os.O_RDWR)
