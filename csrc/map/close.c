@@ -55,7 +55,7 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     return mmb__truncate(&map->file, size);
 }
 
-int mmb_map_snapshot(mmb_map *map)
+int mmb_map_snapshot(mmb_map *map, uint64_t content)
 {
     if (map->slot == MMB__NO_SLOT || atomic_load(&map->memory) == MMB__PRIVATE ||
         mmb_map_poison(map) != 0) {
@@ -63,8 +63,6 @@ int mmb_map_snapshot(mmb_map *map)
     }
     /* The file is going to be truncated. Memory beyond its content must not depend on the file, or
      * what is stored there would go when the file is cut. */
-    uint64_t content = map->file.limit;
-    (void)mmb_map_find_used(map, 0, &content);
     return mmb__make_all_private(map, content);
 }
 

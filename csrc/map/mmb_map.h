@@ -89,11 +89,13 @@ int mmb_map_cut(mmb_map *map, uint64_t size);
  * file's. Handler: no. */
 int mmb_map_detach(mmb_map *map);
 
-/* Do the same at this very moment, before the map is sealed. All stores that this process has made
- * reach the file, and no later one does. This waits for no thread that may wait for a lock of the
- * caller's. The caller calls mmb_map_seal next. What other processes store before that may be in
- * the snapshot or not. After a failure the memory still is the file's. Handler: no. */
-int mmb_map_snapshot(mmb_map *map);
+/* Do the same at this very moment, before the map is sealed or its file is cut. The snapshot shows
+ * the file up to `content`, where the caller will cut it, and zeros beyond. All stores that this
+ * process has made reach the file, and no later one does. This waits for no thread that may wait
+ * for a lock of the caller's. The caller calls mmb_map_seal next, if it has not yet. What other
+ * processes store before that may be in the snapshot or not. Nothing is done to a poisoned map.
+ * After a failure the memory still is the file's. Handler: no. */
+int mmb_map_snapshot(mmb_map *map, uint64_t content);
 
 /* Do as mmb_map_detach does, but turn all of the memory into zeros, so that it holds nothing of the
  * file. This is for addresses that may still be known when their content is not wanted any more.

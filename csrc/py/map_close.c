@@ -71,8 +71,12 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
             find_error = mmb_map_size(map, &used);
         }
         if (find_error == 0 && cut) {
+            /* The kernel cuts a file faster if it is not mapped. If there can be no snapshot, the
+             * memory stays as it is, sealed. */
             if (mmbpy_map_is_unexposed(self)) {
                 mmb_map_unmap(map);
+            } else {
+                (void)mmb_map_snapshot(map, used);
             }
             error = cut_file(map, used);
         }

@@ -115,7 +115,9 @@ PyMethodDef mmbpy_segments_functions[] = {
 static void end(mmbpy_segments *self, mmb_map *map)
 {
     if (!self->ended) {
-        bool is_private = mmb_map_snapshot(map) == 0;
+        uint64_t content = mmb_map_capacity(map);
+        (void)mmb_map_find_used(map, 0, &content);
+        bool is_private = mmb_map_snapshot(map, content) == 0;
         self->is_sure = is_private && !mmb_map_was_forked(map) && MMBPY_HAS_GIL;
         self->ended = true;
     }

@@ -58,6 +58,31 @@ static void content_stays_and_stores_stay_out_of_the_file(void)
     close(fd);
 }
 
+/* It is taken before the file is cut, and then shows what the file will be. */
+static void a_snapshot_survives_the_cut_that_follows(void)
+{
+    int fd;
+    mmb_map *map = filled(&fd, GIB, 5 * MIB);
+    mmb_map_seal(map);
+    const uint64_t size = 3 * MIB + PAGE / 2;
+    CHECK_EQ(mmb_map_snapshot(map, size), 0);
+    CHECK_EQ(mmb_map_base(map)[4 * MIB], 0);
+    mmb_map_base(map)[1] = 7;
+    mmb_map_base(map)[4 * MIB] = 8;
+    CHECK_EQ(mmb_map_cut(map, size), 0);
+    CHECK_EQ(mmb_map_detach(map), 0); /* there is nothing left to do */
+    CHECK_EQ(mmb_map_base(map)[1], 7);
+    CHECK_EQ(mmb_map_base(map)[4 * MIB], 8);
+    CHECK_EQ(mmb_map_base(map)[MIB], value_of(MIB));
+    CHECK_EQ(mmb_map_base(map)[size], 0);
+    unsigned char byte = 9;
+    CHECK_EQ(pread(fd, &byte, 1, 1), 1);
+    CHECK_EQ(byte, 0);
+    mmb_map_free(map);
+    CHECK_EQ(file_size(fd), size);
+    close(fd);
+}
+
 static void a_late_store_goes_to_memory_of_its_own(void)
 {
     int fd;
@@ -365,6 +390,7 @@ static void covering_wipes_nothing(void)
 int main(void)
 {
     RUN(content_stays_and_stores_stay_out_of_the_file);
+    RUN(a_snapshot_survives_the_cut_that_follows);
     RUN(a_late_store_goes_to_memory_of_its_own);
     RUN(what_a_poisoned_map_has_in_memory_survives);
     RUN(a_cut_afterwards_kills_nobody);
