@@ -2,8 +2,8 @@
  * that shows a part of it. */
 #include "log_index.h"
 
-#include "source.h"
 #include "wire.h"
+#include "words.h"
 
 #include "os/os.h"
 

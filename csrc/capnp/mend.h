@@ -7,6 +7,6 @@
 /* Write to the file what the field `mend` of `object` says. The pointer at the place, which
  * leads to the object, becomes null; or the sizes of a list become smaller. To do it again
  * changes nothing. Return 0, or an error of reading or writing. */
-int mmb__mend(mmb__source *source, uint32_t segment, uint32_t word, const mmb__object *object);
+int mmb__mend(mmb__words *message, uint32_t segment, uint32_t word, const mmb__object *object);
 
 #endif

@@ -2,9 +2,9 @@
 #include "finish.h"
 #include "layout.h"
 #include "mmb_capnp.h"
-#include "source.h"
 #include "unfinished.h"
 #include "walk.h"
+#include "words.h"
 
 #include "os/os.h"
 
@@ -56,12 +56,12 @@ static bool is_marked(const found *m)
 static int walk_file(const found *m, const mmb_framing *framing, uint64_t zeros_from,
                      const mmb__way *way, uint32_t *used, mmb_report *report)
 {
-    mmb__source source;
-    int error = mmb__source_file(&source, m->fd, m->offset, framing);
+    mmb__words message;
+    int error = mmb__words_of_file(&message, m->fd, m->offset, framing);
     if (error == 0) {
-        source.zeros_from = zeros_from;
-        error = mmb__walk(&source, way, used, &report->totals, &report->flaw);
-        mmb__source_close(&source);
+        message.zeros_from = zeros_from;
+        error = mmb__walk(&message, way, used, &report->totals, &report->flaw);
+        mmb__words_close(&message);
     }
     if (error == MMB__ESHORT) {
         report->flaw.segment = MMB_IN_TABLE;
@@ -120,7 +120,7 @@ int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *i
     const mmb__way way = {.interrupt = interrupt, .lost_from = MMB__NO_ZEROS};
     mmb_segment segments[MMB_MAX_SEGMENTS];
     uint32_t used[MMB_MAX_SEGMENTS];
-    mmb__source source;
+    mmb__words message;
     mmb_framing framing;
     *report = (mmb_report){0};
     int error = parse_finished(bytes, length, &framing, report);
@@ -131,8 +131,8 @@ int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *i
         segments[i] =
             (mmb_segment){(const unsigned char *)bytes + framing.start[i], framing.words[i]};
     }
-    mmb__source_memory(&source, segments, framing.count);
-    return mmb__walk(&source, &way, used, &report->totals, &report->flaw);
+    mmb__words_of_memory(&message, segments, framing.count);
+    return mmb__walk(&message, &way, used, &report->totals, &report->flaw);
 }
 
 /* ---- unfinished messages ------------------------------------------------------------- */

@@ -25,7 +25,7 @@ static uint64_t words_kept(const mmb__reader *r, uint32_t segment)
     if (!r->mends || r->lost_from == MMB__NO_ZEROS) {
         return UINT32_MAX;
     }
-    uint64_t start = r->source->framing->start[segment];
+    uint64_t start = r->message->framing->start[segment];
     return r->lost_from > start ? (r->lost_from - start) / MMB_WORD : 0;
 }
 
@@ -33,7 +33,7 @@ static uint64_t words_kept(const mmb__reader *r, uint32_t segment)
 static bool is_lost(const mmb__reader *r, uint32_t segment, uint32_t word, uint32_t words)
 {
     return r->mends &&
-           (segment >= r->source->count || (uint64_t)word + words > words_kept(r, segment));
+           (segment >= r->message->count || (uint64_t)word + words > words_kept(r, segment));
 }
 
 /* Let the pointer count as null. `dropped` elements are lost with it. */
@@ -91,7 +91,7 @@ static int size_composite(const mmb__reader *r, uint64_t pointer, uint64_t limit
         return MMB_EMESSAGE;
     }
     uint64_t tag;
-    int error = mmb__source_word(r->source, o->segment, o->start, &tag);
+    int error = mmb__word_at(r->message, o->segment, o->start, &tag);
     if (error != 0) {
         return error;
     }
@@ -137,7 +137,7 @@ static int size_list(const mmb__reader *r, uint64_t pointer, uint64_t limit, mmb
 static int resolve_object(const mmb__reader *r, uint32_t segment, uint32_t word, uint64_t pointer,
                           int64_t start, mmb__object *o)
 {
-    uint64_t limit = mmb__source_words(r->source, o->segment);
+    uint64_t limit = mmb__words_in(r->message, o->segment);
     bool is_list = mmb__kind(pointer) == MMB__LIST;
     if (start < 0 || (uint64_t)start > limit) {
         return mmb__report_flaw(r, segment, word,
@@ -181,16 +181,16 @@ static int read_pad(const mmb__reader *r, uint32_t segment, uint32_t word, uint6
 {
     uint32_t pad_segment = mmb__far_segment(far);
     uint32_t pad_word = mmb__far_word(far);
-    if (pad_segment >= r->source->count) {
+    if (pad_segment >= r->message->count) {
         return mmb__report_flaw(r, segment, word,
                                 "the far pointer names a segment that is not there");
     }
-    if ((uint64_t)pad_word + words > mmb__source_words(r->source, pad_segment)) {
+    if ((uint64_t)pad_word + words > mmb__words_in(r->message, pad_segment)) {
         return mmb__report_flaw(r, segment, word,
                                 "the landing pad of the far pointer is out of bounds");
     }
     for (uint32_t i = 0; i < words; i++) {
-        int error = mmb__source_word(r->source, pad_segment, pad_word + i, &pad[i]);
+        int error = mmb__word_at(r->message, pad_segment, pad_word + i, &pad[i]);
         if (error != 0) {
             return error;
         }
@@ -268,8 +268,8 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
         return lose(o, 1);
     }
     /* For readers an empty segment does not exist, even if only empty objects lie in it. */
-    if (mmb__far_segment(pad[0]) >= r->source->count ||
-        mmb__source_words(r->source, mmb__far_segment(pad[0])) == 0) {
+    if (mmb__far_segment(pad[0]) >= r->message->count ||
+        mmb__words_in(r->message, mmb__far_segment(pad[0])) == 0) {
         return mmb__report_flaw(r, pad_segment, pad_word,
                                 "the landing pad names a segment that is not there");
     }
@@ -283,7 +283,7 @@ static int resolve_double_far(const mmb__reader *r, uint32_t segment, uint32_t w
 int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__object *o)
 {
     uint64_t pointer;
-    int error = mmb__source_word(r->source, segment, word, &pointer);
+    int error = mmb__word_at(r->message, segment, word, &pointer);
     if (error != 0) {
         return error;
     }
@@ -309,11 +309,11 @@ int mmb__resolve(const mmb__reader *r, uint32_t segment, uint32_t word, mmb__obj
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw)
 {
-    mmb__source source;
+    mmb__words message;
     mmb__object o;
 
-    mmb__source_memory(&source, segments, count);
-    mmb__reader reader = {.source = &source, .flaw = flaw};
+    mmb__words_of_memory(&message, segments, count);
+    mmb__reader reader = {.message = &message, .flaw = flaw};
     *out = (mmb_object){.kind = MMB_TO_NOTHING};
     if (segment >= count || word >= segments[segment].words) {
         return mmb__report_flaw(&reader, segment, word,

@@ -2,7 +2,7 @@
 #ifndef MMB_RESOLVE_H
 #define MMB_RESOLVE_H
 
-#include "source.h"
+#include "words.h"
 
 /* An *object* is what a pointer leads to: a struct, a list, a capability, or nothing. */
 typedef struct {
@@ -29,7 +29,7 @@ enum {
 
 /* What resolving needs, and where it reports what it finds. */
 typedef struct {
-    mmb__source *source;
+    mmb__words *message;
     uint32_t *used; /* for each segment: raised to the end of the words that are met; may be NULL */
     mmb_flaw *flaw;
     /* For messages whose builder died. If `mends` is true, a pointer counts as null if its

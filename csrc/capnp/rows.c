@@ -11,7 +11,7 @@
 enum { ROWS_AT_A_TIME = 512 };
 
 /* Define one loop for each size of number, so that loads and stores are single instructions.
- * Numbers are copied as they are: sources have the byte order of the format. */
+ * Numbers are copied as they are: those given have the byte order of the format. */
 #define DEFINE_STORE(type)                                                                         \
     static void store_##type(unsigned char *to, uint64_t stride, const mmb_numbers *column,        \
                              uint64_t first, uint64_t count)                                       \

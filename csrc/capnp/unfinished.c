@@ -3,7 +3,7 @@
 
 #include "layout.h"
 #include "mmb_file.h"
-#include "source.h"
+#include "words.h"
 
 #include <string.h>
 

@@ -67,7 +67,7 @@ static bool is_heavy(const mmb__object *o)
 /* Return how many words of an object are in the file. The others are zeros behind its end. */
 static uint64_t stored_words(const walk *w, const mmb__object *o)
 {
-    uint64_t stored = mmb__source_stored(w->reader.source, o->segment);
+    uint64_t stored = mmb__words_stored(w->reader.message, o->segment);
     uint64_t left = o->start < stored ? stored - o->start : 0;
     return o->words < left ? o->words : left;
 }
@@ -77,7 +77,7 @@ static int note_loss(walk *w, uint32_t segment, uint32_t word, const mmb__object
 {
     w->totals->lost++;
     w->totals->lost_values += o->dropped;
-    return w->way->writes ? mmb__mend(w->reader.source, segment, word, o) : 0;
+    return w->way->writes ? mmb__mend(w->reader.message, segment, word, o) : 0;
 }
 
 /* Charge for an object, once for each pointer to it, before anything in it is read. */
@@ -126,7 +126,7 @@ static inline uint32_t take(frame *f)
 /* Step over all elements of `f` whose pointers lie in the same hole as the last pointer. */
 static void skip_hole(const walk *w, frame *f)
 {
-    uint64_t end = mmb__source_zeros_end(w->reader.source, f->segment, f->next);
+    uint64_t end = mmb__words_zeros_end(w->reader.message, f->segment, f->next);
     uint64_t step = (uint64_t)f->per_element + f->gap;
     uint64_t elements = (end - f->next) / step;
     elements = elements < f->elements ? elements : f->elements;
@@ -152,7 +152,7 @@ static void enter(const mmb__object *o, uint32_t depth, frame *f)
 static int scan(walk *w, frame *f)
 {
     frame at = *f;
-    uint64_t stored = mmb__source_stored(w->reader.source, at.segment);
+    uint64_t stored = mmb__words_stored(w->reader.message, at.segment);
     while (at.elements != 0 && at.next < stored) { /* the pointers behind are all null */
         mmb__object o;
         uint32_t word = take(&at);
@@ -202,7 +202,7 @@ static int advance(walk *w)
     frame child;
     mmb__object o;
     uint32_t word;
-    uint64_t stored = mmb__source_stored(w->reader.source, parent.segment);
+    uint64_t stored = mmb__words_stored(w->reader.message, parent.segment);
 
     do {
         if (parent.elements == 0 ||
@@ -261,28 +261,28 @@ static int walk_all(walk *w)
 static int check_sum(walk *w)
 {
     uint64_t room = 0;
-    for (uint32_t i = 0; i < w->reader.source->count; i++) {
+    for (uint32_t i = 0; i < w->reader.message->count; i++) {
         room += w->reader.used[i];
     }
     return w->totals->words <= room ? 0 : report(w, 0, 0, "objects overlap");
 }
 
-int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_totals *totals,
+int mmb__walk(mmb__words *message, const mmb__way *way, uint32_t *used, mmb_totals *totals,
               mmb_flaw *flaw)
 {
     walk w = {
-        .reader = {source, used, flaw, way->mends, way->lost_from},
+        .reader = {message, used, flaw, way->mends, way->lost_from},
         .way = way,
         .totals = totals,
     };
 
     *flaw = (mmb_flaw){0};
     *totals = (mmb_totals){0};
-    for (uint32_t i = 0; i < source->count; i++) {
+    for (uint32_t i = 0; i < message->count; i++) {
         used[i] = 0;
-        w.budget += mmb__source_stored(source, i);
+        w.budget += mmb__words_stored(message, i);
     }
-    if (source->count == 0 || mmb__source_words(source, 0) == 0) {
+    if (message->count == 0 || mmb__words_in(message, 0) == 0) {
         return report(&w, 0, 0, "the message has no root pointer");
     }
 
@@ -308,7 +308,7 @@ int mmb_walk(const mmb_segment *segments, uint32_t count, uint32_t *used, mmb_to
 {
     static const mmb__way as_it_is = {.lost_from = MMB__NO_ZEROS};
     mmb_totals unwanted;
-    mmb__source source;
-    mmb__source_memory(&source, segments, count);
-    return mmb__walk(&source, &as_it_is, used, totals != NULL ? totals : &unwanted, flaw);
+    mmb__words message;
+    mmb__words_of_memory(&message, segments, count);
+    return mmb__walk(&message, &as_it_is, used, totals != NULL ? totals : &unwanted, flaw);
 }

@@ -1,10 +1,10 @@
-/* walk.h - the walk over any source of words. A *walk* follows each pointer of a message once,
+/* walk.h - the walk over the words of a message. A *walk* follows each pointer of a message once,
  * from the root on. Private to csrc/capnp. */
 #ifndef MMB_WALK_H
 #define MMB_WALK_H
 
 #include "mmb_capnp.h"
-#include "source.h"
+#include "words.h"
 
 /* How to walk. With all zero, the message must be valid as it is. */
 typedef struct {
@@ -14,9 +14,9 @@ typedef struct {
     uint64_t lost_from;
 } mmb__way;
 
-/* Do what mmb_walk does, for any source. Return also the errors of reading and writing of the
- * source, and EINTR. `used` has room for source->count numbers. */
-int mmb__walk(mmb__source *source, const mmb__way *way, uint32_t *used, mmb_totals *totals,
+/* Do what mmb_walk does, in memory or in a file. Return also the errors of reading and writing, and
+ * EINTR. `used` has room for message->count numbers. */
+int mmb__walk(mmb__words *message, const mmb__way *way, uint32_t *used, mmb_totals *totals,
               mmb_flaw *flaw);
 
 #endif

@@ -109,8 +109,8 @@ static bool no_space(int error)
     return error == ENOSPC || error == EDQUOT;
 }
 
-/* Return by how many bytes the file grows when a writer goes on at its end: the file doubles, but
- * by no less than its first step and by no more than a limit. */
+/* Return by how many bytes the file grows when calls go on to write at its end: the file doubles,
+ * but by no less than its first step and by no more than a limit. */
 static uint64_t step_from(const mmb__file *file, uint64_t eof)
 {
     uint64_t most =

@@ -1,7 +1,7 @@
 /* io.h - calls that write to a file or reserve room in it. They return errors, where a store would
  * meet a fault.
  *
- * A writer is in flight (file.h) from the growth until it has declared what it wrote.
+ * A thread that writes is in flight (file.h) from the growth until it has declared what it wrote.
  * Otherwise the owner's close could truncate the file in between. */
 #ifndef MMB_FILE_IO_H
 #define MMB_FILE_IO_H

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define CHUNK ((uint64_t)4 << 20)          /* bytes that one call brings in */
-#define BEHIND ((uint64_t)64 << 20)        /* bytes at the end that the writer may still change */
+#define BEHIND ((uint64_t)64 << 20)        /* bytes at the end that stores may still change */
 #define WRITEBACK_STEP ((uint64_t)8 << 20) /* bytes whose write-back one call starts */
 
 struct mmb__helper {
@@ -45,10 +45,10 @@ static bool bring_in(mmb_map *map, uint64_t at, uint64_t end)
     return at >= end;
 }
 
-/* Bring in the range to which growth has given blocks. At this moment the writer is at its start,
- * and this thread would only get in its way there. So it leaves the first quarter to the writer
- * and begins behind it: when the writer gets there, most of the pages are in. The first quarter
- * comes last, for a writer that is slow. */
+/* Bring in the range to which growth has given blocks. At this moment the program stores at its
+ * start, and this thread would only get in its way there. So it leaves the first quarter to the
+ * program and begins behind it: when the stores get there, most of the pages are in. The first
+ * quarter comes last, for a program that is slow. */
 static void populate(mmb_map *map)
 {
     uint64_t fresh = atomic_exchange_explicit(&map->file.fresh, 0, memory_order_relaxed);

@@ -1,8 +1,8 @@
-/* helper.h - the helper thread of a map, which works ahead of the writer and behind it.
+/* helper.h - the helper thread of a map, which works ahead of the program's stores and behind them.
  *
  * Ahead (prefault): pages of what growth has backed are brought in before the
- * writer meets them, so that a second core does the zeroing. Behind (writeback):
- * the kernel is told to start writing what the writer has left, so that a later
+ * stores meet them, so that a second core does the zeroing. Behind (writeback):
+ * the kernel is told to start writing what the stores have left, so that a later
  * sync finds little to do. Both are advice: the thread changes no content, never
  * fills a hole, and gives up quietly on any error. */
 #ifndef MMB_MAP_HELPER_H

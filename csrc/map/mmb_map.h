@@ -30,8 +30,8 @@ typedef struct mmb_map mmb_map;
 typedef struct {
     uint64_t capacity;   /* bytes; rounded up to a page for the mapping */
     uint64_t max_growth; /* bytes; the largest step of one growth, at least MMB_GRANULE */
-    bool prefault;       /* populate ahead of the writer from a thread of the map's own */
-    bool writeback;      /* start write-back behind the writer, so that a sync finds little to do */
+    bool prefault;       /* populate ahead of the stores, from a thread of the map's own */
+    bool writeback;      /* start write-back behind the stores, so that a sync finds little to do */
     uint64_t size_hint; /* bytes that the file may well have in the end; 0: not known. It is advice:
                          * if it is large, the file grows in large steps and huge pages at once */
     bool is_content;    /* The file is plain content. All that it has when it is opened is declared,

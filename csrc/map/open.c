@@ -23,7 +23,7 @@
 #define MODEST_CAPACITY ((uint64_t)64 << 30)
 
 /* Bytes; the first step of growth with prefault. The helper thread works a quarter of a step ahead
- * of the writer, so larger steps let it get further ahead. */
+ * of the stores, so larger steps let it get further ahead. */
 #define PREFAULT_STEP ((uint64_t)32 << 20)
 
 static int check_file(int fd, struct stat *file, mmb__traits *traits)

@@ -1,7 +1,7 @@
 /* registry.h - the *registry*: the table from addresses to maps, which the signal handler reads.
  *
- * Readers take no lock. Writers (open, memory, close, fork) take a mutex, which the handler never
- * touches; so it does not matter if a signal interrupts the thread that holds it. */
+ * Readers take no lock. Calls that change it (open, memory, close, fork) take a mutex, which the
+ * handler never touches; so it does not matter if a signal interrupts the thread that holds it. */
 #ifndef MMB_MAP_REGISTRY_H
 #define MMB_MAP_REGISTRY_H
 

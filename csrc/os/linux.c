@@ -53,7 +53,7 @@ void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
 {
     /* Without MADV_RANDOM, the first touch would make the kernel read a small file ahead. With it,
      * huge pages come one at a time. Otherwise the kernel would zero the next page before the
-     * writer has filled this one, and both would have left the processor's cache. */
+     * program has filled this one, and both would have left the processor's cache. */
     bool all = atomic_load_explicit(&large_folios, memory_order_relaxed);
     madvise(base, (size_t)(all ? length : small), MADV_RANDOM);
     if (small < length && madvise(base + small, (size_t)(length - small), MADV_HUGEPAGE) != 0 &&

@@ -82,7 +82,7 @@ static mmb_column_layout layout_of(const mmb_plan_type *type, const char *format
 static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned int record,
                       mmb_column *column)
 {
-    bool is_tag = column->source == MMB_FROM_TAG;
+    bool is_tag = column->subject == MMB_FROM_TAG;
     uint32_t count = is_tag ? plan->structs[record].members : plan->enums[type->target].count;
     column->names = calloc((size_t)count + 1, sizeof *column->names);
     if (column->names == NULL) {
@@ -101,13 +101,13 @@ static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned 
     return true;
 }
 
-/* Check that a column fits its source, and complete the column. `number` is the number of a type
+/* Check that a column fits its subject, and complete the column. `number` is the number of a type
  * for elements, of a field for a field, and of a struct for a tag or a group. */
-static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *column)
+static bool set_subject(const mmb_plan *plan, unsigned int number, mmb_column *column)
 {
     mmb_plan_type type = {.kind = MMB_GROUP, .target = number};
     bool good;
-    switch (column->source) {
+    switch (column->subject) {
     case MMB_FROM_FIELD:
         good = number < plan->field_count;
         column->number = number;
@@ -131,18 +131,18 @@ static bool set_source(const mmb_plan *plan, unsigned int number, mmb_column *co
         type.kind = MMB_VOID;
         break;
     default:
-        good = column->source == MMB_FROM_GROUP && number < plan->struct_count;
+        good = column->subject == MMB_FROM_GROUP && number < plan->struct_count;
         break;
     }
     column->kind = type.kind;
     column->layout = layout_of(&type, column->format);
     column->width = type.meaning.precision > 38 ? 32 : 16;
-    if (column->source == MMB_FROM_UNION) {
+    if (column->subject == MMB_FROM_UNION) {
         column->layout = MMB_LAY_UNION;
     }
     if (!good || type.kind == MMB_ANY_POINTER || type.kind == MMB_INTERFACE ||
-        (type.kind == MMB_GROUP && column->source == MMB_FROM_FIELD)) {
-        PyErr_SetString(PyExc_ValueError, "the column has no such source");
+        (type.kind == MMB_GROUP && column->subject == MMB_FROM_FIELD)) {
+        PyErr_SetString(PyExc_ValueError, "the column shows nothing that the schema has");
         return false;
     }
     return column->layout != MMB_LAY_NAMES || set_names(plan, &type, number, column);
@@ -161,7 +161,7 @@ static bool check_children(const mmb_column *column)
         good = column->child_count == 1;
     }
     if (good && layout == MMB_LAY_LIST_VIEW) {
-        good = inner->source == MMB_FROM_ELEMENT &&
+        good = inner->subject == MMB_FROM_ELEMENT &&
                (inner->layout == MMB_LAY_NUMBERS || inner->layout == MMB_LAY_BITS);
     }
     if (layout == MMB_LAY_UNION) {
@@ -176,24 +176,24 @@ static bool check_children(const mmb_column *column)
     return good;
 }
 
-/* Take one column from (name, format, source, number, nullable, code, conditions, children). */
+/* Take one column from (name, format, subject, number, nullable, code, conditions, children). */
 static bool get_column(const mmb_plan *plan, PyObject *tuple, mmb_column *column,
                        unsigned int depth)
 {
     const char *name, *format;
-    unsigned int source, number, code;
+    unsigned int subject, number, code;
     int nullable;
     PyObject *conditions, *children;
-    if (!PyArg_ParseTuple(tuple, "ssIIpIO!O!:column", &name, &format, &source, &number, &nullable,
+    if (!PyArg_ParseTuple(tuple, "ssIIpIO!O!:column", &name, &format, &subject, &number, &nullable,
                           &code, &PyList_Type, &conditions, &PyList_Type, &children)) {
         return false;
     }
     column->name = copy_string(name);
     column->format = copy_string(format);
-    column->source = (mmb_column_source)source;
+    column->subject = (mmb_column_subject)subject;
     column->nullable = nullable != 0;
     column->code = code;
-    if (column->name == NULL || column->format == NULL || !set_source(plan, number, column) ||
+    if (column->name == NULL || column->format == NULL || !set_subject(plan, number, column) ||
         !get_conditions(conditions, column) || !get_columns(plan, children, column, depth + 1)) {
         return false;
     }
@@ -332,7 +332,7 @@ const char mmbpy_plan_columns_doc[] =
     "/)\n--\n\n"
     "Read the list that the pointer (segment, word) leads to into columns; for None\n"
     "an empty list.\n\n"
-    "columns is a list of (name, format, source, number, nullable, code, conditions,\n"
+    "columns is a list of (name, format, subject, number, nullable, code, conditions,\n"
     "children). views: the format of some columns says that they are views. Only the\n"
     "elements of the slice start:stop are read.";
 

@@ -1,7 +1,7 @@
 /* stage_arrow.c - stages columns of the Arrow PyCapsule interface. */
 
 #include "stage_arrow.h"
-#include "arrow_source.h"
+#include "arrow_table.h"
 #include "plan_type.h"
 #include "stage_file.h"
 #include "stage_type.h"
@@ -52,7 +52,7 @@ typedef bool range_adder(const void *what, mmb_stage *stage, const mmb_arrow_par
 
 /* Add all rows to a stage that has a file, in ranges in which each column is one array. A range of
  * which what it leads to is larger than a segment is taken in parts. */
-static bool add_ranges(mmbpy_arrow_source *s, mmb_stage *stage, mmb_arrow_part *parts,
+static bool add_ranges(mmbpy_arrow_table *s, mmb_stage *stage, mmb_arrow_part *parts,
                        const taker *t, range_adder *add, const void *what, mmb_refusal *refusal)
 {
     uint64_t most = FIRST_RANGE;
@@ -62,7 +62,7 @@ static bool add_ranges(mmbpy_arrow_source *s, mmb_stage *stage, mmb_arrow_part *
             return false;
         }
         uint64_t left = s->rows - done, before = stage->count;
-        uint64_t range = mmbpy_source_next(s, left < most ? left : most, parts);
+        uint64_t range = mmbpy_table_next(s, left < most ? left : most, parts);
         Py_BEGIN_ALLOW_THREADS
         good = add(what, stage, parts, range, refusal);
         Py_END_ALLOW_THREADS
@@ -74,7 +74,7 @@ static bool add_ranges(mmbpy_arrow_source *s, mmb_stage *stage, mmb_arrow_part *
         if (!good) {
             return false;
         }
-        mmbpy_source_pass(s, range);
+        mmbpy_table_pass(s, range);
         done += range;
         most = rows_to_take(stage, range);
     }
@@ -104,12 +104,12 @@ static bool add_pointers(const void *what, mmb_stage *stage, const mmb_arrow_par
 
 /* Give all rows to the sink, some at a time. Return false with the refusal set, or with an
  * exception of the sink. */
-static bool pass_ranges(mmbpy_arrow_source *s, const conversion *c, mmb_stage *stage,
+static bool pass_ranges(mmbpy_arrow_table *s, const conversion *c, mmb_stage *stage,
                         mmb_arrow_part *parts, const taker *t, mmb_refusal *refusal)
 {
     for (uint64_t done = 0; done < s->rows;) {
         uint64_t left = s->rows - done;
-        uint64_t range = mmbpy_source_next(s, left < t->most ? left : t->most, parts);
+        uint64_t range = mmbpy_table_next(s, left < t->most ? left : t->most, parts);
         bool good;
         Py_BEGIN_ALLOW_THREADS
         good = add_rows(c, stage, parts, range, refusal);
@@ -118,7 +118,7 @@ static bool pass_ranges(mmbpy_arrow_source *s, const conversion *c, mmb_stage *s
             refusal->row += done;
             return false;
         }
-        mmbpy_source_pass(s, range);
+        mmbpy_table_pass(s, range);
         done += range;
         if (!t->sink(t->context, stage)) {
             return false;
@@ -137,7 +137,7 @@ static bool expect_rows(mmb_stage *stage, uint64_t rows, mmb_refusal *refusal)
     return error == 0;
 }
 
-static bool stage_bound(mmbpy_arrow_source *s, const mmb_plan *plan, uint32_t record,
+static bool stage_bound(mmbpy_arrow_table *s, const mmb_plan *plan, uint32_t record,
                         const mmb_arrow_schema **schemas, mmb_stage *stage, mmb_arrow_part *parts,
                         const taker *t, mmb_refusal *refusal)
 {
@@ -159,7 +159,7 @@ static bool stage_bound(mmbpy_arrow_source *s, const mmb_plan *plan, uint32_t re
 }
 
 static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record,
-                       mmbpy_arrow_source *s, mmb_stage *stage, const taker *t)
+                       mmbpy_arrow_table *s, mmb_stage *stage, const taker *t)
 {
     const mmb_plan_struct *type = &plan->structs[record];
     const mmb_arrow_schema **schemas = PyMem_Calloc((size_t)s->column_count + 1, sizeof *schemas);
@@ -190,19 +190,19 @@ static bool stage_rows(mmbpy_state *state, const mmb_plan *plan, uint32_t record
 bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, bool defaults,
                       uint64_t most, mmbpy_rows_sink *sink, void *context)
 {
-    mmbpy_arrow_source s = {.defaults = defaults};
+    mmbpy_arrow_table s = {.defaults = defaults};
     const taker t = {.most = most, .sink = sink, .context = context};
     mmb_stage stage = {0};
-    bool good = mmbpy_source_take(&s, list) &&
+    bool good = mmbpy_table_take(&s, list) &&
                 stage_rows(state, plan, plan->types[0].target, &s, &stage, &t);
-    mmbpy_source_let_go(&s);
+    mmbpy_table_let_go(&s);
     mmb_stage_free(&stage);
     return good;
 }
 
 /* Stage a list whose elements are pointers: they are the rows. */
 static bool stage_pointers(mmbpy_state *state, const mmb_plan *plan, uint32_t element,
-                           mmbpy_arrow_source *s, mmb_stage *stage, const taker *t)
+                           mmbpy_arrow_table *s, mmb_stage *stage, const taker *t)
 {
     mmb_refusal refusal = {0};
     mmb_arrow_part part;
@@ -225,7 +225,7 @@ static bool stage_pointers(mmbpy_state *state, const mmb_plan *plan, uint32_t el
 }
 
 static bool stage_list(mmbpy_state *state, const mmb_plan *plan, uint32_t element,
-                       mmbpy_arrow_source *s, mmb_stage *stage)
+                       mmbpy_arrow_table *s, mmb_stage *stage)
 {
     if (s->column_count != 1) {
         PyErr_SetString(PyExc_ValueError, "a list takes one column");
@@ -274,7 +274,7 @@ PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
     PyObject *list;
     const mmb_plan *plan = ((mmbpy_plan *)object)->plan;
     mmbpy_state *state = mmbpy_state_of_type(Py_TYPE(object));
-    mmbpy_arrow_source s = {0};
+    mmbpy_arrow_table s = {0};
     taker all = {.state = state};
     int defaults;
     if (state == NULL || !PyArg_ParseTuple(args, "IO!pO:stage_arrow", &type, &PyList_Type, &list,
@@ -291,14 +291,14 @@ PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
     bool structs = kind == MMB_STRUCT;
     bool pointers = kind == MMB_TEXT || kind == MMB_DATA || kind == MMB_LIST;
     mmbpy_stage *self = mmbpy_stage_new(state, structs ? MMBPY_ROWS : MMBPY_POINTER);
-    bool good = self != NULL && mmbpy_source_take(&s, list);
+    bool good = self != NULL && mmbpy_table_take(&s, list);
     if (good) {
         uint32_t record = plan->types[element].target;
         good = structs    ? stage_rows(state, plan, record, &s, &self->stage, &all)
                : pointers ? stage_pointers(state, plan, element, &s, &self->stage, &all)
                           : stage_list(state, plan, element, &s, &self->stage);
     }
-    mmbpy_source_let_go(&s);
+    mmbpy_table_let_go(&s);
     if (!good) {
         Py_CLEAR(self);
     }

@@ -1,4 +1,4 @@
-/* arrow_batch.c - takes strings and lists of Arrow a batch at a time. See arrow_write.h.
+/* arrow_batch.c - takes strings and lists of Arrow a batch at a time. See arrow_stager.h.
  *
  * Most columns do not need a look at each value. One pass checks the offsets of a batch and finds
  * how many words it takes. A second pass writes the whole batch; values that lie side by side in
@@ -6,7 +6,7 @@
  * what: the batch is then taken value by value, which finds it. */
 #include <string.h>
 
-#include "arrow_write.h"
+#include "arrow_stager.h"
 #include "utf8.h"
 
 /* The strings or lists of a batch: which bytes, or which elements of the child, each of them
@@ -99,7 +99,7 @@ static inline void write_string(mmb_stage *stage, uint64_t pointer, const unsign
     mmb_stage_lead(stage, pointer, place, MMB__LIST, MMB__BYTES | elements << 3);
 }
 
-static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static int put_strings(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                        const bool *mask)
 {
@@ -131,7 +131,7 @@ static int put_strings(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
 
 /* Write strings that are views. Return 0 also if one of them is damaged or not UTF-8. Then the
  * refusal is set, but the batch is taken value by value, which finds it again, with its row. */
-static int put_views(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+static int put_views(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                      uint64_t count, mmb__values to, uint64_t row, const bool *mask)
 {
     const unsigned char *from[MMB__BATCH];
@@ -169,7 +169,7 @@ static uint64_t words_of(uint64_t count, uint32_t width)
 }
 
 /* Copy lists that fill their words: they can be copied in one piece. */
-static void copy_run(mmb__writer *w, const unsigned char *from, const ranges *r, uint64_t count,
+static void copy_run(mmb__stager *w, const unsigned char *from, const ranges *r, uint64_t count,
                      uint32_t width)
 {
     uint64_t end = r->from[count - 1] + r->count[count - 1];
@@ -185,7 +185,7 @@ static void copy_one(unsigned char *at, const unsigned char *from, uint64_t byte
     }
 }
 
-static int put_number_lists(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static int put_number_lists(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                             uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                             const bool *mask)
 {
@@ -234,7 +234,7 @@ static int put_number_lists(mmb__writer *w, const mmb_binding *b, const mmb_arro
 /* ---- lists of structs of numbers ------------------------------------------------------------- */
 
 /* Return true if all fields of the structs are numbers outside a union, and none is null. */
-static bool are_plain(const mmb__writer *w, const mmb_binding *element,
+static bool are_plain(const mmb__stager *w, const mmb_binding *element,
                       const mmb_arrow_array *child)
 {
     bool plain = element->layout == MMB_IN_STRUCT && !element->has_union &&
@@ -269,7 +269,7 @@ static inline void spread_field(const unsigned char *from, unsigned char *at, co
     }
 }
 
-static void put_field(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *child,
+static void put_field(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *child,
                       const ranges *r, uint64_t count, uint64_t place, uint64_t step)
 {
     const mmb_plan_field *field = &w->plan->fields[b->field];
@@ -294,7 +294,7 @@ static void put_field(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
     }
 }
 
-static int put_struct_lists(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static int put_struct_lists(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                             uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                             const bool *mask)
 {
@@ -339,7 +339,7 @@ static int put_struct_lists(mmb__writer *w, const mmb_binding *b, const mmb_arro
     return 1;
 }
 
-int mmb__put_pointers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+int mmb__put_pointers(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__values to, uint64_t row,
                       const bool *mask)
 {

@@ -5,10 +5,10 @@
  */
 #include "arrow_in.h"
 
-#include "arrow_write.h"
+#include "arrow_stager.h"
 #include "utf8.h"
 
-static void enter(mmb__writer *w, uint64_t index)
+static void enter(mmb__stager *w, uint64_t index)
 {
     if (w->level++ == 0) {
         w->row = w->base + index;
@@ -17,13 +17,13 @@ static void enter(mmb__writer *w, uint64_t index)
 
 /* ---- pointers -------------------------------------------------------------------------------- */
 
-static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool put_values(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                        const bool *mask);
-static bool put_records(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
+static bool put_records(mmb__stager *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                         mmb__structs to, const bool *mask);
 
-static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool put_bytes(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t index, uint64_t row, uint64_t pointer)
 {
     bool text = w->plan->types[b->type].kind == MMB_TEXT;
@@ -57,7 +57,7 @@ static bool put_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
 }
 
 /* Store the structs that are elements of a list, `count` from `from` on. */
-static bool put_elements(mmb__writer *w, const mmb_binding *element, const mmb_arrow_array *a,
+static bool put_elements(mmb__stager *w, const mmb_binding *element, const mmb_arrow_array *a,
                          uint64_t from, uint64_t count, uint64_t row, mmb__structs to)
 {
     if (!element->is_runs) {
@@ -77,7 +77,7 @@ static bool put_elements(mmb__writer *w, const mmb_binding *element, const mmb_a
 }
 
 /* Write `count` elements of an array, from `from` on, as a list, and let the pointer lead to it. */
-static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow_array *a,
+static bool put_list(mmb__stager *w, const mmb_binding *element, const mmb_arrow_array *a,
                      uint64_t from, uint64_t count, uint64_t row, uint64_t pointer)
 {
     const mmb_plan_type *type = &w->plan->types[element->type];
@@ -108,7 +108,7 @@ static bool put_list(mmb__writer *w, const mmb_binding *element, const mmb_arrow
     return put_values(w, element, a, from, count, (mmb__values){place, 0, width}, 0, NULL);
 }
 
-static bool put_struct(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool put_struct(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t index, uint64_t row, uint64_t pointer)
 {
     const mmb_plan_struct *record = &w->plan->structs[b->record];
@@ -121,7 +121,7 @@ static bool put_struct(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
     return put_records(w, b, (mmb__columns){.array = a, .start = index}, 1, to, NULL);
 }
 
-static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool put_pointer(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                         uint64_t index, uint64_t row, uint64_t pointer)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
@@ -149,7 +149,7 @@ static bool put_pointer(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
 }
 
 /* Store pointers one after the other. `row` is the row of the first. */
-static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
+static bool put_each(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
                      uint64_t count, mmb__values to, uint64_t row, const bool *mask)
 {
     for (uint64_t i = 0; i < count; i++) {
@@ -163,7 +163,7 @@ static bool put_each(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array
 }
 
 /* Store values of any type but groups. A null becomes a null pointer. */
-static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool put_values(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                        const bool *mask)
 {
@@ -189,7 +189,7 @@ static bool put_values(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
 /* ---- structs --------------------------------------------------------------------------------- */
 
 /* Store groups of a value and a Void member from values that may be null. */
-static bool put_nullable(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
+static bool put_nullable(mmb__stager *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
                          mmb__structs to, const bool *mask)
 {
     const mmb_binding *value = &b->children[0];
@@ -210,11 +210,11 @@ static bool put_nullable(mmb__writer *w, const mmb_binding *b, mmb_arrow_part pa
     return put_values(w, value, part.array, part.start, count, where, field->default_bits, there);
 }
 
-static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns from, uint64_t count,
+static bool put_column(mmb__stager *w, const mmb_binding *child, mmb__columns from, uint64_t count,
                        mmb__structs to, const bool *mask);
 
 /* Store a union of Arrow: the tag of each row, and the value of its member. */
-static bool put_union(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
+static bool put_union(mmb__stager *w, const mmb_binding *b, mmb_arrow_part part, uint64_t count,
                       mmb__structs to, const bool *mask)
 {
     uint32_t offset = w->plan->structs[b->record].tag_offset;
@@ -243,7 +243,7 @@ static bool put_union(mmb__writer *w, const mmb_binding *b, mmb_arrow_part part,
     return true;
 }
 
-static bool put_group(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
+static bool put_group(mmb__stager *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                       mmb__structs to, const bool *mask)
 {
     if (b->is_inline) {
@@ -268,7 +268,7 @@ static bool put_group(mmb__writer *w, const mmb_binding *b, mmb__columns from, u
 }
 
 /* Store structs whose fields are columns beside them. Each row gets one struct. */
-static bool put_inline_structs(mmb__writer *w, const mmb_binding *b, mmb__columns from,
+static bool put_inline_structs(mmb__stager *w, const mmb_binding *b, mmb__columns from,
                                uint64_t count, mmb__structs to, const bool *mask)
 {
     const mmb_plan_struct *record = &w->plan->structs[b->record];
@@ -295,7 +295,7 @@ static bool put_inline_structs(mmb__writer *w, const mmb_binding *b, mmb__column
     return true;
 }
 
-static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns from, uint64_t count,
+static bool put_column(mmb__stager *w, const mmb_binding *child, mmb__columns from, uint64_t count,
                        mmb__structs to, const bool *mask)
 {
     const mmb_plan_field *field = &w->plan->fields[child->field];
@@ -314,7 +314,7 @@ static bool put_column(mmb__writer *w, const mmb_binding *child, mmb__columns fr
 }
 
 /* Store at most MMB__BATCH structs. */
-static bool put_batch(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
+static bool put_batch(mmb__stager *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                       mmb__structs to, const bool *mask)
 {
     uint32_t tags[MMB__BATCH];
@@ -346,7 +346,7 @@ static bool put_batch(mmb__writer *w, const mmb_binding *b, mmb__columns from, u
     return true;
 }
 
-static bool put_records(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
+static bool put_records(mmb__stager *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                         mmb__structs to, const bool *mask)
 {
     uint64_t base = w->base;
@@ -381,12 +381,12 @@ static bool check_parts(const mmb_binding *b, const mmb_arrow_part *parts, uint6
     return true;
 }
 
-/* Return a writer of rows behind those that the stage has. Nothing is refused yet. */
-static mmb__writer writer_to(mmb_stage *stage, const mmb_plan *plan, bool defaults,
+/* Return a stager of rows behind those that the stage has. Nothing is refused yet. */
+static mmb__stager stager_of(mmb_stage *stage, const mmb_plan *plan, bool defaults,
                              mmb_refusal *refusal)
 {
     *refusal = (mmb_refusal){0};
-    return (mmb__writer){.stage = stage,
+    return (mmb__stager){.stage = stage,
                          .plan = plan,
                          .refusal = refusal,
                          .base = stage->count,
@@ -397,7 +397,7 @@ bool mmb_stage_arrow_rows(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
                           const mmb_arrow_part *parts, uint64_t count, bool defaults,
                           mmb_refusal *refusal)
 {
-    mmb__writer w = writer_to(stage, plan, defaults, refusal);
+    mmb__stager w = stager_of(stage, plan, defaults, refusal);
     if (!check_parts(binding, parts, count, refusal)) {
         return false;
     }
@@ -414,7 +414,7 @@ bool mmb_stage_arrow_pointers(mmb_stage *stage, const mmb_plan *plan, const mmb_
                               const mmb_arrow_part *part, uint64_t count, bool defaults,
                               mmb_refusal *refusal)
 {
-    mmb__writer w = writer_to(stage, plan, defaults, refusal);
+    mmb__stager w = stager_of(stage, plan, defaults, refusal);
     mmb__values to = {.step = 64};
     if (!mmb__check_array(binding, part->array, part->start, count, refusal)) {
         return false;
@@ -430,7 +430,7 @@ bool mmb_stage_arrow_list(mmb_stage *stage, const mmb_plan *plan, const mmb_bind
                           uint64_t pointer, const mmb_arrow_part *parts, const uint64_t *lengths,
                           uint32_t part_count, bool defaults, mmb_refusal *refusal)
 {
-    mmb__writer w = {.stage = stage, .plan = plan, .refusal = refusal, .defaults = defaults};
+    mmb__stager w = {.stage = stage, .plan = plan, .refusal = refusal, .defaults = defaults};
     const mmb_plan_type *type = &plan->types[binding->type];
     uint64_t count = 0, place;
     *refusal = (mmb_refusal){0};

@@ -1,8 +1,8 @@
-/* arrow_numbers.c - stores numbers, Bools and enums of Arrow in a stage. See arrow_write.h. */
+/* arrow_numbers.c - stores numbers, Bools and enums of Arrow in a stage. See arrow_stager.h. */
 #include <math.h>
 #include <string.h>
 
-#include "arrow_write.h"
+#include "arrow_stager.h"
 #include "decimal.h"
 
 static const char *const kind_names[MMB_TYPE_KINDS] = {
@@ -12,7 +12,7 @@ static const char *const kind_names[MMB_TYPE_KINDS] = {
     [MMB_FLOAT32] = "Float32",
 };
 
-static bool too_large(mmb__writer *w, uint64_t index, const mmb_binding *b, mmb_type_kind kind)
+static bool too_large(mmb__stager *w, uint64_t index, const mmb_binding *b, mmb_type_kind kind)
 {
     mmb__bind_fail(w->refusal, MMB_REFUSED_OVERFLOW, b, "the value does not fit %s",
                    kind_names[kind]);
@@ -47,7 +47,7 @@ static bool integer(const mmb_binding *b, const mmb_arrow_array *a, uint64_t ind
 
 /* Convert a count to the unit of its field. Return false with the refusal set if that is not
  * possible. */
-static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, int64_t value,
+static bool convert_count(mmb__stager *w, const mmb_binding *b, uint64_t row, int64_t value,
                           uint64_t *bits)
 {
     int64_t by = (int64_t)b->multiply;
@@ -67,7 +67,7 @@ static bool convert_count(mmb__writer *w, const mmb_binding *b, uint64_t row, in
 }
 
 /* Read an integer or a decimal, in the scale of a field that is a decimal. */
-static bool decimal_at(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool decimal_at(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                        uint64_t index, uint64_t row, mmb__decimal *out)
 {
     const mmb_meaning *meaning = &w->plan->types[b->type].meaning;
@@ -91,7 +91,7 @@ static bool decimal_at(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arr
            mmb__fail(w, row, MMB_REFUSED_OVERFLOW, b, "the value has more digits than the field");
 }
 
-static bool decimal_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool decimal_bits(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                          uint64_t index, uint64_t row, uint64_t *bits)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
@@ -111,7 +111,7 @@ static bool decimal_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_a
     return fits || too_large(w, row, b, kind);
 }
 
-bool mmb__decimal_bytes(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+bool mmb__decimal_bytes(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                         uint64_t index, uint64_t row, unsigned char *to, uint32_t *width)
 {
     mmb__decimal value;
@@ -158,7 +158,7 @@ static uint32_t unnamed(const unsigned char *start, uint64_t length)
     return number <= UINT16_MAX ? number : MMB_NONE;
 }
 
-static bool enumerant(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool enumerant(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t index, uint64_t row, uint64_t *bits)
 {
     const mmb_plan_enum *type = &w->plan->enums[w->plan->types[b->type].target];
@@ -186,7 +186,7 @@ static bool enumerant(mmb__writer *w, const mmb_binding *b, const mmb_arrow_arra
 }
 
 /* Find the bits of a value that is not null. */
-static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static bool number_bits(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                         uint64_t index, uint64_t row, uint64_t *bits)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
@@ -226,7 +226,7 @@ static bool number_bits(mmb__writer *w, const mmb_binding *b, const mmb_arrow_ar
 }
 
 /* Deal with a missing number. Return false if it is an error. */
-static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
+static bool missing(mmb__stager *w, uint64_t row, const mmb_binding *b)
 {
     return w->defaults ||
            mmb__fail(w, row, MMB_REFUSED_TYPE, b,
@@ -234,7 +234,7 @@ static bool missing(mmb__writer *w, uint64_t row, const mmb_binding *b)
                      "stores the default)");
 }
 
-bool mmb__same_numbers(const mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a)
+bool mmb__same_numbers(const mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a)
 {
     mmb_type_kind kind = w->plan->types[b->type].kind;
     const uint16_t probe = 1;
@@ -261,7 +261,7 @@ static inline void spread(const unsigned char *from, unsigned char *to, uint64_t
 }
 
 /* Copy numbers without a conversion. The machine is little-endian. */
-static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+static void copy_numbers(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                          uint64_t start, uint64_t count, mmb__values where, uint64_t xor_default)
 {
     const unsigned char *from =
@@ -291,7 +291,7 @@ static void copy_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_a
     }
 }
 
-bool mmb__put_numbers(mmb__writer *w, const mmb_binding *b, const mmb_arrow_array *a,
+bool mmb__put_numbers(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                       const bool *mask)
 {

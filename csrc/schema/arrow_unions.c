@@ -1,7 +1,7 @@
-/* arrow_unions.c - decides which member of a union is active in a row. See arrow_write.h.
+/* arrow_unions.c - decides which member of a union is active in a row. See arrow_stager.h.
  *
  * A column @which says it. If there is none, the only member with a value is active. */
-#include "arrow_write.h"
+#include "arrow_stager.h"
 
 /* Return whether a member of a union has a value in a row. */
 static bool has_value(const mmb_binding *child, mmb__columns from, uint64_t row)
@@ -19,7 +19,7 @@ static bool has_value(const mmb_binding *child, mmb__columns from, uint64_t row)
     return mmb__is_valid(values, part.array, part.start + row);
 }
 
-static uint32_t only_void(const mmb__writer *w, uint32_t record)
+static uint32_t only_void(const mmb__stager *w, uint32_t record)
 {
     const mmb_plan_struct *type = &w->plan->structs[record];
     uint32_t found = MMB_NONE;
@@ -36,7 +36,7 @@ static uint32_t only_void(const mmb__writer *w, uint32_t record)
 }
 
 /* Find the tag that a column of names has for a row. */
-static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns from, uint64_t row,
+static bool named_tag(mmb__stager *w, const mmb_binding *child, mmb__columns from, uint64_t row,
                       uint32_t *tag)
 {
     mmb_arrow_part part = mmb__part_of(child, from);
@@ -73,7 +73,7 @@ static bool named_tag(mmb__writer *w, const mmb_binding *child, mmb__columns fro
 }
 
 /* Find the tag of a row without a column of tags: it is that of the member that has a value. */
-static bool implied_tag(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t row,
+static bool implied_tag(mmb__stager *w, const mmb_binding *b, mmb__columns from, uint64_t row,
                         uint32_t record, uint32_t *tag)
 {
     uint32_t members = 0;
@@ -120,7 +120,7 @@ static const mmb_binding *tag_column(const mmb_binding *b)
 }
 
 /* Find and store the tags of a batch. */
-bool mmb__put_tags(mmb__writer *w, const mmb_binding *b, mmb__columns from, uint64_t count,
+bool mmb__put_tags(mmb__stager *w, const mmb_binding *b, mmb__columns from, uint64_t count,
                    mmb__structs to, const bool *mask, uint32_t *tags)
 {
     const mmb_binding *names = tag_column(b);

@@ -2,7 +2,7 @@
  *
  * A *column* has a length, bits that say which values are there, and values. The values are
  * numbers, bits, bytes with offsets, or other columns for the members of structs and the elements
- * of lists. A column also says where its values come from in a message (its *source*), so that
+ * of lists. A column also says what of a message it shows (its *subject*), so that
  * column_read.h can go through a message and append to it.
  *
  * *Columns* are the columns of one table. They are filled once and are constant from then on. They
@@ -32,15 +32,15 @@ typedef enum {
     MMB_LAY_LIST_VIEW, /* 64-bit offsets and sizes; the elements are memory of the message */
 } mmb_column_layout;
 
-/* Where the values of a column come from. */
+/* What of a message a column shows. */
 typedef enum {
     MMB_FROM_FIELD,   /* a field of a struct */
     MMB_FROM_ELEMENT, /* an element of a list */
     MMB_FROM_TAG,     /* the tag of the union of a struct */
     MMB_FROM_GROUP,   /* the struct itself; the column shows some of its fields */
     MMB_FROM_UNION,   /* the union of a struct; the children are its members */
-    MMB_FROM_NOTHING, /* nowhere: all values are null */
-} mmb_column_source;
+    MMB_FROM_NOTHING, /* nothing: all values are null */
+} mmb_column_subject;
 
 /* A condition: the column has a value only where the tag at `offset` has this value. */
 typedef struct {
@@ -58,7 +58,7 @@ typedef struct mmb_column {
     char *name;   /* owned */
     char *format; /* owned; the type as Arrow spells it */
     mmb_column_layout layout;
-    mmb_column_source source;
+    mmb_column_subject subject;
     mmb_type_kind kind;  /* kind of the values */
     uint32_t number;     /* FROM_FIELD: number of the field */
     uint32_t record;     /* of a struct or group: its number in the plan */

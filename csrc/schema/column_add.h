@@ -25,15 +25,15 @@ typedef struct {
     uint32_t count;
 } mmb__pointers;
 
-typedef struct mmb__columns_source {
+typedef struct mmb__columns_context {
     mmb_reading *reading;
     const mmb_plan *plan;
     const mmb_columns *columns;
     /* Append a field of some structs, or a list. column_read.c sets these two, since files below it
      * need them. */
-    int (*add_field)(const struct mmb__columns_source *, mmb_column *, const mmb__batch *);
-    int (*add_span)(const struct mmb__columns_source *, mmb_column *, const mmb_span *);
-} mmb__columns_source;
+    int (*add_field)(const struct mmb__columns_context *, mmb_column *, const mmb__batch *);
+    int (*add_span)(const struct mmb__columns_context *, mmb_column *, const mmb_span *);
+} mmb__columns_context;
 
 static inline bool mmb__is_little_endian(void)
 {
@@ -74,19 +74,19 @@ static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t 
 int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid);
 
 /* column_lists.c: append copies of Text, Data and lists. */
-int mmb__add_bytes(const mmb__columns_source *s, mmb_column *column, const mmb_plan_field *field,
+int mmb__add_bytes(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from);
-int mmb__add_lists(const mmb__columns_source *s, mmb_column *column, const mmb__pointers *from);
+int mmb__add_lists(const mmb__columns_context *s, mmb_column *column, const mmb__pointers *from);
 
 /* column_unions.c: append the active members of the structs that are `there`; of all if it is
  * NULL. */
-int mmb__add_union(const mmb__columns_source *s, mmb_column *column, const mmb__batch *rows,
+int mmb__add_union(const mmb__columns_context *s, mmb_column *column, const mmb__batch *rows,
                    const bool *there);
 
 /* column_views.c: append views of Text, Data and lists of numbers, which stay where they are. */
-int mmb__add_views(const mmb__columns_source *s, mmb_column *column, const mmb_plan_field *field,
+int mmb__add_views(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from);
-int mmb__add_list_views(const mmb__columns_source *s, mmb_column *column,
+int mmb__add_list_views(const mmb__columns_context *s, mmb_column *column,
                         const mmb__pointers *from);
 
 #endif

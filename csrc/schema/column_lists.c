@@ -41,7 +41,7 @@ static int add_valid(mmb_column *column, const bool *valid, uint32_t count)
 }
 
 /* Find the strings of a batch. */
-static int find_bytes(const mmb__columns_source *s, const mmb_column *column,
+static int find_bytes(const mmb__columns_context *s, const mmb_column *column,
                       const mmb_plan_field *field, const mmb__pointers *from,
                       const unsigned char **starts, uint64_t *lengths)
 {
@@ -64,7 +64,7 @@ static int find_bytes(const mmb__columns_source *s, const mmb_column *column,
     return 0;
 }
 
-int mmb__add_bytes(const mmb__columns_source *s, mmb_column *column, const mmb_plan_field *field,
+int mmb__add_bytes(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from)
 {
     const unsigned char *starts[BATCH];
@@ -118,7 +118,7 @@ static int add_plain_spans(mmb_column *element, const mmb_span *spans, uint32_t 
     return error;
 }
 
-static int add_fields(const mmb__columns_source *s, mmb_column *element, const mmb__batch *rows)
+static int add_fields(const mmb__columns_context *s, mmb_column *element, const mmb__batch *rows)
 {
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < element->child_count; i++) {
@@ -128,7 +128,7 @@ static int add_fields(const mmb__columns_source *s, mmb_column *element, const m
 }
 
 /* Append the structs of several lists, a batch at a time. */
-static int add_struct_spans(const mmb__columns_source *s, mmb_column *element,
+static int add_struct_spans(const mmb__columns_context *s, mmb_column *element,
                             const mmb_span *spans, uint32_t count)
 {
     mmb__batch rows = {.count = 0};
@@ -148,7 +148,7 @@ static int add_struct_spans(const mmb__columns_source *s, mmb_column *element,
     return error != 0 || rows.count == 0 ? error : add_fields(s, element, &rows);
 }
 
-static int add_spans(const mmb__columns_source *s, mmb_column *element, const mmb_span *spans,
+static int add_spans(const mmb__columns_context *s, mmb_column *element, const mmb_span *spans,
                      uint32_t count)
 {
     int error = 0;
@@ -164,7 +164,7 @@ static int add_spans(const mmb__columns_source *s, mmb_column *element, const mm
     return error;
 }
 
-static int add_any_lists(const mmb__columns_source *s, mmb_column *column,
+static int add_any_lists(const mmb__columns_context *s, mmb_column *column,
                          const mmb__pointers *from)
 {
     mmb_column *element = &column->children[0];
@@ -188,7 +188,7 @@ static int add_any_lists(const mmb__columns_source *s, mmb_column *column,
 
 /* Append lists of numbers that all are there and lie as the column stores them. Most lists are
  * such. If these are not, set `*done` to false, and do nothing. */
-static int add_plain_lists(const mmb__columns_source *s, mmb_column *column,
+static int add_plain_lists(const mmb__columns_context *s, mmb_column *column,
                            const mmb__pointers *from, bool *done)
 {
     mmb_column *element = &column->children[0];
@@ -222,7 +222,7 @@ static int add_plain_lists(const mmb__columns_source *s, mmb_column *column,
     return error != 0 ? error : add_valid(column, valid, from->count);
 }
 
-int mmb__add_lists(const mmb__columns_source *s, mmb_column *column, const mmb__pointers *from)
+int mmb__add_lists(const mmb__columns_context *s, mmb_column *column, const mmb__pointers *from)
 {
     bool done;
     int error = add_plain_lists(s, column, from, &done);

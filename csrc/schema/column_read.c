@@ -13,10 +13,10 @@ enum { BATCH = MMB__COLUMN_BATCH };
 
 typedef mmb__batch batch;
 typedef mmb__pointers pointers;
-typedef mmb__columns_source source;
+typedef mmb__columns_context context;
 
-static int add_fields(const source *s, mmb_column *columns, uint32_t count, const batch *rows);
-static int add_span(const source *s, mmb_column *column, const mmb_span *span);
+static int add_fields(const context *s, mmb_column *columns, uint32_t count, const batch *rows);
+static int add_span(const context *s, mmb_column *column, const mmb_span *span);
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
@@ -68,7 +68,7 @@ static int add_tags(mmb_column *column, const batch *rows, const bool *there)
 
 /* ---- pointers ---------------------------------------------------------------------------- */
 
-static int add_structs(const source *s, mmb_column *column, const pointers *from)
+static int add_structs(const context *s, mmb_column *column, const pointers *from)
 {
     batch inner = {.count = from->count};
     for (uint32_t i = 0; i < from->count; i++) {
@@ -91,7 +91,7 @@ static int add_structs(const source *s, mmb_column *column, const pointers *from
 }
 
 /* Append Data that are decimals. */
-static int add_decimals(const source *s, mmb_column *column, const pointers *from)
+static int add_decimals(const context *s, mmb_column *column, const pointers *from)
 {
     static const unsigned char zeros[32];
     for (uint32_t i = 0; i < from->count; i++) {
@@ -117,7 +117,7 @@ static int add_decimals(const source *s, mmb_column *column, const pointers *fro
     return 0;
 }
 
-static int add_pointers(const source *s, mmb_column *column, const mmb_plan_field *field,
+static int add_pointers(const context *s, mmb_column *column, const mmb_plan_field *field,
                         const pointers *from)
 {
     switch (column->layout) {
@@ -168,7 +168,7 @@ static int add_nothing(mmb_column *column, uint32_t count)
     return error;
 }
 
-static int add_group(const source *s, mmb_column *column, const batch *rows, const bool *there)
+static int add_group(const context *s, mmb_column *column, const batch *rows, const bool *there)
 {
     batch inner = *rows;
     for (uint32_t i = 0; i < rows->count; i++) {
@@ -181,20 +181,20 @@ static int add_group(const source *s, mmb_column *column, const batch *rows, con
     return add_fields(s, column->children, column->child_count, &inner);
 }
 
-static int add_field(const source *s, mmb_column *column, const batch *rows)
+static int add_field(const context *s, mmb_column *column, const batch *rows)
 {
     bool room[BATCH];
     const bool *there = has_value(column, rows, room);
-    if (column->source == MMB_FROM_TAG) {
+    if (column->subject == MMB_FROM_TAG) {
         return add_tags(column, rows, there);
     }
-    if (column->source == MMB_FROM_GROUP) {
+    if (column->subject == MMB_FROM_GROUP) {
         return add_group(s, column, rows, there);
     }
-    if (column->source == MMB_FROM_UNION) {
+    if (column->subject == MMB_FROM_UNION) {
         return mmb__add_union(s, column, rows, there);
     }
-    if (column->source == MMB_FROM_NOTHING) {
+    if (column->subject == MMB_FROM_NOTHING) {
         return add_nothing(column, rows->count);
     }
     const mmb_plan_field *field = &s->plan->fields[column->number];
@@ -217,7 +217,7 @@ static int add_field(const source *s, mmb_column *column, const batch *rows)
     return error;
 }
 
-static int add_fields(const source *s, mmb_column *columns, uint32_t count, const batch *rows)
+static int add_fields(const context *s, mmb_column *columns, uint32_t count, const batch *rows)
 {
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < count; i++) {
@@ -229,7 +229,7 @@ static int add_fields(const source *s, mmb_column *columns, uint32_t count, cons
 /* ---- elements of lists ------------------------------------------------------------------------
  */
 
-static int add_span_of_structs(const source *s, mmb_column *column, const mmb_span *span)
+static int add_span_of_structs(const context *s, mmb_column *column, const mmb_span *span)
 {
     batch rows;
     for (uint64_t next = 0; next < span->count; next += rows.count) {
@@ -248,7 +248,7 @@ static int add_span_of_structs(const source *s, mmb_column *column, const mmb_sp
     return 0;
 }
 
-static int add_span_of_pointers(const source *s, mmb_column *column, const mmb_span *span)
+static int add_span_of_pointers(const context *s, mmb_column *column, const mmb_span *span)
 {
     pointers from;
     for (uint64_t next = 0; next < span->count; next += from.count) {
@@ -284,7 +284,7 @@ static int add_span_of_numbers(mmb_column *column, const mmb_span *span)
 }
 
 /* Append the elements of a list that is not null to a column. */
-static int add_span(const source *s, mmb_column *column, const mmb_span *span)
+static int add_span(const context *s, mmb_column *column, const mmb_span *span)
 {
     if (column->kind == MMB_STRUCT) {
         return add_span_of_structs(s, column, span);
@@ -300,7 +300,7 @@ static int add_span(const source *s, mmb_column *column, const mmb_span *span)
 
 /* Let a column of numbers borrow memory of the message if its numbers lie side by side. Return
  * whether it does. */
-static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span)
+static bool can_borrow(const context *s, mmb_column *column, const mmb_span *span)
 {
     uint32_t width = mmb_kind_bits(column->kind);
     uint64_t offset = 0;
@@ -308,7 +308,7 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
         column->condition_count != 0 || !mmb__is_little_endian()) {
         return false;
     }
-    if (column->source == MMB_FROM_FIELD) {
+    if (column->subject == MMB_FROM_FIELD) {
         const mmb_plan_field *field = &s->plan->fields[column->number];
         offset = field->offset;
         if (field->default_bits != 0 || offset + width > span->data_bits) {
@@ -324,25 +324,25 @@ static bool can_borrow(const source *s, mmb_column *column, const mmb_span *span
     return true;
 }
 
-static source source_of(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns)
+static context context_of(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns)
 {
-    return (source){.reading = reading,
-                    .plan = plan,
-                    .columns = columns,
-                    .add_field = add_field,
-                    .add_span = add_span};
+    return (context){.reading = reading,
+                     .plan = plan,
+                     .columns = columns,
+                     .add_field = add_field,
+                     .add_span = add_span};
 }
 
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed)
 {
-    const source s = source_of(reading, plan, columns);
+    const context s = context_of(reading, plan, columns);
     mmb_column *table = &columns->table;
     int error = 0;
     *borrowed = borrow && table->child_count == 1 && can_borrow(&s, &table->children[0], span);
     if (*borrowed) {
         table->length = span->count;
-    } else if (table->child_count == 1 && table->children[0].source == MMB_FROM_ELEMENT) {
+    } else if (table->child_count == 1 && table->children[0].subject == MMB_FROM_ELEMENT) {
         error = add_span(&s, &table->children[0], span);
         table->length = span->count;
     } else {
@@ -354,7 +354,7 @@ int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *co
 int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                     const mmb_record *records, uint32_t count)
 {
-    const source s = source_of(reading, plan, columns);
+    const context s = context_of(reading, plan, columns);
     mmb_column *table = &columns->table;
     int error = 0;
     for (uint32_t done = 0; error == 0 && done < count; done += BATCH) {

@@ -15,7 +15,7 @@ static uint32_t member_of(const mmb_column *column, uint64_t tag)
 }
 
 /* Append the code of a member, and the index that its next value will have. */
-static int add_code(const mmb__columns_source *s, mmb_column *column, uint32_t member,
+static int add_code(const mmb__columns_context *s, mmb_column *column, uint32_t member,
                     uint32_t before, const mmb_record *record)
 {
     uint64_t place = column->children[member].length + before;
@@ -30,7 +30,7 @@ static int add_code(const mmb__columns_source *s, mmb_column *column, uint32_t m
 }
 
 /* Append the rows of one member in their order. */
-static int add_member(const mmb__columns_source *s, mmb_column *child, const mmb__batch *rows,
+static int add_member(const mmb__columns_context *s, mmb_column *child, const mmb__batch *rows,
                       const uint32_t *members, uint32_t member, const bool *there)
 {
     mmb__batch inner = {.count = 0};
@@ -43,7 +43,7 @@ static int add_member(const mmb__columns_source *s, mmb_column *child, const mmb
     return inner.count == 0 ? 0 : s->add_field(s, child, &inner);
 }
 
-int mmb__add_union(const mmb__columns_source *s, mmb_column *column, const mmb__batch *rows,
+int mmb__add_union(const mmb__columns_context *s, mmb_column *column, const mmb__batch *rows,
                    const bool *there)
 {
     uint32_t members[MMB__COLUMN_BATCH];

@@ -53,7 +53,7 @@ static uint32_t window_at(const mmb_columns *columns, const unsigned char *start
     return columns->window_count;
 }
 
-static int add_view(const mmb__columns_source *s, mmb_column *column, const unsigned char *start,
+static int add_view(const mmb__columns_context *s, mmb_column *column, const unsigned char *start,
                     uint64_t length)
 {
     unsigned char view[16] = {0};
@@ -83,7 +83,7 @@ static int add_view(const mmb__columns_source *s, mmb_column *column, const unsi
     return mmb_bytes_add(&column->values, view, sizeof view);
 }
 
-int mmb__add_views(const mmb__columns_source *s, mmb_column *column, const mmb_plan_field *field,
+int mmb__add_views(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from)
 {
     for (uint32_t i = 0; i < from->count; i++) {
@@ -173,7 +173,7 @@ static int add_copy(mmb_column *element, const mmb_span *span)
 }
 
 /* Append a list: the index of its first element, and how many it has. */
-static int add_list(const mmb__columns_source *s, mmb_column *column, const mmb_span *span)
+static int add_list(const mmb__columns_context *s, mmb_column *column, const mmb_span *span)
 {
     mmb_column *element = &column->children[0];
     mmb_window area = area_of(s->reading);
@@ -199,7 +199,8 @@ static int add_list(const mmb__columns_source *s, mmb_column *column, const mmb_
     return error == 0 ? mmb_bytes_add(&column->sizes, &size, sizeof size) : error;
 }
 
-int mmb__add_list_views(const mmb__columns_source *s, mmb_column *column, const mmb__pointers *from)
+int mmb__add_list_views(const mmb__columns_context *s, mmb_column *column,
+                        const mmb__pointers *from)
 {
     for (uint32_t i = 0; i < from->count; i++) {
         mmb_span span = {.is_null = true};

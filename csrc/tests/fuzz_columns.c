@@ -66,9 +66,9 @@ static mmb_column_layout layout_of(mmb_type_kind kind)
 
 static void add_fields(mmb_column *parent, int depth);
 
-static void make_column(mmb_column *column, uint32_t type, mmb_column_source source, int depth)
+static void make_column(mmb_column *column, uint32_t type, mmb_column_subject subject, int depth)
 {
-    column->source = source;
+    column->subject = subject;
     column->kind = plan->types[type].kind;
     column->layout = layout_of(column->kind);
     if (column->kind == MMB_STRUCT) {
@@ -88,7 +88,7 @@ static void make_column(mmb_column *column, uint32_t type, mmb_column_source sou
 /* The union as one column, of its two members. */
 static void add_union(mmb_column *column)
 {
-    column->source = MMB_FROM_UNION;
+    column->subject = MMB_FROM_UNION;
     column->layout = MMB_LAY_UNION;
     column->tag_offset = 32;
     if (mmb_column_add_children(column, 2) != 0) {
@@ -124,7 +124,7 @@ static void add_fields(mmb_column *parent, int depth)
         add_union(tag);
         return;
     }
-    tag->source = MMB_FROM_TAG;
+    tag->subject = MMB_FROM_TAG;
     tag->kind = MMB_ENUM;
     tag->layout = MMB_LAY_NAMES;
     tag->tag_offset = 32;

@@ -62,7 +62,7 @@ class Column(NamedTuple):
 
     name: str
     format: str
-    source: int
+    subject: int
     number: int
     nullable: bool
     code: int
@@ -170,15 +170,15 @@ class _Maker:
                 return self._union(target, name, f"{path}.")
             children = self._children(target, path)
             return Column(name, "+s", _GROUP, target, bool(conditions), 0, conditions, children)
-        source = self._first[number] + position
-        return self._value(field.type, name, path, _FIELD, source, conditions, False)
+        where = self._first[number] + position
+        return self._value(field.type, name, path, _FIELD, where, conditions, False)
 
     def _value(
         self,
         number: int,
         name: str,
         path: str,
-        source: int,
+        subject: int,
         where: int,
         conditions: list[tuple[int, int]],
         in_list: bool,
@@ -206,7 +206,7 @@ class _Maker:
             if self._plan.types[target].kind == "struct":
                 children = [children[0]._replace(nullable=False)]
         form = self._format(number, kind, target)
-        return Column(name, form, source, where, nullable, 0, conditions, children)
+        return Column(name, form, subject, where, nullable, 0, conditions, children)
 
     def _format(self, number: int, kind: str, target: int) -> str:
         meaning = self._plan.meanings.get(number)
@@ -240,7 +240,7 @@ class _Maker:
         elif struct.tag_offset is not None:
             columns.append(Column(TAG, "i", _TAG, number, False, 0, [], []))
         return [
-            column if column.source == _UNION else column._replace(nullable=True)
+            column if column.subject == _UNION else column._replace(nullable=True)
             for column in columns
         ]
 

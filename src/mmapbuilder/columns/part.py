@@ -1,4 +1,4 @@
-"""A *part* of a list: elements that one writer fills, while others fill the rest."""
+"""A *part* of a list: elements that one process fills, while others fill the rest."""
 
 from typing import Any, Protocol
 

@@ -76,9 +76,9 @@ def schema_from(table: Any, name: str, nullable: Collection[str] | None) -> str:
     described = _describe(table)
     if described.format != "+s":
         raise TypeError("a table of Arrow is required, or an array of structs")
-    writer = _Writer(nullable)
-    body = writer.struct("Row", described.children, "")
-    using = ['using Arrow = import "/mmapbuilder/arrow.capnp";', ""] if writer.annotates else []
+    schema = _Schema(nullable)
+    body = schema.struct("Row", described.children, "")
+    using = ['using Arrow = import "/mmapbuilder/arrow.capnp";', ""] if schema.annotates else []
     lines = [*using, f"struct {name} {{", "  rows @0 :List(Row);", "", *_indented(body), "}", ""]
     text = "\n".join(lines)
     # The highest bit of an id is one.
@@ -128,7 +128,7 @@ class _Type(NamedTuple):
     annotation: str = ""
 
 
-class _Writer:
+class _Schema:
     """Writes structs, one within the other."""
 
     def __init__(self, nullable: Collection[str] | None) -> None:

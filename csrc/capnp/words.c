@@ -1,5 +1,5 @@
-/* source.c - reads words of a file through a small cache of pages. See source.h. */
-#include "source.h"
+/* words.c - reads words of a file through a small cache of pages. See words.h. */
+#include "words.h"
 
 #include "os/os.h"
 
@@ -9,15 +9,15 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-void mmb__source_memory(mmb__source *source, const mmb_segment *segments, uint32_t count)
+void mmb__words_of_memory(mmb__words *message, const mmb_segment *segments, uint32_t count)
 {
-    *source =
-        (mmb__source){.memory = segments, .zeros_from = MMB__NO_ZEROS, .count = count, .fd = -1};
+    *message =
+        (mmb__words){.memory = segments, .zeros_from = MMB__NO_ZEROS, .count = count, .fd = -1};
 }
 
-int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_framing *framing)
+int mmb__words_of_file(mmb__words *message, int fd, uint64_t offset, const mmb_framing *framing)
 {
-    *source = (mmb__source){.framing = framing,
+    *message = (mmb__words){.framing = framing,
                             .offset = offset,
                             .zeros_from = MMB__NO_ZEROS,
                             .count = framing->count,
@@ -26,23 +26,23 @@ int mmb__source_file(mmb__source *source, int fd, uint64_t offset, const mmb_fra
     while (pages < MMB__PAGES && (uint64_t)pages * MMB__PAGE_BYTES < framing->file_bytes) {
         pages *= 2;
     }
-    source->cache = malloc(sizeof *source->cache + (size_t)pages * MMB__PAGE_BYTES);
-    if (source->cache == NULL) {
+    message->cache = malloc(sizeof *message->cache + (size_t)pages * MMB__PAGE_BYTES);
+    if (message->cache == NULL) {
         return ENOMEM;
     }
     mmb__traits traits = {.seek_data_is_reliable = false};
     /* An error here does no harm: a file that cannot be mapped can be read. */
     (void)mmb__os_look_at(fd, &traits);
-    source->finds_holes = traits.seek_data_is_reliable;
-    source->cache->pages = pages;
-    memset(source->cache->number, 0, sizeof source->cache->number);
+    message->finds_holes = traits.seek_data_is_reliable;
+    message->cache->pages = pages;
+    memset(message->cache->number, 0, sizeof message->cache->number);
     return 0;
 }
 
-void mmb__source_close(mmb__source *source)
+void mmb__words_close(mmb__words *message)
 {
-    free(source->cache);
-    source->cache = NULL;
+    free(message->cache);
+    message->cache = NULL;
 }
 
 /* Return the one place of the cache for a page of the file. The multiplication separates pages
@@ -75,69 +75,69 @@ uint64_t mmb__hole_end(int fd, uint64_t offset)
 }
 
 /* The file has zeros at `offset`. If they are a hole, note how far it reaches. */
-static void look_for_hole(mmb__source *source, uint64_t offset)
+static void look_for_hole(mmb__words *message, uint64_t offset)
 {
-    if (!source->finds_holes || offset < source->no_hole_before) {
+    if (!message->finds_holes || offset < message->no_hole_before) {
         return;
     }
-    uint64_t data = mmb__hole_end(source->fd, offset);
+    uint64_t data = mmb__hole_end(message->fd, offset);
     if (data > offset) {
-        source->hole_from = offset;
-        source->hole_to = data;
+        message->hole_from = offset;
+        message->hole_to = data;
     } else {
-        source->no_hole_before = offset + NO_HOLE_FOR;
+        message->no_hole_before = offset + NO_HOLE_FOR;
     }
 }
 
-uint64_t mmb__source_zeros_end(const mmb__source *source, uint32_t segment, uint32_t word)
+uint64_t mmb__words_zeros_end(const mmb__words *message, uint32_t segment, uint32_t word)
 {
-    if (source->hole_to == 0) {
+    if (message->hole_to == 0) {
         return word;
     }
-    uint64_t start = source->offset + source->framing->start[segment];
+    uint64_t start = message->offset + message->framing->start[segment];
     uint64_t at = start + (uint64_t)word * MMB_WORD;
-    if (at < source->hole_from || at >= source->hole_to) {
+    if (at < message->hole_from || at >= message->hole_to) {
         return word;
     }
-    uint64_t end = (source->hole_to - start) / MMB_WORD;
-    uint64_t words = mmb__source_words(source, segment);
+    uint64_t end = (message->hole_to - start) / MMB_WORD;
+    uint64_t words = mmb__words_in(message, segment);
     return end < words ? end : words;
 }
 
 /* ---- reading -------------------------------------------------------------------- */
 
 /* Load a page of the file into its place of the cache. */
-static int load_page(mmb__source *source, uint64_t page, uint32_t place)
+static int load_page(mmb__words *message, uint64_t page, uint32_t place)
 {
-    mmb__cache *cache = source->cache;
+    mmb__cache *cache = message->cache;
     unsigned char *bytes = cache->bytes[place];
     size_t got = 0;
     cache->number[place] = 0;
-    int error = mmb__os_read_all(source->fd, bytes, MMB__PAGE_BYTES, page * MMB__PAGE_BYTES, &got);
+    int error = mmb__os_read_all(message->fd, bytes, MMB__PAGE_BYTES, page * MMB__PAGE_BYTES, &got);
     if (error != 0) {
         return error;
     }
     cache->length[place] = (uint32_t)got;
     cache->number[place] = page + 1;
     if (is_zero(bytes, got)) {
-        look_for_hole(source, page * MMB__PAGE_BYTES);
+        look_for_hole(message, page * MMB__PAGE_BYTES);
     }
     return 0;
 }
 
-int mmb__source_pread(mmb__source *source, uint32_t segment, uint32_t word, uint64_t *out)
+int mmb__words_pread(mmb__words *message, uint32_t segment, uint32_t word, uint64_t *out)
 {
-    uint64_t place_in_message = source->framing->start[segment] + (uint64_t)word * MMB_WORD;
-    if (place_in_message >= source->zeros_from) {
+    uint64_t place_in_message = message->framing->start[segment] + (uint64_t)word * MMB_WORD;
+    if (place_in_message >= message->zeros_from) {
         *out = 0;
         return 0;
     }
-    uint64_t offset = source->offset + place_in_message;
+    uint64_t offset = message->offset + place_in_message;
     uint64_t page = offset / MMB__PAGE_BYTES;
-    mmb__cache *cache = source->cache;
+    mmb__cache *cache = message->cache;
     uint32_t place = place_of(cache, page);
     if (cache->number[place] != page + 1) {
-        int error = load_page(source, page, place);
+        int error = load_page(message, page, place);
         if (error != 0) {
             return error;
         }

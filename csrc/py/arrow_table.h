@@ -1,9 +1,9 @@
-/* arrow_source.h - tables and columns of Arrow that are to be staged.
+/* arrow_table.h - tables and columns of Arrow that are to be staged.
  *
- * A *source* is what a caller gave, column by column. Its columns have one length, but may come in
- * parts, and the parts of one may end elsewhere than those of others. */
-#ifndef MMBPY_ARROW_SOURCE_H
-#define MMBPY_ARROW_SOURCE_H
+ * A *table* is here what a caller gave, column by column. Its columns have one length, but may come
+ * in parts, and the parts of one may end elsewhere than those of others. */
+#ifndef MMBPY_ARROW_TABLE_H
+#define MMBPY_ARROW_TABLE_H
 
 #include "arrow_in.h"
 #include "arrow_take.h"
@@ -31,16 +31,16 @@ typedef struct {
     uint32_t column_count;
     uint64_t rows;
     bool defaults; /* a missing number becomes the default */
-} mmbpy_arrow_source;
+} mmbpy_arrow_table;
 
 /* Take all items of a list of (name or None for a table, capsule or pair of capsules). Return false
- * with an exception. The caller zeroes the source first, and always lets it go. */
-bool mmbpy_source_take(mmbpy_arrow_source *source, PyObject *list);
-void mmbpy_source_let_go(mmbpy_arrow_source *source);
+ * with an exception. The caller zeroes the table first, and always lets it go. */
+bool mmbpy_table_take(mmbpy_arrow_table *table, PyObject *list);
+void mmbpy_table_let_go(mmbpy_arrow_table *table);
 
 /* Find the next rows, at most `most`, in which each column is one array: where in `parts`. Return
- * how many there are. mmbpy_source_pass goes on behind them. */
-uint64_t mmbpy_source_next(mmbpy_arrow_source *source, uint64_t most, mmb_arrow_part *parts);
-void mmbpy_source_pass(mmbpy_arrow_source *source, uint64_t rows);
+ * how many there are. mmbpy_table_pass goes on behind them. */
+uint64_t mmbpy_table_next(mmbpy_arrow_table *table, uint64_t most, mmb_arrow_part *parts);
+void mmbpy_table_pass(mmbpy_arrow_table *table, uint64_t rows);
 
 #endif

@@ -1,10 +1,10 @@
-/* arrow_source.c - takes tables and columns of Arrow from Python. See arrow_source.h. */
+/* arrow_table.c - takes tables and columns of Arrow from Python. See arrow_table.h. */
 
-#include "arrow_source.h"
+#include "arrow_table.h"
 
 #include <string.h>
 
-void mmbpy_source_let_go(mmbpy_arrow_source *s)
+void mmbpy_table_let_go(mmbpy_arrow_table *s)
 {
     for (Py_ssize_t i = 0; s->inputs != NULL && i < s->input_count; i++) {
         mmbpy_arrow_release(&s->inputs[i].arrow);
@@ -80,7 +80,7 @@ static bool count_rows(const mmbpy_arrow_input *in, uint64_t *rows)
     return true;
 }
 
-static bool add_columns(mmbpy_arrow_source *s, const mmbpy_arrow_input *in, const char *name)
+static bool add_columns(mmbpy_arrow_table *s, const mmbpy_arrow_input *in, const char *name)
 {
     int64_t count = in->is_table ? in->arrow.schema.n_children : 1;
     mmbpy_arrow_column *grown =
@@ -102,7 +102,7 @@ static bool add_columns(mmbpy_arrow_source *s, const mmbpy_arrow_input *in, cons
 }
 
 /* Take one item: (name or None for a table, capsule or pair of capsules). */
-static bool take(mmbpy_arrow_source *s, PyObject *item, mmbpy_arrow_input *in)
+static bool take(mmbpy_arrow_table *s, PyObject *item, mmbpy_arrow_input *in)
 {
     const char *name;
     PyObject *given;
@@ -127,7 +127,7 @@ static bool take(mmbpy_arrow_source *s, PyObject *item, mmbpy_arrow_input *in)
     return add_columns(s, in, name);
 }
 
-bool mmbpy_source_take(mmbpy_arrow_source *s, PyObject *list)
+bool mmbpy_table_take(mmbpy_arrow_table *s, PyObject *list)
 {
     Py_ssize_t count = PyList_Size(list);
     s->inputs = PyMem_Calloc((size_t)count + 1, sizeof *s->inputs);
@@ -160,7 +160,7 @@ static mmb_arrow_part part_of(mmbpy_arrow_column *c, uint64_t *left)
     return (mmb_arrow_part){array->children[c->child], (uint64_t)array->offset + c->done};
 }
 
-uint64_t mmbpy_source_next(mmbpy_arrow_source *s, uint64_t most, mmb_arrow_part *parts)
+uint64_t mmbpy_table_next(mmbpy_arrow_table *s, uint64_t most, mmb_arrow_part *parts)
 {
     uint64_t range = most;
     for (uint32_t i = 0; i < s->column_count; i++) {
@@ -171,7 +171,7 @@ uint64_t mmbpy_source_next(mmbpy_arrow_source *s, uint64_t most, mmb_arrow_part 
     return range;
 }
 
-void mmbpy_source_pass(mmbpy_arrow_source *s, uint64_t rows)
+void mmbpy_table_pass(mmbpy_arrow_table *s, uint64_t rows)
 {
     for (uint32_t i = 0; i < s->column_count; i++) {
         s->columns[i].done += rows;

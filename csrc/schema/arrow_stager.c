@@ -1,8 +1,8 @@
-/* arrow_write.c - makes refusals that name their row, and finds parts of columns. See
- * arrow_write.h. */
-#include "arrow_write.h"
+/* arrow_stager.c - makes refusals that name their row, and finds parts of columns. See
+ * arrow_stager.h. */
+#include "arrow_stager.h"
 
-bool mmb__fail(mmb__writer *w, uint64_t index, mmb_refusal_kind kind, const mmb_binding *b,
+bool mmb__fail(mmb__stager *w, uint64_t index, mmb_refusal_kind kind, const mmb_binding *b,
                const char *text)
 {
     mmb__bind_fail(w->refusal, kind, b, "%s", text);
@@ -11,14 +11,14 @@ bool mmb__fail(mmb__writer *w, uint64_t index, mmb_refusal_kind kind, const mmb_
     return false;
 }
 
-bool mmb__fail_at(mmb__writer *w, uint64_t index)
+bool mmb__fail_at(mmb__stager *w, uint64_t index)
 {
     w->refusal->has_row = true;
     w->refusal->row = w->level == 0 ? w->base + index : w->row;
     return false;
 }
 
-bool mmb__fail_stage(mmb__writer *w, uint64_t index, const mmb_binding *b, int error)
+bool mmb__fail_stage(mmb__stager *w, uint64_t index, const mmb_binding *b, int error)
 {
     bool full = error == MMB_ECAPACITY;
     return mmb__fail(w, index, full ? MMB_REFUSED_CAPACITY : MMB_REFUSED_MEMORY, b,
