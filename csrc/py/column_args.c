@@ -127,17 +127,17 @@ bool mmbpy_mask_get(PyObject *object, uint64_t count, Py_buffer *view)
     return false;
 }
 
-bool mmbpy_is_string(PyObject *object, const Py_buffer *view, bool text)
+int mmbpy_is_string(const mmbpy_state *state, PyObject *object, const Py_buffer *view, bool text)
 {
-    Py_ssize_t length = PyObject_Size(object);
-    if (length < 0) {
-        PyErr_Clear();
-        return false;
+    if (PyObject_Size(object) < 0) {
+        return mmbpy_forget(PyExc_TypeError) ? 0 : -1;
     }
-    return (!text || view->itemsize == 1) && !mmbpy_is_masked(object);
+    int is_masked = mmbpy_is_masked(state, object);
+    return is_masked < 0 ? -1 : is_masked == 0 && (!text || view->itemsize == 1);
 }
 
-bool mmbpy_is_masked(PyObject *object)
+int mmbpy_is_masked(const mmbpy_state *state, PyObject *object)
 {
-    return PyObject_HasAttrString(object, "filled") && PyObject_HasAttrString(object, "mask");
+    int has = mmbpy_has(state, object, "filled");
+    return has == 1 ? mmbpy_has(state, object, "mask") : has;
 }

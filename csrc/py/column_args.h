@@ -33,13 +33,14 @@ bool mmbpy_room_get(PyObject *tuple, mmb_room *out);
 /* Take one byte for each of `count` strings, or None: then `view->buf` becomes NULL. */
 bool mmbpy_mask_get(PyObject *object, uint64_t count, Py_buffer *view);
 
-/* Return true if an object whose buffer is in `view` is a string of bytes. It must have a
+/* Find whether an object whose buffer is in `view` is a string of bytes. It must have a
  * length: numbers and dates of NumPy have none, but offer their bytes as well. For Text each
- * item must be one byte. */
-bool mmbpy_is_string(PyObject *object, const Py_buffer *view, bool text);
+ * item must be one byte. Return 1, 0, or -1 with an exception. */
+int mmbpy_is_string(const mmbpy_state *state, PyObject *object, const Py_buffer *view, bool text);
 
-/* Return true for a masked array of NumPy: its buffer also has what lies below the mask. */
-bool mmbpy_is_masked(PyObject *object);
+/* Return 1 for a masked array of NumPy: its buffer also has what lies below the mask. Return 0 for
+ * another object, or -1 with an exception. */
+int mmbpy_is_masked(const mmbpy_state *state, PyObject *object);
 
 extern PyMethodDef mmbpy_join_functions[];   /* column_join.c */
 extern PyMethodDef mmbpy_list_functions[];   /* column_lists.c */

@@ -42,7 +42,8 @@ static bool is_plain(PyObject *item)
 }
 
 /* Find the bytes of a plain str, as most objects in such a list are. Return false without an
- * exception if the object is none, or has no UTF-8; get_plain then says what is wrong. */
+ * exception if the object is none, or has no UTF-8, or there is no memory; get_plain then says what
+ * is wrong. No code of Python runs. */
 static inline bool get_str(PyObject *item, mmb_string_ref *out)
 {
     Py_ssize_t length;
@@ -88,8 +89,7 @@ static bool get_plain(uint64_t index, PyObject *item, mmb_string_ref *out)
 static void explain_strides(uint64_t index, PyObject *item)
 {
     Py_buffer strided;
-    PyErr_Clear();
-    if (PyObject_GetBuffer(item, &strided, PyBUF_STRIDED_RO) < 0) {
+    if (!mmbpy_forget_refusal() || PyObject_GetBuffer(item, &strided, PyBUF_STRIDED_RO) < 0) {
         return; /* the exception is nearly the same as before */
     }
     PyBuffer_Release(&strided);
@@ -100,8 +100,8 @@ static void explain_strides(uint64_t index, PyObject *item)
 }
 
 /* Find the bytes of any other object. The view holds them, and the caller releases it. */
-static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *view,
-                       mmb_string_ref *out)
+static bool get_buffer(const mmbpy_state *state, uint64_t index, PyObject *item, bool text,
+                       Py_buffer *view, mmb_string_ref *out)
 {
     *out = (mmb_string_ref){.bytes = NULL};
     if (is_missing(item)) {
@@ -115,8 +115,11 @@ static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *vie
         explain_strides(index, item);
         return false;
     }
-    if (!mmbpy_is_string(item, view, text)) {
+    int is_string = mmbpy_is_string(state, item, view, text);
+    if (is_string == 0) {
         raise_no_string(index, item);
+    }
+    if (is_string != 1) {
         return false;
     }
     /* A pointer that is not NULL says that the string is there, even if it has no bytes. */
@@ -127,13 +130,15 @@ static bool get_buffer(uint64_t index, PyObject *item, bool text, Py_buffer *vie
 
 /* The items of a list or a tuple. Python code that runs meanwhile may change the list. */
 typedef struct {
+    const mmbpy_state *state;
     PyObject *sequence; /* owned */
     uint64_t count;
     bool is_list;
 } items;
 
-static bool items_start(items *in, PyObject *values)
+static bool items_start(items *in, PyObject *module, PyObject *values)
 {
+    in->state = PyModule_GetState(module);
     in->sequence = MMBPY_SNAPSHOT(values);
     if (in->sequence == NULL) {
         return false;
@@ -174,15 +179,15 @@ static bool measure_ref(uint64_t index, const mmb_string_ref *ref, bool text, ui
 }
 
 /* Check one object, and add the words that it takes. `*others` becomes true if it is not plain. */
-static bool measure_item(uint64_t index, PyObject *item, bool text, uint64_t *words,
-                         uint64_t *found, bool *others)
+static bool measure_item(const mmbpy_state *state, uint64_t index, PyObject *item, bool text,
+                         uint64_t *words, uint64_t *found, bool *others)
 {
     mmb_string_ref ref;
     if (!is_plain(item)) {
         Py_buffer view = {0};
         *others = true;
         Py_INCREF(item);
-        bool good = get_buffer(index, item, text, &view, &ref) &&
+        bool good = get_buffer(state, index, item, text, &view, &ref) &&
                     (ref.bytes == NULL || measure_ref(index, &ref, text, words, found));
         PyBuffer_Release(&view);
         Py_DECREF(item);
@@ -209,12 +214,13 @@ PyDoc_STRVAR(measure_list_doc,
              "Return what measure_strings does, and whether an object is neither str nor\n"
              "bytes.");
 
-static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
+static PyObject *measure_list(PyObject *module, PyObject *args)
 {
     PyObject *values;
     int text;
     items in;
-    if (!PyArg_ParseTuple(args, "Op:measure_list", &values, &text) || !items_start(&in, values)) {
+    if (!PyArg_ParseTuple(args, "Op:measure_list", &values, &text) ||
+        !items_start(&in, module, values)) {
         return NULL;
     }
     uint64_t words = 0, found = 0;
@@ -227,7 +233,7 @@ static PyObject *measure_list(PyObject *Py_UNUSED(module), PyObject *args)
             found += 1;
             continue;
         }
-        good = item != NULL && measure_item(i, item, text != 0, &words, &found, &others);
+        good = item != NULL && measure_item(in.state, i, item, text != 0, &words, &found, &others);
     }
     Py_DECREF(in.sequence);
     if (!good) {
@@ -280,7 +286,7 @@ static bool batch_take(batch *these, const items *in, uint64_t first, uint64_t l
             break; /* it comes next time, since it may run any code */
         } else {
             these->held = Py_NewRef(item);
-            if (!get_buffer(index, item, false, &these->view, &these->refs[i])) {
+            if (!get_buffer(in->state, index, item, false, &these->view, &these->refs[i])) {
                 return false;
             }
         }
@@ -345,7 +351,7 @@ static PyObject *write_list(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!OKOpKO!:write_list", &PyTuple_Type, &tuple, &PyTuple_Type,
                           &pointers_tuple, &values, &start, &mask_object, &text, &next_row,
                           &PyTuple_Type, &room_tuple) ||
-        !items_start(&in, values)) {
+        !items_start(&in, module, values)) {
         return NULL;
     }
     if (mmbpy_memory_get(tuple, true, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&

@@ -94,7 +94,7 @@ bool mmbpy_encode_keywords(mmbpy_encoding *e, PyObject *names, PyObject *const *
                                   values)) {
         return end_root(e);
     }
-    PyObject *dict = as_dict(names, values);
+    PyObject *dict = PyErr_Occurred() ? NULL : as_dict(names, values);
     bool good = dict != NULL && mmbpy_encode(e, dict);
     Py_XDECREF(dict);
     return good;

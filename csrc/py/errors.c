@@ -46,6 +46,20 @@ int mmbpy_add_errors(PyObject *module, mmbpy_state *state)
     return PyModule_AddObjectRef(module, "InvalidMessage", state->invalid_message);
 }
 
+bool mmbpy_forget(PyObject *kind)
+{
+    if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(kind)) {
+        PyErr_Clear();
+    }
+    return PyErr_Occurred() == NULL;
+}
+
+bool mmbpy_forget_refusal(void)
+{
+    return mmbpy_forget(PyExc_BufferError) || mmbpy_forget(PyExc_TypeError) ||
+           mmbpy_forget(PyExc_ValueError);
+}
+
 PyObject *mmbpy_error(mmbpy_state *state, int error, PyObject *name)
 {
     PyObject *type = error == MMB_ECAPACITY ? state->capacity_error : PyExc_OSError;

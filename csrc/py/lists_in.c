@@ -81,17 +81,21 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
         return false;
     }
     PyObject *sequence;
-    if (PyTuple_Check(value) || PyList_Check(value)) {
+    bool is_plain = PyTuple_Check(value) || PyList_Check(value);
+    int is_masked = !is_plain && PyObject_CheckBuffer(value) ? mmbpy_is_masked(w->state, value) : 0;
+    if (is_masked < 0) {
+        return false;
+    }
+    if (is_plain) {
         sequence = MMBPY_SNAPSHOT(value);
-    } else if (PyObject_CheckBuffer(value) && mmbpy_is_masked(value)) {
+    } else if (is_masked == 1) {
         sequence = PyObject_CallMethod(value, "tolist", NULL); /* with None for what is masked */
     } else {
         sequence = PySequence_Tuple(value);
         /* We look at the slot and not at the attribute: no Python code may run while an exception
          * is set. */
-        if (sequence == NULL && PyErr_ExceptionMatches(PyExc_TypeError) &&
-            PyType_GetSlot(Py_TYPE(value), Py_tp_iter) == NULL) {
-            PyErr_Clear();
+        if (sequence == NULL && PyType_GetSlot(Py_TYPE(value), Py_tp_iter) == NULL &&
+            mmbpy_forget(PyExc_TypeError)) {
             PyObject *name = mmbpy_type_name(value);
             if (name != NULL) {
                 mmbpy_writer_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);

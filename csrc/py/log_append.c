@@ -173,9 +173,7 @@ static PyObject *ask_root(PyObject *names, PyObject *message)
     }
     Py_XDECREF(builder);
     Py_XDECREF(is_root);
-    if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyErr_Clear();
-    }
+    mmbpy_forget(PyExc_AttributeError);
     return segments;
 }
 

@@ -210,10 +210,9 @@ static int assign_slice(mmbpy_map *self, PyObject *key, PyObject *value)
     Py_buffer source;
     PyObject *copy = NULL;
     if (PyObject_GetBuffer(value, &source, PyBUF_SIMPLE) < 0) {
-        if (!PyObject_CheckBuffer(value)) {
+        if (!PyObject_CheckBuffer(value) || !mmbpy_forget_refusal()) {
             return -1;
         }
-        PyErr_Clear();
         copy = PyBytes_FromObject(value);
         if (copy == NULL || PyObject_GetBuffer(copy, &source, PyBUF_SIMPLE) < 0) {
             Py_XDECREF(copy);

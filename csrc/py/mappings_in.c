@@ -6,8 +6,8 @@
 static PyObject *attribute(PyObject *object, const char *name)
 {
     PyObject *found = PyObject_GetAttrString(object, name);
-    if (found == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
+    if (found == NULL) {
+        mmbpy_forget(PyExc_AttributeError);
     }
     return found;
 }

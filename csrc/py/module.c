@@ -26,6 +26,12 @@ static int module_exec(PyObject *module)
     if ((state->claims = PyDict_New()) == NULL) {
         return -1;
     }
+    PyObject *builtins = PyImport_ImportModule("builtins");
+    state->hasattr = builtins != NULL ? PyObject_GetAttrString(builtins, "hasattr") : NULL;
+    Py_XDECREF(builtins);
+    if (state->hasattr == NULL) {
+        return -1;
+    }
     if ((state->file_type = add_type(module, &mmbpy_file_spec)) == NULL) {
         return -1;
     }
@@ -142,6 +148,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->usage_type);
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);
+    Py_CLEAR(state->hasattr);
     return 0;
 }
 
@@ -158,7 +165,7 @@ mmbpy_state *mmbpy_state_of_type(PyTypeObject *type)
         if (module != NULL) {
             return PyModule_GetState(module);
         }
-        PyErr_Clear();
+        mmbpy_forget(PyExc_TypeError);
         type = PyType_GetSlot(type, Py_tp_base);
     }
     PyErr_SetString(PyExc_TypeError, "not a type of mmapbuilder._core");

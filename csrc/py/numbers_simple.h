@@ -89,7 +89,6 @@ static inline bool mmbpy_put_simple_enum(const mmbpy_writer *w, uint64_t place, 
     }
     PyObject *found = PyDict_GetItemWithError(w->self->numbers_by_name[number], value);
     if (found == NULL) {
-        PyErr_Clear();
         return false;
     }
     mmb_stage_store(w->stage, place, offset, 16, PyLong_AsUnsignedLong(found) ^ xor_default);

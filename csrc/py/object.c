@@ -15,3 +15,12 @@ void mmbpy_free_object(PyObject *object)
     release(object);
     Py_DECREF(type);
 }
+
+/* The function of Python makes no exception only to forget it, which takes a microsecond. */
+int mmbpy_has(const mmbpy_state *state, PyObject *object, const char *name)
+{
+    PyObject *answer =
+        name == NULL ? NULL : PyObject_CallFunction(state->hasattr, "Os", object, name);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : answer == Py_True;
+}

@@ -46,9 +46,10 @@ static bool is_quantity(PyObject *object)
     return PyType_GetSlot(Py_TYPE(object), Py_nb_subtract) != NULL;
 }
 
-/* Return whether an object is the value of a nullable group. It could also be the group itself:
- * a dict with its fields, a tuple of them, or an object that has them. */
-static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *object)
+/* Find whether an object is the value of a nullable group. It could also be the group itself: a
+ * dict with its fields, a tuple of them, or an object that has them. Return 1, 0, or -1 with an
+ * exception. */
+static int is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *object)
 {
     const mmb_plan_field *field = &w->plan->fields[value_field];
     mmb_type_kind kind = w->plan->types[field->type].kind;
@@ -65,13 +66,18 @@ static bool is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject 
     }
     PyObject *dict = PyDict_Check(object) ? Py_NewRef(object) : mmbpy_as_dict(object);
     if (dict != NULL) {
-        bool bare =
-            kind == MMB_STRUCT && PyDict_Size(dict) != 0 && PyDict_Contains(dict, name) == 0;
+        int has = kind == MMB_STRUCT && PyDict_Size(dict) != 0 ? PyDict_Contains(dict, name) : 1;
         Py_DECREF(dict);
-        return bare;
+        return has < 0 ? -1 : has == 0;
     }
-    PyErr_Clear(); /* a mapping that fails will fail again when it is written */
-    return kind == MMB_STRUCT || is_quantity(object) || !PyObject_HasAttr(object, name);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    if (kind == MMB_STRUCT || is_quantity(object)) {
+        return true;
+    }
+    int has = mmbpy_has(w->state, object, PyUnicode_AsUTF8AndSize(name, NULL));
+    return has < 0 ? -1 : has == 0;
 }
 
 /* Store a value that is not None. */
@@ -81,9 +87,12 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
     const mmb_plan_type *type = &w->plan->types[field->type];
     if (type->kind == MMB_GROUP) {
         uint32_t inner;
-        bool is_bare = is_nullable(w, field, &inner) && is_bare_value(w, inner, value);
+        int is_bare = is_nullable(w, field, &inner) ? is_bare_value(w, inner, value) : 0;
         w->code_runs++; /* that of the look at the value */
-        if (is_bare) {
+        if (is_bare < 0) {
+            return false;
+        }
+        if (is_bare == 1) {
             const mmb_plan_field *bare = &w->plan->fields[inner];
             note_field(w, target, bare);
             store_tag(w, target, &w->plan->structs[type->target], bare->tag);
@@ -136,8 +145,11 @@ bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
                    uint32_t number, PyObject *value, mmbpy_union *state)
 {
     const mmb_plan_field *field = &w->plan->fields[number];
-    if (field->tag == MMB_NONE && value != Py_None && mmbpy_put_simple(w, target, field, value)) {
-        return true;
+    if (field->tag == MMB_NONE && value != Py_None) {
+        bool is_done = mmbpy_put_simple(w, target, field, value);
+        if (is_done || PyErr_Occurred()) {
+            return is_done;
+        }
     }
     mmbpy_step step = {.up = w->step, .name = w->self->names[number]};
     bool good;
@@ -324,9 +336,11 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
     mmbpy_union state = MMBPY_NO_UNION;
     bool is_row = w->order != NULL && w->depth == 1;
     uint32_t count = is_row ? w->order_count : type->count;
-    if (PySequence_Size(tuple) != (Py_ssize_t)count) {
-        return mmbpy_writer_fail(w, PyExc_ValueError, "%zd values are given for %u fields",
-                                 PySequence_Size(tuple), (unsigned)count);
+    Py_ssize_t size = PySequence_Size(tuple);
+    if (size != (Py_ssize_t)count) {
+        return size >= 0 &&
+               mmbpy_writer_fail(w, PyExc_ValueError, "%zd values are given for %u fields", size,
+                                 (unsigned)count);
     }
     for (uint32_t i = 0; i < count; i++) {
         PyObject *value = PySequence_GetItem(tuple, (Py_ssize_t)i);
@@ -344,9 +358,12 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
 
 /* ---- structs and lists ------------------------------------------------------------------ */
 
-static bool is_named_tuple(PyObject *value)
+/* Return 1, 0, or -1 with an exception. */
+static int is_named_tuple(const mmbpy_writer *w, PyObject *value)
 {
-    return !PyTuple_CheckExact(value) && PyObject_HasAttrString(value, "_fields");
+    return PyTuple_Check(value) && !PyTuple_CheckExact(value)
+               ? mmbpy_has(w->state, value, "_fields")
+               : 0;
 }
 
 /* Write the values that the fast way has left. */
@@ -369,11 +386,18 @@ static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, 
     if (mmbpy_put_simple_row(w, target, type, value, &state, &later)) {
         return later.count == 0 || put_later(w, target, type, &later, &state);
     }
+    if (PyErr_Occurred()) {
+        return false;
+    }
     w->code_runs++;
     if (PyDict_Check(value)) {
         return write_dict(w, target, type, value);
     }
-    if (PyList_Check(value) || (PyTuple_Check(value) && !is_named_tuple(value))) {
+    int is_named = is_named_tuple(w, value);
+    if (is_named < 0) {
+        return false;
+    }
+    if (PyList_Check(value) || (PyTuple_Check(value) && is_named == 0)) {
         return write_tuple(w, target, type, value);
     }
     PyObject *dict = mmbpy_as_dict(value);

@@ -38,10 +38,9 @@ typedef struct {
     bool says;          /* the class itself says which fields it has */
     bool runs_code;     /* reading an attribute may run code of Python */
     /* What code_runs of the writer was when it was looked up how attributes are read. If it is
-     * another number now, code has run that may have changed the class. */
+     * another number now, code has run that may have changed the class: then attributes are read by
+     * a search, which always finds what is there. */
     uint64_t looked_up_at;
-    uint64_t stale; /* how often the class was met after such code */
-    uint64_t fresh; /* how often it was met without such code since then */
     uint32_t count;
     mmbpy_row_attribute *attributes; /* owned */
     PyObject *unset; /* owned; the value that stands for none; NULL: there is none */
@@ -137,8 +136,7 @@ bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number);
 
 /* rows_objects.c: write one struct from an object. mmbpy_write_object does not need the class to be
  * known. mmbpy_know_class returns what is known if objects of that class were such rows before, and
- * their attributes can be read without running code of Python; otherwise NULL, without an
- * exception. */
+ * no code of Python ran when their attributes were read; otherwise NULL, without an exception. */
 bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value);
 const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, PyObject *value);
 void mmbpy_forget_class(mmbpy_row_class *known);
@@ -151,11 +149,11 @@ PyObject *mmbpy_stored_of(const mmbpy_writer *w, const mmb_plan_type *type, PyOb
  * without an exception if the value is neither. */
 PyObject *mmbpy_as_dict(PyObject *value);
 
-/* rows_simple.c. These functions set no exception. They return false if the general way has to
- * do the work; then nothing was done. mmbpy_put_simple stores a value that is not None in a
- * field outside its union. The other one writes all values of a dict, a tuple or an object into a
- * struct that is all zeros. It leaves some values to `later`; if it does, the caller also finishes
- * the union. */
+/* rows_simple.c. These functions return false with an exception on an error, and false without one
+ * if the general way has to do the work; then nothing was done. mmbpy_put_simple stores a value
+ * that is not None in a field outside its union. The other one writes all values of a dict, a tuple
+ * or an object into a struct that is all zeros. It leaves some values to `later`; if it does, the
+ * caller also finishes the union. */
 bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
                       PyObject *value);
 bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,

@@ -98,16 +98,6 @@ static PyObject *of_class(PyObject *class, const char *name)
     return result;
 }
 
-/* Forget an exception that says no more than that something is not there. Return false if it is
- * another one. */
-static bool forget_missing(PyObject *kind)
-{
-    if (PyErr_ExceptionMatches(kind)) {
-        PyErr_Clear();
-    }
-    return !PyErr_Occurred();
-}
-
 /* Find the value of a name in a class, or in the first of its bases that has the name: a new
  * reference, or NULL if none has it. Return false with an exception on an error. */
 static bool find_in_class(PyTypeObject *class, PyObject *name, PyObject **found)
@@ -119,7 +109,7 @@ static bool find_in_class(PyTypeObject *class, PyObject *name, PyObject **found)
         PyObject *dict = of_class(PyTuple_GetItem(bases, i), "__dict__");
         *found = dict == NULL ? NULL : PyObject_GetItem(dict, name);
         Py_XDECREF(dict);
-        good = *found != NULL || (dict != NULL && forget_missing(PyExc_KeyError));
+        good = *found != NULL || (dict != NULL && mmbpy_forget(PyExc_KeyError));
     }
     Py_XDECREF(bases);
     return good;
@@ -134,7 +124,7 @@ static bool find_in_module(const char *module_name, const char *name, PyObject *
     *found = module == NULL ? NULL : PyObject_GetAttrString(module, name);
     Py_XDECREF(key);
     Py_XDECREF(module);
-    return *found != NULL || PyErr_Occurred() == NULL || forget_missing(PyExc_AttributeError);
+    return *found != NULL || mmbpy_forget(PyExc_AttributeError);
 }
 
 /* Find the index of the item that such a descriptor reads. */
@@ -168,40 +158,28 @@ static bool choose_source(mmbpy_row_class *known, mmbpy_row_attribute *attribute
     return good;
 }
 
-/* Find out how the attributes of a class can be read. This runs no code of Python. Return false
- * with an exception on an error. */
-static bool look_attributes_up(const mmbpy_writer *w, mmbpy_row_class *known)
+/* Return whether the attributes of an object are those in it and in its class, and nothing else. */
+static bool is_plain(const mmbpy_row_class *known)
 {
     getattrofunc get = (getattrofunc)PyType_GetSlot(known->type, Py_tp_getattro);
+    return get == PyObject_GenericGetAttr;
+}
+
+/* Find out how the attributes of a class can be read. Return false with an exception on an
+ * error. */
+static bool look_attributes_up(const mmbpy_writer *w, mmbpy_row_class *known)
+{
     PyObject *items; /* the type of the descriptors that read the items of named tuples */
     bool good = find_in_module("_collections", "_tuplegetter", &items);
-    known->runs_code = get != PyObject_GenericGetAttr;
+    known->runs_code = !is_plain(known);
     for (uint32_t i = 0; good && i < known->count && !known->runs_code; i++) {
         PyObject *found;
         good = find_in_class(known->type, known->attributes[i].name, &found) &&
                choose_source(known, &known->attributes[i], found, items);
     }
     Py_XDECREF(items);
-    if (good) {
-        known->looked_up_at = w->code_runs;
-    }
+    known->looked_up_at = w->code_runs;
     return good;
-}
-
-/* Look again how attributes are read, since code has run. That takes longer than to write a row, so
- * where code runs in each row, few looks are taken. Where it seldom runs, each look is worth it. */
-static void look_again(const mmbpy_writer *w, mmbpy_row_class *known)
-{
-    enum { SELDOM = 64 };
-    known->stale = known->fresh >= SELDOM ? 0 : known->stale;
-    known->fresh = 0;
-    bool is_worth_it = (known->stale & (known->stale + 1)) == 0;
-    known->stale++;
-    MMBPY_PAUSE_GC()
-    if (is_worth_it && !look_attributes_up(w, known)) {
-        PyErr_Clear();
-    }
-    MMBPY_RESUME_GC()
 }
 
 const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, PyObject *value)
@@ -210,12 +188,8 @@ const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, 
     if (known == NULL || known->type != Py_TYPE(value) || known->runs_code) {
         return NULL;
     }
-    if (known->looked_up_at != w->code_runs) {
-        look_again(w, known);
-    } else {
-        known->fresh++;
-    }
-    return known->looked_up_at == w->code_runs && !known->runs_code ? known : NULL;
+    /* A class that has changed is searched for each attribute, so nothing else of it matters. */
+    return known->looked_up_at == w->code_runs || is_plain(known) ? known : NULL;
 }
 
 /* ---- learning a class ------------------------------------------------------------------------ */
@@ -272,7 +246,8 @@ static bool put_attribute(mmbpy_writer *w, mmbpy_target target, uint32_t number,
     if (mmbpy_put_simple_field(w, target, number, field, attribute, state)) {
         return true;
     }
-    return mmbpy_row_put(w, target, &w->plan->structs[number], field, attribute, state);
+    return !PyErr_Occurred() &&
+           mmbpy_row_put(w, target, &w->plan->structs[number], field, attribute, state);
 }
 
 /* Check that each field that must be there is one of the attributes of a class. */
@@ -314,11 +289,10 @@ bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
     for (uint32_t i = 0; i < known->count; i++) {
         uint32_t field = known->attributes[i].field;
         PyObject *attribute = read_attribute(w, known, i, value);
-        if (attribute == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        if (attribute == NULL && !mmbpy_forget(PyExc_AttributeError)) {
             return false;
         }
         if (attribute == NULL || attribute == known->unset) {
-            PyErr_Clear();
             Py_XDECREF(attribute);
             if (!mmbpy_row_missing(w, field)) {
                 return false;

@@ -4,13 +4,14 @@
  * bytes and None are simple if they are of just that class; a dict, a list, a tuple, or an object
  * of a class that is known is simple if its values are. Nearly all rows have only simple values.
  * While no code runs, nothing changes: so a dict can be read in its own order, and the place of the
- * writer need not be noted. No function here raises. A value that is not simple, or wrong, is left
- * as it was found, and the general way then writes it, or says what is wrong.
+ * writer need not be noted. A value that is not simple, or wrong, is left as it was found, and the
+ * general way then writes it, or says what is wrong.
  *
- * Two things run code all the same, and cannot be told without a loss: a key in the dict of an
- * object that is no str, by its __eq__, and up to Python 3.11 the cycle collector, when a string
- * with surrogates makes an exception. So whatever may lead to them is held by a reference, and the
- * length of a list is not relied on. */
+ * Three things run code all the same, and cannot be told without a loss: a key in the dict of an
+ * object that is no str, by its __eq__; a property that was added to a class since it was looked
+ * up; and up to Python 3.11 the cycle collector, when an exception is made. So whatever may lead to
+ * them is held by a reference, and the length of a list is not relied on. What such code raises
+ * stays set, as does an error of memory, and the general way is not tried. */
 
 #include "numbers_simple.h"
 
@@ -35,7 +36,7 @@ static bool put_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *va
     if (PyUnicode_CheckExact(value)) {
         bytes = PyUnicode_AsUTF8AndSize(value, &length);
         if (bytes == NULL) {
-            PyErr_Clear();
+            mmbpy_forget(PyExc_UnicodeError);
             return false;
         }
     } else if (!text && PyBytes_CheckExact(value)) {
@@ -64,7 +65,7 @@ static PyObject *hold_item(const sequence *s, Py_ssize_t index)
 {
     PyObject *item = Py_XNewRef(item_of(s, index));
     if (item == NULL) {
-        PyErr_Clear();
+        mmbpy_forget(PyExc_IndexError);
     }
     return item;
 }
@@ -290,18 +291,15 @@ static uint32_t field_of_key(const mmbpy_writer *w, uint32_t type, PyObject *key
         return MMB_NONE;
     }
     PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], key);
-    if (found == NULL) {
-        PyErr_Clear();
-        return MMB_NONE;
-    }
-    return (uint32_t)PyLong_AsUnsignedLong(found);
+    return found == NULL ? MMB_NONE : (uint32_t)PyLong_AsUnsignedLong(found);
 }
 
-/* Leave a value that is not simple for later. Return false if there is no room for it. */
+/* Leave a value that is not simple for later. Return false if there is no room for it, or if it
+ * has raised an exception. */
 static bool put_off(const mmbpy_writer *w, uint32_t field, PyObject *value, mmbpy_put_off *later)
 {
     bool is_group = w->plan->types[w->plan->fields[field].type].kind == MMB_GROUP;
-    if (later == NULL || later->count == MMBPY_MOST_PUT_OFF || is_group) {
+    if (later == NULL || later->count == MMBPY_MOST_PUT_OFF || is_group || PyErr_Occurred()) {
         return false;
     }
     later->fields[later->count] = field;
@@ -357,11 +355,12 @@ static bool put_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyO
 }
 
 /* Read an attribute of an object whose class is known: a new reference, or NULL with an
- * exception. */
+ * exception. The source of the attribute is `source`, or that of a class which has changed. */
 static inline PyObject *read_attribute(const mmbpy_row_class *known, descrgetfunc read_slot,
-                                       const mmbpy_row_attribute *attribute, PyObject *object)
+                                       const mmbpy_row_attribute *attribute,
+                                       mmbpy_row_source source, PyObject *object)
 {
-    switch (attribute->source) {
+    switch (source) {
     case MMBPY_FROM_SLOT:
         return read_slot(attribute->slot, object, (PyObject *)known->type);
     case MMBPY_FROM_ITEM:
@@ -371,21 +370,24 @@ static inline PyObject *read_attribute(const mmbpy_row_class *known, descrgetfun
     }
 }
 
-static bool put_attributes(mmbpy_writer *w, mmbpy_target target, uint32_t number,
-                           const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
-                           mmbpy_put_off *later)
+/* Write an object whose class is known. */
+static bool put_object(mmbpy_writer *w, mmbpy_target target, uint32_t number,
+                       const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
+                       mmbpy_put_off *later)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     descrgetfunc read_slot = (descrgetfunc)PyType_GetSlot(&PyMemberDescr_Type, Py_tp_descr_get);
+    bool may_have_changed = known->looked_up_at != w->code_runs;
     uint32_t found = 0;
+    w->code_runs += may_have_changed ? 1 : 0; /* that of a property which the class has now */
     for (uint32_t i = 0; i < known->count; i++) {
         const mmbpy_row_attribute *attribute = &known->attributes[i];
-        PyObject *value = read_attribute(known, read_slot, attribute, object);
+        PyObject *value =
+            read_attribute(known, read_slot, attribute,
+                           may_have_changed ? MMBPY_FROM_OBJECT : attribute->source, object);
         if (value == NULL || value == known->unset) {
-            bool is_missing = value != NULL || PyErr_ExceptionMatches(PyExc_AttributeError);
-            PyErr_Clear();
             Py_XDECREF(value);
-            if (!is_missing) {
+            if (value == NULL && !mmbpy_forget(PyExc_AttributeError)) {
                 return false;
             }
             continue;
@@ -399,18 +401,6 @@ static bool put_attributes(mmbpy_writer *w, mmbpy_target target, uint32_t number
         found++;
     }
     return w->wants_all ? found == type->count : found != 0 || known->says || type->count == 0;
-}
-
-/* Write an object whose class is known. An attribute that is missing makes an exception. */
-static bool put_object(mmbpy_writer *w, mmbpy_target target, uint32_t number,
-                       const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
-                       mmbpy_put_off *later)
-{
-    bool good;
-    MMBPY_PAUSE_GC()
-    good = put_attributes(w, target, number, known, object, state, later);
-    MMBPY_RESUME_GC()
-    return good;
 }
 
 /* Write a struct or group inside another one. */

@@ -38,8 +38,8 @@ static uint32_t number_at(const unsigned char *bytes)
            (uint32_t)bytes[3] << 24;
 }
 
-/* Return the sizes in a table of which `length` bytes are there; NULL without an exception if
- * the table is not complete. */
+/* Return the sizes in a table of which `length` bytes are there; NULL if the table is not
+ * complete. */
 static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
 {
     uint64_t numbers = length > 0 ? (uint64_t)length / 4 : 0;
@@ -47,8 +47,8 @@ static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
     if (count + 1 > numbers) {
         return NULL;
     }
-    PyErr_Clear(); /* the write failed because the pipe is full, as it should be */
-    PyObject *sizes = PyList_New((Py_ssize_t)count);
+    /* The write failed because the pipe is full, as it should be. */
+    PyObject *sizes = mmbpy_forget(PyExc_Exception) ? PyList_New((Py_ssize_t)count) : NULL;
     for (uint64_t i = 0; sizes != NULL && i < count; i++) {
         PyObject *size = PyLong_FromUnsignedLong(number_at(table + 4 * (i + 1)));
         if (size == NULL || PyList_SetItem(sizes, (Py_ssize_t)i, size) < 0) {

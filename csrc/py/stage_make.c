@@ -134,7 +134,9 @@ static bool add_from_iterator(mmbpy_writer *w, uint32_t type, PyObject *rows)
 static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t length)
 {
     bool sized = PyList_Check(rows) || PyTuple_Check(rows);
-    Py_ssize_t expected = sized ? PyObject_Size(rows) : length;
+    Py_ssize_t expected = PyList_Check(rows)    ? PyList_Size(rows)
+                          : PyTuple_Check(rows) ? PyTuple_Size(rows)
+                                                : length;
     if (expected > 0) {
         int error = mmb_stage_expect(w->stage, (uint64_t)expected);
         if (error != 0) {

@@ -31,6 +31,7 @@ typedef struct {
     PyTypeObject *usage_type;
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
+    PyObject *hasattr;         /* the function of Python */
     PyObject *claims;          /* table of the files that this process holds (file_claim.c) */
     mmbpy_mutex claims_lock;   /* a thread that reads or changes that table holds it */
 } mmbpy_state;
@@ -214,6 +215,14 @@ PyObject *mmbpy_map_raise(const mmbpy_map *map, int error);
 
 int mmbpy_add_errors(PyObject *module, mmbpy_state *state);
 
+/* Forget the exception that is set, if it is of the kind that was expected. Return whether none is
+ * left. Nothing else forgets an exception that code of Python may have raised: an interruption, or
+ * an error of memory, must reach the caller. */
+bool mmbpy_forget(PyObject *kind);
+
+/* Do that for an exception by which an object refuses a buffer as we have asked for it. */
+bool mmbpy_forget_refusal(void);
+
 /* Take an int (or an object with __index__, but no bool) that is not negative. Return false with
  * TypeError or ValueError. A number that is too large becomes UINT64_MAX. */
 bool mmbpy_as_uint64(PyObject *object, const char *what, uint64_t *out);
@@ -225,6 +234,10 @@ PyObject *mmbpy_new_object(PyTypeObject *type);
 
 /* Free the object at the end of its dealloc. */
 void mmbpy_free_object(PyObject *object);
+
+/* Find whether an object has an attribute. Return 1, 0, or -1 with an exception.
+ * (PyObject_HasAttr would forget any exception.) A name that is NULL stands for a failure. */
+int mmbpy_has(const mmbpy_state *state, PyObject *object, const char *name);
 
 /* ---- what each file adds to the module ------------------------------------ */
 

@@ -59,9 +59,8 @@ static PyObject *as_int(const mmbpy_writer *w, mmb_type_kind kind, PyObject *val
         return Py_NewRef(value);
     }
     PyObject *number = PyIndex_Check(value) ? PyNumber_Index(value) : NULL;
-    if (number == NULL && (PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_TypeError))) {
-        PyErr_Clear(); /* arrays have __index__, and refuse to be one number */
-        wrong_type(w, kind, value);
+    if (number == NULL && mmbpy_forget(PyExc_TypeError)) {
+        wrong_type(w, kind, value); /* arrays have __index__, and refuse to be one number */
     }
     return number;
 }
@@ -70,8 +69,7 @@ static bool unsigned_64(const mmbpy_writer *w, PyObject *number, uint64_t *bits)
 {
     *bits = PyLong_AsUnsignedLongLong(number);
     if (*bits == UINT64_MAX && PyErr_Occurred()) {
-        PyErr_Clear();
-        return overflow(w, MMB_UINT64, number);
+        return mmbpy_forget(PyExc_OverflowError) && overflow(w, MMB_UINT64, number);
     }
     return true;
 }
@@ -120,15 +118,10 @@ static bool float_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *valu
         number = PyFloat_AsDouble(value);
     }
     if (number == -1.0 && PyErr_Occurred()) {
-        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_Clear();
+        if (mmbpy_forget(PyExc_OverflowError)) {
             return overflow(w, kind, value);
         }
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Clear();
-            return wrong_type(w, kind, value);
-        }
-        return false;
+        return mmbpy_forget(PyExc_TypeError) && wrong_type(w, kind, value);
     }
     if (kind == MMB_FLOAT64) {
         memcpy(bits, &number, sizeof number);
@@ -177,14 +170,15 @@ static bool bool_bits(const mmbpy_writer *w, PyObject *value, uint64_t *bits)
     return truth >= 0;
 }
 
-/* Return the number in "@7", as reading calls a value without a name; -1 if it is no such text. */
+/* Return the number in "@7", as reading calls a value without a name; -1 if it is no such text, or
+ * with an exception on an error. */
 static long unnamed(PyObject *value)
 {
     Py_ssize_t length;
     const char *text = PyUnicode_AsUTF8AndSize(value, &length);
     long number = 0;
     if (text == NULL || length < 2 || length > 6 || text[0] != '@') {
-        PyErr_Clear();
+        mmbpy_forget(PyExc_UnicodeError);
         return -1;
     }
     for (Py_ssize_t i = 1; i < length; i++) {
@@ -206,7 +200,8 @@ static bool enum_bits(const mmbpy_writer *w, uint32_t number, PyObject *value, u
         }
         long known = found != NULL ? PyLong_AsLong(found) : unnamed(value);
         *bits = (uint64_t)known;
-        return known >= 0 || mmbpy_writer_fail(w, PyExc_ValueError, "the enum has no %R", value);
+        return known >= 0 || (!PyErr_Occurred() &&
+                              mmbpy_writer_fail(w, PyExc_ValueError, "the enum has no %R", value));
     }
     if (!integer_bits(w, MMB_ENUM, value, bits)) {
         return false;
@@ -254,8 +249,7 @@ static bool write_str(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *va
     Py_ssize_t length;
     const char *bytes = PyUnicode_AsUTF8AndSize(value, &length);
     if (bytes == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_UnicodeError)) {
-            PyErr_Clear();
+        if (mmbpy_forget(PyExc_UnicodeError)) {
             mmbpy_writer_fail(w, PyExc_ValueError, "%A has surrogates, which UTF-8 has not", value);
         }
         return false;
@@ -293,9 +287,10 @@ bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *v
     if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0) {
         return false;
     }
-    if (!mmbpy_is_string(value, &view, text)) {
+    int is_string = mmbpy_is_string(w->state, value, &view, text);
+    if (is_string != 1) {
         PyBuffer_Release(&view);
-        return wrong_type(w, text ? MMB_TEXT : MMB_DATA, value);
+        return is_string == 0 && wrong_type(w, text ? MMB_TEXT : MMB_DATA, value);
     }
     bool good = (!text || mmb_is_text(view.buf, (uint64_t)view.len) ||
                  mmbpy_writer_fail(w, PyExc_ValueError, "the bytes are not UTF-8")) &&
@@ -341,12 +336,12 @@ static bool same_format(const char *format, Py_ssize_t size, mmb_type_kind eleme
 int mmbpy_write_buffer(mmbpy_writer *w, uint64_t pointer, mmb_type_kind element, PyObject *value)
 {
     Py_buffer view;
-    if (!PyObject_CheckBuffer(value) || mmbpy_is_masked(value)) {
-        return 0;
+    int is_masked = PyObject_CheckBuffer(value) ? mmbpy_is_masked(w->state, value) : 1;
+    if (is_masked != 0) {
+        return is_masked < 0 ? -1 : 0;
     }
     if (PyObject_GetBuffer(value, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0) {
-        PyErr_Clear();
-        return 0;
+        return mmbpy_forget_refusal() ? 0 : -1;
     }
     int result = 0;
     if (view.ndim == 1 && same_format(view.format, view.itemsize, element)) {

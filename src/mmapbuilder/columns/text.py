@@ -93,7 +93,10 @@ class Listed(NamedTuple):
         return self.values[self.first : self.first + self.rows]
 
     def apart(self, segments: Segments) -> "Listed":
-        """Copy what lies in the message itself, which would change while it is written."""
+        """Copy what lies in the message itself, which would change while it is written.
+
+        Copy also what can run code when its bytes are asked for, and so fail halfway.
+        """
         return _from_sequence([_apart(segments, value) for value in self._rows()])
 
     def write(
@@ -108,10 +111,15 @@ class Listed(NamedTuple):
 Strings = Part | Listed
 
 
+_RUN_NO_CODE = (bytearray, memoryview, np.ndarray)
+
+
 def _apart(segments: Segments, value: Any) -> Any:
-    if isinstance(value, str | bytes | bytearray | float) or value is None:
+    if isinstance(value, str | bytes | float) or value is None:
         return value
-    return bytes(value) if is_inside(segments, value) else value
+    if type(value) in _RUN_NO_CODE and not is_inside(segments, value):
+        return value
+    return bytes(memoryview(value))
 
 
 def strings_of(values: Any, label: str, mask: Any = None) -> list[Strings]:
