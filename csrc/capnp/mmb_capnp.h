@@ -151,18 +151,6 @@ int mmb_string_refs_write(const mmb_segment *segments, uint32_t count, const mmb
                           const mmb_string_ref *refs, uint64_t ref_count, bool text,
                           uint64_t *written, mmb_room *room, mmb_flaw *flaw);
 
-/* Read the strings that pointers lead to. Pointers that the mask leaves out count as null.
- * mmb_strings_find fills `offsets` (pointers->count + 1 numbers), `valid` (bits as in mmb_strings,
- * (count + 7) / 8 bytes) and `*size` (the bytes of all strings). Then mmb_strings_copy puts the
- * strings into `bytes`. Text must be UTF-8 with its terminator, and all strings together must not
- * be longer than the message. Returns 0 or MMB_EMESSAGE. */
-int mmb_strings_find(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     const unsigned char *mask, bool text, uint64_t *offsets, unsigned char *valid,
-                     uint64_t *size, mmb_flaw *flaw);
-int mmb_strings_copy(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
-                     const unsigned char *mask, bool text, const uint64_t *offsets,
-                     unsigned char *bytes, mmb_flaw *flaw);
-
 /* What a walk has met. */
 typedef struct {
     uint64_t words;       /* of the message: root pointer, objects and landing pads */

@@ -183,7 +183,7 @@ static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
 
 PyDoc_STRVAR(split_strings_doc,
              "split_strings($module, offsets, bytes, valid, text, missing, /)\n--\n\n"
-             "Make a list of str or bytes of what read_strings returned.");
+             "Make a list of str or bytes of strings in the layout of Arrow.");
 
 static PyObject *split_strings(PyObject *Py_UNUSED(module), PyObject *args)
 {

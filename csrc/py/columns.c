@@ -2,6 +2,7 @@
  * Data. */
 
 #include "column_args.h"
+#include "read.h"
 #include "stage_file.h"
 
 #include <string.h>
@@ -194,73 +195,47 @@ static PyObject *write_strings(PyObject *module, PyObject *args)
     return result;
 }
 
-static PyObject *new_bytearray(uint64_t size)
+/* Return a list with the string that each pointer leads to. */
+static PyObject *strings_at(mmbpy_state *state, mmb_reading *reading, const mmb_pointers *pointers,
+                            const unsigned char *mask, bool text, PyObject *missing)
 {
-    if (size > (uint64_t)PY_SSIZE_T_MAX) {
-        return PyErr_NoMemory();
-    }
-    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
-}
-
-/* Do the work of read_strings after its arguments are taken. */
-static PyObject *read_into_buffers(mmbpy_state *state, const mmbpy_memory *memory,
-                                   const mmb_pointers *pointers, const unsigned char *mask,
-                                   bool text)
-{
-    PyObject *offsets = new_bytearray((pointers->count + 1) * sizeof(uint64_t));
-    PyObject *valid = new_bytearray((pointers->count + 7) / 8);
-    PyObject *bytes = NULL, *result = NULL;
-    mmb_flaw flaw = {0};
-    uint64_t size = 0;
-    int error;
-    if (offsets == NULL || valid == NULL) {
-        goto done;
-    }
-    uint64_t *numbers = (uint64_t *)(void *)PyByteArray_AsString(offsets);
-    unsigned char *bits = (unsigned char *)PyByteArray_AsString(valid);
-    Py_BEGIN_ALLOW_THREADS
-    error = mmb_strings_find(memory->segments, memory->count, pointers, mask, text, numbers, bits,
-                             &size, &flaw);
-    Py_END_ALLOW_THREADS
-    if (error == 0) {
-        bytes = new_bytearray(size);
-        if (bytes == NULL) {
-            goto done;
+    PyObject *list = PyList_New((Py_ssize_t)pointers->count);
+    for (uint64_t i = 0; list != NULL && i < pointers->count; i++) {
+        uint64_t word = pointers->word + i * pointers->stride, length = 0;
+        const unsigned char *start = NULL;
+        if ((mask == NULL || mask[i] != 0) &&
+            mmb_read_bytes(reading, pointers->segment, word, text, &start, &length) != 0) {
+            Py_DECREF(list);
+            return mmbpy_raise_invalid(state, &reading->flaw);
         }
-        unsigned char *to = (unsigned char *)PyByteArray_AsString(bytes);
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_strings_copy(memory->segments, memory->count, pointers, mask, text, numbers, to,
-                                 &flaw);
-        Py_END_ALLOW_THREADS
+        PyObject *item = start == NULL ? Py_NewRef(missing)
+                         : text
+                             ? PyUnicode_DecodeUTF8((const char *)start, (Py_ssize_t)length, NULL)
+                             : PyBytes_FromStringAndSize((const char *)start, (Py_ssize_t)length);
+        if (item == NULL || PyList_SetItem(list, (Py_ssize_t)i, item) < 0) {
+            Py_CLEAR(list);
+        }
     }
-    if (error != 0) {
-        mmbpy_raise_invalid(state, &flaw);
-    } else {
-        result = PyTuple_Pack(3, offsets, bytes, valid);
-    }
-done:
-    Py_XDECREF(offsets);
-    Py_XDECREF(valid);
-    Py_XDECREF(bytes);
-    return result;
+    return list;
 }
 
 PyDoc_STRVAR(read_strings_doc,
-             "read_strings($module, segments, pointers, mask, text, /)\n--\n\n"
-             "Copy the strings that pointers lead to. Return the bytearrays (offsets of 8\n"
-             "bytes, bytes, valid). Strings that the mask leaves out count as null.");
+             "read_strings($module, segments, pointers, mask, text, missing, /)\n--\n\n"
+             "Return a list of the strings that pointers lead to, as str or bytes. missing\n"
+             "stands for null pointers, and for those that the mask leaves out.");
 
 static PyObject *read_strings(PyObject *module, PyObject *args)
 {
-    PyObject *tuple, *pointers_tuple, *mask_object, *result = NULL;
+    PyObject *tuple, *pointers_tuple, *mask_object, *missing, *result = NULL;
     int text;
     mmbpy_memory memory = {0};
     mmb_pointers pointers;
+    mmb_reading reading;
     mmb_flaw flaw = {0};
     Py_buffer mask = {0};
     mmbpy_state *state = PyModule_GetState(module);
-    if (!PyArg_ParseTuple(args, "O!O!Op:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
-                          &pointers_tuple, &mask_object, &text)) {
+    if (!PyArg_ParseTuple(args, "O!O!OpO:read_strings", &PyTuple_Type, &tuple, &PyTuple_Type,
+                          &pointers_tuple, &mask_object, &text, &missing)) {
         return NULL;
     }
     if (mmbpy_memory_get(tuple, false, &memory) && mmbpy_pointers_get(pointers_tuple, &pointers) &&
@@ -269,7 +244,8 @@ static PyObject *read_strings(PyObject *module, PyObject *args)
         if (mmb_pointers_check(memory.segments, memory.count, &pointers, &flaw) != 0) {
             mmbpy_raise_invalid(state, &flaw);
         } else {
-            result = read_into_buffers(state, &memory, &pointers, mask.buf, text != 0);
+            mmb_reading_start(&reading, memory.segments, memory.count, false);
+            result = strings_at(state, &reading, &pointers, mask.buf, text != 0, missing);
         }
     }
     PyBuffer_Release(&mask);

@@ -452,8 +452,9 @@ def read_strings(
     pointers: tuple[int, int, int, int],
     mask: Buffer | None,
     text: bool,
+    missing: object,
     /,
-) -> tuple[bytearray, bytearray, bytearray]: ...
+) -> list[Any]: ...
 def measure_list(
     values: Sequence[str | Buffer | float | None], text: bool, /
 ) -> tuple[int, int, bool]: ...

@@ -162,8 +162,7 @@ def _strings(
 ) -> Any:
     """Return what the pointers from a word on lead to: an array of str or bytes."""
     pointers = (rows.segment, word, rows.stride // 8, rows.length)
-    offsets, data, valid = _core.read_strings(source.segments, pointers, mask, text)
-    return _objects(_core.split_strings(offsets, data, valid, text, missing))
+    return _objects(_core.read_strings(source.segments, pointers, mask, text, missing))
 
 
 # ---- nested values --------------------------------------------------------------------------
