@@ -119,16 +119,14 @@ static int size_composite(const mmb__reader *r, uint64_t pointer, uint64_t limit
 static int size_list(const mmb__reader *r, uint64_t pointer, uint64_t limit, mmb__object *o,
                      const char **reason)
 {
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
     unsigned size = mmb__element_size(pointer);
-
     o->size = (uint8_t)size;
     if (size == MMB__COMPOSITE) {
         return size_composite(r, pointer, limit, o, reason);
     }
     o->elements = mmb__list_count(pointer);
     o->pointers = size == MMB__POINTERS ? 1 : 0;
-    o->words = (uint32_t)(((uint64_t)o->elements * bits[size] + 63) / 64);
+    o->words = (uint32_t)(((uint64_t)o->elements * mmb__element_bits(size) + 63) / 64);
     return 0;
 }
 

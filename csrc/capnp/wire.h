@@ -108,6 +108,13 @@ static inline unsigned mmb__element_size(uint64_t pointer)
     return (unsigned)(pointer >> 32 & 7);
 }
 
+/* Return the bits of an element of a list with this element size; 0 if it is composite. */
+static inline uint32_t mmb__element_bits(unsigned size)
+{
+    static const uint8_t bits[8] = {0, 1, 8, 16, 32, 64, 64, 0};
+    return bits[size];
+}
+
 static inline uint32_t mmb__list_count(uint64_t pointer)
 {
     return (uint32_t)(pointer >> 35);

@@ -1,6 +1,7 @@
 /* read.c - follows pointers to what a schema expects. See read.h. */
 #include "read.h"
 
+#include "near.h"
 #include "utf8.h"
 
 /* If no objects overlap, each word is visited once; a reading may visit each word TIMES times.
@@ -68,48 +69,9 @@ static int charge(mmb_reading *reading, uint32_t segment, uint64_t word, uint64_
     return 0;
 }
 
-/* Follow a pointer to an object of its own segment, as nearly all pointers are. Return false if
- * the pointer is another one, or is not valid. */
-static inline bool resolve_near(const mmb_segment *segment, uint64_t word, mmb_object *out)
-{
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
-    uint64_t limit = segment->words;
-    if (word >= limit) {
-        return false;
-    }
-    const unsigned char *base = segment->base;
-    uint64_t pointer = mmb__load64(base + word * MMB_WORD);
-    /* If the object would lie before the segment, this becomes huge. */
-    uint64_t start = word + 1 + (uint64_t)mmb__offset(pointer);
-    if (pointer == 0) {
-        *out = (mmb_object){.kind = MMB_TO_NOTHING};
-        return true;
-    }
-    if (mmb__kind(pointer) == MMB__STRUCT) {
-        uint64_t words = (uint64_t)mmb__data_words(pointer) + mmb__pointer_words(pointer);
-        *out = (mmb_object){.kind = MMB_TO_STRUCT,
-                            .word = (uint32_t)start,
-                            .elements = 1,
-                            .data_words = mmb__data_words(pointer),
-                            .pointer_words = mmb__pointer_words(pointer)};
-        return start <= limit && words <= limit - start;
-    }
-    uint8_t size = (uint8_t)mmb__element_size(pointer);
-    if (mmb__kind(pointer) != MMB__LIST || size == MMB__COMPOSITE) {
-        return false;
-    }
-    uint32_t count = mmb__list_count(pointer);
-    *out = (mmb_object){.kind = MMB_TO_LIST,
-                        .word = (uint32_t)start,
-                        .elements = count,
-                        .pointer_words = size == MMB__POINTERS ? 1 : 0,
-                        .element_size = size};
-    return start <= limit && ((uint64_t)count * bits[size] + 63) / 64 <= limit - start;
-}
-
 static int resolve(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out)
 {
-    if (segment < reading->count && resolve_near(&reading->segments[segment], word, out)) {
+    if (segment < reading->count && mmb__resolve_near(&reading->segments[segment], word, out)) {
         out->segment = segment;
         return 0;
     }
@@ -171,8 +133,9 @@ static int follow(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_kin
 /* Return the bits of data in each element of a list. */
 static uint32_t data_bits_of(const mmb_object *list)
 {
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 0};
-    return list->element_size == MMB__COMPOSITE ? 64u * list->data_words : bits[list->element_size];
+    return list->element_size == MMB__COMPOSITE  ? 64u * list->data_words
+           : list->element_size == MMB__POINTERS ? 0
+                                                 : mmb__element_bits(list->element_size);
 }
 
 int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_record *out,
@@ -198,9 +161,7 @@ int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_r
     return charge(reading, segment, word, (uint64_t)object.data_words + object.pointer_words + 1);
 }
 
-/* Return NULL if the elements as they are stored can be read as the schema says; else what is
- * wrong. */
-static const char *mismatch(const mmb_object *list, mmb_type_kind element)
+const char *mmb_list_mismatch(const mmb_object *list, mmb_type_kind element)
 {
     bool is_bits = list->element_size == 1;
     if (element == MMB_BOOL) {
@@ -244,7 +205,7 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
     if (error != 0 || object.kind == MMB_TO_NOTHING) {
         return error;
     }
-    const char *reason = mismatch(&object, element);
+    const char *reason = mmb_list_mismatch(&object, element);
     if (reason != NULL) {
         return mmb_reading_fail(reading, segment, word, reason);
     }

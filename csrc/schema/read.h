@@ -65,6 +65,10 @@ void mmb_reading_use_defaults(mmb_reading *reading, const mmb_plan *plan);
  * used for this one. */
 void mmb_reading_go_on(mmb_reading *reading, const mmb_segment *segments, uint32_t count);
 
+/* Return NULL if the elements as they are stored can be read as the schema says; else what is
+ * wrong. */
+const char *mmb_list_mismatch(const mmb_object *list, mmb_type_kind element);
+
 /* Follow any pointer of the message or of a default, as mmb_resolve does. */
 int mmb_read_object(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_object *out);
 

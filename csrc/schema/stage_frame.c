@@ -167,7 +167,6 @@ static int copy_structs(const copier *c, uint64_t from, uint64_t count, uint64_t
 
 static int copy_list(const copier *c, uint64_t pointer, uint64_t from)
 {
-    static const uint8_t bits[] = {0, 1, 8, 16, 32, 64, 64};
     unsigned size = mmb__element_size(pointer);
     uint64_t count = mmb__list_count(pointer);
     if (size == MMB__COMPOSITE) {
@@ -180,7 +179,7 @@ static int copy_list(const copier *c, uint64_t pointer, uint64_t from)
     if (size == MMB__POINTERS) {
         return copy_structs(c, from, count, 0, 1);
     }
-    return take_words(c->frames, heap(c, from), (count * bits[size] + 63) / 64);
+    return take_words(c->frames, heap(c, from), (count * mmb__element_bits(size) + 63) / 64);
 }
 
 /* Copy what the pointer at `place` of the stage leads to, and set its copy at `word` of the

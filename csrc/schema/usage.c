@@ -11,6 +11,7 @@
 #include "usage.h"
 
 #include "mmb_log.h"
+#include "near.h"
 #include "usage_count.h"
 
 #include <errno.h>
@@ -43,14 +44,31 @@ static uint64_t count_pads(mmb_usage *u, uint64_t pointer, uint32_t node)
     return load(u, segment, mmb__far_word(pointer) + words - 1);
 }
 
+/* Find the object of a pointer, and the words that it claims. */
 static int find(mmb_usage *u, uint32_t segment, uint64_t word, uint64_t pointer, uint32_t node,
                 mmb__extent *out)
 {
-    if (mmb__find_near(u->segments, u->count, segment, word, pointer, out)) {
-        return 0;
+    mmb_object *o = &out->object;
+    uint64_t sizes = pointer; /* the pointer that says how large the object is */
+    if (segment < u->count && mmb__resolve_near(&u->segments[segment], word, o)) {
+        o->segment = segment;
+    } else {
+        sizes = count_pads(u, pointer, node);
+        int error = mmb_resolve(u->segments, u->count, segment, word, o, u->flaw);
+        if (error != 0) {
+            return error;
+        }
     }
-    uint64_t plain = count_pads(u, pointer, node);
-    return mmb__find_far(u->segments, u->count, segment, word, plain, out, u->flaw);
+    bool is_list = o->kind == MMB_TO_LIST;
+    out->start = o->word;
+    out->words = (uint64_t)o->data_words + o->pointer_words;
+    if (is_list && o->element_size == MMB__COMPOSITE) {
+        out->start -= 1;
+        out->words = 1 + (uint64_t)mmb__list_count(sizes);
+    } else if (is_list) {
+        out->words = ((uint64_t)o->elements * mmb__element_bits(o->element_size) + 63) / 64;
+    }
+    return 0;
 }
 
 /* ---- pointers ------------------------------------------------------------ */

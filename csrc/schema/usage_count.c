@@ -81,7 +81,7 @@ int mmb__usage_count_unknown(mmb_usage *u, const mmb__extent *e, uint32_t number
     bool composite = o->kind == MMB_TO_LIST && o->element_size == MMB__COMPOSITE;
     uint64_t data = 64 * (uint64_t)o->data_words;
     if (o->kind == MMB_TO_LIST && !composite && o->pointer_words == 0) {
-        data = mmb__element_bits[o->element_size];
+        data = mmb__element_bits(o->element_size);
     }
     uint64_t bits = data * o->elements;
     uint64_t pointers = (uint64_t)o->elements * o->pointer_words;
@@ -166,7 +166,7 @@ static int count_values(mmb_usage *u, const mmb__extent *e, uint32_t elements, m
     uint64_t stored = (uint64_t)o->elements * 64 * o->data_words;
     if (o->element_size != MMB__COMPOSITE) {
         stored =
-            o->pointer_words != 0 ? 0 : (uint64_t)o->elements * mmb__element_bits[o->element_size];
+            o->pointer_words != 0 ? 0 : (uint64_t)o->elements * mmb__element_bits(o->element_size);
     }
     bits = bits < stored ? bits : stored;
     node->bits += bits;
@@ -181,7 +181,7 @@ static int count_records(mmb_usage *u, const mmb__extent *e, uint32_t elements)
 {
     const mmb_object *o = &e->object;
     mmb__role unwanted;
-    uint32_t bits = o->element_size == MMB__COMPOSITE ? 0 : mmb__element_bits[o->element_size];
+    uint32_t bits = o->element_size == MMB__COMPOSITE ? 0 : mmb__element_bits(o->element_size);
     u->tree.nodes[elements].count += o->elements;
     if (bits == 0 || o->pointer_words != 0) {
         return count_structs(u, o, elements, &unwanted);
@@ -200,7 +200,7 @@ int mmb__usage_count_list(mmb_usage *u, const mmb__extent *e, uint32_t number, u
     if (o->kind != MMB_TO_LIST) {
         return mmb__usage_fail(u, segment, word, "a pointer leads to something else than a list");
     }
-    const char *reason = mmb__list_mismatch(o, kind);
+    const char *reason = mmb_list_mismatch(o, kind);
     if (reason != NULL) {
         return mmb__usage_fail(u, segment, word, reason);
     }
@@ -213,7 +213,7 @@ int mmb__usage_count_list(mmb_usage *u, const mmb__extent *e, uint32_t number, u
     }
     bool composite = o->element_size == MMB__COMPOSITE;
     uint64_t step_bits = composite ? 64 * ((uint64_t)o->data_words + o->pointer_words)
-                                   : mmb__element_bits[o->element_size];
+                                   : mmb__element_bits(o->element_size);
     u->tree.nodes[number].pointers += composite ? MMB_WORD : 0;
     u->tree.nodes[elements].padding_bits +=
         64 * (e->words - (composite ? 1 : 0)) - step_bits * o->elements;

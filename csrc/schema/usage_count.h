@@ -4,9 +4,17 @@
 #ifndef MMB_USAGE_COUNT_H
 #define MMB_USAGE_COUNT_H
 
+#include "read.h"
 #include "tally.h"
-#include "usage_find.h"
 #include "usage_tree.h"
+
+/* An object with all words that its pointer claims. They include the tag of a list of structs, and
+ * words that its elements leave unused. */
+typedef struct {
+    mmb_object object; /* a struct counts as one element */
+    uint64_t start;    /* first word in the segment of the object */
+    uint64_t words;
+} mmb__extent;
 
 /* What the pointers of an object belong to. */
 typedef enum {
