@@ -337,6 +337,7 @@ def test_a_child_is_killed_while_it_builds(target: Path, atomic: bool) -> None:
     run(
         f"""
 from mmapbuilder import recover
+killed = 0
 for round in range(150):
     b = MessageBuilder(path, capacity=1 << 24, atomic={atomic})
     root = b.init_root(BLOCKS.schema)
@@ -353,7 +354,7 @@ for round in range(150):
     os.read(begun, 1)
     time.sleep(random.random() * 1e-3)
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     try:
         b.close()
     except InvalidMessage:
@@ -365,6 +366,7 @@ for round in range(150):
             assert len(m.root.blocks) in (0, 300)
     os.close(begun)
     os.close(begin)
+assert killed > 0
 """,
         target,
     )

@@ -149,6 +149,17 @@ static int rename_without_replacing(const char *from, const char *to)
     return rename(from, to) == 0 ? 0 : errno;
 }
 
+/* Return 0 if the temporary name leads to the file, ESTALE if it was taken away, or the error that
+ * kept the system from telling. */
+static int find_temporary(const mmbpy_file *self)
+{
+    struct stat there;
+    if (lstat(self->temporary, &there) != 0) {
+        return errno == ENOENT || errno == ENOTDIR ? ESTALE : errno;
+    }
+    return there.st_dev == self->device && there.st_ino == self->inode ? 0 : ESTALE;
+}
+
 /* Rename the file from its temporary name to its path. Return ESTALE if the temporary name was
  * taken away. */
 static int take_name(mmbpy_file *self)
@@ -156,10 +167,10 @@ static int take_name(mmbpy_file *self)
     if (self->origin != MMBPY_TEMPORARY) {
         return 0;
     }
-    if (!mmbpy_file_is_at(self, self->temporary, false)) {
-        return ESTALE;
+    int error = find_temporary(self);
+    if (error != 0) {
+        return error;
     }
-    int error = 0;
     if (self->mode == 'x') {
         error = rename_without_replacing(self->temporary, self->path);
     } else if (rename(self->temporary, self->path) != 0) {

@@ -40,7 +40,7 @@ int fdatasync(int fd)
 /* Each sync of finishing fails in turn; 0 syncs fail at the end. */
 static void failing_syncs_of(uint32_t entries, uint32_t count)
 {
-    int error = EIO;
+    int error = EIO, failures = 0;
     for (int n = 1; error != 0; n++) {
         built b;
         failing_sync = 0;
@@ -49,6 +49,7 @@ static void failing_syncs_of(uint32_t entries, uint32_t count)
         failing_sync = n;
         error = finish(&b, true, NULL);
         CHECK(error == (n <= syncs ? EIO : 0));
+        failures += error != 0;
         CHECK(is_finished(b.fd) == (error == 0));
         mmb_map_free(b.map);
 
@@ -63,6 +64,7 @@ static void failing_syncs_of(uint32_t entries, uint32_t count)
         check_message(b.fd, &b);
         close(b.fd);
     }
+    CHECK(failures >= 2); /* one before the head and one after it, by the functions above */
 }
 
 static void failing_syncs(void)
@@ -89,6 +91,7 @@ static void limit_files(rlim_t bytes)
 static void limited_writes(void)
 {
     bool worked = false;
+    int failures = 0;
     for (rlim_t limit = 0; !worked; limit += 5) {
         built b;
         build(&b, "/tmp", 5, 5, 5, 3, false);
@@ -107,7 +110,9 @@ static void limited_writes(void)
         check_recovers(b.fd, &b, false);
         close(b.fd);
         worked = error == 0;
+        failures += error != 0;
     }
+    CHECK(failures > 0);
 }
 
 /* ---- readers -------------------------------------------------------------------------- */

@@ -370,6 +370,22 @@ static void a_loss_in_the_message_leaves_it_unfinished(void)
     close(fd);
 }
 
+/* So is what is in a map that has met an error before, wherever that was. */
+static void an_error_of_the_map_leaves_the_message_unfinished(void)
+{
+    int fd = make_file_in("/tmp", NULL);
+    mmb_map *map;
+    mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
+    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
+    built b;
+    build_at(&b, map, 0, 1, 1, 5, 3, false);
+    mmb_map_set_poison(map, ENOSPC);
+    CHECK_EQ(mmb_message_finish(&b.building, b.used, false, false, NULL), ENOSPC);
+    CHECK(is_marked(fd));
+    mmb_map_free(map);
+    close(fd);
+}
+
 int main(void)
 {
     RUN(every_shape);
@@ -385,5 +401,6 @@ int main(void)
     RUN(only_the_owner);
     RUN(losses_elsewhere_leave_a_finished_head_alone);
     RUN(a_loss_in_the_message_leaves_it_unfinished);
+    RUN(an_error_of_the_map_leaves_the_message_unfinished);
     return 0;
 }

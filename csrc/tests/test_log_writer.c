@@ -1,6 +1,7 @@
 /* test_log_writer.c - appending: what readers find at every moment, and after every error. */
 #define _GNU_SOURCE
 
+#include "capnp/log_state.h"
 #include "log_frames.h"
 #include "trace.h"
 
@@ -193,6 +194,24 @@ static void cut_before_the_end(void)
     }
 }
 
+/* A store behind the fence is lost, and the map says so: that is no message, for readers either. */
+static void what_was_lost_is_no_message(void)
+{
+    static unsigned char bytes[ROOM];
+    mmb_log_writer *writer;
+    int fd = make_file_in("/tmp", NULL);
+    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 5, 0), NULL), 0);
+    mmb_map_set_poison(writer->map, EIO);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 5, 1), NULL), EIO);
+    CHECK_EQ(look(fd, true), 1);
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 5, 1), NULL), 0);
+    CHECK_EQ(mmb_log_close(writer), 0);
+    mmb_log_free(writer);
+    CHECK_EQ(look(fd, false), 2);
+    close(fd);
+}
+
 /* The capacity is used up: an error, and smaller messages go on. */
 static void capacity_used_up(void)
 {
@@ -257,6 +276,7 @@ int main(void)
     RUN(cut_while_small_messages_are_appended);
     RUN(cut_while_large_messages_are_appended);
     RUN(cut_before_the_end);
+    RUN(what_was_lost_is_no_message);
     RUN(capacity_used_up);
     RUN(index_catches_up);
     return 0;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -133,13 +134,18 @@ HARNESS = """
         if round % 3 == 0 and os.path.exists(path):
             os.unlink(path)
         existed = os.path.exists(path)          # or the last victim did not live to make it
+        begun, begin = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
+                os.write(begin, b"x")
                 while True:
                     build()
             finally:
                 os._exit(1)
+        os.read(begun, 1)
+        os.close(begun)
+        os.close(begin)
         time.sleep(random.random() * 3 * each)
         os.kill(pid, signal.SIGKILL)
         assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
@@ -186,7 +192,7 @@ def test_a_message(target: Path, name: str) -> None:
     path = target.parent / "messages" / "target"
     ended = python(HARNESS, path, KILLS, blocks, options, timeout=60 + 3 * KILLS).ok()
     counts = dict(line.rsplit(" ", 1) for line in ended.out.splitlines())
-    assert sum(map(int, counts.values())) > 0  # on a busy machine few live to make a file
+    assert any("unfinished" in state for state in counts), counts  # kills hit in the middle
     print(name, counts)  # for those who run it with -s
 
 
@@ -228,6 +234,7 @@ def test_bytes_that_were_stored_are_there(target: Path) -> None:
         from mmapbuilder import Builder
         path, rounds = sys.argv[1], int(sys.argv[2])
         said = mmap.mmap(-1, 4096)
+        most = 0
         for round in range(rounds):
             said[0:8] = bytes(8)
             open(path, "wb").close()
@@ -253,6 +260,8 @@ def test_bytes_that_were_stored_are_there(target: Path) -> None:
             with Builder(path, "r+") as b:      # no lock is left behind
                 end = len(data.rstrip(bytes(1)))  # not where growth has left it
                 assert b.size == end + -end % 16
+            most = max(most, count)
+        assert most > 0
     """
     python(code, target, KILLS, timeout=60 + KILLS).ok()
 
@@ -336,7 +345,6 @@ def test_the_order_of_a_durable_close(target: Path, atomic: bool) -> None:
             assert any(change < sync < writes[-1] for sync in syncs), calls
     cuts = [i for i, (name, _) in enumerate(calls) if name == "ftruncate"]
     assert len(cuts) == 1
-    assert any(writes[-1] < sync for sync in syncs)
     renames = [i for i, (name, _) in enumerate(calls) if name.startswith("rename")]
     assert len(renames) == int(atomic)
     of_directory = [i for i in syncs if calls[i] == ("fsync", "directory")]
@@ -346,6 +354,7 @@ def test_the_order_of_a_durable_close(target: Path, atomic: bool) -> None:
         assert any(writes[-1] < sync < rename for sync in syncs if sync not in of_directory), calls
         assert of_directory[-1] > rename
     else:
+        assert any(writes[-1] < sync for sync in syncs if sync not in of_directory), calls
         assert of_directory[-1] > writes[-1]
 
 
@@ -397,8 +406,8 @@ def test_killed_at_a_system_call(target: Path, call: str, number: int) -> None:
         builder={"atomic": True, "durable": True},
     )
     temporary = directory / ".target.mmapbuilder"
-    if code == 0:
-        assert not any("SIGKILL" in line for line in lines)  # there are fewer such calls
+    assert code == -signal.SIGKILL or (code == 0 and number > 1)  # or there are fewer such calls
+    assert any("killed by SIGKILL" in line for line in lines) == (code != 0), lines
     replaced = path.read_bytes() != old
     verify(path)
     assert len(table_of(path).sizes) == 1

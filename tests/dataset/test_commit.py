@@ -71,14 +71,17 @@ def test_a_dataset_is_not_replaced_by_accident(tmp_path: Path) -> None:
 @pytest.mark.parametrize("links", [True, False])
 def test_of_many_commits_exactly_one_wins(tmp_path: Path, links: bool) -> None:
     """Whether or not the file system has second names for files."""
-    without_links = """
+    asked, directory = tmp_path / "asked", tmp_path / "dataset"
+    without_links = f"""
 def link(*names):
+    open({str(asked)!r}, "w").close()
     raise PermissionError(1, "no links here")
 os.link = link
 """
-    commit_at_once(tmp_path, write_three(tmp_path), 4, "" if links else without_links)
-    assert open_dataset(tmp_path).table()["id"].to_pylist() == EXPECTED
-    assert open_dataset(tmp_path).unreferenced() == []
+    commit_at_once(directory, write_three(directory), 4, "" if links else without_links)
+    assert asked.exists() != links
+    assert open_dataset(directory).table()["id"].to_pylist() == EXPECTED
+    assert open_dataset(directory).unreferenced() == []
 
 
 def test_a_file_that_vanishes_hides_no_shard(tmp_path: Path) -> None:

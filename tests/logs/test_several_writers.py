@@ -208,7 +208,7 @@ def test_a_wait_for_another_writer_can_be_interrupted(target: Path) -> None:
     apart.line(holder)
     apart.tell(waiting)
     assert apart.line(waiting) == "appends\n"
-    time.sleep(0.2)
+    apart.wait_until_asleep(waiting)
     waiting.send_signal(signal.SIGINT)
     assert apart.line(waiting) == "interrupted\n"
     apart.stop(holder)

@@ -153,6 +153,24 @@ def wait_for(child: int, *, timeout: float = 60) -> int:
         time.sleep(0.001)
 
 
+def wait_until_asleep(process: subprocess.Popen[AnyStr], *, timeout: float = 60) -> None:
+    """Return when a process that was at work waits for something.
+
+    Elsewhere than on Linux nothing tells, and this waits for a moment that is long enough mostly.
+    """
+    status = Path(f"/proc/{process.pid}/stat")
+    if not status.exists():
+        time.sleep(0.2)
+        return
+    late = time.monotonic() + timeout
+    looks = 0
+    while looks < 20:  # it may sleep for a moment only, for instance to read a page
+        # The state follows the name of the program, which is in parentheses.
+        looks = looks + 1 if status.read_text().rpartition(")")[2].split()[0] == "S" else 0
+        assert time.monotonic() < late, f"the process did not fall asleep within {timeout} s"
+        time.sleep(0.001)
+
+
 def stop(process: subprocess.Popen[AnyStr]) -> None:
     """Kill a process, whatever it does, and forget what it said."""
     kill(process)
