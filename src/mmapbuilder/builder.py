@@ -222,17 +222,17 @@ class Builder(BinaryFile, Endings):
 
     def _repr_html_(self) -> str:
         """Return the same as a table, for notebooks."""
-        import html
+        from ._html import describe, in_bytes
 
-        rows = {
-            "file": html.escape(str(self.name)),
-            "mode": self._mode,
-            "state": "closed" if self.closed else "open",
-            "size": f"{self._shown_size()} bytes",
-            "capacity": f"{self.capacity} bytes",
-        }
-        cells = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
-        return f"<table><caption>{type(self).__name__}</caption>{cells}</table>"
+        size = self._shown_size()
+        rows = [
+            ("file", self.name),
+            ("mode", self._mode),
+            ("state", "closed" if self.closed else "open"),
+            ("size", size if isinstance(size, str) else in_bytes(size)),
+            ("capacity", in_bytes(self.capacity)),
+        ]
+        return describe(type(self).__name__, rows)
 
     def _shown_size(self) -> "int | str":
         try:

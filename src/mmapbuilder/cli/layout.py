@@ -13,6 +13,7 @@ from .ends import OK, USAGE, Failure
 from .info import holes
 from .inputs import Input, one_input
 from .options import add_file, add_json
+from .outputs import whole
 from .picture import Strip, draw, page
 from .progress import progress
 from .schemas import add_schema, schema_of
@@ -77,15 +78,8 @@ def _write(name: str, text: str) -> None:
     if name == "-":
         sys.stdout.write(text)
         return
-    temporary = f"{name}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as out:
-            out.write(text)
-        os.replace(temporary, name)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    with whole(name) as temporary, open(temporary, "w", encoding="utf-8") as out:
+        out.write(text)
 
 
 def _subtitle(usage: Usage, strips: list[Strip]) -> str:

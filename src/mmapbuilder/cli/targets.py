@@ -15,6 +15,7 @@ from .. import MessageBuilder, MessageLog, NpyBuilder
 from ..columns.schema import Plan, plan_of
 from . import formats
 from .ends import NO_FILE, USAGE, Failure, text_of
+from .outputs import whole
 from .paths import parse, type_at
 from .rows import only_list, spell_lists
 from .sizes import counted
@@ -61,26 +62,13 @@ def target_of(
     elif kind == formats.NPY:
         yield from _npy(name, force)
     else:
-        with _renamed(name) as temporary:
+        with whole(name) as temporary:
             if kind == formats.JSONL:
                 with open(temporary, "w", encoding="utf-8") as file:
                     yield _JsonTarget(file)
             else:
                 with _ArrowTarget(temporary, kind) as table:
                     yield table
-
-
-@contextlib.contextmanager
-def _renamed(name: str) -> Iterator[str]:
-    """Give the name of a temporary file, which takes the place of the file at the end."""
-    temporary = f"{name}.{os.getpid()}.tmp"
-    try:
-        yield temporary
-        os.replace(temporary, name)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 # ---- Cap'n Proto ------------------------------------------------------------------------
@@ -213,17 +201,8 @@ class _LogTarget:
 
 @contextlib.contextmanager
 def _log(name: str, schema: Any, missing: str) -> Iterator[_LogTarget]:
-    temporary = f"{name}.{os.getpid()}.tmp"
-    log = MessageLog(temporary, "x", schema=schema, index=False)
-    try:
+    with whole(name) as temporary, MessageLog(temporary, "x", schema=schema, index=False) as log:
         yield _LogTarget(log, schema, missing)
-        log.close()
-        os.replace(temporary, name)
-    except BaseException:
-        log.discard()
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
     with contextlib.suppress(OSError):
         os.unlink(f"{name}.idx")  # of the file that was replaced
 
