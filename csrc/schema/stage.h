@@ -241,7 +241,8 @@ int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t c
 
 /* Put the rows into existing structs, over their old values. `target` is the struct or the list
  * of structs. There is a room for each section: for what rows lead to and, if it is in another
- * segment, for the landing pads. The result is as above. */
+ * segment, for the landing pads. The result is as above. After an error no row was replaced, unless
+ * the file could be read once, but not again. */
 int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
                        const mmb_object *target, const mmb_room *rooms, mmb_flaw *flaw);
 

@@ -203,6 +203,23 @@ static void put_some(row_writer *w, const unsigned char *rows, uint64_t count, u
     }
 }
 
+/* Read the rows of all pieces, and drop them. What cannot be read is found so before the first row
+ * of a list is replaced; afterwards it is mostly in the memory of the system. */
+static int try_rows(const mmb_stage *stage, unsigned char *buffer)
+{
+    const mmb_stage_file *file = stage->file;
+    int error = 0;
+    for (uint32_t i = 0; file != NULL && i < file->piece_count; i++) {
+        const mmb_stage_piece *piece = &file->pieces[i];
+        for (uint64_t done = 0; error == 0 && done < piece->row_words; done += BUFFER_WORDS) {
+            uint64_t left = piece->row_words - done;
+            error = read_words(stage, buffer, left < BUFFER_WORDS ? left : BUFFER_WORDS,
+                               piece->offset + done * MMB_WORD);
+        }
+    }
+    return error;
+}
+
 static int put_piece(row_writer *w, const mmb_stage_piece *piece, unsigned char *buffer)
 {
     uint64_t step = words_of_row(w->stage);
@@ -228,12 +245,15 @@ static void enter_section(row_writer *w, const mmb_room *rooms, uint32_t number)
 }
 
 static int put_all(mmb_stage *stage, const mmb_segment *segments, const mmb_object *target,
-                   const mmb_room *rooms, unsigned char *buffer)
+                   const mmb_room *rooms, bool replaces, unsigned char *buffer)
 {
     const mmb_stage_file *file = stage->file;
     row_writer w = {.stage = stage, .segments = segments, .target = target};
     uint32_t last = mmb_stage_section_count(stage) - 1;
     int error = copy_heap(stage, segments, rooms, buffer);
+    if (error == 0 && replaces) {
+        error = try_rows(stage, buffer);
+    }
     for (uint32_t i = 0; error == 0 && file != NULL && i < file->piece_count; i++) {
         enter_section(&w, rooms, file->pieces[i].section);
         error = put_piece(&w, &file->pieces[i], buffer);
@@ -246,8 +266,9 @@ static int put_all(mmb_stage *stage, const mmb_segment *segments, const mmb_obje
     return error;
 }
 
-int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
-                       const mmb_object *target, const mmb_room *rooms, mmb_flaw *flaw)
+/* Put the rows into structs. `replaces` says that something leads to these already. */
+static int put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
+                    const mmb_object *target, const mmb_room *rooms, bool replaces, mmb_flaw *flaw)
 {
     uint64_t words = (uint64_t)target->data_words + target->pointer_words;
     uint64_t elements = target->kind == MMB_TO_LIST ? target->elements : 1;
@@ -270,9 +291,15 @@ int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t c
     if (stage->file != NULL && (buffer = malloc((size_t)BUFFER_WORDS * MMB_WORD)) == NULL) {
         return ENOMEM;
     }
-    error = put_all(stage, segments, target, rooms, buffer);
+    error = put_all(stage, segments, target, rooms, replaces, buffer);
     free(buffer);
     return error;
+}
+
+int mmb_stage_put_rows(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
+                       const mmb_object *target, const mmb_room *rooms, mmb_flaw *flaw)
+{
+    return put_rows(stage, segments, count, target, rooms, true, flaw);
 }
 
 int mmb_stage_put_pointer(mmb_stage *stage, const mmb_segment *segments, uint32_t count,
@@ -348,7 +375,7 @@ static int put_elements(mmb_stage *stage, const mmb_segment *segments, uint32_t 
                          .data_words = (uint16_t)stage->data_words,
                          .pointer_words = (uint16_t)stage->pointer_words};
     if (rooms != NULL) {
-        return mmb_stage_put_rows(stage, segments, count, &target, rooms, flaw);
+        return put_rows(stage, segments, count, &target, rooms, false, flaw);
     }
     mmb_room behind[MMB_MAX_SEGMENTS];
     uint64_t word = start + rows;
@@ -357,7 +384,7 @@ static int put_elements(mmb_stage *stage, const mmb_segment *segments, uint32_t 
         behind[i] = (mmb_room){.segment = room->segment, .word = (uint32_t)word, .words = words};
         word += words;
     }
-    return mmb_stage_put_rows(stage, segments, count, &target, behind, flaw);
+    return put_rows(stage, segments, count, &target, behind, false, flaw);
 }
 
 int mmb_stage_put_list(mmb_stage *stage, const mmb_segment *segments, uint32_t count,

@@ -210,6 +210,40 @@ static void test_rows_that_were_moved_to_a_file_come_into_a_message(void)
     free(words);
 }
 
+static void test_a_list_is_as_it_was_if_its_rows_cannot_be_read_back(void)
+{
+    enum { COUNT = 300, ROOM = 8000 };
+    uint64_t *words = calloc(2, ROOM * 8ul), *before = malloc(2 * COUNT * 8ul);
+    CHECK(words != NULL && before != NULL);
+    const mmb_segment segments[] = {{.base = words, .words = ROOM},
+                                    {.base = words + ROOM, .words = ROOM}};
+    const mmb_room room = {.segment = 1, .word = 0, .words = ROOM};
+    const mmb_object target = {.kind = MMB_TO_LIST,
+                               .segment = 0,
+                               .word = 1,
+                               .elements = COUNT,
+                               .data_words = 1,
+                               .pointer_words = 1};
+    memset(words + 1, 0x5A, 2 * COUNT * 8ul);
+    memcpy(before, words + 1, 2 * COUNT * 8ul);
+    mmb_stage stage;
+    mmb_flaw flaw;
+    stage_many(&stage, COUNT, 90, 4000);
+    CHECK(mmb_stage_section_count(&stage) == 1 && stage.file->piece_count > 2);
+    mmb_stage_piece *last = &stage.file->pieces[stage.file->piece_count - 1];
+    uint64_t offset = last->offset;
+    last->offset = (1ull << 62); /* the heap of other pieces, and their rows, can be read */
+    last->heap_words = 0;
+    CHECK_EQ(mmb_stage_put_rows(&stage, segments, 2, &target, &room, &flaw), EIO);
+    CHECK(memcmp(before, words + 1, 2 * COUNT * 8ul) == 0);
+    last->offset = offset;
+    CHECK_EQ(mmb_stage_put_rows(&stage, segments, 2, &target, &room, &flaw), 0);
+    CHECK_EQ(words[1 + 2 * (COUNT - 1)], COUNT - 1);
+    mmb_stage_free(&stage);
+    free(before);
+    free(words);
+}
+
 static void test_no_bytes_of_an_earlier_stage_come_into_a_new_one(void)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -237,6 +271,7 @@ int main(void)
     RUN(test_rows_can_replace_those_of_a_list_with_larger_structs);
     RUN(test_what_does_not_fit_changes_nothing);
     RUN(test_rows_that_were_moved_to_a_file_come_into_a_message);
+    RUN(test_a_list_is_as_it_was_if_its_rows_cannot_be_read_back);
     RUN(test_what_no_segment_can_hold_is_refused);
     return 0;
 }
