@@ -30,9 +30,9 @@ static int linux_fallocate(int fd, int mode, uint64_t offset, uint64_t length)
     return error == ENOSYS ? EOPNOTSUPP : error;
 }
 
-void mmb__os_shrink_pipe(int fd)
+int mmb__os_pipe(int ends[2])
 {
-    (void)fcntl(fd, F_SETPIPE_SZ, 4096); /* a larger pipe serves as well */
+    return pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 ? 0 : errno;
 }
 
 enum {

@@ -91,9 +91,20 @@ int mmb__os_populate(unsigned char *base, uint64_t length, bool write)
 
 /* ---- files ---------------------------------------------------------------- */
 
-void mmb__os_shrink_pipe(int fd)
+int mmb__os_pipe(int ends[2])
 {
-    (void)fd;
+    if (pipe(ends) != 0) {
+        return errno;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) != 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0) {
+            int error = errno;
+            close(ends[0]);
+            close(ends[1]);
+            return error;
+        }
+    }
+    return 0;
 }
 
 int mmb__os_raise(int fd, uint64_t from, uint64_t end)

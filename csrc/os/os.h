@@ -215,8 +215,8 @@ void mmb__os_event_post(mmb__os_event *event); /* Handler: yes. */
 
 /* ---- pipes ---------------------------------------------------------------- */
 
-/* Let a pipe hold a page and no more, where the system can. */
-void mmb__os_shrink_pipe(int fd);
+/* Make a pipe that no other program inherits, and that never blocks. Return 0 or an errno. */
+int mmb__os_pipe(int ends[2]);
 
 /* ---- waiting for a word --------------------------------------------------- */
 

@@ -9,28 +9,10 @@
 
 #include "os/os.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <unistd.h>
 
 /* ---- asking pycapnp --------------------------------------------------------- */
-
-/* Make a pipe that no child inherits, as Python does, and that never blocks. */
-static bool open_pipe(int ends[2])
-{
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *made = os != NULL ? PyObject_CallMethod(os, "pipe", NULL) : NULL;
-    bool good = made != NULL && PyArg_ParseTuple(made, "ii:pipe", &ends[0], &ends[1]);
-    Py_XDECREF(made);
-    Py_XDECREF(os);
-    if (good &&
-        (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0)) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        close(ends[0]);
-        close(ends[1]);
-        good = false;
-    }
-    return good;
-}
 
 static uint32_t number_at(const unsigned char *bytes)
 {
@@ -79,11 +61,14 @@ static PyObject *used_words(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "segments must be Segments or None");
         return NULL;
     }
-    if (!open_pipe(ends)) {
-        return NULL;
+    /* A message that fits into the pipe is told at once. For others pycapnp makes an exception,
+     * which takes longer than to copy what fits. */
+    int error = mmb__os_pipe(ends);
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
     }
     mmbpy_segments *self = segments != Py_None ? (mmbpy_segments *)segments : NULL;
-    mmb__os_shrink_pipe(ends[1]); /* the copy of what follows the table would be for nothing */
     if (self != NULL) {
         atomic_store(&self->asking, ends[0]);
     }

@@ -48,6 +48,10 @@ def _in_a_subinterpreter(error: ImportError) -> str:
     return ", in a subinterpreter (use it in the main one)" if known else ""
 
 
+_last: "list[Any]" = [object()]
+"""The struct that was found good last: mostly the next one is the same."""
+
+
 def struct_of(schema: "Any") -> "Any":
     """Return pycapnp's schema of a struct that can be the root of a message.
 
@@ -58,16 +62,19 @@ def struct_of(schema: "Any") -> "Any":
     """
     kinds = load().lib.capnp
     found = getattr(schema, "schema", schema)
-    if isinstance(schema, kinds._DynamicStructBuilder | kinds._DynamicStructReader):
+    if isinstance(schema, (kinds._DynamicStructBuilder, kinds._DynamicStructReader)):
         raise TypeError(
             "schema must be a struct of a schema, not a message: message.set_root() copies one"
         )
+    if found is _last[0]:
+        return found
     if not isinstance(found, kinds._StructSchema):
         raise TypeError(
             "schema must be a struct of a schema, as addressbook_capnp.Person is, "
             f"not {schema if schema is None else type(schema).__name__!r}"
         )
     _refuse_group(found)
+    _last[0] = found
     return found
 
 
@@ -94,7 +101,7 @@ def used_words(
     `segments` is what hands its segments out, or None if pycapnp does. Every segment must be
     readable by the kernel at its start.
 
-    pycapnp is made to write the message into a pipe that takes little more than its table. Up to
+    pycapnp is made to write the message into a pipe that takes its table and little more. Up to
     version 2.2.4 all else that tells the sizes copies the message: `to_segments`, `to_bytes`,
     `get_segments_for_output`. `to_segment_views`, of the version to come, copies nothing. Once no
     older version is supported, the pipe can go.

@@ -218,7 +218,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
         """
         struct = _pycapnp.struct_of(schema)
         root = self._message_inside().init_root(struct)
-        self.schema = struct
+        self._schema = struct
         if fields:
             root.from_dict(fields)
         self._root = root

@@ -13,7 +13,15 @@ from .given import columns_of, flatten
 from .lists import TargetList, target_at
 from .locate import PathError, Step, find_columns, spell
 from .memory import GrowingMemory
-from .nested import NESTED, fill_columns, fill_list, fill_table, is_faster_staged, is_nested
+from .nested import (
+    NESTED,
+    fill_columns,
+    fill_list,
+    fill_table,
+    is_faster_staged,
+    is_nested,
+    is_table_faster_staged,
+)
 from .schema import Plan
 
 
@@ -32,15 +40,15 @@ def fill(
             )
         named, data = {".".join(rest): data}, None
     kind, element = plan.types[found.type]
-    name = plan.spell(found.type)
-    if kind in ("data", "text"):
-        raise TypeError(f"{spell(path)} is a single {name}: set it with pycapnp")
     if kind != "list":
-        raise TypeError(f"{spell(path)} is a {name}, not a list: set it with pycapnp")
+        name = plan.spell(found.type)
+        what = f"a single {name}" if kind in ("data", "text") else f"a {name}, not a list"
+        raise TypeError(f"{spell(path)} is {what}: set it with pycapnp")
     target = target_at(plan, memory, found)
     if plan.types[element].kind == "struct":
         _fill_structs(target, data, named, defaults)
     elif named or data is None:
+        name = plan.spell(found.type)
         raise TypeError(f"{target.where} is a {name}: fill() takes its values after the path")
     else:
         _fill_elements(target, data, defaults)
@@ -49,7 +57,7 @@ def fill(
 def _fill_structs(target: TargetList, data: Any, named: dict[str, Any], defaults: bool) -> None:
     plan, record = target.plan, target.record
     staged = defaults or not _has_numpy()
-    if is_arrow(data) and not named and (staged or _is_native(plan, record, data)):
+    if not named and is_arrow(data) and (staged or _is_native(target, data)):
         fill_table(target, data, defaults)
         return
     columns = own_names(plan, record, columns_of(data, named, target.where))
@@ -73,14 +81,18 @@ def _fill_elements(target: TargetList, data: Any, defaults: bool) -> None:
     fill_elements(target, data)
 
 
-def _is_native(plan: Plan, record: int, table: Any) -> bool:
+def _is_native(target: TargetList, table: Any) -> bool:
     """Whether a table of Arrow is not to be taken apart into columns."""
+    if is_table_faster_staged(target, table):
+        return True
     names = _names(table)
     if names is None or library(table) not in ("polars", "pyarrow"):
         return True
     given = dict.fromkeys(names)
-    own = own_names(plan, record, given)
-    return own.keys() != given.keys() or are_no_numbers(table, {}) or is_nested(plan, record, own)
+    own = own_names(target.plan, target.record, given)
+    if own.keys() != given.keys() or are_no_numbers(table, {}):
+        return True
+    return is_nested(target.plan, target.record, own)
 
 
 def _has_numpy() -> bool:

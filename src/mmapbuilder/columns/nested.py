@@ -139,25 +139,50 @@ def is_faster_staged(target: TargetList, columns: dict[str, Any]) -> bool:
     the file. For stores it would zero each page first, and each page would be a fault. Meanwhile
     the values are in memory twice, so there must not be too many.
     """
-    struct = target.plan.structs[target.record]
     size, lengths = 0, set[int]()
+    if target.span is not None:
+        return False
     for name, values in columns.items():
-        field = struct.fields.get(name)
         given, nulls, nbytes = _arrow_type(values)
-        if field is None or field.tag is not None or given is None:
-            return False
-        kind = target.plan.types[field.type].kind
+        kind = _plain_kind(target, name)
         if given not in _SAME.get(kind, ()) or (nulls and kind not in ("text", "data")):
             return False
         lengths.add(len(values))
         size += nbytes
-    words = struct.data_words + struct.pointer_words + 2 * len(columns)  # strings fill their words
-    size += 8 * words * max(lengths, default=0)
-    return (
-        target.span is None
-        and len(lengths) == 1
-        and size <= min(_MOST_STAGED, 8 * target.memory.most_words)
-    )
+    return len(lengths) == 1 and _fits(target, len(columns), lengths.pop(), size)
+
+
+def is_table_faster_staged(target: TargetList, table: Any) -> bool:
+    """Whether that is so for a table of pyarrow, without taking it apart.
+
+    The answer may be no although it is so for the columns.
+    """
+    if target.span is not None or library(table) != "pyarrow" or not hasattr(table, "column"):
+        return False
+    names = table.schema.names
+    for i, given in enumerate(table.schema.types):
+        kind = _plain_kind(target, names[i])
+        if str(given) not in _SAME.get(kind, ()):
+            return False
+        if kind not in ("text", "data") and table.column(i).null_count:
+            return False
+    is_plain = 0 < len(names) == len(set(names))
+    # Buffers that are used in part count in whole here: to count rows takes longer than the rest.
+    most = table.get_total_buffer_size()
+    return is_plain and _fits(target, len(names), table.num_rows, most)
+
+
+def _plain_kind(target: TargetList, name: str) -> str:
+    """Return the kind of a field; "void" if there is none, or if it is a member of a union."""
+    field = target.plan.structs[target.record].fields.get(name)
+    return "void" if field is None or field.tag is not None else target.plan.types[field.type].kind
+
+
+def _fits(target: TargetList, columns: int, rows: int, size: int) -> bool:
+    """Whether so many bytes of columns are not too many to be in memory twice."""
+    struct = target.plan.structs[target.record]
+    words = struct.data_words + struct.pointer_words + 2 * columns  # strings fill their words
+    return size + 8 * words * rows <= min(_MOST_STAGED, 8 * target.memory.most_words)
 
 
 def _is_void(plan: Plan, record: int, name: str) -> bool:
