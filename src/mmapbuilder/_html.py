@@ -10,16 +10,20 @@ if TYPE_CHECKING:
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def in_bytes(count: int) -> str:
-    """Write a number of bytes with a unit, and behind it the exact number if it was rounded."""
-    value, unit = float(count), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value /= 1024
+def with_unit(number: float) -> str:
+    """Write a number of bytes with the unit that suits it: ``1.5 GiB``."""
+    unit = 0
+    while number >= 1024 and unit < len(_UNITS) - 1:
+        number /= 1024
         unit += 1
     if unit == 0:
-        return f"{count} bytes"
-    exactly = "" if count == int(value) << 10 * unit else f" ({count:,} bytes)"
-    return f"{value:.4g} {_UNITS[unit]}{exactly}"
+        return "1 byte" if round(number) == 1 else f"{round(number)} bytes"
+    return f"{number:.4g} {_UNITS[unit]}"
+
+
+def in_bytes(count: int) -> str:
+    """Write a number of bytes with a unit, and behind it the exact number."""
+    return f"{with_unit(count)} ({count:,} bytes)" if count >= 1024 else with_unit(count)
 
 
 def describe(title: str, rows: "Iterable[tuple[str, Any]]") -> str:

@@ -4,13 +4,13 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
+from .._html import in_bytes
 from ..dataset import manifest
 from . import kinds
 from .inputs import Input
 from .options import add_files, add_json
 from .runner import each_file
 from .screen import Column, Screen
-from .sizes import counted, in_bytes
 
 NAME = "info"
 SUMMARY = "what a file or a dataset is: kind, size, segments, holes; messages and fence of a log"
@@ -52,8 +52,7 @@ def _spell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in ("size", "bytes", "allocated", "holes", "committed", "trailing", "torn"):
-        exact = counted(value, "byte")
-        return f"{in_bytes(value)} ({exact})" if value >= 1024 else exact
+        return in_bytes(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -1,8 +1,10 @@
 """The kind of a file, which its first bytes tell. A command treats each kind in its own way."""
 
+import contextlib
 import os
 import struct
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .. import InvalidMessage, Log, open_log
@@ -67,7 +69,7 @@ def kind_of(file: Input) -> str:
     """
     if os.path.exists(os.path.join(file.path, MANIFEST)):
         return DATASET
-    with _opened(file) as fd:
+    with opened(file) as fd:
         size = os.fstat(fd).st_size
         head = os.pread(fd, 16, 0)
         has_index = os.path.exists(f"{file.path}.idx")
@@ -128,25 +130,16 @@ def _is_open_log(file: Input) -> bool:
         return False
 
 
-class _opened:  # noqa: N801
-    """A context that gives a descriptor of a regular file."""
+@contextlib.contextmanager
+def opened(file: Input) -> Iterator[int]:
+    """Open a regular file by its descriptor, for a while."""
+    from .._output import open_regular
 
-    def __init__(self, file: Input) -> None:
-        self._file = file
-
-    def __enter__(self) -> int:
-        from .._output import open_regular
-
-        self._fd: int = open_regular(self._file.path, os.O_RDONLY)
-        return self._fd
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self._fd)
-
-
-def opened(file: Input) -> _opened:
-    """Open a file by its descriptor, for a while."""
-    return _opened(file)
+    fd = open_regular(file.path, os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def opened_log(file: Input, schema: object = None, *, index: bool = True) -> Log:

@@ -47,7 +47,6 @@ def _has_rich() -> bool:
 class _Bar:
     def __init__(self, label: str, total: int, unit: str) -> None:
         self._label, self._total, self._unit = label, total, unit
-        self._finished = False
 
     def tell(self, done: int) -> None:
         raise NotImplementedError
@@ -55,8 +54,8 @@ class _Bar:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, *error: object) -> None:
-        self._finished = kind is None
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def _amount(self, number: float) -> str:
         return in_bytes(number) if self._unit == "byte" else counted(round(number), self._unit)
@@ -86,8 +85,7 @@ class _PlainBar(_Bar):
         sys.stderr.write(f"\r{self._label} [{bar}] {100 * share:3.0f} % {self._amount(done)}\x1b[K")
         sys.stderr.flush()
 
-    def __exit__(self, kind: object, *error: object) -> None:
-        super().__exit__(kind, *error)
+    def __exit__(self, *error: object) -> None:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
 
@@ -126,6 +124,5 @@ class _RichBar(_Bar):
     def __enter__(self) -> None:
         self._progress.start()
 
-    def __exit__(self, kind: object, *error: object) -> None:
-        super().__exit__(kind, *error)
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()

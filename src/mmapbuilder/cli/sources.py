@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from ..columns.arrow import load
 from . import formats, kinds
 from .ends import USAGE, WRONG, Failure
 from .inputs import Input
@@ -36,13 +37,9 @@ def arrow() -> Any:
     """Import pyarrow.
 
     Raises:
-        Failure: it is not installed.
+        ImportError: it is not installed.
     """
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ImportError("pyarrow is not installed", name="pyarrow") from error
-    return pyarrow
+    return load("convert")
 
 
 def rows_at_a_time(rows: int, size: int) -> int:

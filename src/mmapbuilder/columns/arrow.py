@@ -52,6 +52,27 @@ def check(values: Any, label: str) -> None:
         raise ValueError(f"{label}: the Arrow array is damaged: {error}") from None
 
 
+def decoded(values: Any, label: str) -> Any:
+    """Replace the indices of a dictionary of pyarrow, or runs, by their values.
+
+    In them missing values do not count as such.
+    """
+    kind = str(getattr(values, "type", None)) if library(values) == "pyarrow" else ""
+    if kind.startswith("dictionary"):
+        if str(values.type.value_type) == "string_view":  # there is no kernel for these
+            import pyarrow
+
+            check(values, label)
+            values = values.cast(pyarrow.dictionary(values.type.index_type, pyarrow.string()))
+        return values.cast(values.type.value_type)
+    if kind.startswith("run_end_encoded"):
+        import pyarrow.compute
+
+        check(values, label)
+        return pyarrow.compute.run_end_decode(values)
+    return values
+
+
 def load(purpose: str) -> Any:
     """Import pyarrow.
 

@@ -20,24 +20,12 @@ def values_of(column: Any, label: str, meaning: Meaning | None) -> list[Any]:
         column = arrow.unwrapped(arrow.load(label).chunked_array(column))
     arrow.check(column, label)
     if meaning is not None:
-        column = _decoded(column)
+        column = arrow.decoded(column, label)
     if str(column.type).startswith(("dense_union", "sparse_union")):
         chunks = getattr(column, "chunks", [column])
         return [value for chunk in chunks for value in _by_member(chunk)]
     counts = None if meaning is None else _counts(column, label, meaning)
     return column.to_pylist() if counts is None else counts
-
-
-def _decoded(column: Any) -> Any:
-    """Replace the indices of a dictionary, or runs, by their values."""
-    kind = str(column.type)
-    if kind.startswith("dictionary"):
-        return column.cast(column.type.value_type)
-    if kind.startswith("run_end_encoded"):
-        import pyarrow.compute
-
-        return pyarrow.compute.run_end_decode(column)
-    return column
 
 
 def _by_member(union: Any) -> list[dict[str, Any]]:

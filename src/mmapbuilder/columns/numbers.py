@@ -135,7 +135,7 @@ def _first_missing(values: Any) -> int:
 def _as_array(values: Any, label: str, exact: bool) -> Any:
     """Make an array, without a copy where that can be; `exact` keeps integers exact."""
     length_of(values, label)
-    values = _plain(values, label)
+    values = arrow.decoded(values, label)
     if null_count(values):
         raise TypeError(
             f"{_at(label, _first_missing(values))}: the value is missing, and a number cannot be "
@@ -160,26 +160,6 @@ def _from_column(values: Any) -> Any:
     if arrow.library(values) == "pyarrow":
         return values.to_numpy(zero_copy_only=False)
     return values.to_numpy()
-
-
-def _plain(values: Any, label: str) -> Any:
-    """Decode a dictionary or runs of Arrow, in which missing values do not count as such."""
-    if arrow.library(values) != "pyarrow":
-        return values
-    kind = str(getattr(values, "type", None))
-    if kind.startswith("dictionary"):
-        if str(values.type.value_type) == "string_view":  # there is no kernel for these
-            import pyarrow
-
-            arrow.check(values, label)
-            values = values.cast(pyarrow.dictionary(values.type.index_type, pyarrow.string()))
-        return values.cast(values.type.value_type)
-    if kind.startswith("run_end_encoded"):
-        import pyarrow.compute
-
-        arrow.check(values, label)
-        return pyarrow.compute.run_end_decode(values)
-    return values
 
 
 def _from_sequence(values: list[Any], exact: bool) -> Any:
@@ -296,7 +276,7 @@ def named_numbers(
 
     With `unnamed` a name may also be ``@7``, for a number without one.
     """
-    values = _plain(values, label)
+    values = arrow.decoded(values, label)
     if null_count(values):
         row = _first_missing(values)
         hint = ' (missing="default" stores the default)' if unnamed else ""
