@@ -1,53 +1,13 @@
 /* log_enter.c - takes the lock of a log, and brings a writer up to date. See log_enter.h. */
 #include "log_enter.h"
 
+#include "log_adrift.h"
 #include "log_lock.h"
+#include "log_note.h"
 #include "log_tail.h"
 
 #include <errno.h>
 #include <sys/stat.h>
-
-/* ---- the index ------------------------------------------------------------------------------- */
-
-int mmb__log_make_index_room(mmb_log_writer *w, uint64_t count)
-{
-    uint64_t bytes = mmb_index_bytes(count);
-    if (w->index == NULL || bytes <= w->indexed) {
-        return 0;
-    }
-    int error = mmb_map_reserve(w->index, w->indexed, bytes);
-    w->indexed = error == 0 ? bytes : w->indexed;
-    return error;
-}
-
-void mmb__log_publish(mmb_log_writer *w, uint64_t number, uint64_t end, const void *frames,
-                      uint64_t bytes)
-{
-    w->count += number;
-    if (w->index != NULL) {
-        mmb_index_publish(mmb_map_base(w->index), w->count, number, end, frames, bytes);
-    }
-}
-
-int mmb__log_catch_up(mmb_log_writer *w, uint64_t known, uint64_t start)
-{
-    const char *reason;
-    uint64_t bytes, count = w->count;
-    int error = mmb__log_make_index_room(w, count);
-    w->count = known;
-    while (error == 0 && w->count < count) {
-        const unsigned char *frame = mmb__log_at(w, start);
-        if (mmb_frame_measure(frame, w->end - start, &bytes, &reason) != 0 ||
-            bytes > w->end - start) {
-            error = EINVAL;
-            break;
-        }
-        start += bytes;
-        mmb__log_publish(w, 1, start, frame, bytes);
-    }
-    w->count = count;
-    return error;
-}
 
 /* ---- after a killed writer -------------------------------------------------------------- */
 
@@ -124,14 +84,17 @@ int mmb__log_enter(mmb_log_writer *w)
         return error != 0 ? error : EBADF;
     }
     w->busy = true;
-    error = mmb__log_lock(w, &inherited);
+    error = mmb__log_is_adrift(w) ? mmb__log_return(w) : 0;
+    error = error != 0 ? error : mmb__log_lock(w, &inherited);
     if (error != 0) {
         w->busy = false;
         return error;
     }
-    if (inherited) {
+    error = w->token != 0 ? mmb_map_poison(w->index) : 0; /* if the lock is a private copy */
+    if (error == 0 && inherited) {
         error = repair(w);
-    } else if (w->token != 0) {
+        w->adrift = error != 0; /* whoever is inside next must repair it */
+    } else if (error == 0 && w->token != 0) {
         error = adopt(w);
     }
     if (error != 0) {
@@ -142,6 +105,12 @@ int mmb__log_enter(mmb_log_writer *w)
 
 void mmb__log_leave(mmb_log_writer *w)
 {
-    mmb__log_unlock(w);
+    if (!mmb__log_is_adrift(w)) {
+        mmb__log_unlock(w);
+    }
+    if (w->token != 0 && mmb__log_is_adrift(w)) { /* even the store that unlocks may be lost */
+        w->tail = &w->own;
+        mmb__log_unregister(w);
+    }
     w->busy = false;
 }

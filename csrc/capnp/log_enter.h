@@ -12,16 +12,4 @@
 int mmb__log_enter(mmb_log_writer *w);
 void mmb__log_leave(mmb_log_writer *w);
 
-/* Make room in the index for `count` messages. */
-int mmb__log_make_index_room(mmb_log_writer *w, uint64_t count);
-
-/* Publish `number` more messages in the index, if the log has one. They end at `end`, and are the
- * `bytes` bytes at `frames`, in the file or in a copy. */
-void mmb__log_publish(mmb_log_writer *w, uint64_t number, uint64_t end, const void *frames,
-                      uint64_t bytes);
-
-/* Publish messages up to w->count in the index. The index has the first `known` messages, which
- * end at `start`. The file has the others, and is mapped. */
-int mmb__log_catch_up(mmb_log_writer *w, uint64_t known, uint64_t start);
-
 #endif

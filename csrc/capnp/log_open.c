@@ -4,6 +4,7 @@
 
 #include "log_enter.h"
 #include "log_lock.h"
+#include "log_note.h"
 #include "log_tail.h"
 
 #include <errno.h>
@@ -13,26 +14,9 @@
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-static int map_index(mmb_log_writer *w, int index_fd)
-{
-    struct stat now;
-    const mmb_options options = {
-        .capacity = w->options.capacity / 4 + MMB_GRANULE, /* entries are no larger than messages */
-        .max_growth = MMB_GRANULE,
-    };
-    if (index_fd < 0) {
-        return 0;
-    }
-    if (fstat(index_fd, &now) != 0) {
-        return errno;
-    }
-    w->indexed = (uint64_t)now.st_size;
-    return mmb__log_open_map(index_fd, &options, &w->index, NULL);
-}
-
 /* Begin to write as the only writer. The index is right as far as it goes, but messages may be
  * missing at its end. */
-static int begin(mmb_log_writer *w, mmb_limit *limit)
+static int begin(mmb_log_writer *w, uint64_t index_bytes, mmb_limit *limit)
 {
     mmb_log_identity identity;
     uint64_t known = w->count, start = w->end, cuts = w->tail->cuts;
@@ -41,7 +25,7 @@ static int begin(mmb_log_writer *w, mmb_limit *limit)
     if (error != 0) {
         return error;
     }
-    if (memory != NULL && (!mmb_index_check(memory, w->indexed, &identity, &known, &start) ||
+    if (memory != NULL && (!mmb_index_check(memory, index_bytes, &identity, &known, &start) ||
                            known > w->count || start > w->end)) {
         return EINVAL;
     }
@@ -72,7 +56,7 @@ static int join(mmb_log_writer *w, mmb_limit *limit)
     return error;
 }
 
-static int begin_or_join(mmb_log_writer *w, mmb_limit *limit)
+static int begin_or_join(mmb_log_writer *w, uint64_t index_bytes, mmb_limit *limit)
 {
     bool others = false;
     if (w->index != NULL && w->options.shared) {
@@ -83,7 +67,21 @@ static int begin_or_join(mmb_log_writer *w, mmb_limit *limit)
         w->tail = &mmb__index_header_of(mmb_map_base(w->index))->tail;
         others = mmb_log_has_writers(w->fd);
     }
-    return others ? join(w, limit) : begin(w, limit);
+    return others ? join(w, limit) : begin(w, index_bytes, limit);
+}
+
+static int open_writer(mmb_log_writer *w, int index_fd, mmb_limit *limit)
+{
+    struct stat now = {.st_size = 0};
+    if (index_fd >= 0 && fstat(index_fd, &now) != 0) {
+        return errno;
+    }
+    int error = index_fd >= 0 ? mmb__log_map_index(w, index_fd) : 0;
+    error = error != 0 ? error : begin_or_join(w, (uint64_t)now.st_size, limit);
+    if (error == 0 && w->options.key != NULL && w->index != NULL) {
+        mmb_index_set_key(mmb_map_base(w->index), w->options.key);
+    }
+    return error == 0 && w->index != NULL ? mmb_map_poison(w->index) : error;
 }
 
 int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t count, uint64_t end,
@@ -93,14 +91,11 @@ int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t 
     if (w == NULL) {
         return ENOMEM;
     }
-    *w = (mmb_log_writer){.options = *options, .fd = fd, .count = count, .end = end};
+    *w =
+        (mmb_log_writer){.options = *options, .fd = fd, .index_fd = -1, .count = count, .end = end};
     w->tail = &w->own;
     w->process = mmb_this_process();
-    int error = map_index(w, index_fd);
-    error = error != 0 ? error : begin_or_join(w, limit);
-    if (error == 0 && w->options.key != NULL && w->index != NULL) {
-        mmb_index_set_key(mmb_map_base(w->index), w->options.key);
-    }
+    int error = open_writer(w, index_fd, limit);
     w->options.key = NULL; /* the key belongs to the caller */
     if (error != 0) {
         mmb_log_free(w);
@@ -169,22 +164,27 @@ static void let_go(mmb_log_writer *w)
     w->tail = &w->own;
     mmb_map_free(w->index);
     w->index = NULL;
+    if (w->index_fd >= 0) {
+        close(w->index_fd);
+        w->index_fd = -1;
+    }
 }
 
 int mmb_log_close(mmb_log_writer *w)
 {
     enum { NAP = 1000000 };
-    while (w->token != 0 && mmb_log_enter_gate(w->fd, false) == EAGAIN) {
+    bool shares = w->token != 0 || (w->options.shared && w->adrift);
+    while (shares && mmb_log_enter_gate(w->fd, false) == EAGAIN) {
         mmb__log_pause(w, NULL, 0, NAP); /* another writer opens or closes the log */
     }
+    w->gated = shares;
     int error = w->building ? 0 : mmb__log_enter(w);
     if (error == 0) {
         error = close_inside(w);
         w->busy = false;
     }
-    bool gate = w->token != 0;
     let_go(w);
-    if (gate) {
+    if (shares) {
         mmb_log_leave_gate(w->fd);
     }
     return error;

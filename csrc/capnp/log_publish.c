@@ -56,11 +56,15 @@ static void note(unsigned char *memory, uint64_t at, uint64_t count, uint64_t en
     }
 }
 
-void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t number, uint64_t end,
-                       const unsigned char *frames, uint64_t bytes)
+void mmb_index_note(unsigned char *memory, uint64_t count, uint64_t number, uint64_t end,
+                    const unsigned char *frames, uint64_t bytes)
+{
+    note(memory, count - number, count, end, frames, bytes);
+}
+
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end)
 {
     mmb__index_header *header = mmb__index_header_of(memory);
-    note(memory, count - number, count, end, frames, bytes);
     atomic_store_explicit(&header->committed, end, memory_order_relaxed);
     atomic_store_explicit(&header->count, count, memory_order_seq_cst);
     if (atomic_load_explicit(&header->awaited, memory_order_seq_cst) != 0) {

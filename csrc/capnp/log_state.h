@@ -13,10 +13,11 @@ struct mmb_log_writer {
     mmb_log_wait wait;
     int fd;         /* borrowed */
     mmb_map *map;   /* NULL while the file is cut at its end, or after an error */
-    mmb_map *index; /* NULL if the log has no index */
+    mmb_map *index; /* NULL if the log has no index, or it cannot be mapped at present */
+    int index_fd;   /* owned: the index that is not mapped; else -1 */
     uint64_t count;
     uint64_t end;     /* the committed end */
-    uint64_t indexed; /* bytes of the index that its file has */
+    uint64_t indexed; /* all from the block of the last message up to here has room; 0: not known */
     mmb__log_tail *tail;
     mmb__log_tail own; /* the tail of a log that has no other writer */
     uint64_t cuts;     /* `cuts` of the tail when `map` was made */
@@ -26,6 +27,8 @@ struct mmb_log_writer {
     uint64_t synced;   /* bytes on the device, if no index says it */
     bool busy;         /* a thread is inside, and may wait there */
     bool building;     /* a message is built in place: between begin and commit */
+    bool adrift;       /* see log_adrift.h */
+    bool gated;        /* the gate is held */
     bool closed;
     mmb_stats earlier; /* numbers of maps that are gone */
 };

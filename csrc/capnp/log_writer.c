@@ -15,6 +15,7 @@
 #define _FILE_OFFSET_BITS 64
 
 #include "log_enter.h"
+#include "log_note.h"
 #include "log_tail.h"
 
 #include "layout.h"

@@ -159,12 +159,14 @@ void mmb_index_get_key(const unsigned char *memory, char *key);
 
 /* A writer calls these. It has mapped the index and made room for mmb_index_bytes(count + 1).
  * mmb_index_unsettle: from now on, while this boot lasts, what is published counts.
- * mmb_index_publish: the log now has `count` messages. The last `number` of them are the `bytes`
- * bytes at `frames`, which are whole frames and end at `end`. No message may be left out, and all
- * must be committed. mmb_index_settle: the index becomes settled, as by mmb_index_write. */
+ * mmb_index_note: the log is going to have `count` messages. The last `number` of them are the
+ * `bytes` bytes at `frames`, which are whole frames and end at `end`. No message may be left out.
+ * mmb_index_publish: it has them, all of them are committed, and nothing that was noted is lost.
+ * mmb_index_settle: the index becomes settled, as by mmb_index_write. */
 void mmb_index_unsettle(unsigned char *memory, const mmb_log_identity *identity);
-void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t number, uint64_t end,
-                       const unsigned char *frames, uint64_t bytes);
+void mmb_index_note(unsigned char *memory, uint64_t count, uint64_t number, uint64_t end,
+                    const unsigned char *frames, uint64_t bytes);
+void mmb_index_publish(unsigned char *memory, uint64_t count, uint64_t end);
 void mmb_index_settle(unsigned char *memory, const mmb_log_identity *identity);
 
 /* Return how much of the log is known to be on the device, in bytes from its start. */

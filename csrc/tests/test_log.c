@@ -262,7 +262,8 @@ static void indexes(uint32_t count)
     other = identity;
     for (uint32_t i = 0; i < 2000; i++) {
         put_frame(2);
-        mmb_index_publish(memory, count + i + 1, 1, size, bytes + size - 24, 24);
+        mmb_index_note(memory, count + i + 1, 1, size, bytes + size - 24, 24);
+        mmb_index_publish(memory, count + i + 1, size);
         other.size = size;
         other.mtime++;
         CHECK(mmb_index_check(memory, length + 65536, &other, &found, &end));

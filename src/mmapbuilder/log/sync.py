@@ -17,6 +17,18 @@ _LOOK_SECONDS = 5.0  # between two looks whether the log is still there
 _datasync = getattr(os, "fdatasync", os.fsync)
 
 
+def _bring(file: _core.File) -> None:
+    """Wait until the device has the file.
+
+    Raises:
+        OSError: the device has failed. The error names the file.
+    """
+    try:
+        _datasync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file.name) from None
+
+
 def bring_to_device(log: "MessageLog") -> int:
     """Return when all that was appended is on the device; tell where that ends.
 
@@ -31,10 +43,10 @@ def bring_to_device(log: "MessageLog") -> int:
     index = log._index_file
     count, end = log._look()
     bring_earlier_to_device(log, 0)
-    _datasync(file.fileno())
+    _bring(file)
     log._note_synced(count, end)
     if index is not None:
-        _datasync(index.fileno())
+        _bring(index)
     log._tell_synced(end)
     return end
 
@@ -46,7 +58,7 @@ def bring_earlier_to_device(log: "MessageLog", kept: int) -> None:
         OSError: the device has failed.
     """
     for earlier in log._unsynced[: max(0, len(log._unsynced) - kept)]:
-        _datasync(earlier.fileno())
+        _bring(earlier)
         with contextlib.suppress(ValueError):  # two threads may do this at once
             log._unsynced.remove(earlier)
 
