@@ -16,7 +16,7 @@ void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)
     e->own_frames = (mmb_frames){0};
     e->frames = own ? &e->own_frames : &encoder->frames;
     e->frames->words = 0;
-    e->writer = (mmbpy_writer){
+    e->stager = (mmbpy_stager){
         .self = encoder->plan,
         .plan = plan,
         .state = mmbpy_state_of_type(Py_TYPE((PyObject *)encoder)),
@@ -25,15 +25,15 @@ void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)
         .refuses_none = encoder->refuses_none,
         .is_simple = true,
     };
-    mmb_stage_clear(e->writer.stage);
-    e->writer.stage->data_words = root->data_words;
-    e->writer.stage->pointer_words = root->pointer_words;
+    mmb_stage_clear(e->stager.stage);
+    e->stager.stage->data_words = root->data_words;
+    e->stager.stage->pointer_words = root->pointer_words;
 }
 
 void mmbpy_encoding_end(mmbpy_encoding *e)
 {
     mmbpy_encoder *encoder = e->encoder;
-    mmbpy_writer_end(&e->writer);
+    mmbpy_stager_end(&e->stager);
     if (e->is_second) {
         mmb_stage_free(&e->own_stage);
         mmb_frames_free(&e->own_frames);
@@ -52,24 +52,24 @@ void mmbpy_encoding_end(mmbpy_encoding *e)
 
 static bool start_root(mmbpy_encoding *e, mmbpy_target *target)
 {
-    mmb_stage *stage = e->writer.stage;
+    mmb_stage *stage = e->stager.stage;
     mmb_stage_clear(stage);
     int error = mmb_stage_add_row(stage, &target->place);
     target->data_words = stage->data_words;
-    return error == 0 || mmbpy_writer_fail_stage(&e->writer, error);
+    return error == 0 || mmbpy_stager_fail_stage(&e->stager, error);
 }
 
 static bool end_root(mmbpy_encoding *e)
 {
-    int error = mmb_frames_add(e->frames, e->writer.stage);
-    return error == 0 || mmbpy_writer_fail_stage(&e->writer, error);
+    int error = mmb_frames_add(e->frames, e->stager.stage);
+    return error == 0 || mmbpy_stager_fail_stage(&e->stager, error);
 }
 
 bool mmbpy_encode(mmbpy_encoding *e, PyObject *value)
 {
     mmbpy_target target;
     return start_root(e, &target) &&
-           mmbpy_write_record(&e->writer, target, e->writer.plan->types[0].target, value) &&
+           mmbpy_write_record(&e->stager, target, e->stager.plan->types[0].target, value) &&
            end_root(e);
 }
 
@@ -90,7 +90,7 @@ bool mmbpy_encode_keywords(mmbpy_encoding *e, PyObject *names, PyObject *const *
     if (!start_root(e, &target)) {
         return false;
     }
-    if (mmbpy_put_simple_keywords(&e->writer, target, e->writer.plan->types[0].target, names,
+    if (mmbpy_put_simple_keywords(&e->stager, target, e->stager.plan->types[0].target, names,
                                   values)) {
         return end_root(e);
     }

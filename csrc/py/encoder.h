@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
     mmbpy_encoder *encoder; /* borrowed */
     bool is_second;         /* another encoding uses the encoder's memory */
-    mmbpy_writer writer;
+    mmbpy_stager stager;
     mmb_stage own_stage;
     mmb_frames own_frames;
     mmb_frames *frames; /* the caller may let it point to frames of its own */

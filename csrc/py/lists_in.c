@@ -5,7 +5,7 @@
 #include "rows_in.h"
 
 /* Write element `index` of the list at `place`. */
-static bool write_element(mmbpy_writer *w, const mmb_plan_type *type, uint64_t place,
+static bool write_element(mmbpy_stager *w, const mmb_plan_type *type, uint64_t place,
                           Py_ssize_t index, PyObject *value)
 {
     uint64_t i = (uint64_t)index;
@@ -30,7 +30,7 @@ static bool write_element(mmbpy_writer *w, const mmb_plan_type *type, uint64_t p
     return true;
 }
 
-static bool write_elements(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+static bool write_elements(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,
                            PyObject *sequence)
 {
     bool is_list = PyList_Check(sequence);
@@ -45,7 +45,7 @@ static bool write_elements(mmbpy_writer *w, uint64_t pointer, const mmb_plan_typ
         error = mmb_stage_list(w->stage, pointer, type->kind, (uint64_t)count, &place);
     }
     if (error != 0) {
-        return mmbpy_writer_fail_stage(w, error);
+        return mmbpy_stager_fail_stage(w, error);
     }
     mmbpy_step step = {.up = w->step};
     bool good = true;
@@ -57,14 +57,14 @@ static bool write_elements(mmbpy_writer *w, uint64_t pointer, const mmb_plan_typ
         good = item != NULL && write_element(w, type, place, step.index, item);
         Py_XDECREF(item);
         if (good && is_list && PyList_Size(sequence) != count) { /* by the code of a value */
-            good = mmbpy_writer_fail(w, PyExc_RuntimeError, "the list changed while it was read");
+            good = mmbpy_stager_fail(w, PyExc_RuntimeError, "the list changed while it was read");
         }
     }
     w->step = step.up;
     return good;
 }
 
-static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *element,
+static bool write_list(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *element,
                        PyObject *value)
 {
     bool counts = element->meaning.what != MMB_DECIMAL;
@@ -75,7 +75,7 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
     if (PyUnicode_Check(value) || PyDict_Check(value) || PyBytes_Check(value)) {
         PyObject *name = mmbpy_type_name(value);
         if (name != NULL) {
-            mmbpy_writer_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);
+            mmbpy_stager_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);
             Py_DECREF(name);
         }
         return false;
@@ -98,7 +98,7 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
             mmbpy_forget(PyExc_TypeError)) {
             PyObject *name = mmbpy_type_name(value);
             if (name != NULL) {
-                mmbpy_writer_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);
+                mmbpy_stager_fail(w, PyExc_TypeError, "a list cannot be made of %U", name);
                 Py_DECREF(name);
             }
         }
@@ -110,12 +110,12 @@ static bool write_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *e
     bool good =
         PyList_Check(sequence) || PyTuple_Check(sequence)
             ? write_elements(w, pointer, element, sequence)
-            : mmbpy_writer_fail(w, PyExc_TypeError, "an array without a dimension is no list");
+            : mmbpy_stager_fail(w, PyExc_TypeError, "an array without a dimension is no list");
     Py_DECREF(sequence);
     return good;
 }
 
-bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+bool mmbpy_write_pointer(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,
                          PyObject *value)
 {
     if (type->meaning.what != MMB_MEANS_NUMBER) {
@@ -128,12 +128,12 @@ bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type 
         return mmbpy_write_bytes(w, pointer, type->kind == MMB_TEXT, value);
     }
     if (type->kind != MMB_LIST && type->kind != MMB_STRUCT) {
-        return mmbpy_writer_fail(w, PyExc_TypeError,
+        return mmbpy_stager_fail(w, PyExc_TypeError,
                                  "a pointer of any type, or a capability, can only be set with "
                                  "pycapnp");
     }
     if (w->depth == MMB_MOST_DEPTH) {
-        return mmbpy_writer_fail(w, PyExc_ValueError, "structs and lists are nested too deeply");
+        return mmbpy_stager_fail(w, PyExc_ValueError, "structs and lists are nested too deeply");
     }
     w->depth++;
     bool good;
@@ -145,7 +145,7 @@ bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type 
         int error = mmb_stage_struct(w->stage, pointer, record->data_words, record->pointer_words,
                                      &target.place);
         good = error == 0 ? mmbpy_write_record(w, target, type->target, value)
-                          : mmbpy_writer_fail_stage(w, error);
+                          : mmbpy_stager_fail_stage(w, error);
     }
     w->depth--;
     return good;

@@ -295,7 +295,7 @@ static bool start_encoding(extender *x)
     if (encoder != NULL) {
         mmbpy_encoding_start(&x->encoding, encoder);
         x->encoding.frames = &x->frames;
-        x->encodes = mmbpy_writer_set_order(&x->encoding.writer,
+        x->encodes = mmbpy_stager_set_order(&x->encoding.stager,
                                             encoder->plan->plan->types[0].target, x->fields);
         if (!x->encodes) {
             mmbpy_encoding_end(&x->encoding);
@@ -311,12 +311,12 @@ static bool extend_by_one(extender *x, PyObject *message, Py_ssize_t number)
     bool good = found >= 0 && (found == 1 || start_encoding(x));
     if (good && found == 1) {
         good = take_frame(x->log, framer, message, &x->frames);
-        x->encoding.writer.code_runs++; /* that of pycapnp */
+        x->encoding.stager.code_runs++; /* that of pycapnp */
     } else if (good) {
         mmbpy_step step = {.up = NULL, .index = number};
-        x->encoding.writer.step = &step;
+        x->encoding.stager.step = &step;
         good = mmbpy_encode(&x->encoding, message);
-        x->encoding.writer.step = NULL;
+        x->encoding.stager.step = NULL;
     }
     Py_XDECREF(framer);
     return good;
@@ -328,7 +328,7 @@ static bool extend_from(extender *x, PyObject *iterator)
         !Py_IS_TYPE(iterator, &PyListIter_Type) && !Py_IS_TYPE(iterator, &PyTupleIter_Type);
     for (Py_ssize_t number = 0;;) {
         PyObject *message = PyIter_Next(iterator);
-        x->encoding.writer.code_runs += runs_code ? 1 : 0;
+        x->encoding.stager.code_runs += runs_code ? 1 : 0;
         if (message == NULL) {
             return !PyErr_Occurred() && flush(x->log, &x->frames);
         }
@@ -336,7 +336,7 @@ static bool extend_from(extender *x, PyObject *iterator)
         Py_DECREF(message);
         if (good && (x->frames.words >= BATCH_WORDS || number % BATCH_MESSAGES == 0)) {
             good = flush(x->log, &x->frames);
-            x->encoding.writer.code_runs++; /* that of other threads meanwhile */
+            x->encoding.stager.code_runs++; /* that of other threads meanwhile */
         }
         if (!good) {
             return false;

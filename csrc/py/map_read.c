@@ -1,7 +1,7 @@
 /* map_read.c - reads the content of a `_core.Map` as that of a file: read, readline and the like.
  *
  * The content ends at the size, while the memory goes on to the capacity. Each reader takes a range
- * of its own as it moves the cursor, as each writer does. It copies the range from the file: a page
+ * of its own as it moves the cursor, as each write does. It copies the range from the file: a page
  * that cannot be read is an error here, and the map may have no memory yet. */
 
 #include "state.h"

@@ -5,8 +5,8 @@
 
 #include "rows_in.h"
 
-/* Put the place of the writer before the text of a converter's exception. */
-static void say_where(const mmbpy_writer *w)
+/* Put the place of the stager before the text of a converter's exception. */
+static void say_where(const mmbpy_stager *w)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -21,13 +21,13 @@ static void say_where(const mmbpy_writer *w)
     PyObject *kind = PyErr_GivenExceptionMatches(type, PyExc_TypeError)    ? PyExc_TypeError
                      : PyErr_GivenExceptionMatches(type, PyExc_ValueError) ? PyExc_ValueError
                                                                            : PyExc_OverflowError;
-    mmbpy_writer_fail(w, kind, "%S", value);
+    mmbpy_stager_fail(w, kind, "%S", value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
 }
 
-PyObject *mmbpy_stored_of(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value)
+PyObject *mmbpy_stored_of(const mmbpy_stager *w, const mmb_plan_type *type, PyObject *value)
 {
     PyObject *into = w->self->into[type - w->plan->types];
     PyObject *stored = PyObject_CallFunctionObjArgs(into, value, NULL);

@@ -81,7 +81,7 @@ static inline bool mmbpy_put_simple_float(mmb_stage *stage, uint64_t place, uint
     return true;
 }
 
-static inline bool mmbpy_put_simple_enum(const mmbpy_writer *w, uint64_t place, uint64_t offset,
+static inline bool mmbpy_put_simple_enum(const mmbpy_stager *w, uint64_t place, uint64_t offset,
                                          uint32_t number, uint64_t xor_default, PyObject *value)
 {
     if (!PyUnicode_CheckExact(value)) {
@@ -97,7 +97,7 @@ static inline bool mmbpy_put_simple_enum(const mmbpy_writer *w, uint64_t place, 
 
 /* Store a number `offset` bits behind a place. Its bits are XORed with `xor_default`. Where `kind`
  * is a constant, this is code for numbers of that kind only. */
-static inline bool mmbpy_put_simple_number(const mmbpy_writer *w, uint64_t place, uint64_t offset,
+static inline bool mmbpy_put_simple_number(const mmbpy_stager *w, uint64_t place, uint64_t offset,
                                            mmb_type_kind kind, uint32_t target,
                                            uint64_t xor_default, PyObject *value)
 {

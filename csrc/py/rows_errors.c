@@ -1,4 +1,4 @@
-/* rows_errors.c - raises errors of a writer, with the row and the field. See rows_in.h. */
+/* rows_errors.c - raises errors of a stager, with the row and the field. See rows_in.h. */
 
 #include "rows_in.h"
 
@@ -6,7 +6,7 @@
 
 /* Return "row 7, field phones[2].number: ", or a part of it. The steps are listed from the inside
  * out. */
-static PyObject *where(const mmbpy_writer *w)
+static PyObject *where(const mmbpy_stager *w)
 {
     PyObject *path = PyUnicode_FromString("");
     const mmbpy_step *row = NULL;
@@ -38,7 +38,7 @@ static PyObject *where(const mmbpy_writer *w)
     return text;
 }
 
-bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format, ...)
+bool mmbpy_stager_fail(const mmbpy_stager *w, PyObject *kind, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -53,11 +53,11 @@ bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format
     return false;
 }
 
-bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error)
+bool mmbpy_stager_fail_stage(const mmbpy_stager *w, int error)
 {
     if (error == MMB_ECAPACITY) {
         PyObject *kind = w->state->capacity_error;
-        return mmbpy_writer_fail(w, kind,
+        return mmbpy_stager_fail(w, kind,
                                  "more than a list, or the 4 GiB of one segment, can hold; fill "
                                  "large lists by calls of their own");
     }

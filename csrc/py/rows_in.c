@@ -7,7 +7,7 @@
 /* ---- one field ------------------------------------------------------------------------ */
 
 /* Note which bits of the rows were written, if only these are to be replaced. */
-static void note_bits(mmbpy_writer *w, mmbpy_target target, uint32_t offset, uint32_t bits)
+static void note_bits(mmbpy_stager *w, mmbpy_target target, uint32_t offset, uint32_t bits)
 {
     if (w->stage->mask != NULL && (target.place & MMB_IN_HEAP) == 0 && bits != 0) {
         uint64_t ones = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
@@ -15,7 +15,7 @@ static void note_bits(mmbpy_writer *w, mmbpy_target target, uint32_t offset, uin
     }
 }
 
-static void note_field(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field)
+static void note_field(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field)
 {
     mmb_type_kind kind = w->plan->types[field->type].kind;
     bool pointer = mmb_kind_is_pointer(kind);
@@ -23,7 +23,7 @@ static void note_field(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fiel
               pointer ? 64 : mmb_kind_bits(kind));
 }
 
-static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+static void store_tag(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                       uint32_t tag)
 {
     mmb_stage_store(w->stage, target.place, type->tag_offset, 16, tag);
@@ -32,7 +32,7 @@ static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struc
 
 /* Return whether a field is a group that stands for a nullable value; `*value` is its value
  * field. */
-static bool is_nullable(const mmbpy_writer *w, const mmb_plan_field *field, uint32_t *value)
+static bool is_nullable(const mmbpy_stager *w, const mmb_plan_field *field, uint32_t *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
     *value = type->kind == MMB_GROUP ? mmb_plan_nullable(w->plan, type->target) : MMB_NONE;
@@ -49,7 +49,7 @@ static bool is_quantity(PyObject *object)
 /* Find whether an object is the value of a nullable group. It could also be the group itself: a
  * dict with its fields, a tuple of them, or an object that has them. Return 1, 0, or -1 with an
  * exception. */
-static int is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *object)
+static int is_bare_value(const mmbpy_stager *w, uint32_t value_field, PyObject *object)
 {
     const mmb_plan_field *field = &w->plan->fields[value_field];
     mmb_type_kind kind = w->plan->types[field->type].kind;
@@ -81,7 +81,7 @@ static int is_bare_value(const mmbpy_writer *w, uint32_t value_field, PyObject *
 }
 
 /* Store a value that is not None. */
-static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+static bool write_value(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field,
                         PyObject *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
@@ -114,12 +114,12 @@ static bool write_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fie
 }
 
 /* Store None: it is a null pointer, the null of a nullable group, or a missing number. */
-static bool write_none(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field)
+static bool write_none(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
     uint32_t value;
     if (w->refuses_none && mmb_kind_bits(type->kind) != 0) {
-        return mmbpy_writer_fail(w, PyExc_TypeError, "None is no value of a number");
+        return mmbpy_stager_fail(w, PyExc_TypeError, "None is no value of a number");
     }
     if (is_nullable(w, field, &value)) { /* activate the other one of two members */
         store_tag(w, target, &w->plan->structs[type->target], 1 - w->plan->fields[value].tag);
@@ -127,11 +127,11 @@ static bool write_none(mmbpy_writer *w, mmbpy_target target, const mmb_plan_fiel
     return true;
 }
 
-static bool choose(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+static bool choose(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                    uint32_t number, mmbpy_union *state)
 {
     if (state->chosen != MMB_NONE && state->chosen != number) {
-        return mmbpy_writer_fail(w, PyExc_ValueError,
+        return mmbpy_stager_fail(w, PyExc_ValueError,
                                  "a union has one member, but %R and %R are given",
                                  w->self->names[state->chosen], w->self->names[number]);
     }
@@ -141,7 +141,7 @@ static bool choose(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
 }
 
 /* Write the value that was given for a field. */
-bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+bool mmbpy_row_put(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                    uint32_t number, PyObject *value, mmbpy_union *state)
 {
     const mmb_plan_field *field = &w->plan->fields[number];
@@ -173,7 +173,7 @@ bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *
 }
 
 /* Return the only Void member of a union; MMB_NONE if there is none, or more than one. */
-static uint32_t only_void(const mmbpy_writer *w, const mmb_plan_struct *type)
+static uint32_t only_void(const mmbpy_stager *w, const mmb_plan_struct *type)
 {
     uint32_t found = MMB_NONE;
     for (uint32_t i = 0; i < type->members; i++) {
@@ -191,7 +191,7 @@ static uint32_t only_void(const mmbpy_writer *w, const mmb_plan_struct *type)
 /* Choose the active member of a union if only None was given for its members. It is a Void
  * member that was named; or the only member that was named, if it is a pointer, which is null
  * then; or else the only Void member of the union. */
-bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+bool mmbpy_row_finish_union(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                             mmbpy_union *state)
 {
     if (type->members == 0 || state->chosen != MMB_NONE) {
@@ -199,7 +199,7 @@ bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan
     }
     if (state->nulls == 0) {
         return !w->wants_all ||
-               mmbpy_writer_fail(w, PyExc_ValueError, "no member of the union is given");
+               mmbpy_stager_fail(w, PyExc_ValueError, "no member of the union is given");
     }
     uint32_t chosen = state->void_member;
     if (chosen == MMB_NONE && state->nulls == 1) {
@@ -209,7 +209,7 @@ bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan
         chosen = only_void(w, type);
     }
     if (chosen == MMB_NONE && w->refuses_none) {
-        return mmbpy_writer_fail(w, PyExc_TypeError,
+        return mmbpy_stager_fail(w, PyExc_TypeError,
                                  "all members of the union are None, and none stands for that");
     }
     return chosen == MMB_NONE || choose(w, target, type, chosen, state);
@@ -219,7 +219,7 @@ bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan
 
 /* Find the number of the field with a name; MMB_NONE if there is none. Return -1 with an
  * exception. */
-int mmbpy_row_field(const mmbpy_writer *w, uint32_t type, PyObject *name, uint32_t *number)
+int mmbpy_row_field(const mmbpy_stager *w, uint32_t type, PyObject *name, uint32_t *number)
 {
     PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], name);
     *number = MMB_NONE;
@@ -235,7 +235,7 @@ static bool is_tag_name(PyObject *key)
 }
 
 /* Store the tag from the name of the active member. */
-static bool put_tag(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value,
+static bool put_tag(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *value,
                     mmbpy_union *state)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
@@ -244,29 +244,29 @@ static bool put_tag(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObj
         return false;
     }
     if (field == MMB_NONE || w->plan->fields[field].tag == MMB_NONE) {
-        return mmbpy_writer_fail(w, PyExc_ValueError, "@which: the union has no member %R", value);
+        return mmbpy_stager_fail(w, PyExc_ValueError, "@which: the union has no member %R", value);
     }
     return choose(w, target, type, field, state);
 }
 
-bool mmbpy_row_unknown(const mmbpy_writer *w, PyObject *name)
+bool mmbpy_row_unknown(const mmbpy_stager *w, PyObject *name)
 {
     return w->ignores_extra ||
-           mmbpy_writer_fail(w, PyExc_ValueError,
+           mmbpy_stager_fail(w, PyExc_ValueError,
                              "the schema has no field %R (extra=\"ignore\" leaves it out)", name);
 }
 
-bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number)
+bool mmbpy_row_missing(const mmbpy_stager *w, uint32_t number)
 {
     return !w->wants_all || w->plan->fields[number].tag != MMB_NONE ||
            w->plan->types[w->plan->fields[number].type].kind == MMB_VOID ||
-           mmbpy_writer_fail(w, PyExc_ValueError, "the field %R is missing",
+           mmbpy_stager_fail(w, PyExc_ValueError, "the field %R is missing",
                              w->self->names[number]);
 }
 
 /* Write a dict by its keys. This is for dicts with keys that are no fields, or with few of very
  * many fields. */
-static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict,
+static bool put_keys(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *dict,
                      bool values, mmbpy_union *state)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
@@ -296,7 +296,7 @@ static bool put_keys(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
     return good;
 }
 
-static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict)
+static bool write_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *dict)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     mmbpy_union state = MMBPY_NO_UNION;
@@ -330,7 +330,7 @@ static bool write_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, Py
 
 /* ---- tuples --------------------------------------------------------------------------- */
 
-static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *tuple)
+static bool write_tuple(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *tuple)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     mmbpy_union state = MMBPY_NO_UNION;
@@ -339,7 +339,7 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
     Py_ssize_t size = PySequence_Size(tuple);
     if (size != (Py_ssize_t)count) {
         return size >= 0 &&
-               mmbpy_writer_fail(w, PyExc_ValueError, "%zd values are given for %u fields", size,
+               mmbpy_stager_fail(w, PyExc_ValueError, "%zd values are given for %u fields", size,
                                  (unsigned)count);
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -359,7 +359,7 @@ static bool write_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, P
 /* ---- structs and lists ------------------------------------------------------------------ */
 
 /* Return 1, 0, or -1 with an exception. */
-static int is_named_tuple(const mmbpy_writer *w, PyObject *value)
+static int is_named_tuple(const mmbpy_stager *w, PyObject *value)
 {
     return PyTuple_Check(value) && !PyTuple_CheckExact(value)
                ? mmbpy_has(w->state, value, "_fields")
@@ -367,7 +367,7 @@ static int is_named_tuple(const mmbpy_writer *w, PyObject *value)
 }
 
 /* Write the values that the fast way has left. */
-static bool put_later(mmbpy_writer *w, mmbpy_target target, uint32_t number, mmbpy_put_off *later,
+static bool put_later(mmbpy_stager *w, mmbpy_target target, uint32_t number, mmbpy_put_off *later,
                       mmbpy_union *state)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
@@ -379,7 +379,7 @@ static bool put_later(mmbpy_writer *w, mmbpy_target target, uint32_t number, mmb
     return good && mmbpy_row_finish_union(w, target, type, state);
 }
 
-static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
+static bool write_sections(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *value)
 {
     mmbpy_union state = MMBPY_NO_UNION;
     mmbpy_put_off later;
@@ -409,10 +409,10 @@ static bool write_sections(mmbpy_writer *w, mmbpy_target target, uint32_t type, 
     return !PyErr_Occurred() && mmbpy_write_object(w, target, type, value);
 }
 
-bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
+bool mmbpy_write_record(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *value)
 {
     if (w->depth == MMB_MOST_DEPTH) {
-        return mmbpy_writer_fail(w, PyExc_ValueError, "structs and lists are nested too deeply");
+        return mmbpy_stager_fail(w, PyExc_ValueError, "structs and lists are nested too deeply");
     }
     w->depth++;
     bool good = write_sections(w, target, type, value);

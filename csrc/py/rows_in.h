@@ -1,6 +1,6 @@
-/* rows_in.h - a writer, which puts Python's values into a stage.
+/* rows_in.h - a stager, which puts Python's values into a stage.
  *
- * A *writer* goes through rows, calls the code that their values have, and writes the results into
+ * A *stager* goes through rows, calls the code that their values have, and writes the results into
  * a stage. It does not touch a message. It holds a reference of its own to each value that it looks
  * at, since such code can change the container of the value. */
 #ifndef MMBPY_ROWS_IN_H
@@ -9,7 +9,7 @@
 #include "plan_type.h"
 #include "stage.h"
 
-/* Where the writer is, for error texts: a field, or an element of a list. */
+/* Where the stager is, for error texts: a field, or an element of a list. */
 typedef struct mmbpy_step {
     const struct mmbpy_step *up;
     PyObject *name; /* borrowed; NULL: the step is an element */
@@ -32,12 +32,12 @@ typedef struct {
     Py_ssize_t index; /* of an item */
 } mmbpy_row_attribute;
 
-/* What the writer knows of a class whose objects are rows. */
+/* What the stager knows of a class whose objects are rows. */
 typedef struct {
     PyTypeObject *type; /* owned; NULL: nothing is known yet */
     bool says;          /* the class itself says which fields it has */
     bool runs_code;     /* reading an attribute may run code of Python */
-    /* What code_runs of the writer was when it was looked up how attributes are read. If it is
+    /* What code_runs of the stager was when it was looked up how attributes are read. If it is
      * another number now, code has run that may have changed the class: then attributes are read by
      * a search, which always finds what is there. */
     uint64_t looked_up_at;
@@ -67,7 +67,7 @@ typedef struct {
     uint64_t code_runs;      /* counts when code of Python may have run */
     uint32_t depth;
     const mmbpy_step *step;
-} mmbpy_writer;
+} mmbpy_stager;
 
 /* What is known of the union of a struct that is being written. */
 typedef struct {
@@ -80,7 +80,7 @@ typedef struct {
 #define MMBPY_NO_UNION ((mmbpy_union){MMB_NONE, 0, MMB_NONE, MMB_NONE})
 
 /* Note that a member of the union was given as None. */
-static inline void mmbpy_note_null(const mmbpy_writer *w, mmbpy_union *state, uint32_t number)
+static inline void mmbpy_note_null(const mmbpy_stager *w, mmbpy_union *state, uint32_t number)
 {
     state->nulls++;
     state->null_member = number;
@@ -108,42 +108,42 @@ typedef struct {
  *
  * rows_errors.c: */
 
-/* Raise `kind` with the place of the writer before the text. Always return false. */
-bool mmbpy_writer_fail(const mmbpy_writer *w, PyObject *kind, const char *format, ...);
+/* Raise `kind` with the place of the stager before the text. Always return false. */
+bool mmbpy_stager_fail(const mmbpy_stager *w, PyObject *kind, const char *format, ...);
 
-/* Raise an error of the stage with the place of the writer. Always return false. */
-bool mmbpy_writer_fail_stage(const mmbpy_writer *w, int error);
+/* Raise an error of the stage with the place of the stager. Always return false. */
+bool mmbpy_stager_fail_stage(const mmbpy_stager *w, int error);
 
-/* Set which fields tuples have that are rows, by their names; None means all. mmbpy_writer_end
- * gives up what the writer has learnt and kept. (stage_make.c) */
-bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields);
-void mmbpy_writer_end(mmbpy_writer *w);
+/* Set which fields tuples have that are rows, by their names; None means all. mmbpy_stager_end
+ * gives up what the stager has learnt and kept. (stage_make.c) */
+bool mmbpy_stager_set_order(mmbpy_stager *w, uint32_t type, PyObject *fields);
+void mmbpy_stager_end(mmbpy_stager *w);
 
 /* rows_in.c: write one struct from a dict, a tuple or an object. */
-bool mmbpy_write_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
+bool mmbpy_write_record(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *value);
 
 /* rows_in.c: what each way to write a struct is made of. Find the number of the field with a name,
  * or MMB_NONE (-1: an exception). Put a value in a field, or in the union that it is in; finish the
  * union when all values are in. Say what follows from a name that is no field, and from a field
  * without a value. */
-int mmbpy_row_field(const mmbpy_writer *w, uint32_t type, PyObject *name, uint32_t *number);
-bool mmbpy_row_put(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+int mmbpy_row_field(const mmbpy_stager *w, uint32_t type, PyObject *name, uint32_t *number);
+bool mmbpy_row_put(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                    uint32_t number, PyObject *value, mmbpy_union *state);
-bool mmbpy_row_finish_union(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+bool mmbpy_row_finish_union(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                             mmbpy_union *state);
-bool mmbpy_row_unknown(const mmbpy_writer *w, PyObject *name);
-bool mmbpy_row_missing(const mmbpy_writer *w, uint32_t number);
+bool mmbpy_row_unknown(const mmbpy_stager *w, PyObject *name);
+bool mmbpy_row_missing(const mmbpy_stager *w, uint32_t number);
 
 /* rows_objects.c: write one struct from an object. mmbpy_write_object does not need the class to be
  * known. mmbpy_know_class returns what is known if objects of that class were such rows before, and
  * no code of Python ran when their attributes were read; otherwise NULL, without an exception. */
-bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value);
-const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, PyObject *value);
+bool mmbpy_write_object(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *value);
+const mmbpy_row_class *mmbpy_know_class(const mmbpy_stager *w, uint32_t number, PyObject *value);
 void mmbpy_forget_class(mmbpy_row_class *known);
 
 /* meanings.c: return the int or bytes to store for a value whose type has a meaning. A new
  * reference. */
-PyObject *mmbpy_stored_of(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value);
+PyObject *mmbpy_stored_of(const mmbpy_stager *w, const mmb_plan_type *type, PyObject *value);
 
 /* mappings_in.c: return a mapping, or a struct of NumPy, as a dict. A new reference; NULL
  * without an exception if the value is neither. */
@@ -154,31 +154,31 @@ PyObject *mmbpy_as_dict(PyObject *value);
  * that is not None in a field outside its union. The other one writes all values of a dict, a tuple
  * or an object into a struct that is all zeros. It leaves some values to `later`; if it does, the
  * caller also finishes the union. */
-bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+bool mmbpy_put_simple(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field,
                       PyObject *value);
-bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
+bool mmbpy_put_simple_row(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *row,
                           mmbpy_union *state, mmbpy_put_off *later);
 
 /* Put a value, which may be None, in a field that is no group, or in the union that it is in. */
-bool mmbpy_put_simple_field(mmbpy_writer *w, mmbpy_target target, uint32_t type, uint32_t number,
+bool mmbpy_put_simple_field(mmbpy_stager *w, mmbpy_target target, uint32_t type, uint32_t number,
                             PyObject *value, mmbpy_union *state);
 
 /* Write all values of a call by keywords. Return false also if a value would have to be left for
  * later. */
-bool mmbpy_put_simple_keywords(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *names,
+bool mmbpy_put_simple_keywords(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *names,
                                PyObject *const *values);
 
 /* lists_in.c: write a value that is not None for the pointer at a place. */
-bool mmbpy_write_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+bool mmbpy_write_pointer(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,
                          PyObject *value);
 
 /* values_in.c: find the bits of a number, Bool or enum; write Text or Data for the pointer at a
  * place; write elements of a list from a buffer (1: done, 0: it is no such buffer, -1: an
  * exception). */
-bool mmbpy_number_bits(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value,
+bool mmbpy_number_bits(const mmbpy_stager *w, const mmb_plan_type *type, PyObject *value,
                        uint64_t *bits);
-bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *value);
-int mmbpy_write_buffer(mmbpy_writer *w, uint64_t pointer, mmb_type_kind element, PyObject *value);
+bool mmbpy_write_bytes(mmbpy_stager *w, uint64_t pointer, bool text, PyObject *value);
+int mmbpy_write_buffer(mmbpy_stager *w, uint64_t pointer, mmb_type_kind element, PyObject *value);
 
 /* Return the name of an object's type, for error texts; a new reference, or NULL. */
 PyObject *mmbpy_type_name(PyObject *value);

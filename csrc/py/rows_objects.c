@@ -24,7 +24,7 @@ static void add_attribute(mmbpy_row_class *known, uint32_t field, PyObject *name
 
 /* Take one name that a class has given: that of an attribute and a field, or (attribute, field) if
  * they differ. The field of the second name need not be there. */
-static bool take_name(mmbpy_writer *w, uint32_t number, PyObject *name, mmbpy_row_class *known)
+static bool take_name(mmbpy_stager *w, uint32_t number, PyObject *name, mmbpy_row_class *known)
 {
     PyObject *attribute = name;
     uint32_t field = MMB_NONE;
@@ -46,7 +46,7 @@ static bool take_name(mmbpy_writer *w, uint32_t number, PyObject *name, mmbpy_ro
 }
 
 /* Take the fields of a class that names them. All of them must be fields of the struct. */
-static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_row_class *known)
+static bool take_names(mmbpy_stager *w, uint32_t number, PyObject *names, mmbpy_row_class *known)
 {
     Py_ssize_t count = PyTuple_Size(names);
     if (count < 0) {
@@ -66,7 +66,7 @@ static bool take_names(mmbpy_writer *w, uint32_t number, PyObject *names, mmbpy_
     return true;
 }
 
-static bool take_all(mmbpy_writer *w, uint32_t number, mmbpy_row_class *known)
+static bool take_all(mmbpy_stager *w, uint32_t number, mmbpy_row_class *known)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     known->attributes = PyMem_Calloc((size_t)type->count + 1, sizeof *known->attributes);
@@ -167,7 +167,7 @@ static bool is_plain(const mmbpy_row_class *known)
 
 /* Find out how the attributes of a class can be read. Return false with an exception on an
  * error. */
-static bool look_attributes_up(const mmbpy_writer *w, mmbpy_row_class *known)
+static bool look_attributes_up(const mmbpy_stager *w, mmbpy_row_class *known)
 {
     PyObject *items; /* the type of the descriptors that read the items of named tuples */
     bool good = find_in_module("_collections", "_tuplegetter", &items);
@@ -182,7 +182,7 @@ static bool look_attributes_up(const mmbpy_writer *w, mmbpy_row_class *known)
     return good;
 }
 
-const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, PyObject *value)
+const mmbpy_row_class *mmbpy_know_class(const mmbpy_stager *w, uint32_t number, PyObject *value)
 {
     mmbpy_row_class *known = w->classes == NULL ? NULL : &w->classes[number];
     if (known == NULL || known->type != Py_TYPE(value) || known->runs_code) {
@@ -196,7 +196,7 @@ const mmbpy_row_class *mmbpy_know_class(const mmbpy_writer *w, uint32_t number, 
 
 /* Find which attributes of a class are fields of the struct. The result is kept until another
  * class comes. */
-static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
+static bool learn_class(mmbpy_stager *w, uint32_t number, PyTypeObject *class)
 {
     mmbpy_row_class found = {.type = (PyTypeObject *)Py_NewRef((PyObject *)class)};
     PyObject *names = PyObject_CallFunctionObjArgs(w->describe, (PyObject *)class, NULL);
@@ -217,11 +217,11 @@ static bool learn_class(mmbpy_writer *w, uint32_t number, PyTypeObject *class)
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-static bool no_row(const mmbpy_writer *w, PyObject *value)
+static bool no_row(const mmbpy_stager *w, PyObject *value)
 {
     PyObject *name = mmbpy_type_name(value);
     if (name != NULL) {
-        mmbpy_writer_fail(w, PyExc_TypeError,
+        mmbpy_stager_fail(w, PyExc_TypeError,
                           "a struct is made of a dict, a tuple or an object with its fields as "
                           "attributes, not of %U",
                           name);
@@ -231,7 +231,7 @@ static bool no_row(const mmbpy_writer *w, PyObject *value)
 }
 
 /* Read an attribute, and note if that may have run code. */
-static PyObject *read_attribute(mmbpy_writer *w, const mmbpy_row_class *known, uint32_t index,
+static PyObject *read_attribute(mmbpy_stager *w, const mmbpy_row_class *known, uint32_t index,
                                 PyObject *value)
 {
     bool may_run_code = known->runs_code || known->looked_up_at != w->code_runs;
@@ -240,7 +240,7 @@ static PyObject *read_attribute(mmbpy_writer *w, const mmbpy_row_class *known, u
     return attribute;
 }
 
-static bool put_attribute(mmbpy_writer *w, mmbpy_target target, uint32_t number, uint32_t field,
+static bool put_attribute(mmbpy_stager *w, mmbpy_target target, uint32_t number, uint32_t field,
                           PyObject *attribute, mmbpy_union *state)
 {
     if (mmbpy_put_simple_field(w, target, number, field, attribute, state)) {
@@ -251,7 +251,7 @@ static bool put_attribute(mmbpy_writer *w, mmbpy_target target, uint32_t number,
 }
 
 /* Check that each field that must be there is one of the attributes of a class. */
-static bool has_all(const mmbpy_writer *w, const mmbpy_row_class *known,
+static bool has_all(const mmbpy_stager *w, const mmbpy_row_class *known,
                     const mmb_plan_struct *type)
 {
     for (uint32_t i = type->first; i < type->first + type->count; i++) {
@@ -266,7 +266,7 @@ static bool has_all(const mmbpy_writer *w, const mmbpy_row_class *known,
     return true;
 }
 
-bool mmbpy_write_object(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *value)
+bool mmbpy_write_object(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *value)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     mmbpy_union state = MMBPY_NO_UNION;

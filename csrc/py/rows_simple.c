@@ -4,7 +4,7 @@
  * bytes and None are simple if they are of just that class; a dict, a list, a tuple, or an object
  * of a class that is known is simple if its values are. Nearly all rows have only simple values.
  * While no code runs, nothing changes: so a dict can be read in its own order, and the place of the
- * writer need not be noted. A value that is not simple, or wrong, is left as it was found, and the
+ * stager need not be noted. A value that is not simple, or wrong, is left as it was found, and the
  * general way then writes it, or says what is wrong.
  *
  * Three things run code all the same, and cannot be told without a loss: a key in the dict of an
@@ -18,18 +18,18 @@
 #include <string.h>
 
 /* Without a GIL other threads can change a value while we look at it. */
-static bool may_be_simple(const mmbpy_writer *w)
+static bool may_be_simple(const mmbpy_stager *w)
 {
     return MMBPY_HAS_GIL && w->is_simple;
 }
 
 /* ---- what pointers lead to ---------------------------------------------------------------- */
 
-static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+static bool put_pointer(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,
                         PyObject *value);
-static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value);
+static bool put_record(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *value);
 
-static bool put_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *value)
+static bool put_bytes(mmbpy_stager *w, uint64_t pointer, bool text, PyObject *value)
 {
     Py_ssize_t length;
     const char *bytes;
@@ -71,7 +71,7 @@ static PyObject *hold_item(const sequence *s, Py_ssize_t index)
 }
 
 /* Store the numbers of a list; callers give constants. */
-static inline bool put_run(const mmbpy_writer *w, uint64_t place, mmb_type_kind kind,
+static inline bool put_run(const mmbpy_stager *w, uint64_t place, mmb_type_kind kind,
                            uint32_t target, uint32_t width, const sequence *from)
 {
     bool good = true;
@@ -82,7 +82,7 @@ static inline bool put_run(const mmbpy_writer *w, uint64_t place, mmb_type_kind 
     return good;
 }
 
-static bool put_numbers(const mmbpy_writer *w, uint64_t place, const mmb_plan_type *type,
+static bool put_numbers(const mmbpy_stager *w, uint64_t place, const mmb_plan_type *type,
                         const sequence *from)
 {
     if (type->meaning.what == MMB_DECIMAL) { /* the stored value of a decimal is not an int */
@@ -102,7 +102,7 @@ static bool put_numbers(const mmbpy_writer *w, uint64_t place, const mmb_plan_ty
     }
 }
 
-static bool put_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *element,
+static bool put_list(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *element,
                      const sequence *from)
 {
     uint64_t place;
@@ -143,7 +143,7 @@ static bool put_list(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *ele
     return true;
 }
 
-static bool put_struct(mmbpy_writer *w, uint64_t pointer, uint32_t type, PyObject *value)
+static bool put_struct(mmbpy_stager *w, uint64_t pointer, uint32_t type, PyObject *value)
 {
     const mmb_plan_struct *record = &w->plan->structs[type];
     mmbpy_target target = {.data_words = record->data_words};
@@ -152,7 +152,7 @@ static bool put_struct(mmbpy_writer *w, uint64_t pointer, uint32_t type, PyObjec
            put_record(w, target, type, value);
 }
 
-static bool put_nested(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+static bool put_nested(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,
                        PyObject *value)
 {
     if (type->kind == MMB_STRUCT) {
@@ -167,7 +167,7 @@ static bool put_nested(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *t
 }
 
 /* Write a value that is not None. If it is not simple, the pointer becomes null again. */
-static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *type,
+static bool put_pointer(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,
                         PyObject *value)
 {
     if (type->kind == MMB_TEXT || type->kind == MMB_DATA) {
@@ -192,7 +192,7 @@ static bool put_pointer(mmbpy_writer *w, uint64_t pointer, const mmb_plan_type *
 /* ---- structs ------------------------------------------------------------------------- */
 
 /* Write a value that is not None to a field that is no group. */
-static inline bool put_value(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+static inline bool put_value(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field,
                              PyObject *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
@@ -204,7 +204,7 @@ static inline bool put_value(mmbpy_writer *w, mmbpy_target target, const mmb_pla
                                    field->default_bits, value);
 }
 
-bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field *field,
+bool mmbpy_put_simple(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field,
                       PyObject *value)
 {
     return may_be_simple(w) && w->plan->types[field->type].kind != MMB_GROUP &&
@@ -212,19 +212,19 @@ bool mmbpy_put_simple(mmbpy_writer *w, mmbpy_target target, const mmb_plan_field
 }
 
 /* Return whether None is stored in such a field as zeros, which are there already. */
-static bool takes_none(const mmbpy_writer *w, mmb_type_kind kind)
+static bool takes_none(const mmbpy_stager *w, mmb_type_kind kind)
 {
     return !w->refuses_none || mmb_kind_bits(kind) == 0;
 }
 
-static void store_tag(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+static void store_tag(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                       uint32_t tag)
 {
     mmb_stage_store(w->stage, target.place, type->tag_offset, 16, tag);
 }
 
 /* Write a group: the values of its fields, or for a nullable group its value. */
-static bool put_group(mmbpy_writer *w, mmbpy_target target, uint32_t group, PyObject *value)
+static bool put_group(mmbpy_stager *w, mmbpy_target target, uint32_t group, PyObject *value)
 {
     uint32_t inner = mmb_plan_nullable(w->plan, group);
     const mmb_plan_struct *type = &w->plan->structs[group];
@@ -248,7 +248,7 @@ static bool put_group(mmbpy_writer *w, mmbpy_target target, uint32_t group, PyOb
 }
 
 /* Write a field of a struct. It may be a member of its union. */
-static inline bool put_field(mmbpy_writer *w, mmbpy_target target, const mmb_plan_struct *type,
+static inline bool put_field(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                              uint32_t number, PyObject *value, mmbpy_union *state)
 {
     const mmb_plan_field *field = &w->plan->fields[number];
@@ -270,7 +270,7 @@ static inline bool put_field(mmbpy_writer *w, mmbpy_target target, const mmb_pla
     return value == Py_None ? takes_none(w, kind->kind) : put_value(w, target, field, value);
 }
 
-bool mmbpy_put_simple_field(mmbpy_writer *w, mmbpy_target target, uint32_t type, uint32_t number,
+bool mmbpy_put_simple_field(mmbpy_stager *w, mmbpy_target target, uint32_t type, uint32_t number,
                             PyObject *value, mmbpy_union *state)
 {
     return may_be_simple(w) && w->plan->types[w->plan->fields[number].type].kind != MMB_GROUP &&
@@ -278,14 +278,14 @@ bool mmbpy_put_simple_field(mmbpy_writer *w, mmbpy_target target, uint32_t type,
 }
 
 /* Return whether nothing is left to be decided about the union. */
-static bool is_settled(const mmbpy_writer *w, const mmb_plan_struct *type, const mmbpy_union *state)
+static bool is_settled(const mmbpy_stager *w, const mmb_plan_struct *type, const mmbpy_union *state)
 {
     return type->members == 0 || state->chosen != MMB_NONE || (state->nulls == 0 && !w->wants_all);
 }
 
 /* Return the number of the field that a key names; MMB_NONE if it names none, or is no plain
  * str. */
-static uint32_t field_of_key(const mmbpy_writer *w, uint32_t type, PyObject *key)
+static uint32_t field_of_key(const mmbpy_stager *w, uint32_t type, PyObject *key)
 {
     if (!PyUnicode_CheckExact(key)) {
         return MMB_NONE;
@@ -296,7 +296,7 @@ static uint32_t field_of_key(const mmbpy_writer *w, uint32_t type, PyObject *key
 
 /* Leave a value that is not simple for later. Return false if there is no room for it, or if it
  * has raised an exception. */
-static bool put_off(const mmbpy_writer *w, uint32_t field, PyObject *value, mmbpy_put_off *later)
+static bool put_off(const mmbpy_stager *w, uint32_t field, PyObject *value, mmbpy_put_off *later)
 {
     bool is_group = w->plan->types[w->plan->fields[field].type].kind == MMB_GROUP;
     if (later == NULL || later->count == MMBPY_MOST_PUT_OFF || is_group || PyErr_Occurred()) {
@@ -309,7 +309,7 @@ static bool put_off(const mmbpy_writer *w, uint32_t field, PyObject *value, mmbp
 
 /* Write a dict in its own order. Usually that is the order of the fields, and then not even a
  * hash is looked up. */
-static bool put_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *dict,
+static bool put_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *dict,
                      mmbpy_union *state, mmbpy_put_off *later)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
@@ -336,7 +336,7 @@ static bool put_dict(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyOb
 }
 
 /* Write a tuple. `order` says which fields its values are for; NULL: all. */
-static bool put_tuple(mmbpy_writer *w, mmbpy_target target, uint32_t number, PyObject *tuple,
+static bool put_tuple(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *tuple,
                       const uint32_t *order, uint32_t count, mmbpy_union *state,
                       mmbpy_put_off *later)
 {
@@ -371,7 +371,7 @@ static inline PyObject *read_attribute(const mmbpy_row_class *known, descrgetfun
 }
 
 /* Write an object whose class is known. */
-static bool put_object(mmbpy_writer *w, mmbpy_target target, uint32_t number,
+static bool put_object(mmbpy_stager *w, mmbpy_target target, uint32_t number,
                        const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
                        mmbpy_put_off *later)
 {
@@ -404,7 +404,7 @@ static bool put_object(mmbpy_writer *w, mmbpy_target target, uint32_t number,
 }
 
 /* Write a struct or group inside another one. */
-static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *value)
+static bool put_record(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *value)
 {
     mmbpy_union state = MMBPY_NO_UNION;
     bool good = false;
@@ -427,7 +427,7 @@ static bool put_record(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyOb
 /* ---- rows ---------------------------------------------------------------------------------- */
 
 /* Stop trying the fast way if it often fails, since each try then costs time. */
-static void stop_trying(mmbpy_writer *w)
+static void stop_trying(mmbpy_stager *w)
 {
     enum { FREE_WORDS = 1 << 12 };
     uint64_t moved = w->stage->file == NULL ? 0 : w->stage->file->end / MMB_WORD;
@@ -436,7 +436,7 @@ static void stop_trying(mmbpy_writer *w)
 }
 
 /* `known` is what is known of the class of a row that is an object; NULL: it is none. */
-static bool put_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
+static bool put_row(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *row,
                     const mmbpy_row_class *known, mmbpy_union *state, mmbpy_put_off *later)
 {
     if (PyDict_CheckExact(row)) {
@@ -450,7 +450,7 @@ static bool put_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObjec
                      has_order ? w->order_count : w->plan->structs[type].count, state, later);
 }
 
-bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *row,
+bool mmbpy_put_simple_row(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *row,
                           mmbpy_union *state, mmbpy_put_off *later)
 {
     uint64_t before = w->stage->heap.words;
@@ -482,7 +482,7 @@ bool mmbpy_put_simple_row(mmbpy_writer *w, mmbpy_target target, uint32_t type, P
     return good;
 }
 
-bool mmbpy_put_simple_keywords(mmbpy_writer *w, mmbpy_target target, uint32_t type, PyObject *names,
+bool mmbpy_put_simple_keywords(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *names,
                                PyObject *const *values)
 {
     const mmb_plan_struct *layout = &w->plan->structs[type];

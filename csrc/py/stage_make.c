@@ -62,18 +62,18 @@ bool mmbpy_stage_make_way(mmbpy_state *state, mmb_stage *stage, PyObject *make_f
 
 /* ---- rows ----------------------------------------------------------------------------- */
 
-static bool write_row(mmbpy_writer *w, uint32_t type, uint64_t place, PyObject *row)
+static bool write_row(mmbpy_stager *w, uint32_t type, uint64_t place, PyObject *row)
 {
     mmbpy_target target = {place, w->stage->data_words};
     return mmbpy_write_record(w, target, type, row);
 }
 
-static bool write_element(mmbpy_writer *w, uint32_t type, uint64_t place, PyObject *value)
+static bool write_element(mmbpy_stager *w, uint32_t type, uint64_t place, PyObject *value)
 {
     return value == Py_None || mmbpy_write_pointer(w, place, &w->plan->types[type], value);
 }
 
-static bool add_row(mmbpy_writer *w, uint32_t type, PyObject *row)
+static bool add_row(mmbpy_stager *w, uint32_t type, PyObject *row)
 {
     uint64_t place;
     mmbpy_step step = {.up = NULL, .index = (Py_ssize_t)w->stage->count};
@@ -85,14 +85,14 @@ static bool add_row(mmbpy_writer *w, uint32_t type, PyObject *row)
     }
     w->step = &step;
     int error = mmb_stage_add_row(w->stage, &place);
-    bool good = error != 0                  ? mmbpy_writer_fail_stage(w, error)
+    bool good = error != 0                  ? mmbpy_stager_fail_stage(w, error)
                 : w->stage->is_pointer_list ? write_element(w, type, place, row)
                                             : write_row(w, type, place, row);
     w->step = NULL;
     return good;
 }
 
-static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
+static bool add_from_list(mmbpy_stager *w, uint32_t type, PyObject *list)
 {
     PyObject *rows = MMBPY_SNAPSHOT(list);
     if (rows == NULL) {
@@ -106,14 +106,14 @@ static bool add_from_list(mmbpy_writer *w, uint32_t type, PyObject *list)
         good = row != NULL && add_row(w, type, row);
         Py_XDECREF(row);
         if (good && is_list && PyList_Size(rows) != count) { /* by the code of a row */
-            good = mmbpy_writer_fail(w, PyExc_RuntimeError, "the list changed while it was read");
+            good = mmbpy_stager_fail(w, PyExc_RuntimeError, "the list changed while it was read");
         }
     }
     Py_DECREF(rows);
     return good;
 }
 
-static bool add_from_iterator(mmbpy_writer *w, uint32_t type, PyObject *rows)
+static bool add_from_iterator(mmbpy_stager *w, uint32_t type, PyObject *rows)
 {
     PyObject *iterator = PyObject_GetIter(rows);
     bool good = iterator != NULL;
@@ -131,7 +131,7 @@ static bool add_from_iterator(mmbpy_writer *w, uint32_t type, PyObject *rows)
     return good;
 }
 
-static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t length)
+static bool add_rows(mmbpy_stager *w, uint32_t type, PyObject *rows, Py_ssize_t length)
 {
     bool sized = PyList_Check(rows) || PyTuple_Check(rows);
     Py_ssize_t expected = PyList_Check(rows)    ? PyList_Size(rows)
@@ -140,7 +140,7 @@ static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t 
     if (expected > 0) {
         int error = mmb_stage_expect(w->stage, (uint64_t)expected);
         if (error != 0) {
-            return mmbpy_writer_fail_stage(w, error);
+            return mmbpy_stager_fail_stage(w, error);
         }
     }
     bool good = sized ? add_from_list(w, type, rows) : add_from_iterator(w, type, rows);
@@ -152,7 +152,7 @@ static bool add_rows(mmbpy_writer *w, uint32_t type, PyObject *rows, Py_ssize_t 
     return good && mmbpy_stage_make_way(w->state, w->stage, w->make_file);
 }
 
-bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
+bool mmbpy_stager_set_order(mmbpy_stager *w, uint32_t type, PyObject *fields)
 {
     if (fields == Py_None) {
         return true;
@@ -171,12 +171,12 @@ bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
         PyObject *found = PyDict_GetItemWithError(w->self->fields_by_name[type], name);
         if (found == NULL) {
             return !PyErr_Occurred() &&
-                   mmbpy_writer_fail(w, PyExc_ValueError, "fields: the schema has no %R", name);
+                   mmbpy_stager_fail(w, PyExc_ValueError, "fields: the schema has no %R", name);
         }
         uint32_t number = (uint32_t)PyLong_AsUnsignedLong(found);
         for (uint32_t k = 0; k < w->order_count; k++) {
             if (w->order[k] == number) {
-                return mmbpy_writer_fail(w, PyExc_ValueError, "fields: %R is named twice", name);
+                return mmbpy_stager_fail(w, PyExc_ValueError, "fields: %R is named twice", name);
             }
         }
         w->order[w->order_count++] = number;
@@ -184,7 +184,7 @@ bool mmbpy_writer_set_order(mmbpy_writer *w, uint32_t type, PyObject *fields)
     return true;
 }
 
-void mmbpy_writer_end(mmbpy_writer *w)
+void mmbpy_stager_end(mmbpy_stager *w)
 {
     for (uint32_t i = 0; w->classes != NULL && i < w->plan->struct_count; i++) {
         mmbpy_forget_class(&w->classes[i]);
@@ -197,7 +197,7 @@ void mmbpy_writer_end(mmbpy_writer *w)
 
 /* ---- the stage ------------------------------------------------------------------------ */
 
-static void use_file(const mmbpy_writer *w)
+static void use_file(const mmbpy_stager *w)
 {
     if (w->make_file != NULL && w->make_file != Py_None) {
         mmb_stage_use_file(w->stage);
@@ -210,7 +210,7 @@ static bool is_list_of_pointers(const mmb_plan *plan, const mmb_plan_type *type)
     return kind == MMB_TEXT || kind == MMB_DATA || kind == MMB_LIST;
 }
 
-static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObject *value,
+static bool convert(mmbpy_stager *w, int what, const mmb_plan_type *type, PyObject *value,
                     PyObject *fields, Py_ssize_t length)
 {
     if (what == MMBPY_POINTER && is_list_of_pointers(w->plan, type) &&
@@ -228,7 +228,7 @@ static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObje
         mmb_stage_start(w->stage, 0, 1);
         int error = mmb_stage_add_row(w->stage, &place);
         return error == 0 ? mmbpy_write_pointer(w, place, type, value)
-                          : mmbpy_writer_fail_stage(w, error);
+                          : mmbpy_stager_fail_stage(w, error);
     }
     const mmb_plan_type *record = what == MMBPY_ROWS ? &w->plan->types[type->target] : type;
     const mmb_plan_struct *layout = &w->plan->structs[record->target];
@@ -242,14 +242,14 @@ static bool convert(mmbpy_writer *w, int what, const mmb_plan_type *type, PyObje
     }
     if (what == MMBPY_ROWS) {
         use_file(w);
-        return mmbpy_writer_set_order(w, record->target, fields) &&
+        return mmbpy_stager_set_order(w, record->target, fields) &&
                add_rows(w, record->target, value, length);
     }
     uint64_t place;
     int error = mmb_stage_add_row(w->stage, &place);
     mmbpy_target target = {place, layout->data_words};
     return error == 0 ? mmbpy_write_record(w, target, record->target, value)
-                      : mmbpy_writer_fail_stage(w, error);
+                      : mmbpy_stager_fail_stage(w, error);
 }
 
 static bool fits(const mmb_plan *plan, int what, unsigned int type)
@@ -287,7 +287,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     unsigned int type;
     Py_ssize_t length;
     int what, ignore_extra, how;
-    mmbpy_writer w = {.self = (mmbpy_plan *)object};
+    mmbpy_stager w = {.self = (mmbpy_plan *)object};
     w.plan = w.self->plan;
     w.state = mmbpy_state_of_type(Py_TYPE(object));
     if (w.state == NULL ||
@@ -312,6 +312,6 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
             Py_CLEAR(self);
         }
     }
-    mmbpy_writer_end(&w);
+    mmbpy_stager_end(&w);
     return (PyObject *)self;
 }

@@ -32,11 +32,11 @@ static bool needs_meaning(PyObject *name)
     return false;
 }
 
-static bool wrong_type(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value)
+static bool wrong_type(const mmbpy_stager *w, mmb_type_kind kind, PyObject *value)
 {
     PyObject *name = mmbpy_type_name(value);
     if (name != NULL) {
-        mmbpy_writer_fail(w, PyExc_TypeError, "%s cannot be made of %U%s", names[kind], name,
+        mmbpy_stager_fail(w, PyExc_TypeError, "%s cannot be made of %U%s", names[kind], name,
                           needs_meaning(name) ? ": an annotation of /mmapbuilder/arrow.capnp, such "
                                                 "as $Arrow.timestamp, says what a field counts"
                                               : "");
@@ -45,15 +45,15 @@ static bool wrong_type(const mmbpy_writer *w, mmb_type_kind kind, PyObject *valu
     return false;
 }
 
-static bool overflow(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value)
+static bool overflow(const mmbpy_stager *w, mmb_type_kind kind, PyObject *value)
 {
-    return mmbpy_writer_fail(w, PyExc_OverflowError, "%R does not fit %s", value, names[kind]);
+    return mmbpy_stager_fail(w, PyExc_OverflowError, "%R does not fit %s", value, names[kind]);
 }
 
 /* ---- integers ----------------------------------------------------------------------- */
 
 /* Return the value as an int. It is one, or has __index__. A new reference. */
-static PyObject *as_int(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value)
+static PyObject *as_int(const mmbpy_stager *w, mmb_type_kind kind, PyObject *value)
 {
     if (PyLong_Check(value)) {
         return Py_NewRef(value);
@@ -65,7 +65,7 @@ static PyObject *as_int(const mmbpy_writer *w, mmb_type_kind kind, PyObject *val
     return number;
 }
 
-static bool unsigned_64(const mmbpy_writer *w, PyObject *number, uint64_t *bits)
+static bool unsigned_64(const mmbpy_stager *w, PyObject *number, uint64_t *bits)
 {
     *bits = PyLong_AsUnsignedLongLong(number);
     if (*bits == UINT64_MAX && PyErr_Occurred()) {
@@ -74,7 +74,7 @@ static bool unsigned_64(const mmbpy_writer *w, PyObject *number, uint64_t *bits)
     return true;
 }
 
-static bool integer_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value, uint64_t *bits)
+static bool integer_bits(const mmbpy_stager *w, mmb_type_kind kind, PyObject *value, uint64_t *bits)
 {
     PyObject *number = as_int(w, kind, value);
     if (number == NULL) {
@@ -107,7 +107,7 @@ static bool integer_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *va
 
 /* ---- other numbers -------------------------------------------------------------------- */
 
-static bool float_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *value, uint64_t *bits)
+static bool float_bits(const mmbpy_stager *w, mmb_type_kind kind, PyObject *value, uint64_t *bits)
 {
     double number;
     if (PyFloat_Check(value)) {
@@ -138,7 +138,7 @@ static bool float_bits(const mmbpy_writer *w, mmb_type_kind kind, PyObject *valu
 }
 
 /* Find the bits of a bool, a bool of NumPy, 0 or 1. */
-static bool bool_bits(const mmbpy_writer *w, PyObject *value, uint64_t *bits)
+static bool bool_bits(const mmbpy_stager *w, PyObject *value, uint64_t *bits)
 {
     if (value == Py_True || value == Py_False) {
         *bits = value == Py_True;
@@ -190,7 +190,7 @@ static long unnamed(PyObject *value)
     return number <= UINT16_MAX ? number : -1;
 }
 
-static bool enum_bits(const mmbpy_writer *w, uint32_t number, PyObject *value, uint64_t *bits)
+static bool enum_bits(const mmbpy_stager *w, uint32_t number, PyObject *value, uint64_t *bits)
 {
     const mmb_plan_enum *type = &w->plan->enums[number];
     if (PyUnicode_Check(value)) {
@@ -201,16 +201,16 @@ static bool enum_bits(const mmbpy_writer *w, uint32_t number, PyObject *value, u
         long known = found != NULL ? PyLong_AsLong(found) : unnamed(value);
         *bits = (uint64_t)known;
         return known >= 0 || (!PyErr_Occurred() &&
-                              mmbpy_writer_fail(w, PyExc_ValueError, "the enum has no %R", value));
+                              mmbpy_stager_fail(w, PyExc_ValueError, "the enum has no %R", value));
     }
     if (!integer_bits(w, MMB_ENUM, value, bits)) {
         return false;
     }
     return (*bits < type->count && w->plan->enumerants[type->first + *bits] != NULL) ||
-           mmbpy_writer_fail(w, PyExc_ValueError, "the enum has no number %R", value);
+           mmbpy_stager_fail(w, PyExc_ValueError, "the enum has no number %R", value);
 }
 
-bool mmbpy_number_bits(const mmbpy_writer *w, const mmb_plan_type *type, PyObject *value,
+bool mmbpy_number_bits(const mmbpy_stager *w, const mmb_plan_type *type, PyObject *value,
                        uint64_t *bits)
 {
     *bits = 0;
@@ -237,20 +237,20 @@ bool mmbpy_number_bits(const mmbpy_writer *w, const mmb_plan_type *type, PyObjec
 
 /* ---- Text and Data -------------------------------------------------------------------- */
 
-static bool stage_bytes(mmbpy_writer *w, uint64_t pointer, bool text, const char *bytes,
+static bool stage_bytes(mmbpy_stager *w, uint64_t pointer, bool text, const char *bytes,
                         Py_ssize_t length)
 {
     int error = mmb_stage_bytes(w->stage, pointer, bytes, (uint64_t)length, text);
-    return error == 0 || mmbpy_writer_fail_stage(w, error);
+    return error == 0 || mmbpy_stager_fail_stage(w, error);
 }
 
-static bool write_str(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *value)
+static bool write_str(mmbpy_stager *w, uint64_t pointer, bool text, PyObject *value)
 {
     Py_ssize_t length;
     const char *bytes = PyUnicode_AsUTF8AndSize(value, &length);
     if (bytes == NULL) {
         if (mmbpy_forget(PyExc_UnicodeError)) {
-            mmbpy_writer_fail(w, PyExc_ValueError, "%A has surrogates, which UTF-8 has not", value);
+            mmbpy_stager_fail(w, PyExc_ValueError, "%A has surrogates, which UTF-8 has not", value);
         }
         return false;
     }
@@ -258,7 +258,7 @@ static bool write_str(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *va
 }
 
 /* Write a uuid.UUID: it has the 16 bytes that stand for it. */
-static bool write_uuid(mmbpy_writer *w, uint64_t pointer, PyObject *value)
+static bool write_uuid(mmbpy_stager *w, uint64_t pointer, PyObject *value)
 {
     PyObject *name = mmbpy_type_name(value);
     bool is_uuid = name != NULL && PyUnicode_CompareWithASCIIString(name, "UUID") == 0;
@@ -275,7 +275,7 @@ static bool write_uuid(mmbpy_writer *w, uint64_t pointer, PyObject *value)
     return good;
 }
 
-bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *value)
+bool mmbpy_write_bytes(mmbpy_stager *w, uint64_t pointer, bool text, PyObject *value)
 {
     if (PyUnicode_Check(value)) {
         return write_str(w, pointer, text, value);
@@ -293,7 +293,7 @@ bool mmbpy_write_bytes(mmbpy_writer *w, uint64_t pointer, bool text, PyObject *v
         return is_string == 0 && wrong_type(w, text ? MMB_TEXT : MMB_DATA, value);
     }
     bool good = (!text || mmb_is_text(view.buf, (uint64_t)view.len) ||
-                 mmbpy_writer_fail(w, PyExc_ValueError, "the bytes are not UTF-8")) &&
+                 mmbpy_stager_fail(w, PyExc_ValueError, "the bytes are not UTF-8")) &&
                 stage_bytes(w, pointer, text, view.buf, view.len);
     PyBuffer_Release(&view);
     return good;
@@ -333,7 +333,7 @@ static bool same_format(const char *format, Py_ssize_t size, mmb_type_kind eleme
     }
 }
 
-int mmbpy_write_buffer(mmbpy_writer *w, uint64_t pointer, mmb_type_kind element, PyObject *value)
+int mmbpy_write_buffer(mmbpy_stager *w, uint64_t pointer, mmb_type_kind element, PyObject *value)
 {
     Py_buffer view;
     int is_masked = PyObject_CheckBuffer(value) ? mmbpy_is_masked(w->state, value) : 1;
@@ -349,7 +349,7 @@ int mmbpy_write_buffer(mmbpy_writer *w, uint64_t pointer, mmb_type_kind element,
         uint64_t count = (uint64_t)view.shape[0];
         int error = mmb_stage_list(w->stage, pointer, element, count, &place);
         if (error != 0) {
-            mmbpy_writer_fail_stage(w, error);
+            mmbpy_stager_fail_stage(w, error);
         } else if (view.strides[0] == view.itemsize) {
             if (count != 0) {
                 memcpy(mmb_stage_at(w->stage, place), view.buf, (size_t)view.len);

@@ -41,7 +41,7 @@ _MOST_ELEMENTS = (1 << 29) - 1
 # ---- lists of structs ---------------------------------------------------------------
 
 
-class _Writer:
+class _CheckedColumn:
     """Checked values of one column, to be written."""
 
     def __init__(self, field: FlatField, mask: Any) -> None:
@@ -56,7 +56,7 @@ class _Writer:
             np.copyto(view, values, casting="unsafe", where=self.mask[start:stop])
 
 
-class _Numbers(_Writer):
+class _Numbers(_CheckedColumn):
     def __init__(self, field: FlatField, mask: Any, values: Any) -> None:
         super().__init__(field, mask)
         self.dtype = np.dtype("<u2" if field.union is not None else DTYPES[field.kind])
@@ -78,7 +78,7 @@ class _Numbers(_Writer):
         self._store(view, values, start, stop)
 
 
-class _Bools(_Writer):
+class _Bools(_CheckedColumn):
     def __init__(self, field: FlatField, mask: Any, values: Any) -> None:
         super().__init__(field, mask)
         self.values = values ^ bool(field.default)
@@ -92,7 +92,7 @@ class _Bools(_Writer):
         self._store(view, stored, start, stop)
 
 
-class _Texts(_Writer):
+class _Texts(_CheckedColumn):
     def __init__(self, field: FlatField, mask: Any, parts: list[Strings], need: Need) -> None:
         super().__init__(field, mask)
         self.parts = parts
@@ -114,16 +114,16 @@ def fill_structs(target: TargetList, given: dict[str, Any]) -> None:
     plan = target.plan
     fields = [flat_field(plan, target.record, name, target.found.path) for name in given]
     count = _count(target, given)
-    writers = _writers(target, list(zip(fields, given.values(), strict=True)), count)
-    rows = _rows(target, count, [writer.field for writer in writers])
+    columns = _check_columns(target, list(zip(fields, given.values(), strict=True)), count)
+    rows = _rows(target, count, [column.field for column in columns])
     plain: list[_Plain] = []
     texts: list[tuple[_Texts, Room]] = []
-    for writer in writers:
-        if isinstance(writer, _Texts):
+    for column in columns:
+        if isinstance(column, _Texts):
             # Before anything is written, since there may be no room.
-            texts.append((writer, reserve(target.memory, rows.segment, writer.need)))
+            texts.append((column, reserve(target.memory, rows.segment, column.need)))
         else:
-            plain.append(writer)
+            plain.append(column)
     segments = target.memory.segments
     if target.span is not None:
         _clear_changed(plan, segments, rows, plain)
@@ -138,29 +138,29 @@ def fill_structs(target: TargetList, given: dict[str, Any]) -> None:
             column.write(segments, rows, start, stop)
 
 
-def _clear_changed(plan: Plan, segments: Segments, rows: StructRows, writers: list[_Plain]) -> None:
+def _clear_changed(plan: Plan, segments: Segments, rows: StructRows, columns: list[_Plain]) -> None:
     """Clear the unions of rows that get another active member, as pycapnp would."""
-    tags = [(writer, writer.field.union) for writer in writers if writer.field.union]
+    tags = [(column, column.field.union) for column in columns if column.field.union]
     for start in range(0, rows.length, _BATCH):
         stop = min(start + _BATCH, rows.length)
-        for writer, union in tags:
+        for column, union in tags:
             now = _view(segments, rows, union.offset, "<u2", start, stop)
-            changed = now != writer.values[start:stop]
-            if writer.mask is not None:
-                changed &= writer.mask[start:stop]
+            changed = now != column.values[start:stop]
+            if column.mask is not None:
+                changed &= column.mask[start:stop]
             if changed.any():
                 clear(plan, segments, rows, union, changed, start)
 
 
-def _store_natively(segments: Segments, rows: StructRows, writers: list[_Plain]) -> list[_Plain]:
+def _store_natively(segments: Segments, rows: StructRows, columns: list[_Plain]) -> list[_Plain]:
     """Store the columns that need no conversion, all in one go; return the others."""
     native, others = [], []
-    for writer in writers:
-        if isinstance(writer, _Numbers) and writer.mask is None and writer.is_as_stored():
-            offset = writer.field.offset // 8
-            native.append((writer.values.data, offset, int(writer.xor_default)))
+    for column in columns:
+        if isinstance(column, _Numbers) and column.mask is None and column.is_as_stored():
+            offset = column.field.offset // 8
+            native.append((column.values.data, offset, int(column.xor_default)))
         else:
-            others.append(writer)
+            others.append(column)
     if native:
         place = (rows.segment, rows.byte, rows.stride, rows.length)
         _core.store_columns(segments, place, tuple(native))
@@ -195,12 +195,12 @@ def _check_size(where: str, count: int, words: int) -> None:
         raise ValueError(f"{where}: such a list has {most} elements at most, not {count}")
 
 
-def _writers(
+def _check_columns(
     target: TargetList, given: list[tuple[FlatField, Any]], count: int
 ) -> list[_Plain | _Texts]:
     """Check all values, and decide which rows the members of unions get."""
     plan = target.plan
-    writers: list[_Plain | _Texts] = []
+    columns: list[_Plain | _Texts] = []
     chosen: dict[str, Any] = {}
     implied: dict[str, _Implied] = {}
     # The tags first, those of outer unions before those of inner ones: they decide.
@@ -209,17 +209,17 @@ def _writers(
         label = target.label(field.name)
         mask = _mask(field, chosen, implied, label)
         if field.union is None:
-            writers.append(_writer(target, field, mask, values, label))
+            columns.append(_check_column(target, field, mask, values, label))
             continue
         known = {name: tag for tag, name in plan.structs[field.union.struct].members.items()}
         label = _of_rows(label, mask)
         tags = named_numbers(masked_of(values, mask), known, "the union", label)
         chosen[field.union.prefix] = _spread(tags, mask)
-        writers.append(_Numbers(field, mask, chosen[field.union.prefix]))
+        columns.append(_Numbers(field, mask, chosen[field.union.prefix]))
     for union, tag, _, mask in implied.values():
         field = flat_field(plan, union.struct, TAG, target.found.path)
-        writers.append(_Numbers(field, mask, np.full(count, tag, np.uint16)))
-    return writers
+        columns.append(_Numbers(field, mask, np.full(count, tag, np.uint16)))
+    return columns
 
 
 class _Implied(NamedTuple):
@@ -257,7 +257,7 @@ def _mask(
     return mask
 
 
-def _writer(
+def _check_column(
     target: TargetList, field: FlatField, mask: Any, values: Any, label: str
 ) -> _Plain | _Texts:
     if field.kind in ("text", "data"):
