@@ -165,7 +165,9 @@ mmbpy_state *mmbpy_state_of_type(PyTypeObject *type)
         if (module != NULL) {
             return PyModule_GetState(module);
         }
-        mmbpy_forget(PyExc_TypeError);
+        if (!mmbpy_forget(PyExc_TypeError)) {
+            return NULL;
+        }
         type = PyType_GetSlot(type, Py_tp_base);
     }
     PyErr_SetString(PyExc_TypeError, "not a type of mmapbuilder._core");

@@ -256,7 +256,8 @@ extern PyMethodDef mmbpy_message_functions[];
 extern PyMethodDef mmbpy_file_functions[];
 extern PyMethodDef mmbpy_segments_functions[];
 
-/* Return the state of the module that made `type` or a base of it. */
+/* Return the state of the module that made `type` or a base of it; NULL with an exception if no
+ * base does, or if there is no memory to find out. */
 mmbpy_state *mmbpy_state_of_type(PyTypeObject *type);
 
 #endif
