@@ -49,7 +49,7 @@ class Builder(BinaryFile, Endings):
         size_hint: the number of bytes that the file will probably have in the end. This
             is advice and no limit. If it is 512 KiB or more, the first step is as large,
             up to `max_growth`, and huge pages are used where the system has them.
-        prefault: let a thread prepare memory ahead of the writer. This is faster if a
+        prefault: let a thread prepare memory ahead of the stores. This is faster if a
             second processor is idle. It is for large files, since the file grows in steps
             of 32 MiB from the start.
         writeback: let the kernel start writing to the device while the builder is still
