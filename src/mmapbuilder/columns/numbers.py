@@ -62,7 +62,10 @@ def numbers_of(values: Any, kind: Type, label: str) -> Any:
     array = _as_array(values, label, dtype.kind != "f")
     if dtype.kind == "f":
         return _check_floats(array, dtype, kind, label)
-    return _check_integers(array, np.iinfo(dtype).min, np.iinfo(dtype).max, kind, label)
+    if array.dtype.kind in "iu" and np.can_cast(array.dtype, dtype):
+        return array
+    bounds = np.iinfo(dtype)
+    return _check_integers(array, bounds.min, bounds.max, kind, label)
 
 
 def bools_of(values: Any, label: str) -> Any:
