@@ -126,6 +126,57 @@ with MessageLog("f.log", schema=columns_capnp.Item) as log:
     except RuntimeError as error:
         print(type(error).__name__)
 """,
+    "a property that a class has got changes the dict that is read": """
+row = {"position": {"place": Point(1, 2)}, "points": points(), "name": "a" * 99}
+def look(self):
+    inner = row.get("position", {})
+    inner.update({str(i): i for i in range(99)})
+    row.get("points", []).clear()
+    row.clear()
+    return 1.0
+def rows(row):
+    yield plain
+    yield {"position": {"place": Point(1, 2)}}
+    Point.x = property(look, lambda self, value: None)
+    yield row
+for given in (row, {"points": points()}, Point(1, 2)):
+    Point.x = 1
+    del Point.x
+    with MessageBuilder("f.capnp") as b:
+        b.init_root(columns_capnp.Root)
+        for path in ("items", "points"):
+            try:
+                b.fill_rows(path, rows(given))
+            except (RuntimeError, ValueError, TypeError) as error:
+                print(type(error).__name__)
+""",
+    "the cycle collector empties a list while an attribute is missing": """
+def incomplete():
+    made = points()
+    for each in made:
+        del each.x
+    return made
+class Last:
+    def __del__(self):
+        given.clear()
+        row.clear()
+given = incomplete()
+row = {"points": given, "name": "b" * 99}
+def rows():
+    yield plain
+    gc.disable()
+    global kept
+    kept = [[] for _ in range(2000)]  # the collector runs when the next object is made
+    last = Last()
+    last.itself = last
+    del last
+    gc.enable()
+    yield row
+with MessageBuilder("f.capnp") as b:
+    b.init_root(columns_capnp.Root)
+    b.fill_rows("items", rows())
+assert sys.version_info >= (3, 12) or not given
+""",
 }
 
 
