@@ -14,9 +14,9 @@ import hypothesis
 import pytest
 
 from support import record
-from support.missing import missing, tool
 from support.mounts import mounted
 from support.readers import Programs
+from support.requirements import missing, tool
 
 HERE = Path(__file__).resolve().parent
 

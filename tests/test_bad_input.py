@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, CapacityError, MessageBuilder
-from support import apart
+from support import processes
 
 BUILDERS = [Builder, MessageBuilder]
 
@@ -178,7 +178,7 @@ def test_the_error_says_which_limit(target: Path) -> None:
     """
     limits = {"RLIMIT_FSIZE": (1 << 30, errno.EFBIG), "RLIMIT_AS": (4 << 30, errno.ENOMEM)}
     for name, (limit, number) in limits.items():
-        found = apart.python(code, target, name, limit).ok().out
+        found = processes.python(code, target, name, limit).ok().out
         assert found.startswith(f"{number} ")
         assert name in found
         assert str(target) in found
@@ -245,7 +245,7 @@ def test_a_message_needs_pycapnp_and_says_how_to_get_it(target: Path) -> None:
         b.close()
         print(verify(sys.argv[1]).size)
     """
-    lines = apart.python(code, target).ok().out.splitlines()
+    lines = processes.python(code, target).ok().out.splitlines()
     assert len(lines) == 4
     for line in lines[:3]:
         assert "pip install mmapbuilder[capnp]" in line
@@ -268,7 +268,7 @@ def test_a_broken_pycapnp_is_not_hidden(target: Path, tmp_path: Path) -> None:
             print(*(str(cause) for cause in causes), sep="; ")
         b.discard()
     """
-    said = apart.python(code, target, tmp_path / "modules").ok().out
+    said = processes.python(code, target, tmp_path / "modules").ok().out
     assert "a_module_that_does_not_exist" in said
 
 

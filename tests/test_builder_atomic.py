@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support import apart
+from support import processes
 from support.mounts import no_room
 
 MIB = 1 << 20
@@ -179,7 +179,7 @@ def test_what_a_killed_builder_left_is_no_obstacle(target: Path, tmp_path: Path)
         os.kill(os.getpid(), signal.SIGKILL)
     """
     target.write_bytes(b"old")
-    assert apart.python(code, target).signal == "SIGKILL"
+    assert processes.python(code, target).signal == "SIGKILL"
     assert target.read_bytes() == b"old"
     assert len(names(tmp_path)) == 2
     with Builder(target, atomic=True) as b:

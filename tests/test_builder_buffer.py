@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support.apart import python
-from support.missing import missing
+from support.processes import python
+from support.requirements import missing
 
 MIB = 1 << 20
 GIB = 1 << 30

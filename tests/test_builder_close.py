@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, CapacityError
-from support import apart
+from support import processes
 from support.mounts import no_room
 
 MIB = 1 << 20
@@ -379,7 +379,7 @@ def test_a_builder_that_could_not_be_made_goes_silently(tmp_path: Path) -> None:
         Builder.__new__(Builder)
         gc.collect()
     """
-    apart.python(code, tmp_path).ok()
+    processes.python(code, tmp_path).ok()
 
 
 def test_open_at_the_end_of_the_interpreter(target: Path) -> None:
@@ -390,7 +390,7 @@ def test_open_at_the_end_of_the_interpreter(target: Path) -> None:
         b.write(b"content")
         view = b[100:200]
     """
-    ended = apart.python(code, target, options=("-W", "default"))
+    ended = processes.python(code, target, options=("-W", "default"))
     assert ended.code == 0, str(ended)
     with target.open("rb") as file:
         assert file.read(7) == b"content"
@@ -450,4 +450,4 @@ def test_a_child_may_fill_but_only_the_parent_finishes(target: Path) -> None:
             assert os.stat(sys.argv[1]).st_size == (31 << 20) + 1, end
             assert os.listdir(there) == [os.path.basename(sys.argv[1])]
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, CapacityError
-from support import apart
-from support.missing import need_attributes
+from support import processes
+from support.requirements import need_attributes
 
 MIB = 1 << 20
 GRANULE = 2 * MIB
@@ -26,7 +26,7 @@ def attributes(tmp_path: Path) -> None:
 
 def killed(target: Path, code: str, options: str = "") -> None:
     """Run `code` with a builder `b` of `target`, and kill the process."""
-    ended = apart.python(
+    ended = processes.python(
         f"""
         import os, signal, sys
         from mmapbuilder import Builder

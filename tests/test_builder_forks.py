@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support import apart
+from support import processes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
@@ -113,7 +113,7 @@ def test_a_write_that_comes_after_the_close_says_so(target: Path) -> None:
         os.write(to_child, b"x")
         assert os.waitpid(pid, 0)[1] == 0
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     assert target.read_bytes() == b"in time ours"
 
 
@@ -197,5 +197,5 @@ def test_python_has_no_thread_of_ours_to_warn_of(target: Path) -> None:
             assert os.waitpid(pid, 0)[1] == 0
         assert not caught, caught[0]
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     assert target.stat().st_size == 50 * ((1 << 20) + 5)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support import apart
+from support import processes
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
@@ -344,7 +344,7 @@ def test_the_lock_holds_against_another_process(target: Path) -> None:
     """
     with Builder(target) as b:
         b.write(b"written")
-        assert apart.python(code, target).ok().out == "refused\n"
+        assert processes.python(code, target).ok().out == "refused\n"
     assert target.read_bytes() == b"written"
 
 

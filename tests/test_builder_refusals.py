@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support import apart
-from support.missing import missing
+from support import processes
+from support.requirements import missing
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
@@ -61,7 +61,7 @@ def test_a_fifo_is_refused_at_once(target: Path) -> None:
             except (OSError, ValueError) as error:
                 print(type(error).__name__)
     """
-    assert len(apart.python(code, target, timeout=30).ok().out.splitlines()) == 2
+    assert len(processes.python(code, target, timeout=30).ok().out.splitlines()) == 2
     assert stat.S_ISFIFO(target.stat().st_mode)
 
 
@@ -145,7 +145,7 @@ def test_a_file_without_permission(target: Path) -> None:
     """
     target.parent.chmod(0o555)
     try:
-        lines = apart.python(code, target.parent).ok().out.splitlines()
+        lines = processes.python(code, target.parent).ok().out.splitlines()
     finally:
         target.parent.chmod(0o755)
     assert len(lines) == 2

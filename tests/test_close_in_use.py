@@ -17,8 +17,8 @@ import pytest
 pytest.importorskip("numpy")
 
 from mmapbuilder import Builder
-from support import apart
-from support.missing import missing, tool
+from support import processes
+from support.requirements import missing, tool
 
 PRELUDE = """
 import errno, faulthandler, gc, io, os, random, signal, sys, threading, time, warnings
@@ -242,7 +242,7 @@ def test_close_against_every_call(target: Path, side: str, kind: str) -> None:
     if kind == "message":
         pytest.importorskip("capnp")
     code = PRELUDE + {"threads": THREADS, "signals": SIGNALS, "children": CHILDREN}[side]
-    assert apart.python(code, target, kind, 1.5, timeout=150).ok().out == "ok\n"
+    assert processes.python(code, target, kind, 1.5, timeout=150).ok().out == "ok\n"
 
 
 def test_every_public_call_is_among_them() -> None:
@@ -341,6 +341,6 @@ def test_close_and_discard_meet_on_an_overlay(mount: Callable[..., Path]) -> Non
                         assert file.read() == b"x" * 70_000
                     os.unlink(path)
             """
-        apart.python(code, merged / "target", timeout=120).ok()
+        processes.python(code, merged / "target", timeout=120).ok()
     finally:
         subprocess.run([tool("umount", "mount"), "-l", str(merged)], check=True, timeout=60)

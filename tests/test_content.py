@@ -23,7 +23,7 @@ pytest.importorskip("numpy")
 import numpy as np
 
 from mmapbuilder import Builder, InvalidMessage, MessageBuilder, open_message, recover, verify
-from support import apart
+from support import processes
 from support.messages import BOOK, fill_book, in_memory
 from support.readers import ADDRESS_BOOK, Programs
 
@@ -136,7 +136,7 @@ def test_a_thousand_open_messages_hold_no_descriptor(book: Path) -> None:
         assert {bytes(view[:8]) for view in views} == {bytes(views[0][:8])}
         assert set(names) == {"Bob"}
     """
-    apart.python(code, book).ok()
+    processes.python(code, book).ok()
 
 
 # ---- what is no message ----------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_holes_take_no_time(target_in_memory: Path) -> None:
             if segment == 2:
                 file.write(0xFFFFFFFC.to_bytes(8, "little"))
         file.truncate(24 + 4 * words * 8)
-    apart.python(code, target_in_memory, timeout=60).ok()
+    processes.python(code, target_in_memory, timeout=60).ok()
 
 
 def test_an_interruption_ends_verify_and_leaves_the_file_alone(target: Path) -> None:
@@ -314,7 +314,7 @@ def test_an_interruption_ends_verify_and_leaves_the_file_alone(target: Path) -> 
             for _ in range(count >> 17):
                 file.write(0xFFFFFFFC.to_bytes(8, "little") * (1 << 17))
     before = os.stat(f"{target}.recover")
-    assert apart.python(code, target, timeout=60).ok().out == "interrupted\n" * 2
+    assert processes.python(code, target, timeout=60).ok().out == "interrupted\n" * 2
     after = os.stat(f"{target}.recover")
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, MessageLog
-from support.apart import environment
 from support.gil import FREE_THREADED
-from support.missing import missing, tool
+from support.processes import environment
+from support.requirements import missing, tool
 from support.strace import lines_of
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30

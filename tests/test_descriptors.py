@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder
-from support.apart import python
+from support.processes import python
 
 Make = Callable[..., Builder | MessageBuilder]
 

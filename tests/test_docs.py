@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import mmapbuilder
-from support import apart, pages
-from support.missing import KNOWN, has, without
+from support import pages, processes
+from support.requirements import KNOWN, has, without
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -52,12 +52,12 @@ def test_the_code_of_a_page_runs_and_prints_what_is_shown(path: Path, tmp_path: 
     if path.parent.name != "start" and path.name != "README.md":
         (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run(
-        [sys.executable, *apart.STRICT, pages.__file__, str(path)],
+        [sys.executable, *processes.STRICT, pages.__file__, str(path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,
-        env=apart.environment(),
+        env=processes.environment(),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if lacking := done.stdout.rpartition("missing:")[2].split():
@@ -122,7 +122,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for command in ([*sphinx, DOCS, site], [ROOT / "tools" / "check_site.py", site]):
         done = subprocess.run(
             [sys.executable, *command],
-            env=apart.environment(),
+            env=processes.environment(),
             capture_output=True,
             text=True,
             timeout=300,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support import apart, strace
-from support.missing import missing, tool
+from support import processes, strace
+from support.requirements import missing, tool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strace is for Linux")
 
@@ -53,11 +53,11 @@ def calls(target: Path) -> Callable[..., list[str]]:
         log = target.with_name("log")
         traced = [tool("strace", "strace"), "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"]
         done = subprocess.run(
-            [*traced, sys.executable, *apart.STRICT, "-c", code, str(target), *arguments],
+            [*traced, sys.executable, *processes.STRICT, "-c", code, str(target), *arguments],
             capture_output=True,
             text=True,
             timeout=120,
-            env=apart.environment(),
+            env=processes.environment(),
         )
         if "ptrace" in done.stderr:
             missing(f"strace may not trace here: {done.stderr.strip()}")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support.apart import STRICT, environment
-from support.missing import tool
+from support.processes import STRICT, environment
+from support.requirements import tool
 
 pytest.importorskip("capnp")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder
-from support.apart import python
+from support.processes import python
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.floors import CSRC
-from support.missing import tool
+from support.requirements import tool
 from support.tools import load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the walk is that on Linux")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support.missing import tool
+from support.requirements import tool
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
 FLOORS = ("os", "file", "map")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, open_message
-from support import apart
-from support.missing import missing
+from support import processes
+from support.requirements import missing
 
 MIB = 1 << 20
 SIZE = 6 * MIB + 123
@@ -111,7 +111,7 @@ def test_a_message_takes_a_file_without_a_copy_between(target: Path, content: Pa
                 assert file.readinto(room) == size
             root.text = "after"
     """
-    apart.python(code, target, content).ok()
+    processes.python(code, target, content).ok()
     with open_message(target, KINDS.schema) as m:
         assert m.root.data == content.read_bytes()
         assert m.root.text == "after"

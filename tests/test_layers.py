@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.floors import CSRC, FLOORS, Graph, c_parts, circle, included, modules, part, sources
-from support.missing import tool
+from support.requirements import tool
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from mmapbuilder import (
     open_message,
     verify,
 )
-from support import apart
+from support import processes
 from support.messages import BOOK, fill_book
 from support.mounts import no_room
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, read
@@ -228,7 +228,7 @@ def test_objects_can_be_made_after_close_and_never_reach_the_file(target: Path) 
         with open(sys.argv[1], "rb") as file:
             assert file.read() == content
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     assert root_of(target, BLOCKS) == {"label": "before"}
 
 
@@ -259,7 +259,7 @@ def test_out_of_capacity_is_reported_by_close(target: Path) -> None:
         b.close()
         assert root.blocks[99999].index == 7
     """
-    assert apart.python(code, target).ok().out == "flush\nclose\n"
+    assert processes.python(code, target).ok().out == "flush\nclose\n"
     assert is_unfinished(target)
 
 
@@ -300,7 +300,7 @@ def test_out_of_capacity_in_every_way_that_pycapnp_allocates(target: Path) -> No
             except CapacityError:
                 print(name)
     """
-    ended = apart.python(code, target).ok()
+    ended = processes.python(code, target).ok()
     assert ended.out.split("\n")[:-1] == [
         "init",
         "text",

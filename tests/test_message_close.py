@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageBuilder, verify
-from support import apart
+from support import processes
 from support.messages import BOOK, fill_book, in_memory
-from support.missing import missing
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, capnp, read
+from support.requirements import missing
 from support.wire import is_unfinished, set_aside, table_of, without_gap
 
 MIB = 1 << 20
@@ -152,7 +152,7 @@ def test_finishing_needs_no_descriptor(target: Path) -> None:
         b.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     expected = in_memory(ADDRESS_BOOK.schema, fill_book)
     assert without_gap(target.read_bytes(), 1) == expected
 
@@ -345,7 +345,7 @@ def test_open_at_the_end_of_the_interpreter(target: Path) -> None:
         root = b.init_root(BLOCKS.schema)
         root.label = "half"
     """
-    ended = apart.python(code, target, options=("-W", "default"))
+    ended = processes.python(code, target, options=("-W", "default"))
     assert ended.code == 0, str(ended)
     assert is_unfinished(target)
 
@@ -476,7 +476,7 @@ def test_only_the_parent_finishes(target: Path) -> None:
                 assert message.label == "parent"
                 assert message.blocks[999_999].index == 7
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
 
 
 def test_a_file_that_was_removed_meanwhile(target: Path, tmp_path: Path) -> None:

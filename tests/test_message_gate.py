@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("capnp")
 pytest.importorskip("numpy")
 
-from support import apart
+from support import processes
 
 PRELUDE = """
 import faulthandler, gc, os, random, signal, sys, threading, time
@@ -62,8 +62,8 @@ def refused(call, inside, function):
 """
 
 
-def run(code: str, *arguments: object, timeout: float = 90) -> apart.Ended:
-    return apart.python(PRELUDE + code, *arguments, timeout=timeout).ok()
+def run(code: str, *arguments: object, timeout: float = 90) -> processes.Ended:
+    return processes.python(PRELUDE + code, *arguments, timeout=timeout).ok()
 
 
 # ---- threads -----------------------------------------------------------------------

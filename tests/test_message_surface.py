@@ -16,7 +16,7 @@ pytest.importorskip("capnp")
 
 import mmapbuilder
 from mmapbuilder import CapacityError, MessageBuilder, open_message, recover, verify
-from support import apart
+from support import processes
 from support.readers import BLOCKS, KINDS, capnp
 
 MIB = 1 << 20
@@ -41,7 +41,7 @@ NO_ROOTS = {
 @pytest.mark.parametrize(("root", "text"), NO_ROOTS.values(), ids=NO_ROOTS)
 @pytest.mark.parametrize("way", ["b.init_root({})", "setattr(b, 'schema', {})"])
 def test_what_is_no_struct_cannot_be_a_root(target: Path, root: str, text: str, way: str) -> None:
-    apart.python(
+    processes.python(
         f"""
         import sys
         from mmapbuilder import MessageBuilder
@@ -134,7 +134,7 @@ def test_a_full_disk_in_the_middle_of_a_fill_is_named(mount) -> None:  # type: i
 def test_no_memory_for_objects_is_no_reason_to_die(target: Path) -> None:
     """pycapnp would end the process, were its allocator to raise."""
     pytest.importorskip("_testcapi")
-    apart.python(
+    processes.python(
         """
         import _testcapi, sys
         from mmapbuilder import MessageBuilder, verify
@@ -242,7 +242,7 @@ def test_pycapnp_that_is_missing_and_one_that_does_not_load(
     target: Path, tmp_path: Path, code: str, text: str
 ) -> None:
     (tmp_path / "capnp.py").write_text(code + "\n")
-    ended = apart.python(
+    ended = processes.python(
         """
         import sys
         sys.path.insert(0, sys.argv[2])

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from support import apart
+from support import processes
 from support.gil import FREE_THREADED
 
 PRELUDE = """
@@ -38,8 +38,8 @@ def child(work):
 SEGMENTS = {"one segment": "", "many segments": ", segment_words=1 << 13"}
 
 
-def run(code: str, *arguments: object) -> apart.Ended:
-    return apart.python(PRELUDE + code, *arguments, timeout=120).ok()
+def run(code: str, *arguments: object) -> processes.Ended:
+    return processes.python(PRELUDE + code, *arguments, timeout=120).ok()
 
 
 # ---- threads and signal handlers -----------------------------------------------------

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import apart
-from support.missing import has, without
+from support import processes
+from support.requirements import has, without
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "examples" / "notebook.ipynb"
 
@@ -44,7 +44,7 @@ def test_cells_run_again_and_in_any_order(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(NOTEBOOK)],
         cwd=tmp_path,
-        env=apart.environment(TMPDIR=str(tmp_path), MPLCONFIGDIR=str(tmp_path)),
+        env=processes.environment(TMPDIR=str(tmp_path), MPLCONFIGDIR=str(tmp_path)),
         capture_output=True,
         text=True,
         timeout=300,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from support import apart, pages
+from support import pages, processes
 from support.floors import ROOT
-from support.missing import EVERYTHING_MUST_RUN, KNOWN, needed
+from support.requirements import EVERYTHING_MUST_RUN, KNOWN, needed
 
 HERE = Path(__file__).resolve().parent
 SKIP = re.compile(r"""importorskip\(["']([\w.]+)["']""")
@@ -31,7 +31,7 @@ def test_nothing_is_skipped_for_want_of_a_package() -> None:
         pytest.skip("only under CI=true, elsewhere packages may be missing")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", IMPORT, *needed()],
-        env=apart.environment(),
+        env=processes.environment(),
         capture_output=True,
         text=True,
         timeout=120,

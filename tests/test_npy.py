@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, CapacityError, NpyBuilder
-from support import apart
+from support import processes
 
 np = pytest.importorskip("numpy")
 
@@ -219,7 +219,7 @@ def test_a_killed_builder_leaves_no_array(target: Path) -> None:
         b.extend(range(100_000))
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    assert apart.python(code, target).signal == "SIGKILL"
+    assert processes.python(code, target).signal == "SIGKILL"
     assert os.path.getsize(target) >= 800_000
     with pytest.raises(ValueError, match="255"):
         np.load(target)
@@ -243,7 +243,7 @@ def test_rows_take_no_memory_of_the_process(target: Path) -> None:
                 b.append(rows)
             b.array[-1, 0] = 2
     """
-    apart.python(code, target, timeout=120).ok()
+    processes.python(code, target, timeout=120).ok()
     loaded = np.load(target, mmap_mode="r")
     assert loaded.shape == (32 * 512, 1024)
     assert (loaded[0, 0], loaded[-1, 0], loaded[-1, -1]) == (1, 2, 1)

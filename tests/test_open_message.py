@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import InvalidMessage, Message, MessageBuilder, open_message, verify
-from support import apart
+from support import processes
 from support.messages import BOOK, fill_book, fill_kinds, in_memory, plain
-from support.missing import missing
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, read
+from support.requirements import missing
 
 MIB = 1 << 20
 
@@ -179,7 +179,7 @@ def test_memory_stays_small_however_large_the_message(target: Path) -> None:
     with MessageBuilder(target) as b:
         values = b.init_root(BLOCKS.schema).init("blocks", 1)[0].init("values", 50_000_000)
         values[49_900_000] = 7
-    assert int(apart.python(code, target).ok().out) < 50 * 1024
+    assert int(processes.python(code, target).ok().out) < 50 * 1024
 
 
 # ---- what is refused ---------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_no_bytes_crash_it(target: Path) -> None:
             except (InvalidMessage, capnp.KjException, UnicodeDecodeError, RuntimeError):
                 pass
     """
-    apart.python(code, target, random.randrange(1 << 30)).ok()
+    processes.python(code, target, random.randrange(1 << 30)).ok()
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_schema_that_is_none_is_refused_at_once(book: Path, schema: object) ->
 
 def test_a_file_that_others_cut_and_write_again(tmp_path: Path) -> None:
     """Between two looks of ours the file may be cut and grow again: the error is of messages."""
-    apart.python(
+    processes.python(
         """
         import os, sys, time
         import capnp

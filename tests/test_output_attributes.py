@@ -14,8 +14,8 @@ import pytest
 
 import mmapbuilder._output.opening as opening
 from mmapbuilder import Builder
-from support.apart import python
-from support.missing import missing
+from support.processes import python
+from support.requirements import missing
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 both_ways = pytest.mark.parametrize("atomic", [False, True])

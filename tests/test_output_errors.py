@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, verify
-from support.apart import python
 from support.descriptors import descriptor_of
-from support.missing import missing, tool
 from support.mounts import no_room
+from support.processes import python
+from support.requirements import missing, tool
 from support.wire import is_unfinished
 
 MIB = 1 << 20

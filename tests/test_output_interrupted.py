@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.apart import python
+from support.processes import python
 
 # There sys.monitoring also raises while a generator is finalised, where nobody can catch it.
 pytestmark = pytest.mark.skipif(

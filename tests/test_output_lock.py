@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, recover
-from support import apart
-from support.missing import missing
+from support import processes
+from support.requirements import missing
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 KINDS: list[Callable[..., Any]] = [Builder, MessageBuilder]
@@ -111,14 +111,14 @@ def other(target: Path) -> Iterator[Callable[[str], int]]:
     started = []
 
     def start(how: str) -> int:
-        process = apart.start(OTHER, target, how)
+        process = processes.start(OTHER, target, how)
         started.append(process)
-        return int(apart.line(process))
+        return int(processes.line(process))
 
     yield start
     for process in started:
-        apart.tell(process)
-        apart.end(process).ok()
+        processes.tell(process)
+        processes.end(process).ok()
 
 
 @linux_only
@@ -222,7 +222,7 @@ def test_a_temporary_file_of_another_user(folder_mode: int, mode: int) -> None:
         left.write_bytes(b"another's")
         left.chmod(mode)
         Path(folder).chmod(folder_mode)
-        ended = apart.python(AS_NOBODY, folder).ok()
+        ended = processes.python(AS_NOBODY, folder).ok()
         removed = folder_mode == 0o777 and mode != 0o600
         assert ended.out.split("\n")[0] == "refused"
         assert ended.out.split("\n")[1] == ("target" if removed else ".target.mmapbuilder target")
@@ -263,15 +263,15 @@ for number in range(rounds):
 def test_one_of_many_processes_gets_a_new_name(target: Path) -> None:
     """Also when all ask at once. tests/test_threads.py has threads, which meet far more often."""
     rounds = 100
-    processes = [apart.start(CONTENDERS, target, rounds) for _ in range(6)]
+    started = [processes.start(CONTENDERS, target, rounds) for _ in range(6)]
     try:
-        assert [apart.line(process) for process in processes] == ["ready\n"] * 6
+        assert [processes.line(process) for process in started] == ["ready\n"] * 6
         for number in range(rounds):
             target.with_name(f"{target.name}-go-{number}").touch()
-            results = [apart.line(process) for process in processes]
+            results = [processes.line(process) for process in started]
             assert sorted(results) == ["lost\n"] * 5 + ["won\n"]
-            for process in processes:
-                apart.tell(process)
+            for process in started:
+                processes.tell(process)
     finally:
-        for process in processes:
-            apart.stop(process)
+        for process in started:
+            processes.stop(process)

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, open_message
-from support import apart
-from support.apart import python
+from support import processes
 from support.descriptors import descriptor_of
-from support.missing import missing, tool
+from support.processes import python
+from support.requirements import missing, tool
 
 OLD = bytes(range(256)) * 64
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -59,13 +59,13 @@ def test_another_process_keeps_what_it_has_mapped(target: Path) -> None:
         sys.stdin.readline()
         print(sum(m[:]))
     """
-    reader = apart.start(code, target)
-    assert apart.line(reader) == "mapped\n"
+    reader = processes.start(code, target)
+    assert processes.line(reader) == "mapped\n"
     with Builder(target) as b:
         b.write(b"new")
-        apart.tell(reader)
-        assert apart.line(reader) == f"{sum(OLD)}\n"
-    assert apart.end(reader).code == 0
+        processes.tell(reader)
+        assert processes.line(reader) == f"{sum(OLD)}\n"
+    assert processes.end(reader).code == 0
 
 
 def test_a_message_is_read_and_written_back_under_its_own_name(target: Path) -> None:

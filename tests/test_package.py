@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import mmapbuilder
-from support import apart
-from support.missing import missing
+from support import processes
+from support.requirements import missing
 
 PUBLIC = {
     "Builder",
@@ -105,7 +105,7 @@ def test_nothing_heavy_is_imported() -> None:
         new = set(sys.modules) - before
         print(*sorted(name for name in new if not name.startswith("mmapbuilder")))
     """
-    found = set(apart.python(code).ok().out.split())
+    found = set(processes.python(code).ok().out.split())
     heavy = {
         *("capnp", "numpy", "pyarrow", "typing", "dataclasses", "inspect", "subprocess"),
         *("tempfile", "shutil", "pathlib", "logging", "ctypes", "hashlib", "asyncio", "re"),
@@ -125,7 +125,7 @@ def test_a_builder_needs_no_pycapnp_and_no_numpy(target: Path) -> None:
         verify(sys.argv[1])
         assert "capnp" not in sys.modules and "numpy" not in sys.modules
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
 
 
 def test_importing_changes_nothing() -> None:
@@ -144,7 +144,7 @@ def test_importing_changes_nothing() -> None:
         import mmapbuilder
         assert state() == before
     """
-    apart.python(code).ok()
+    processes.python(code).ok()
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
             virtual = next(int(line.split()[1]) for line in status if line.startswith("VmSize"))
         assert virtual < 4 << 20, virtual
     """
-    apart.python(code, tmp_path).ok()
+    processes.python(code, tmp_path).ok()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -201,7 +201,7 @@ def test_modules_can_be_reloaded(target: Path) -> None:
             old[40 << 20] = 1
         importlib.reload(new)
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     assert target.stat().st_size == (40 << 20) + 1
 
 
@@ -220,7 +220,7 @@ def test_faulthandler_may_come_and_go(target: Path) -> None:
             b.flush()
             b[90 << 20] = 1
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     assert target.stat().st_size == (90 << 20) + 1
 
 
@@ -283,7 +283,9 @@ def message(path: Path) -> Report:
     )
     # mypy finds what is installed by itself, and refuses to be told of it.
     place = Path(mmapbuilder.__file__).parent.parent
-    environment = apart.environment(MYPYPATH="" if "site-packages" in place.parts else str(place))
+    environment = processes.environment(
+        MYPYPATH="" if "site-packages" in place.parts else str(place)
+    )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)],
         capture_output=True,

@@ -19,8 +19,8 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageBuilder, open_message, recover
-from support.missing import missing, tool
 from support.readers import BLOCKS, Programs, accepting
+from support.requirements import missing, tool
 from support.wire import is_unfinished, table_of
 
 pytestmark = pytest.mark.slow

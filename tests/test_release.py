@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from support.missing import tool
+from support.requirements import tool
 from support.tools import load
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,7 +21,6 @@ from support.messages import (
     in_memory,
     plain,
 )
-from support.missing import tool
 from support.readers import (
     ADDRESS_BOOK,
     BLOCKS,
@@ -32,6 +31,7 @@ from support.readers import (
     compiler_request,
     read,
 )
+from support.requirements import tool
 from support.wire import table_of, without_gap
 
 GIB = 1 << 30

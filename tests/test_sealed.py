@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import InvalidMessage, MessageBuilder, open_message, verify
-from support import apart
+from support import processes
 from support.messages import BOOK, fill_book
 from support.readers import ADDRESS_BOOK, BLOCKS
 
@@ -208,7 +208,7 @@ FORKED = """
 
 def test_a_forked_child_that_has_it_mapped() -> None:
     """It cannot seal it, and the owner can when the child has ended."""
-    child, owner, value = apart.python(FORKED).ok().out.splitlines()
+    child, owner, value = processes.python(FORKED).ok().out.splitlines()
     assert "a forked child cannot seal" in child
     assert "seal() again when it has ended" in owner
     assert value == "7"
@@ -273,14 +273,14 @@ def test_sent_over_a_socket_to_several_processes(sealed: int) -> None:
     for _ in range(3):
         ours, theirs = socket.socketpair()
         os.set_inheritable(theirs.fileno(), True)
-        process = apart.start(READER, theirs.fileno(), close_fds=False)
+        process = processes.start(READER, theirs.fileno(), close_fds=False)
         theirs.close()
         readers.append((process, ours))
     for _, ours in readers:
         socket.send_fds(ours, [b"book"], [sealed])
         ours.close()
     for process, _ in readers:
-        assert apart.end(process).ok().out == "book ['Alice', 'Bob']\n"
+        assert processes.end(process).ok().out == "book ['Alice', 'Bob']\n"
 
 
 BUILDER = """
@@ -298,12 +298,12 @@ BUILDER = """
 def test_it_outlives_its_builder() -> None:
     ours, theirs = socket.socketpair()
     os.set_inheritable(theirs.fileno(), True)
-    process = apart.start(BUILDER, theirs.fileno(), close_fds=False)
+    process = processes.start(BUILDER, theirs.fileno(), close_fds=False)
     theirs.close()
     ours.settimeout(60)
     with ours:
         _, (fd,), _, _ = socket.recv_fds(ours, 100, 1)
-    assert apart.end(process).signal == signal.SIGKILL.name
+    assert processes.end(process).signal == signal.SIGKILL.name
     with open_message(fd, SCHEMA, require_seals=True) as m:
         assert m.root.people[0].name == "Ada"
     os.close(fd)

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import CapacityError, MessageBuilder, open_message, recover, verify
-from support.missing import EVERYTHING_MUST_RUN, missing
 from support.readers import BLOCKS, KINDS, Programs, from_bytes, read, read_multiple
+from support.requirements import EVERYTHING_MUST_RUN, missing
 from support.wire import segments_of, table_bytes, table_of
 
 MIB = 1 << 20

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from mmapbuilder import Builder
-from support.apart import wait_for
+from support.processes import wait_for
 
 pytestmark = pytest.mark.slow
 

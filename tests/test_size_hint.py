@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder
-from support.apart import python
+from support.processes import python
 
 Mount = Callable[..., Path]
 KIB, MIB = 1 << 10, 1 << 20

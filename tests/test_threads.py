@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support import apart
+from support import processes
 
 HEADER = """
     import os, random, sys, threading
@@ -38,7 +38,7 @@ HEADER = """
 
 
 def run(code: str, path: Path, timeout: float = 120) -> str:
-    return apart.python(HEADER + code, path, timeout=timeout).ok().out
+    return processes.python(HEADER + code, path, timeout=timeout).ok().out
 
 
 def test_threads_that_grow_one_map_in_random_order(target: Path) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("numpy")
 
 import mmapbuilder
 from mmapbuilder import Builder, MessageBuilder, MessageLog, NpyBuilder
-from support.missing import missing
+from support.requirements import missing
 
 DUNDERS = {"__init__", "__enter__", "__exit__", "__iter__", "__len__", "__getitem__", "__next__"}
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import InvalidMessage, MessageBuilder, open_message, verify
-from support import apart
+from support import processes
 from support.messages import fill_book
 from support.readers import ADDRESS_BOOK, BLOCKS, Kind, Programs, accepting, read
 from support.wire import is_unfinished
@@ -188,12 +188,12 @@ BUILD = """
 
 @pytest.mark.parametrize("moment", ["opened", "rooted", "half", "flushed"])
 def test_killed_before_close(target: Path, moment: str, watch: Callable[[Kind], Watch]) -> None:
-    assert apart.python(BUILD, target, moment).signal == "SIGKILL"
+    assert processes.python(BUILD, target, moment).signal == "SIGKILL"
     watch(BLOCKS).look()
 
 
 def test_killed_after_close(target: Path, programs: Programs) -> None:
-    assert apart.python(BUILD, target, "closed").signal == "SIGKILL"
+    assert processes.python(BUILD, target, "closed").signal == "SIGKILL"
     assert "stream" in accepting(target, BLOCKS, programs)
     with read(target, BLOCKS.schema) as root:
         assert [block.values[999] for block in root.blocks] == list(range(100))
@@ -220,11 +220,11 @@ KILLED = """
 def test_killed_at_random_moments(target: Path, tmp_path: Path, programs: Programs) -> None:
     unfinished = 0
     for _ in range(12):
-        process = apart.start(KILLED, target)
-        assert apart.line(process) == "ready\n"
+        process = processes.start(KILLED, target)
+        assert processes.line(process) == "ready\n"
         time.sleep(random.random() * 0.1)
         process.kill()
-        assert apart.end(process).signal == "SIGKILL"
+        assert processes.end(process).signal == "SIGKILL"
         for path in list(tmp_path.iterdir()):
             # Before the mark is written the file is empty, which is no message either.
             if path.stat().st_size == 0 or is_unfinished(path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmapbuilder import InvalidMessage, Message, MessageBuilder, MessageLog, open_log, open_message
-from support import apart
+from support import processes
 from support.messages import fill_book, fill_kinds
 from support.readers import ADDRESS_BOOK, Kind
 from support.readers import KINDS as ALL_KINDS
@@ -201,7 +201,7 @@ def test_circles_take_no_time(target: Path) -> None:
         assert usage.size == len(content)
         assert usage.overlaps == N
     """
-    apart.python(code, ADDRESS_BOOK.file).ok()
+    processes.python(code, ADDRESS_BOOK.file).ok()
 
 
 def test_a_struct_within_itself_is_counted_at_its_outermost_path() -> None:

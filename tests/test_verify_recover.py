@@ -25,7 +25,7 @@ from mmapbuilder import (
     recover,
     verify,
 )
-from support import apart
+from support import processes
 from support.messages import BOOK, fill_book, fill_kinds, in_memory, plain
 from support.readers import ADDRESS_BOOK, BLOCKS, KINDS, Programs, accepting, capnp, read
 from support.wire import is_unfinished, set_aside, table_of
@@ -250,7 +250,7 @@ def test_random_damage_never_crashes(target: Path) -> None:
                     except InvalidMessage as error:
                         assert error.reason
     """
-    apart.python(code, target, random.randrange(1 << 30)).ok()
+    processes.python(code, target, random.randrange(1 << 30)).ok()
 
 
 # ---- recover -----------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_after_sigkill(target: Path) -> None:
         fill_book(b.init_root(ADDRESS_BOOK.schema))
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    assert apart.python(code, target).signal == "SIGKILL"
+    assert processes.python(code, target).signal == "SIGKILL"
     assert is_unfinished(target)
     assert recover(target).unfinished
     with open_message(target, ADDRESS_BOOK.schema) as m:

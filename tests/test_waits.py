@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import apart
+from support import processes
 
 TESTS = Path(__file__).parent
 PIPES = ("stdin", "stdout", "stderr")
@@ -16,9 +16,9 @@ OF_OS = ("read", "wait", "waitpid", "wait4")
 
 
 def test_a_process_that_says_nothing_is_killed() -> None:
-    process = apart.start("import time, sys; print('why', file=sys.stderr); time.sleep(600)")
+    process = processes.start("import time, sys; print('why', file=sys.stderr); time.sleep(600)")
     with pytest.raises(AssertionError, match=r"nothing came for 0.5 s(?s:.*)why"):
-        apart.line(process, timeout=0.5)
+        processes.line(process, timeout=0.5)
     assert process.wait(60) < 0
 
 
@@ -29,18 +29,18 @@ def test_a_child_that_holds_the_pipe_is_killed_as_well() -> None:
             os._exit(0)
         time.sleep(600)
     """
-    process = apart.start(code)
+    process = processes.start(code)
     with pytest.raises(AssertionError, match="nothing came"):
-        apart.line(process, timeout=0.5)
+        processes.line(process, timeout=0.5)
     assert process.wait(60) == 0
 
 
 def test_what_a_process_says_comes_line_by_line() -> None:
-    process = apart.start("import sys; print(1); print(sys.stdin.readline() * 2, end='')")
-    assert apart.line(process) == "1\n"
-    apart.tell(process, "a", 2)
-    assert [apart.line(process) for _ in range(3)] == ["a 2\n", "a 2\n", ""]
-    apart.end(process).ok()
+    process = processes.start("import sys; print(1); print(sys.stdin.readline() * 2, end='')")
+    assert processes.line(process) == "1\n"
+    processes.tell(process, "a", 2)
+    assert [processes.line(process) for _ in range(3)] == ["a 2\n", "a 2\n", ""]
+    processes.end(process).ok()
 
 
 def waits(node: ast.AST, limited: bool = False) -> Iterator[int]:
@@ -68,7 +68,7 @@ def test_whoever_waits_for_a_process_sets_a_limit() -> None:
     found = [
         f"{path.relative_to(TESTS)}:{line}"
         for path in sorted(TESTS.rglob("*.py"))
-        if path != Path(apart.__file__)  # which sets the limits
+        if path != Path(processes.__file__)  # which sets the limits
         for line in waits(ast.parse(path.read_text()))
     ]
     assert not found

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder
-from support import apart
-from support.missing import need_attributes
+from support import processes
+from support.requirements import need_attributes
 
 np = pytest.importorskip("numpy")
 
@@ -231,7 +231,7 @@ def test_in_a_forked_child(target: Path, way: Way, said: str) -> None:
             assert b.size in (5001, 16), b.size
         b.close()
     """
-    apart.python(code, target, options=("-W", "ignore::DeprecationWarning")).ok()
+    processes.python(code, target, options=("-W", "ignore::DeprecationWarning")).ok()
     written = target.read_bytes()
     assert written[:3] == b"\0\0\1"
     assert not written[3:5001].strip(b"\0")
@@ -262,7 +262,9 @@ def test_after_a_kill(target: Path, way: Way, said: str) -> None:
                 print(b.size)
     """
     sizes = (
-        apart.python(code, target, options=("-W", "ignore::DeprecationWarning")).ok().out.split()
+        processes.python(code, target, options=("-W", "ignore::DeprecationWarning"))
+        .ok()
+        .out.split()
     )
     unflushed, flushed = map(int, sizes)
     if said == "exact":

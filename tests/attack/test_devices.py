@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import InvalidMessage, verify
-from support.apart import Ended, end, line, start, stop, tell
 from support.devices import DEVICES
+from support.processes import Ended, end, line, start, stop, tell
 
 SCHEMA = Path(__file__).parent / "rows.capnp"
 

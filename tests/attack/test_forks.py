@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import Builder
-from support.apart import python
-from support.missing import missing, tool
+from support.processes import python
+from support.requirements import missing, tool
 
 PRELUDE = """
 import os, signal, sys

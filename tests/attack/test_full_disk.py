@@ -27,9 +27,9 @@ from mmapbuilder import (
     recover,
     verify,
 )
-from support.apart import python
-from support.missing import tool
 from support.mounts import SMALLEST, no_room
+from support.processes import python
+from support.requirements import tool
 
 MIB = 1 << 20
 KINDS = ["tmpfs", "ext4", "xfs", "btrfs"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.apart import Ended, python
-from support.missing import tool
+from support.processes import Ended, python
+from support.requirements import tool
 
 # A store past EOF of an ordinary mmap: the program's own bug.
 OWN_BUG = """

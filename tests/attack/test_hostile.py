@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmapbuilder import MessageBuilder
-from support import apart
+from support import processes
 from support.messages import fill_kinds, in_memory
 from support.readers import KINDS
 
@@ -139,19 +139,19 @@ class Reader:
     def ask(self, content: bytes) -> tuple[str | None, str | None, str | None, float, int]:
         """(why verify, open_message, recover refuse it; seconds; peak of memory in KiB)."""
         if self.process is None:
-            self.process = apart.start(READER, self.path)
-        apart.tell(self.process, base64.b64encode(content).decode())
-        answer = apart.line(self.process)
+            self.process = processes.start(READER, self.path)
+        processes.tell(self.process, base64.b64encode(content).decode())
+        answer = processes.line(self.process)
         if not answer:
             process, self.process = self.process, None
-            raise AssertionError(str(apart.end(process)))
+            raise AssertionError(str(processes.end(process)))
         invalid, unreadable, hopeless, took, peak = json.loads(answer)
         assert took < SECONDS, f"{took} s"
         return invalid, unreadable, hopeless, took, peak
 
     def stop(self) -> None:
         if self.process is not None:
-            apart.end(self.process).ok()
+            processes.end(self.process).ok()
 
 
 @pytest.fixture(scope="module")

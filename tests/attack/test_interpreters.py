@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from support.apart import python
 from support.libc import MUSL
-from support.missing import missing
+from support.processes import python
+from support.requirements import missing
 
 # ---- the end of the interpreter ----
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from support.apart import environment, python
-from support.missing import missing, tool
+from support.processes import environment, python
+from support.requirements import missing, tool
 from support.strace import PWRITE, lines_of
 from support.wire import is_unfinished, table_of
 

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, InvalidMessage, MessageBuilder, verify
-from support.apart import python
-from support.missing import missing, tool
+from support.processes import python
+from support.requirements import missing, tool
 from support.wire import is_unfinished, table_of
 
 MIB = 1 << 20

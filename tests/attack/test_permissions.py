@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, verify
-from support import apart
-from support.missing import missing, tool
+from support import processes
+from support.requirements import missing, tool
 
 MIB = 1 << 20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -185,7 +185,7 @@ def denied_in(directory: Path) -> None:
         (directory / name).chmod(mode)
     directory.chmod(0o555)
     try:
-        ended = apart.python(UNPRIVILEGED, directory).ok()
+        ended = processes.python(UNPRIVILEGED, directory).ok()
     finally:
         directory.chmod(0o755)
     assert ended.out == "done\n"
@@ -351,19 +351,19 @@ OTHER = """
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_builder_in_another_process(target: Path, there: bool) -> None:
-    other = apart.start(OTHER)
+    other = processes.start(OTHER)
     for (kind, atomic), second in itertools.product(KINDS, KINDS):
         target.unlink(missing_ok=True)
         if there:
             target.write_bytes(b"old content")
         b = MAKERS[kind](target, atomic=atomic)
         fill(b, b"contents")
-        apart.tell(other, *second, target)
-        assert apart.line(other) == "refused\n"
+        processes.tell(other, *second, target)
+        assert processes.line(other) == "refused\n"
         b.close()
         assert content_of(target, kind) == b"contents"
         assert names(target.parent) == ["target"]
-    apart.end(other).ok()
+    processes.end(other).ok()
 
 
 # ---- nothing is left by an orderly failure -----------------------------------------------
@@ -427,7 +427,7 @@ def run_victim(directory: Path, *options: str) -> tuple[list[str], str]:
             *("-P", str(directory / ".target.mmapbuilder"), *options),
             *(sys.executable, "-B", "-c", textwrap.dedent(VICTIM), str(path)),
         ],
-        env=apart.environment(),
+        env=processes.environment(),
         capture_output=True,
         text=True,
         timeout=120,

@@ -14,7 +14,7 @@ pytest.importorskip("numpy")
 import numpy as np
 
 from mmapbuilder import CapacityError, InvalidMessage, MessageBuilder, open_message, recover, verify
-from support import apart
+from support import processes
 from support.mounts import SMALLEST, no_room
 from support.readers import BLOCKS, KINDS
 
@@ -56,7 +56,7 @@ def test_a_list_filled_until_the_disk_was_full(mount: Mount, kind: str) -> None:
     report = recover(path)
     assert report.unfinished
     assert report.size == path.stat().st_size
-    kept = int(apart.python(READ, path, timeout=120).ok().out)
+    kept = int(processes.python(READ, path, timeout=120).ok().out)
     assert rest_of(report, kept) == (1, count)
     assert kept > MIB // 2
     assert verify(path).lost == 0
@@ -78,7 +78,7 @@ def test_a_full_btrfs_gives_nothing_back_as_what_it_was_not(mount: Mount) -> Non
         report = recover(path)
     except (InvalidMessage, OSError):
         return  # there may be no room for what recover writes, either
-    kept = int(apart.python(READ, path, timeout=120).ok().out)
+    kept = int(processes.python(READ, path, timeout=120).ok().out)
     assert rest_of(report, kept) == (1, count)
 
 
@@ -125,11 +125,11 @@ def test_killed_after_the_disk_was_full(mount: Mount, kind: str) -> None:
         b.array("float64s")[:] = np.arange(1, count + 1)
         os.kill(os.getpid(), 9)
     """
-    assert apart.python(code, path, count, timeout=120).signal == "SIGKILL"
+    assert processes.python(code, path, count, timeout=120).signal == "SIGKILL"
     other.unlink(missing_ok=True)
     os.sync()
     report = recover(path)
-    kept = int(apart.python(READ, path, timeout=120).ok().out)
+    kept = int(processes.python(READ, path, timeout=120).ok().out)
     assert rest_of(report, kept) == (1, count)
     assert kept > MIB // 2
 

@@ -16,8 +16,7 @@ import mmapbuilder
 from mmapbuilder.cli.completion import commands_of
 from mmapbuilder.cli.ends import CODES, explain
 from mmapbuilder.cli.parser import MODULES, make_parser
-from support import apart
-from support.apart import environment
+from support import processes
 from support.command import (
     BOOK,
     COMMAND,
@@ -29,7 +28,8 @@ from support.command import (
     started,
     without,
 )
-from support.missing import missing
+from support.processes import environment
+from support.requirements import missing
 
 pytest.importorskip("capnp")
 
@@ -153,7 +153,7 @@ def test_who_stops_reading_ends_it_quietly(tmp_path: Path, log: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
-        with apart.limit(process):
+        with processes.limit(process):
             said = process.stderr.read()
         process.stderr.close()
         code = process.wait(60)
@@ -171,7 +171,7 @@ def test_a_closed_stdout_is_no_traceback(tmp_path: Path, message: Path) -> None:
 
 def test_an_interruption_is_told_in_one_line(tmp_path: Path, log: Path) -> None:
     with started("tail", "-f", log, "--schema", PERSON, where=tmp_path) as process:
-        apart.line(process)
+        processes.line(process)
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130

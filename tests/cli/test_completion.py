@@ -16,9 +16,9 @@ import pytest
 
 from mmapbuilder.cli.completion import commands_of
 from mmapbuilder.cli.parser import make_parser
-from support.apart import stop
 from support.command import run
-from support.missing import tool
+from support.processes import stop
+from support.requirements import tool
 
 pytest.importorskip("capnp")
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message
-from support.apart import environment
 from support.command import BOOK, COMMAND, PERSON, fails, lines, on_a_terminal, run
-from support.missing import missing
+from support.processes import environment
 from support.readers import ADDRESS_BOOK, KINDS, Kind
+from support.requirements import missing
 
 pytest.importorskip("capnp")
 

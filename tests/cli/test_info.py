@@ -9,8 +9,8 @@ import pytest
 
 from mmapbuilder import MessageBuilder, MessageLog, NpyBuilder, commit, write_shard
 from support.command import fails, lines, run
-from support.missing import missing
 from support.readers import ADDRESS_BOOK, KINDS
+from support.requirements import missing
 
 pytest.importorskip("capnp")
 

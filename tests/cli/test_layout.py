@@ -15,8 +15,8 @@ import pytest
 from mmapbuilder import MessageBuilder
 from mmapbuilder.cli.treemap import Box, squarify
 from support.command import BOOK, PERSON, fails, lines, run
-from support.missing import missing
 from support.readers import KINDS
+from support.requirements import missing
 
 pytest.importorskip("capnp")
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.apart import environment
+from support.processes import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 

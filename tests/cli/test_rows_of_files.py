@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message, schema_path
-from support import apart
+from support import processes
 from support.command import BOOK, PERSON, fails, lines, run, started
 from support.messages import BOOK as CONTENT
 from support.readers import ADDRESS_BOOK, KINDS, Kind
@@ -161,10 +161,10 @@ def test_tail_follows(schema: list[str], tmp_path: Path) -> None:
     with MessageLog(tmp_path / "live.log", schema=person) as writer:
         writer.append(id=0)
         with started("tail", "-f", "live.log", *schema, where=tmp_path) as process:
-            first = json.loads(apart.line(process))
+            first = json.loads(processes.line(process))
             for number in range(1, 4):
                 writer.append(id=number)
-                row = json.loads(apart.line(process))
+                row = json.loads(processes.line(process))
                 assert row.get("id", row.get("message")) == number
             os.kill(process.pid, signal.SIGINT)
             process.communicate(timeout=30)

@@ -17,7 +17,7 @@ pytest.importorskip("numpy")
 pytest.importorskip("pyarrow")
 
 from mmapbuilder import verify  # noqa: E402
-from support import apart  # noqa: E402
+from support import processes  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +194,7 @@ def test_what_is_made_of_a_small_file_is_small(target: Path, shape: str, kind: s
     target.write_bytes(content)
     plain = target.with_name("plain")
     plain.write_bytes(message("text", list_to(0, 2, 8), 0x0061616161616161))
-    done = apart.python(READER, target, plain, schema, kind, SECONDS, timeout=600).ok()
+    done = processes.python(READER, target, plain, schema, kind, SECONDS, timeout=600).ok()
     measured = [json.loads(line) for line in done.out.splitlines()]
     assert len(measured) > 9
     most = FREE + TIMES * len(content)

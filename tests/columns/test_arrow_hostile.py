@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from support import apart
+from support import processes
 
 SCHEMA = Path(__file__).resolve().parent / "columns.capnp"
 
@@ -215,12 +215,12 @@ for many in (100, 300_000):
 
 
 def test_sound_arrays_by_hand_are_taken(target: Path) -> None:
-    apart.python(SETUP + SOUND, target, SCHEMA).ok()
+    processes.python(SETUP + SOUND, target, SCHEMA).ok()
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damaged_arrays_are_errors(target: Path, kind: str) -> None:
     code = "\n".join(line for line in DAMAGED[kind])
     indented = "\n".join("    " + line for line in code.splitlines())
-    ended = apart.python(SETUP + indented + "\n", target, SCHEMA).ok()
+    ended = processes.python(SETUP + indented + "\n", target, SCHEMA).ok()
     assert len(ended.out.splitlines()) >= 1

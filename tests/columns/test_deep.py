@@ -15,8 +15,8 @@ pa = pytest.importorskip("pyarrow")
 import deep_schema  # noqa: E402
 
 from mmapbuilder import MessageBuilder, open_message, verify  # noqa: E402
-from support.missing import tool  # noqa: E402
 from support.readers import compiler_request  # noqa: E402
+from support.requirements import tool  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 

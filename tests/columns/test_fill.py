@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import open_message
-from support import apart
+from support import processes
 
 HERE = Path(__file__).resolve().parent
 
@@ -42,7 +42,7 @@ WITHOUT_NUMPY = """
 
 def test_columns_are_written_without_numpy(target: Path) -> None:
     schema = HERE / "arrays.capnp"
-    apart.python(WITHOUT_NUMPY, target, schema).ok()
+    processes.python(WITHOUT_NUMPY, target, schema).ok()
     from array_schemas import arrays_capnp
 
     with open_message(target, arrays_capnp.Root) as m:

@@ -17,7 +17,7 @@ np = pytest.importorskip("numpy")
 from array_schemas import NUMBERS, arrays_capnp, new_capnp, old_capnp  # noqa: E402
 
 from mmapbuilder import CapacityError, MessageBuilder  # noqa: E402
-from support.missing import missing  # noqa: E402
+from support.requirements import missing  # noqa: E402
 
 Root = arrays_capnp.Root
 

@@ -15,7 +15,7 @@ np = pytest.importorskip("numpy")
 from array_schemas import arrays_capnp  # noqa: E402
 
 from mmapbuilder import MessageBuilder, open_message  # noqa: E402
-from support.missing import missing  # noqa: E402
+from support.requirements import missing  # noqa: E402
 
 # What a table cannot hold is left out, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore:left out of the table:UserWarning")

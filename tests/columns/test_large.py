@@ -16,7 +16,7 @@ from column_schemas import columns_capnp
 
 from mmapbuilder import CapacityError, MessageBuilder, _core, open_message, verify
 from mmapbuilder.columns import lists, memory
-from support.missing import missing
+from support.requirements import missing
 
 Root = columns_capnp.Root
 

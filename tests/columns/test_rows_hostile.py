@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("capnp")
 
-from support import apart
+from support import processes
 
 START = """
 import gc
@@ -185,4 +185,4 @@ def test_containers_may_be_emptied_while_they_are_read(tmp_path: Path, program: 
     """Nothing is read that is no longer there."""
     search = "import os, sys; os.chdir(sys.argv[1]); sys.path.insert(0, sys.argv[2])\n"
     freed = ("-X", "dev")  # memory that is freed is overwritten
-    apart.python(search + START + program, tmp_path, Path(__file__).parent, options=freed).ok()
+    processes.python(search + START + program, tmp_path, Path(__file__).parent, options=freed).ok()

@@ -20,8 +20,8 @@ from hypothesis import strategies as st  # noqa: E402
 from nested_schemas import load, messages  # noqa: E402
 
 from mmapbuilder import InvalidMessage, MessageBuilder, open_message  # noqa: E402
-from support.missing import missing, tool  # noqa: E402
 from support.readers import compiler_request  # noqa: E402
+from support.requirements import missing, tool  # noqa: E402
 from support.wire import table_of  # noqa: E402
 
 Root = columns_capnp.Root

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Shard, write_shard
-from support import apart
+from support import processes
 
 capnp = pytest.importorskip("capnp")
 SCHEMA = Path(__file__).resolve().parent / "rows.capnp"
@@ -64,20 +64,20 @@ except FileExistsError:
 """
 
 
-def commit_at_once(where: Path | str, shards: list[Shard], processes: int, first: str = "") -> None:
+def commit_at_once(where: Path | str, shards: list[Shard], count: int, first: str = "") -> None:
     """Commit the same shards in several processes, of which exactly one must win.
 
     Each process runs `first` at its start.
     """
     arguments = (where, pickle.dumps(shards).hex(), SCHEMA, first)
-    running = [apart.start(COMMIT, *arguments) for _ in range(processes)]
+    running = [processes.start(COMMIT, *arguments) for _ in range(count)]
     for each in running:
-        assert apart.line(each) == "ready\n"
+        assert processes.line(each) == "ready\n"
     for each in running:
-        apart.tell(each)
-    ended = [apart.end(each) for each in running]  # all of them, before one is found wrong
+        processes.tell(each)
+    ended = [processes.end(each) for each in running]  # all of them, before one is found wrong
     said = sorted(each.ok().out for each in ended)
-    assert said == ["lost\n"] * (processes - 1) + ["won\n"]
+    assert said == ["lost\n"] * (count - 1) + ["won\n"]
 
 
 def other_schema(folder: Path, old: str, new: str) -> Any:

@@ -27,7 +27,7 @@ from mmapbuilder import (
     write_shard,
 )
 from mmapbuilder.dataset.store import store_of
-from support import apart
+from support import processes
 
 pa = pytest.importorskip("pyarrow")
 
@@ -142,7 +142,7 @@ def test_a_commit_that_is_killed_has_made_a_dataset_or_none(
         shards = pickle.loads(bytes.fromhex(shards))
         mmapbuilder.commit(directory, shards, schema=capnp.load(schema).Table, mode=mode)
     """
-    ended = apart.python(code, tmp_path, pickle.dumps(shards).hex(), SCHEMA, mode, when)
+    ended = processes.python(code, tmp_path, pickle.dumps(shards).hex(), SCHEMA, mode, when)
     assert ended.signal == "SIGKILL"
     if when == "after":
         dataset = open_dataset(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from row_schemas import SCHEMA
 
-from support import apart
+from support import processes
 from support.readers import compiler_request
 
 PROGRAM = """
@@ -33,5 +33,5 @@ def test_datasets_need_no_file_of_pycapnp(tmp_path: Path, loaded: bool) -> None:
     """It has none where it was built against a library of the system; a program may load one."""
     own = compiler_request().file if loaded else ""
     place = own.parent.parent if own else ""
-    ended = apart.python(PROGRAM, SCHEMA, tmp_path / "dataset", own, place).ok()
+    ended = processes.python(PROGRAM, SCHEMA, tmp_path / "dataset", own, place).ok()
     assert ended.out == "1 a b\n"

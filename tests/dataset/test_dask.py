@@ -10,8 +10,8 @@ import pytest
 from row_schemas import EXPECTED, SCHEMA, Row, Table, some_rows, write_three
 
 from mmapbuilder import MessageLog, commit, open_dataset, write_shard
-from support import apart
-from support.missing import missing
+from support import processes
+from support.requirements import missing
 
 dd = pytest.importorskip("dask.dataframe")
 pytest.importorskip("distributed")
@@ -238,7 +238,7 @@ def test_two_worker_processes_write_and_read(tmp_path: Path) -> None:
             main()
     """
     program = tmp_path / "program.py"
-    program.write_text(apart.textwrap.dedent(code))
+    program.write_text(processes.textwrap.dedent(code))
     out = run(program, SCHEMA, tmp_path / "ds")
     assert out.splitlines() == ["1000 True []", f"{sum(range(1000))} 8", "1000"]
 
@@ -252,7 +252,7 @@ def run(program: Path, *arguments: object) -> str:
         capture_output=True,
         text=True,
         timeout=600,
-        env=apart.environment(),
+        env=processes.environment(),
         cwd=program.parent,
     )
     assert done.returncode == 0, done.stdout + done.stderr

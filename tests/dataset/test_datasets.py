@@ -32,7 +32,7 @@ from mmapbuilder import (
     open_message,
     write_shard,
 )
-from support import apart
+from support import processes
 
 pa = pytest.importorskip("pyarrow")
 
@@ -190,7 +190,7 @@ def test_a_reader_needs_no_schema_file(tmp_path: Path) -> None:
         root = schema.new_message(rows=[{"tags": ["a"]}])
         print(root.rows[0].tags[0], dataset.schema is schema)
     """
-    out = apart.python(code, tmp_path / "ds").ok().out.splitlines()
+    out = processes.python(code, tmp_path / "ds").ok().out.splitlines()
     assert out[0] == "['row 0', 'row 1', 'row 2', 'row 3', 'row 4'] -1"
     assert out[1].startswith("['rare', 'plain', 'plain', 'rare'")
     assert out[2] == "a True"
@@ -206,7 +206,7 @@ def test_generic_types_come_along(tmp_path: Path) -> None:
         with dataset.open(0) as message:
             print(message.root.pairs[0].value.x, message.to_dict())
     """
-    out = apart.python(code, tmp_path).ok().out.splitlines()
+    out = processes.python(code, tmp_path).ok().out.splitlines()
     assert out == [
         "[{'key': 'a', 'value': {'x': 1, 'y': 2}}]",
         "1 {'pairs': [{'key': 'a', 'value': {'x': 1, 'y': 2}}]}",
@@ -285,7 +285,7 @@ def test_importing_the_package_imports_no_engine() -> None:
         names = {"dask", "distributed", "ray", "torch", "fsspec", "tqdm", "json", "hashlib"}
         print(sorted(names & set(sys.modules)))
     """
-    assert apart.python(code).ok().out == "[]\n"
+    assert processes.python(code).ok().out == "[]\n"
 
 
 def test_a_bar_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
@@ -309,4 +309,4 @@ def test_a_bar_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
         assert child.wait() == 0
         print(piped, b"verifying" in shown and b"/3" in shown)
     """
-    assert apart.python(code, tmp_path).ok().out == "b'' True\n"
+    assert processes.python(code, tmp_path).ok().out == "b'' True\n"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import apart, pages
+from support import pages, processes
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "guides" / "ray-and-torch.md"
 
@@ -18,6 +18,6 @@ def test_the_code_of_the_page_runs_and_prints_what_is_shown(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         timeout=300,
-        env=apart.environment(),
+        env=processes.environment(),
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,7 +17,7 @@ import pytest
 from row_schemas import EXPECTED, Row, Table, commit_at_once, write_three
 
 from mmapbuilder import InvalidMessage, commit, open_dataset, write_shard
-from support import apart
+from support import processes
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,7 +28,7 @@ def options() -> Iterator[dict[str, Any]]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
-        port = int(apart.line(server))
+        port = int(processes.line(server))
         yield {
             "key": "key",
             "secret": "swordfish",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from support import apart
+from support import processes
 
 from . import (
     races_close,
@@ -68,7 +68,7 @@ def test_race(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     module = RACES[name].__module__.rpartition(".")[2]
     if module == "races_pycapnp":
         pytest.importorskip("capnp")
-    ended = apart.python(
+    ended = processes.python(
         PROGRAM.format(module=module),
         name,
         tmp_path,
@@ -86,18 +86,18 @@ def test_every_race_is_known() -> None:
     assert {race.__module__ for race in RACES.values()} == {m.__name__ for m in MODULES}
 
 
-def starts_without_the_gil(code: str) -> apart.Ended:
+def starts_without_the_gil(code: str) -> processes.Ended:
     """Run `code` with nothing that would hide a module that asks for the GIL."""
-    variables = apart.environment()
+    variables = processes.environment()
     variables.pop("PYTHON_GIL", None)
     done = subprocess.run(
-        [sys.executable, *apart.STRICT, "-c", textwrap.dedent(code)],
+        [sys.executable, *processes.STRICT, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
         timeout=60,
         env=variables,
     )
-    return apart.Ended(done.returncode, done.stdout, done.stderr)
+    return processes.Ended(done.returncode, done.stdout, done.stderr)
 
 
 without_gil = pytest.mark.skipif(not FREE_THREADED, reason="this Python has a GIL")

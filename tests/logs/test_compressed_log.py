@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import open_log
-from support import apart
+from support import processes
 from support.events import EVENT, check, frame, index_of, write
 
 N = 3000
@@ -76,4 +76,4 @@ def test_a_few_bytes_that_stand_for_very_many_are_unpacked_in_little_memory(
         assert open_log(sys.argv[1]).torn == 128 << 20
         print(peak() - before)
     """
-    assert int(apart.python(code, target).ok().out) < 64 * MIB
+    assert int(processes.python(code, target).ok().out) < 64 * MIB

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import Log, MessageLog, open_log
-from support import apart
+from support import processes
 from support.events import EVENT, check, fields, frame, write
 
 
@@ -72,10 +72,10 @@ def test_follow_waits_for_what_is_appended(target: Path) -> None:
                 if i % 50 == 0:
                     time.sleep(0.02)
         """
-        writer = apart.start(code, target)
+        writer = processes.start(code, target)
         follower = log.follow(start=1, timeout=30)
         assert [next(follower).time for _ in range(299)] == list(range(1, 300))
-        apart.end(writer).ok()
+        processes.end(writer).ok()
 
 
 def test_follow_begins_where_the_log_ends_when_it_is_called(target: Path) -> None:
@@ -105,8 +105,8 @@ def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
     """
     write(target, range(3))
     with open_log(target, EVENT.schema) as log:
-        writer = apart.start(code, target)
-        apart.line(writer)
+        writer = processes.start(code, target)
+        processes.line(writer)
         found = []
         with open_log(target, EVENT.schema, index=index) as log:
             for event in log.follow(start=0, timeout=30):
@@ -118,8 +118,8 @@ def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
             if index:
                 assert log._wait_for_news(len(log), 0.001)
         assert found == list(range(2000))
-        apart.tell(writer)
-        apart.end(writer).ok()
+        processes.tell(writer)
+        processes.end(writer).ok()
     with open_log(target, EVENT.schema) as log:
         assert not log._wait_for_news(len(log), 0.001)
 

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
-from support import apart
+from support import processes
 from support.events import EVENT, check, fields, read_by_others
 from support.readers import Programs
 
@@ -110,7 +110,7 @@ def test_readers_find_whole_messages_while_a_writer_is_at_work(
 ) -> None:
     with MessageLog(target, schema=EVENT.schema) as log:
         log.append(fields(0))
-    writer = apart.start(WRITER, target, 3, largest)
+    writer = processes.start(WRITER, target, 3, largest)
     found, rounds = 0, 0
     while writer.poll() is None:
         times = read(target, programs)
@@ -118,7 +118,7 @@ def test_readers_find_whole_messages_while_a_writer_is_at_work(
         assert len(times) >= found
         found = len(times)
         rounds += 1
-    count = int(apart.end(writer).ok().out)
+    count = int(processes.end(writer).ok().out)
     assert rounds >= 2
     assert found > 0
     assert read(target, programs) == list(range(count))

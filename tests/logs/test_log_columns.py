@@ -15,9 +15,9 @@ pytest.importorskip("capnp")
 import capnp
 
 from mmapbuilder import InvalidMessage, MessageLog, open_log
-from support.apart import python
 from support.events import EVENT, fields, frame, write
 from support.messages import fill_kinds, plain
+from support.processes import python
 from support.readers import KINDS
 
 NUMBERS = [

@@ -17,11 +17,11 @@ import pytest
 pytest.importorskip("capnp")
 pytest.importorskip("pyarrow")
 
-from support import apart
+from support import processes
 from support.devices import DEVICES
 from support.log_ways import WAYS
-from support.missing import missing, tool
 from support.mounts import SMALLEST
+from support.requirements import missing, tool
 from support.strace import PWRITE
 
 MIB = 1 << 20
@@ -43,9 +43,9 @@ BEGIN = """
 """
 
 
-def run(code: str, *args: object) -> apart.Ended:
+def run(code: str, *args: object) -> processes.Ended:
     """Run what follows BEGIN in a process of its own."""
-    return apart.python(textwrap.dedent(BEGIN) + textwrap.dedent(code), *args, timeout=240).ok()
+    return processes.python(textwrap.dedent(BEGIN) + textwrap.dedent(code), *args, timeout=240).ok()
 
 
 # ---- no room ---------------------------------------------------------------------------------
@@ -210,10 +210,10 @@ def test_calls_that_fail(target: Path, call: str, way: str, size: int) -> None:
         [
             *(strace, "-f", "-qq", "-o", str(trace), "-P", str(target), "-P", f"{target}.idx"),
             *("-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when=3+5"),
-            *(sys.executable, *apart.STRICT, "-c"),
+            *(sys.executable, *processes.STRICT, "-c"),
             *(textwrap.dedent(BEGIN) + textwrap.dedent(INJECTED), str(target), way, str(size)),
         ],
-        env=apart.environment(),
+        env=processes.environment(),
         capture_output=True,
         text=True,
         timeout=240,
@@ -263,14 +263,18 @@ def test_a_device_that_fails(name: str, tmp_path: Path) -> None:
     with DEVICES[name](tmp_path) as device:
         try:
             for way in ways:
-                processes[way] = apart.start(code, device.point / way.replace(" ", "-"), way, LARGE)
-                assert apart.line(processes[way]) == "ready\n", apart.end(processes.pop(way)).err
+                processes[way] = processes.start(
+                    code, device.point / way.replace(" ", "-"), way, LARGE
+                )
+                assert processes.line(processes[way]) == "ready\n", processes.end(
+                    processes.pop(way)
+                ).err
             device.break_it()
             for way in ways:
-                apart.tell(processes[way])
-                ended = apart.end(processes.pop(way), timeout=120)
+                processes.tell(processes[way])
+                ended = processes.end(processes.pop(way), timeout=120)
                 assert (ended.code, ended.err) == (0, ""), (way, str(ended))
                 assert ended.out.split(), way  # some call has said it
         finally:
             for process in processes.values():
-                apart.stop(process)
+                processes.stop(process)

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
-from support import apart
+from support import processes
 from support.events import EVENT, check, fields, frame, read_by_others
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -91,7 +91,7 @@ KILLER = """
 @pytest.mark.parametrize("index", [True, False])
 @pytest.mark.parametrize("seed", range(2))
 def test_what_was_returned_is_there_after_a_kill(target: Path, seed: int, index: bool) -> None:
-    done = apart.python(KILLER, target, seed, 60, int(index), timeout=240).ok()
+    done = processes.python(KILLER, target, seed, 60, int(index), timeout=240).ok()
     count = int(done.out)
     assert count > 100
     assert read_by_others(target) == list(range(count))
@@ -173,7 +173,7 @@ def test_on_a_full_disk_the_log_stays_readable_and_goes_on_when_there_is_room(
             os.posix_fallocate(
                 file.fileno(), 0, max(4 * MIB, room.f_bavail * room.f_bsize - 10 * MIB)
             )
-    done = apart.python(code, directory / "log", ballast, size, timeout=240).ok()
+    done = processes.python(code, directory / "log", ballast, size, timeout=240).ok()
     _, count, bytes_ = map(int, done.out.split())
     assert bytes_ > 4 * MIB
     assert read_by_others(directory / "log") == list(range(count))

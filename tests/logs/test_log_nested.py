@@ -16,8 +16,8 @@ np = pytest.importorskip("numpy")
 
 import mmapbuilder  # noqa: E402
 from mmapbuilder import MessageBuilder, MessageLog, open_log, open_message  # noqa: E402
-from support.apart import python  # noqa: E402
 from support.messages import fill_kinds  # noqa: E402
+from support.processes import python  # noqa: E402
 from support.readers import KINDS  # noqa: E402
 
 SCHEMA = """

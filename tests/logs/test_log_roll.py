@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
-from support import apart
+from support import processes
 from support.events import EVENT, fields, frame, read_by_others
 
 SIZE = 10_000
@@ -103,8 +103,8 @@ def test_threads_and_processes_roll_together(target: Path) -> None:
             for thread in threads: thread.start()
             for thread in threads: thread.join()
     """
-    for process in [apart.start(code, target, who) for who in range(2)]:
-        apart.end(process).ok()
+    for process in [processes.start(code, target, who) for who in range(2)]:
+        processes.end(process).ok()
     files = files_of(target)
     assert len(files) > 3
     found = []
@@ -148,7 +148,7 @@ def test_files_that_nobody_syncs_do_not_use_up_the_descriptors(target: Path) -> 
         log.close()
         print(log._file_number)
     """
-    assert int(apart.python(code, target).ok().out) > 90
+    assert int(processes.python(code, target).ok().out) > 90
 
 
 def test_when_no_new_file_can_be_made_the_next_append_tries_again(target: Path) -> None:
@@ -211,7 +211,7 @@ def test_no_thread_takes_a_log_for_closed_that_goes_on_in_another_file(target: P
         assert not wrong, wrong
         print(log._file_number)
     """
-    assert int(apart.python(code, target, timeout=120).ok().out) > 50
+    assert int(processes.python(code, target, timeout=120).ok().out) > 50
 
 
 def test_who_closes_a_log_finds_it_closed_also_while_it_rolls(target: Path) -> None:
@@ -242,7 +242,7 @@ def test_who_closes_a_log_finds_it_closed_also_while_it_rolls(target: Path) -> N
                 thread.join()
     """
     for by in ("signal", "thread"):
-        apart.python(code, target, by, timeout=120).ok()
+        processes.python(code, target, by, timeout=120).ok()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -250,7 +250,7 @@ def test_a_child_does_not_wait_for_a_thread_that_rolls_in_its_parent(target: Pat
     code = """
         import os, sys, threading
         from mmapbuilder import MessageLog
-        from support import apart
+        from support import processes
         from support.events import EVENT, fields
         sys.setswitchinterval(1e-5)
         log = MessageLog(sys.argv[1], schema=EVENT.schema, roll=200)
@@ -272,10 +272,10 @@ def test_a_child_does_not_wait_for_a_thread_that_rolls_in_its_parent(target: Pat
                     log.close()
                     os._exit(0)
                 os._exit(1)
-            assert apart.wait_for(child) == 0
+            assert processes.wait_for(child) == 0
         over.set()
         for thread in threads:
             thread.join()
         log.close()
     """
-    apart.python(code, target, timeout=120).ok()
+    processes.python(code, target, timeout=120).ok()

@@ -13,7 +13,7 @@ pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
 from mmapbuilder.log import sync as module
-from support import apart
+from support import processes
 from support.events import EVENT, fields, frame, read_by_others
 
 
@@ -192,11 +192,11 @@ def test_a_signal_handler_that_closes_just_before_the_wait_ends_it(target: Path)
         except ValueError as error:
             print(error)
     """
-    assert apart.python(code, target, timeout=30).ok().out == "I/O operation on closed log\n"
+    assert processes.python(code, target, timeout=30).ok().out == "I/O operation on closed log\n"
 
 
 def test_a_forked_child_has_nothing_to_do_with_the_thread(target: Path) -> None:
-    apart.python(
+    processes.python(
         """
         import os, sys
         from mmapbuilder import MessageLog

@@ -15,7 +15,7 @@ pytest.importorskip("capnp")
 
 from mmapbuilder import InvalidMessage, open_log
 from support.events import EVENT, FENCE, check, frame, index_of, write
-from support.missing import missing
+from support.requirements import missing
 
 MIB = 1 << 20
 

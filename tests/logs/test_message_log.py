@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import Builder, CapacityError, InvalidMessage, MessageLog, open_log
-from support import apart
+from support import processes
 from support.events import (
     EVENT,
     FENCE,
@@ -64,7 +64,7 @@ def test_a_group_is_no_message(tmp_path: Path, kind: str) -> None:
     (tmp_path / "g.capnp").write_text(
         "@0xb5a1f3c2d4e6f708;\nstruct Row { place :group { x @0 :Int32; } }\n"
     )
-    apart.python(
+    processes.python(
         """
         import os, sys
         import capnp
@@ -440,7 +440,7 @@ def test_a_log_that_cannot_be_replaced_is_emptied_in_place(target: Path) -> None
 def test_no_memory_and_interruptions_do_not_end_the_process_that_builds(target: Path) -> None:
     """pycapnp would end it, were its allocator to raise."""
     pytest.importorskip("_testcapi")
-    apart.python(
+    processes.python(
         """
         import _testcapi, signal, sys, warnings
         from mmapbuilder import MessageLog, open_log
@@ -528,7 +528,7 @@ def test_in_a_forked_child_the_log_is_closed_and_the_parent_goes_on(target: Path
         log.append(fields(1))
         log.close()
     """
-    apart.python(code, target).ok()
+    processes.python(code, target).ok()
     assert times(target) == [0, 1]
 
 

@@ -18,8 +18,8 @@ pytest.importorskip("capnp")
 
 from mmapbuilder import Log, MessageLog, open_log
 from support.events import EVENT, check, fields, frame, index_of, write
-from support.missing import missing
 from support.readers import KINDS
+from support.requirements import missing
 
 MIB = 1 << 20
 N = 3000

@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("capnp")
 
 from mmapbuilder import MessageLog, open_log
-from support import apart
+from support import processes
 from support.events import EVENT, frame, read_by_others
-from support.missing import missing
+from support.requirements import missing
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,10 +82,10 @@ def check(path: Path, writers: int, count: int) -> None:
 def test_three_writers_and_two_followers(target: Path) -> None:
     count = 3000
     MessageLog(target).close()
-    followers = [apart.start(FOLLOWER, target, 3, count) for _ in range(2)]
-    writers = [apart.start(WRITER, target, who, count) for who in range(3)]
+    followers = [processes.start(FOLLOWER, target, 3, count) for _ in range(2)]
+    writers = [processes.start(WRITER, target, who, count) for who in range(3)]
     for process in [*writers, *followers]:
-        apart.end(process, timeout=120).ok()
+        processes.end(process, timeout=120).ok()
     check(target, 3, count)
     # The last one has left nothing but the messages, and an index that fits.
     with open_log(target) as log:
@@ -117,13 +117,13 @@ def test_a_writer_that_is_killed_holds_nobody_up(target: Path) -> None:
     with MessageLog(target, schema=EVENT.schema) as log:
         expected = 0
         for seed in range(25):
-            process = apart.start(KILLED, target, 1, seed)
-            apart.line(process)
+            process = processes.start(KILLED, target, 1, seed)
+            processes.line(process)
             before = time.monotonic()
             while time.monotonic() < before + 0.01 + 0.001 * seed:
                 log.append(time=expected, value=0)
                 expected += 1
-            apart.stop(process)
+            processes.stop(process)
             log.append(time=expected, value=0)
             expected += 1
     with open_log(target, EVENT.schema) as reader:
@@ -159,8 +159,8 @@ HOLDER = """
 
 @pytest.mark.parametrize("how", ["commit", "die"])
 def test_others_wait_while_a_message_is_built_in_place(target: Path, how: str) -> None:
-    process = apart.start(HOLDER, target, how)
-    assert apart.line(process) == "building\n"
+    process = processes.start(HOLDER, target, how)
+    assert processes.line(process) == "building\n"
     done = threading.Event()
 
     def append() -> None:
@@ -172,7 +172,7 @@ def test_others_wait_while_a_message_is_built_in_place(target: Path, how: str) -
     thread.start()
     assert not done.wait(0.3)
     assert read_times(target) == [1]
-    apart.tell(process)
+    processes.tell(process)
     thread.join(30)
     assert done.is_set()
     process.communicate(timeout=30)
@@ -185,7 +185,7 @@ def read_times(path: Path) -> list[int]:
 
 
 def test_a_wait_for_another_writer_can_be_interrupted(target: Path) -> None:
-    waiting = apart.start(
+    waiting = processes.start(
         """
         import sys
         from mmapbuilder import MessageLog
@@ -203,15 +203,15 @@ def test_a_wait_for_another_writer_can_be_interrupted(target: Path) -> None:
         """,
         target,
     )
-    apart.line(waiting)
-    holder = apart.start(HOLDER, target, "die")
-    apart.line(holder)
-    apart.tell(waiting)
-    assert apart.line(waiting) == "appends\n"
-    apart.wait_until_asleep(waiting)
+    processes.line(waiting)
+    holder = processes.start(HOLDER, target, "die")
+    processes.line(holder)
+    processes.tell(waiting)
+    assert processes.line(waiting) == "appends\n"
+    processes.wait_until_asleep(waiting)
     waiting.send_signal(signal.SIGINT)
-    assert apart.line(waiting) == "interrupted\n"
-    apart.stop(holder)
+    assert processes.line(waiting) == "interrupted\n"
+    processes.stop(holder)
     waiting.communicate("\n", timeout=30)
     assert waiting.returncode == 0
     assert read_times(target) == [1, 8]
@@ -255,7 +255,7 @@ def test_without_the_index_that_others_use_nobody_can_join(target: Path) -> None
 
 
 def test_a_forked_child_lets_its_parent_keep_the_log(target: Path) -> None:
-    apart.python(
+    processes.python(
         """
         import os, sys
         from mmapbuilder import MessageLog
@@ -277,7 +277,7 @@ def test_a_forked_child_lets_its_parent_keep_the_log(target: Path) -> None:
 
 
 def test_threads_wait_for_each_other_and_for_processes(target: Path) -> None:
-    process = apart.start(WRITER, target, 1, 2000)
+    process = processes.start(WRITER, target, 1, 2000)
     with MessageLog(target, schema=EVENT.schema) as log:
 
         def append(who: int) -> None:
@@ -289,7 +289,7 @@ def test_threads_wait_for_each_other_and_for_processes(target: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join(60)
-        apart.end(process, timeout=60).ok()
+        processes.end(process, timeout=60).ok()
     with open_log(target, EVENT.schema) as reader:
         for who, count in [(1, 2000), (2, 500), (3, 500)]:
             assert [event.time for event in reader if event.value == who] == list(range(count))
@@ -318,7 +318,7 @@ def test_in_a_pid_namespace_of_its_own_a_writer_is_known_as_dead(target: Path) -
         print("done")
     """
     with MessageLog(target, schema=EVENT.schema) as log:
-        done = apart.python(code, target).ok()
+        done = processes.python(code, target).ok()
         if done.out == "refused\n":
             missing("namespaces are refused")
         assert log.append(time=1) == 1

@@ -1,1 +1,1 @@
-"""What the tests share: programs run apart, other readers, mounts, messages."""
+"""What the tests share: processes, requirements, other readers, mounts, messages."""

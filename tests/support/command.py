@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support.apart import STRICT, Ended, environment, limit, stop
+from support.processes import STRICT, Ended, environment, limit, stop
 from support.readers import EXAMPLES
 
 BOOK = f"{EXAMPLES / 'addressbook.capnp'}:AddressBook"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from support.missing import missing, tool
 from support.mounts import MIB, mounted
+from support.requirements import missing, tool
 
 # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are the same number.
 _SHUTDOWN = 0x8004587D

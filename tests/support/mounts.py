@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.missing import missing, tool
+from support.requirements import missing, tool
 
 MIB = 1 << 20
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.missing import missing
+from support.requirements import missing
 from support.wire import segments_of
 
 capnp: Any

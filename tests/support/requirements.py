@@ -1,4 +1,4 @@
-"""What a machine may lack: a reason to skip, but not where everything must run."""
+"""What tests require of a machine: where it lacks that they are skipped, or fail under CI=true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs run apart: whatever may crash, race, hang or change the process.
+"""Processes of their own, for what may crash, race, hang or change the process of the tests.
 
 A time limit is always set, and how the process ended is part of the answer.
 """
