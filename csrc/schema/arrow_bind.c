@@ -33,17 +33,13 @@ static bool read_dictionary(mmb_binding *b, const mmb_arrow_schema *schema, mmb_
 static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_schema *schema,
                        unsigned depth, mmb_refusal *refusal);
 
-static bool is_name(const char *known, const char *name, size_t length)
-{
-    return known != NULL && strlen(known) == length && memcmp(known, name, length) == 0;
-}
-
 static uint32_t find_field(const mmb_plan *plan, uint32_t record, const char *name, size_t length)
 {
     const mmb_plan_struct *type = &plan->structs[record];
+    const unsigned char *at = (const unsigned char *)name;
     for (uint32_t i = type->first; i < type->first + type->count; i++) {
         const mmb_plan_field *field = &plan->fields[i];
-        if (is_name(field->name, name, length) || is_name(field->column, name, length)) {
+        if (mmb__name_is(field->name, at, length) || mmb__name_is(field->column, at, length)) {
             return i;
         }
     }

@@ -5,6 +5,8 @@
 #ifndef MMB_ARROW_BINDING_H
 #define MMB_ARROW_BINDING_H
 
+#include <string.h>
+
 #include "arrow.h"
 #include "plan.h"
 
@@ -81,6 +83,12 @@ typedef struct {
     const mmb_arrow_array *array;
     uint64_t start; /* the offset of the array is not included */
 } mmb_arrow_part;
+
+/* Return whether bytes are a name, which may be NULL. */
+static inline bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length)
+{
+    return name != NULL && strlen(name) == length && memcmp(name, start, (size_t)length) == 0;
+}
 
 /* Set the refusal to say what is wrong with a column. Always return false. */
 bool mmb__bind_fail(mmb_refusal *refusal, mmb_refusal_kind kind, const mmb_binding *binding,

@@ -3,19 +3,13 @@
 #include <string.h>
 
 #include "arrow_stager.h"
+#include "arrow_types.h"
 #include "decimal.h"
-
-static const char *const kind_names[MMB_TYPE_KINDS] = {
-    [MMB_BOOL] = "Bool",       [MMB_INT8] = "Int8",     [MMB_INT16] = "Int16",
-    [MMB_INT32] = "Int32",     [MMB_INT64] = "Int64",   [MMB_UINT8] = "UInt8",
-    [MMB_UINT16] = "UInt16",   [MMB_UINT32] = "UInt32", [MMB_UINT64] = "UInt64",
-    [MMB_FLOAT32] = "Float32",
-};
 
 static bool too_large(mmb__stager *w, uint64_t index, const mmb_binding *b, mmb_type_kind kind)
 {
     mmb__bind_fail(w->refusal, MMB_REFUSED_OVERFLOW, b, "the value does not fit %s",
-                   kind_names[kind]);
+                   mmb__kind_names[kind]);
     return mmb__fail_at(w, index);
 }
 
@@ -135,11 +129,6 @@ static double any_number(const mmb_binding *b, const mmb_arrow_array *a, uint64_
     default:
         return mmb__float_at(b, a, index);
     }
-}
-
-bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length)
-{
-    return name != NULL && strlen(name) == length && memcmp(name, start, (size_t)length) == 0;
 }
 
 /* Return the number in "@7"; MMB_NONE if the bytes are no such text. */

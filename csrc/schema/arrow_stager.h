@@ -55,7 +55,7 @@ bool mmb__fail_stage(mmb__stager *w, uint64_t index, const mmb_binding *b, int e
 mmb_arrow_part mmb__part_of(const mmb_binding *child, mmb__columns from);
 
 /* arrow_numbers.c: mmb__put_numbers stores `count` numbers, Bools or enums; `xor_default` has the
- * bits of the default. mmb__name_is compares bytes with a name, which may be NULL. */
+ * bits of the default. */
 bool mmb__put_numbers(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t start, uint64_t count, mmb__values to, uint64_t xor_default,
                       const bool *mask);
@@ -63,7 +63,6 @@ bool mmb__put_numbers(mmb__stager *w, const mmb_binding *b, const mmb_arrow_arra
 /* Make the bytes of a decimal as Data has them. `to` has room for 32 bytes. */
 bool mmb__decimal_bytes(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                         uint64_t index, uint64_t row, unsigned char *to, uint32_t *width);
-bool mmb__name_is(const char *name, const unsigned char *start, uint64_t length);
 
 /* Return whether the numbers of an array have the format of a message already. */
 bool mmb__same_numbers(const mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a);

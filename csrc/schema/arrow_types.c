@@ -184,7 +184,7 @@ static bool converts(mmb_in_layout layout, const mmb_plan_type *type)
     }
 }
 
-static const char *const kind_names[MMB_TYPE_KINDS] = {
+const char *const mmb__kind_names[MMB_TYPE_KINDS] = {
     "Void",   "Bool",    "Int8",     "Int16",        "Int32",      "Int64",   "UInt8",
     "UInt16", "UInt32",  "UInt64",   "Float32",      "Float64",    "Text",    "Data",
     "a list", "an enum", "a struct", "an interface", "AnyPointer", "a group",
@@ -251,8 +251,8 @@ bool mmb__check_type(mmb_binding *b, const mmb_binding *values, const mmb_plan_t
     }
     if (!converts(values->layout, type)) {
         return mmb__bind_fail(refusal, MMB_REFUSED_TYPE, b,
-                              "%s cannot be made of Arrow's type \"%s\"", kind_names[type->kind],
-                              format);
+                              "%s cannot be made of Arrow's type \"%s\"",
+                              mmb__kind_names[type->kind], format);
     }
     return check_meaning(b, &values->meaning, &type->meaning, refusal);
 }

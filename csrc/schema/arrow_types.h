@@ -9,6 +9,9 @@
  * values of this type are not taken. */
 bool mmb__read_format(mmb_binding *b, const char *format);
 
+/* What errors call the types of a schema. */
+extern const char *const mmb__kind_names[MMB_TYPE_KINDS];
+
 /* Return what to do with values of a type that is not taken. */
 const char *mmb__format_hint(const char *format);
 
