@@ -170,3 +170,29 @@ def test_flush_of_a_range_waits_for_the_device_as_that_of_an_mmap(
     first, second, third = (int(address, 16) for address, _ in ranges)
     assert (first - second, third - second) == (4096, 86016)
     assert sum("fdatasync" in line for line in lines) == 1
+
+
+DATASET = """
+import sys
+import capnp
+from mmapbuilder import commit, write_shard
+directory, mode, schema = sys.argv[1], sys.argv[2], capnp.load(sys.argv[3]).Table
+shards = [write_shard(directory, [{"id": 1}], schema, "rows", index=0)]
+commit(directory, shards, schema=schema, mode=mode)
+"""
+
+
+@pytest.mark.parametrize("mode", ["x", "w"])
+def test_a_manifest_is_on_the_device_after_all_that_it_names(
+    target: Path, calls: Callable[..., list[str]], mode: str
+) -> None:
+    """The shards, their names, what the manifest says, and last its name."""
+    pytest.importorskip("capnp")
+    pytest.importorskip("pyarrow")
+    lines = calls(DATASET, mode, str(Path(__file__).parent / "dataset" / "rows.capnp"))
+    names = rf"\bfsync\(\d+<{re.escape(str(target))}>\)"
+    at = place(lines, r"\b(fsync|fdatasync)\(\d+<[^>]*/part-")
+    at = place(lines, names, at)
+    at = place(lines, r"\bfsync\(\d+<[^>]*/_manifest\.json\.[^>]*tmp>", at)
+    at = place(lines, r"\b(link|linkat|rename|renameat)\(.*/_manifest\.json\.", at)
+    place(lines, names, at)

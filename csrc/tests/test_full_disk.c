@@ -221,6 +221,27 @@ static int calls_report_it(void *directory)
     return 0;
 }
 
+/* A write that finds no room has written nothing, where the file system has fallocate. */
+static int a_write_into_a_hole(void *directory)
+{
+    static unsigned char block[16 << 20], zeros[PAGE], bytes[PAGE];
+    int fd;
+    mmb_map *map = open_map_in(directory, &fd, GIB);
+    mmb_map_base(map)[GIB / 2] = 1;
+    bool all_or_nothing = fallocate(fd, FALLOC_FL_KEEP_SIZE, GIB / 2, 1) == 0;
+    int ballast = fill_disk(directory, sizeof block / 3);
+    memset(block, 0x5a, sizeof block);
+    CHECK_EQ(mmb_map_write(map, 0, block, sizeof block), ENOSPC);
+    CHECK_EQ(mmb_map_poison(map), 0);
+    for (uint64_t at = 0; all_or_nothing && at < sizeof block; at += PAGE) {
+        CHECK(pread(fd, bytes, PAGE, (off_t)at) == PAGE && memcmp(bytes, zeros, PAGE) == 0);
+    }
+    mmb_map_free(map);
+    close(ballast);
+    close(fd);
+    return 0;
+}
+
 /* What a failed reserve leaves behind must not hide what is stored afterwards. */
 static int stores_after_a_failed_reserve(void *directory)
 {
@@ -321,6 +342,7 @@ static const struct {
     {"stores into a hole", stores_into_a_hole, 0},
     {"stores of threads", stores_of_threads, 0},
     {"calls report it", calls_report_it, 0},
+    {"a write into a hole", a_write_into_a_hole, 20 << 20},
     {"stores after a failed reserve", stores_after_a_failed_reserve, 20 << 20},
     {"open for more on a full disk", open_for_more_on_a_full_disk, 0},
     {"with little left", with_little_left, 20 << 20},

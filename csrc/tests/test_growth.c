@@ -3,6 +3,7 @@
 #include "tempfile.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
@@ -258,6 +259,59 @@ static void threads_grow_one_map(void)
     }
 }
 
+/* ---- the first growths of one map ------------------------------------------------ */
+
+typedef struct {
+    mmb_map *map;
+    uint64_t at;
+    _Atomic unsigned *waiting; /* threads that are not ready yet */
+} first_store;
+
+static void *store_first(void *argument)
+{
+    first_store *store = argument;
+    atomic_fetch_sub(store->waiting, 1);
+    for (int looks = 0; atomic_load(store->waiting) > 0; looks++) {
+        if (looks > 1000) { /* there are fewer processors than threads */
+            sched_yield();
+        }
+    }
+    mmb_map_base(store->map)[store->at] = 1;
+    return NULL;
+}
+
+/* The first move of EOF may make a file shorter that another thread has just made longer, unless
+ * they take turns. */
+static void no_first_growth_undoes_another(void)
+{
+    enum { THREADS = 2 };
+    int rounds = LESS_UNDER_TSAN(1000);
+    for (int round = 0; round < rounds; round++) {
+        int fd = temp_file();
+        mmb_map *map = open_map(fd, GIB);
+        pthread_t threads[THREADS];
+        first_store stores[THREADS];
+        _Atomic unsigned waiting = THREADS;
+        for (uint64_t i = 0; i < THREADS; i++) {
+            stores[i] = (first_store){map, i * 100 * MIB, &waiting};
+            CHECK_EQ(pthread_create(&threads[i], NULL, store_first, &stores[i]), 0);
+        }
+        for (int i = 0; i < THREADS; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        CHECK_EQ(mmb_map_poison(map), 0);
+        CHECK_EQ(file_size(fd), stats_of(map).backed);
+        for (uint64_t i = 0; i < THREADS; i++) {
+            unsigned char byte = 0;
+            CHECK(pread(fd, &byte, 1, (off_t)(i * 100 * MIB)) == 1 && byte == 1);
+        }
+        mmb_map_free(map);
+        close(fd);
+    }
+}
+
+/* ---- many maps -------------------------------------------------------------------- */
+
 static void *open_grow_close(void *argument)
 {
     unsigned number = *(unsigned *)argument;
@@ -305,6 +359,7 @@ int main(void)
     RUN(what_is_reserved_raises_no_more_faults);
     RUN(a_block_may_come_from_beyond_eof_of_another_map);
     RUN(threads_grow_one_map);
+    RUN(no_first_growth_undoes_another);
     RUN(maps_are_opened_grown_and_closed_at_once);
     return 0;
 }

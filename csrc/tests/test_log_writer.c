@@ -1,10 +1,12 @@
 /* test_log_writer.c - appending: what readers find at every moment, and after every error. */
 #define _GNU_SOURCE
 
+#include "capnp/log_lock.h"
 #include "capnp/log_state.h"
 #include "log_frames.h"
 #include "trace.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 static const mmb_log_options usual = {.capacity = (uint64_t)1 << 30};
@@ -104,6 +106,84 @@ static void after_every_instruction(void)
     munmap(p, 4096);
     close(index_fd);
     close(fd);
+}
+
+/* ---- slow readers --------------------------------------------------------------------- */
+
+/* A reader may have read a fence a moment ago, and take it for the header of what it reads next. So
+ * the file does not reach beyond what a fence claims until that fence has been gone for a while:
+ * for these nanoseconds, and some more. A test that is slow looks at less. */
+#define WHILE ((uint64_t)45 * 1000000)
+
+static uint64_t fence_at(int fd, uint64_t end)
+{
+    uint64_t word;
+    CHECK(pread(fd, &word, sizeof word, (off_t)end) == sizeof word);
+    return word >> 32 << 3;
+}
+
+/* A message that is built in place brings the end near to what the first fence claims, at once. */
+static void later_messages_outgrow_no_fence(void)
+{
+    static unsigned char bytes[ROOM];
+    const uint32_t words = (uint32_t)((MMB_FENCE_BYTES - ROOM) / 8 - 1);
+    mmb_log_writer *writer;
+    uint64_t start, number;
+    int fd = make_file_in("/tmp", NULL);
+    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    uint64_t seen = mmb__log_now();
+    CHECK_EQ(fence_at(fd, 0), MMB_FENCE_BYTES);
+    CHECK_EQ(mmb_log_begin(writer, 0, &start), 0);
+    CHECK_EQ(mmb_log_commit(writer, &words, 1, true, &number), 0);
+    for (uint64_t i = 1; i < 5; i++) {
+        CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, ROOM / 8 - 1, i), NULL), 0);
+        CHECK(file_size(fd) <= MMB_FENCE_BYTES || mmb__log_now() - seen >= WHILE);
+    }
+    CHECK(file_size(fd) > MMB_FENCE_BYTES); /* or this was no test */
+    CHECK_EQ(mmb_log_close(writer), 0);
+    mmb_log_free(writer);
+    close(fd);
+}
+
+typedef struct {
+    int fd;
+    _Atomic bool begun, enough;
+} watched;
+
+static void *watch(void *argument)
+{
+    watched *w = argument;
+    uint64_t last = 0; /* when the usual fence was there */
+    while (!atomic_load(&w->enough)) {
+        uint64_t now = mmb__log_now();
+        last = fence_at(w->fd, 0) == MMB_FENCE_BYTES ? now : last;
+        CHECK(file_size(w->fd) <= MMB_FENCE_BYTES || mmb__log_now() - last >= WHILE);
+        atomic_store(&w->begun, true);
+    }
+    return NULL;
+}
+
+static void a_large_message_outgrows_no_fence(void)
+{
+    const uint32_t words = (uint32_t)(MMB_FENCE_BYTES / 8 + ROOM);
+    unsigned char *bytes = malloc((size_t)words * 8 + 8);
+    CHECK(bytes != NULL);
+    mmb_log_writer *writer;
+    watched w = {.fd = make_file_in("/tmp", NULL)};
+    pthread_t thread;
+    CHECK_EQ(mmb_log_open(w.fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(fence_at(w.fd, 0), MMB_FENCE_BYTES);
+    CHECK_EQ(pthread_create(&thread, NULL, watch, &w), 0);
+    while (!atomic_load(&w.begun)) {
+    }
+    CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, words, 0), NULL), 0);
+    atomic_store(&w.enough, true);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(mmb_log_close(writer), 0);
+    mmb_log_free(writer);
+    CHECK_EQ(file_size(w.fd), (uint64_t)words * 8 + 8);
+    close(w.fd);
+    free(bytes);
 }
 
 /* ---- after errors --------------------------------------------------------------------- */
@@ -272,6 +352,8 @@ static void index_catches_up(void)
 int main(void)
 {
     RUN(after_every_instruction);
+    RUN(later_messages_outgrow_no_fence);
+    RUN(a_large_message_outgrows_no_fence);
     RUN(reopens);
     RUN(cut_while_small_messages_are_appended);
     RUN(cut_while_large_messages_are_appended);

@@ -3,6 +3,11 @@
 #include "tempfile.h"
 
 #include "disk.h"
+#include "file/loss.h"
+#include "map/map.h"
+
+#include <signal.h>
+#include <sys/resource.h>
 
 enum { RECORD = 8, SECONDS = 100, PAGE = 4096 };
 
@@ -63,6 +68,52 @@ static void a_truncated_file_is_lost_from_its_end_on(void)
     CHECK_EQ(mmb_map_lost_from(map), 3);
     mmb_map_free(map);
     CHECK_EQ(file_size(fd), 3);
+    close(fd);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+/* There is no room for the record when something is lost, but there is at the end. */
+static void a_record_that_was_refused_is_written_at_the_end(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    uint64_t told = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    mmb_map_base(map)[5 * MIB] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    limit_files(0);
+    mmb__note_loss(&map->file, 4 * MIB);
+    limit_files(RLIM_INFINITY);
+    CHECK_EQ(record_of(fd), 0);
+    bool has_attributes = mmb_loss_told(fd, &told);
+    CHECK(!has_attributes || told == 4 * MIB);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_loss_offset(record_of(fd)), 4 * MIB);
+    CHECK(!mmb_loss_told(fd, &told));
+    mmb_map_free(map);
+    close(fd);
+}
+
+/* If there is none even then, the file ends where the loss is, so that nothing behind it counts. */
+static void a_file_that_cannot_tell_its_loss_ends_there(void)
+{
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, GIB);
+    mmb_map_base(map)[5 * MIB] = 1;
+    mmb_map_note_loss_at(map, RECORD, KEPT);
+    limit_files(0);
+    mmb__note_loss(&map->file, 4 * MIB);
+    mmb_map_seal(map);
+    limit_files(RLIM_INFINITY);
+    CHECK_EQ(file_size(fd), 4 * MIB + 1);
+    mmb_map_free(map);
     close(fd);
 }
 
@@ -211,6 +262,8 @@ int main(void)
 {
     RUN(nothing_is_lost_at_first);
     RUN(a_truncated_file_is_lost_from_its_end_on);
+    RUN(a_record_that_was_refused_is_written_at_the_end);
+    RUN(a_file_that_cannot_tell_its_loss_ends_there);
     RUN(below_a_loss_nothing_is_lost);
     RUN(several_losses);
     RUN(a_loss_of_a_child);

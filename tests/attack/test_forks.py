@@ -107,11 +107,12 @@ assert content() == b"content of the child", content()
     ).ok()
 
 
-def test_child_after_the_parent_has_closed_extends_nothing(target: Path) -> None:
+@pytest.mark.parametrize("call", ["b.write(b'x')", "b.flush()", "b.tell()", "b.size"])
+def test_child_after_the_parent_has_closed_extends_nothing(target: Path, call: str) -> None:
     """It is told with its next call; its stores went nowhere, and it lives."""
     python(
         PRELUDE
-        + """
+        + f"""
 from_parent, to_child = os.pipe()
 b = Builder(path)
 view = memoryview(b)
@@ -120,7 +121,7 @@ def work():
     os.read(from_parent, 1)
     view[1 << 28] = 1
     try:
-        b.write(b"x")
+        {call}
     except OSError:
         return
     raise AssertionError("nothing was raised")

@@ -124,6 +124,26 @@ def test_follow_is_woken_by_a_writer(target: Path, index: bool) -> None:
         assert not log._wait_for_news(len(log), 0.001)
 
 
+def test_one_that_sleeps_is_woken(target: Path) -> None:
+    """Not by the time, which would be days."""
+    code = """
+        import sys
+        from mmapbuilder import open_log
+        with open_log(sys.argv[1]) as log:
+            print("waits", flush=True)
+            assert log._wait_for_news(1, 1e6)
+            print(len(log), flush=True)
+    """
+    with MessageLog(target, schema=EVENT.schema) as writer:
+        writer.append(fields(0))
+        sleeper = apart.start(code, target)
+        assert apart.line(sleeper) == "waits\n"
+        apart.wait_until_asleep(sleeper)
+        writer.append(fields(1))
+        assert apart.line(sleeper) == "2\n"
+        apart.end(sleeper).ok()
+
+
 def test_a_follower_of_an_empty_log_is_woken_for_its_first_message(target: Path) -> None:
     """The index tells of it, and the file is looked at no more."""
     with MessageLog(target, schema=EVENT.schema) as writer, open_log(target, EVENT.schema) as log:

@@ -110,6 +110,37 @@ def test_all_who_wait_are_served_together(target: Path, monkeypatch: pytest.Monk
         assert len(asked) <= 3 * 2  # the log and the index, for the first and for all others
 
 
+def test_no_note_claims_what_the_device_has_not(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at any of these steps leaves a log that is as good as its note says."""
+    steps: list[object] = []
+    datasync = module._datasync
+    note, tell = MessageLog._note_synced, MessageLog._tell_synced
+
+    def watch(fd: int) -> None:
+        steps.append("data" if os.fstat(fd).st_ino == target.stat().st_ino else "index")
+        datasync(fd)
+
+    def watch_note(log: MessageLog, count: int, end: int) -> None:
+        steps.append(("note", count))
+        note(log, count, end)
+
+    def watch_tell(log: MessageLog, end: int) -> None:
+        steps.append(("tell", end))
+        tell(log, end)
+
+    monkeypatch.setattr(module, "_datasync", watch)
+    monkeypatch.setattr(MessageLog, "_note_synced", watch_note)
+    monkeypatch.setattr(MessageLog, "_tell_synced", watch_tell)
+    with MessageLog(target) as log:
+        for number in range(3):
+            log.append_bytes(frame(number))
+            log.sync()
+            assert steps == ["data", ("note", number + 1), "index", ("tell", log.committed)]
+            steps.clear()
+
+
 def test_a_wait_can_be_limited(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = threading.Event()
     monkeypatch.setattr(module, "_datasync", lambda fd: device.wait())

@@ -139,6 +139,28 @@ def test_it_says_what_was_dropped(target: Path) -> None:
     assert read_by_others(target) == list(range(count + 1))
 
 
+@pytest.mark.parametrize("number", [3000, 4500, 5999])
+@pytest.mark.parametrize("way", ["append", "recover"])
+def test_a_message_with_wrong_bytes_is_dropped(target: Path, number: int, way: str) -> None:
+    """Its frame is in order, and only the checksum tells."""
+    log = MessageLog(target, schema=EVENT.schema)
+    log.extend(map(fields, range(3000)))
+    log.sync()
+    log.extend(map(fields, range(3000, 6000)))
+    with open_log(target) as reader:
+        start = int(reader.offsets[number])
+    abandon(log)
+    with target.open("r+b") as file:
+        file.seek(start + 16)  # behind the table and the root pointer
+        file.write(b"\xff")
+    start_again(target)
+    with pytest.warns(RuntimeWarning, match="the machine went down"):
+        MessageLog(target, "a").close() if way == "append" else open_log(target).close()
+    if way == "recover":
+        recover(target)
+    assert 3000 <= len(read_by_others(target)) <= number
+
+
 def test_without_an_index_the_pointers_are_all_there_is(target: Path) -> None:
     target.write_bytes(b"".join(map(frame, range(2000))))
     report = recover(target)

@@ -276,6 +276,29 @@ def test_a_forked_child_lets_its_parent_keep_the_log(target: Path) -> None:
     assert read_by_others(target) == [0, 1, 2]
 
 
+def test_a_forked_child_leaves_its_parent_a_writer(target: Path) -> None:
+    """The child shares the open file, and could give back the lock by which others see a writer."""
+    apart.python(
+        """
+        import os, sys
+        from mmapbuilder import MessageLog, _core
+        from support.events import frame
+        with MessageLog(sys.argv[1]) as log:
+            log.append_bytes(frame(0))
+            child = os.fork()
+            if child == 0:
+                log.close()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            fd = os.open(sys.argv[1], os.O_RDWR)
+            assert _core.log_has_writers(fd)
+        assert not _core.log_has_writers(fd)
+        """,
+        target,
+    ).ok()
+    assert read_by_others(target) == [0]
+
+
 def test_threads_wait_for_each_other_and_for_processes(target: Path) -> None:
     process = processes.start(WRITER, target, 1, 2000)
     with MessageLog(target, schema=EVENT.schema) as log:
