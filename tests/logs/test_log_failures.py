@@ -259,22 +259,22 @@ def test_a_device_that_fails(name: str, tmp_path: Path) -> None:
     code = textwrap.dedent(BEGIN) + "from support.events import read_by_others\n"
     code += textwrap.dedent(DYING)
     ways = ["fields", "extend dicts", "extend arrow", "build", "flush and cut"]
-    processes: dict[str, subprocess.Popen[str]] = {}
+    started: dict[str, subprocess.Popen[str]] = {}
     with DEVICES[name](tmp_path) as device:
         try:
             for way in ways:
-                processes[way] = processes.start(
+                started[way] = processes.start(
                     code, device.point / way.replace(" ", "-"), way, LARGE
                 )
-                assert processes.line(processes[way]) == "ready\n", processes.end(
-                    processes.pop(way)
+                assert processes.line(started[way]) == "ready\n", processes.end(
+                    started.pop(way)
                 ).err
             device.break_it()
             for way in ways:
-                processes.tell(processes[way])
-                ended = processes.end(processes.pop(way), timeout=120)
+                processes.tell(started[way])
+                ended = processes.end(started.pop(way), timeout=120)
                 assert (ended.code, ended.err) == (0, ""), (way, str(ended))
                 assert ended.out.split(), way  # some call has said it
         finally:
-            for process in processes.values():
+            for process in started.values():
                 processes.stop(process)
