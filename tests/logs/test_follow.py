@@ -136,12 +136,12 @@ def test_one_that_sleeps_is_woken(target: Path) -> None:
     """
     with MessageLog(target, schema=EVENT.schema) as writer:
         writer.append(fields(0))
-        sleeper = apart.start(code, target)
-        assert apart.line(sleeper) == "waits\n"
-        apart.wait_until_asleep(sleeper)
+        sleeper = processes.start(code, target)
+        assert processes.line(sleeper) == "waits\n"
+        processes.wait_until_asleep(sleeper)
         writer.append(fields(1))
-        assert apart.line(sleeper) == "2\n"
-        apart.end(sleeper).ok()
+        assert processes.line(sleeper) == "2\n"
+        processes.end(sleeper).ok()
 
 
 def test_a_follower_of_an_empty_log_is_woken_for_its_first_message(target: Path) -> None:

@@ -278,7 +278,7 @@ def test_a_forked_child_lets_its_parent_keep_the_log(target: Path) -> None:
 
 def test_a_forked_child_leaves_its_parent_a_writer(target: Path) -> None:
     """The child shares the open file, and could give back the lock by which others see a writer."""
-    apart.python(
+    processes.python(
         """
         import os, sys
         from mmapbuilder import MessageLog, _core
