@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -32,6 +33,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What asks for a mount needs root, whether or not it says so."""
+    if "mount" in getattr(item, "fixturenames", ()):
+        item.add_marker("root")
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
@@ -41,7 +48,8 @@ def pytest_terminal_summary(
         return
     everything = config.args in ([str(HERE)], ["tests"], config.getini("testpaths"))
     option = config.option
-    if not place or not everything or option.keyword or option.markexpr not in ("", "not slow"):
+    left_out = re.fullmatch(r"(?:not (\w+)(?: and not (\w+))?)?", option.markexpr)
+    if not place or not everything or option.keyword or not left_out:
         return
     if option.maxfail or option.collectonly:
         return
@@ -50,7 +58,7 @@ def pytest_terminal_summary(
     if config.getoption("lf", False):
         record.write_again(Path(place), failed)
         return
-    limited = [*(option.ignore_glob or []), *(["slow"] if option.markexpr else [])]
+    limited = [*(option.ignore_glob or []), *filter(None, left_out.groups())]
     record.write(
         Path(place),
         passed=counts.get("passed", 0),

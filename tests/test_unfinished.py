@@ -63,6 +63,7 @@ def watch(target: Path, programs: Programs) -> Callable[[Kind], Watch]:
     return lambda kind: Watch(target, kind, programs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("durable", [False, True])
 def test_every_moment_of_a_build(

@@ -60,6 +60,7 @@ def test_bash(tmp_path: Path, message: Path) -> None:
     assert bash(path, tmp_path, "convert", "--to", "pa") == ["parquet"]
 
 
+@pytest.mark.slow
 def test_fish(tmp_path: Path, message: Path) -> None:
     shell = tool("fish", "fish")
     path = script("fish", tmp_path)
@@ -121,6 +122,7 @@ class Zsh:
         os.close(self.master)
 
 
+@pytest.mark.slow
 def test_zsh(tmp_path: Path, message: Path) -> None:
     functions = tmp_path / "functions"
     functions.mkdir()

@@ -148,6 +148,7 @@ document.body.appendChild(pre);
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_it_with_labels_that_fit(
     scheme: str, tmp_path: Path, message: Path, segmented: Path
@@ -191,6 +192,7 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_docs_is_shown(tmp_path: Path) -> None:
     """Alone, as in a page that shows it as an image: it is drawn, and fills its area."""
     image = pytest.importorskip("PIL.Image")

@@ -101,6 +101,7 @@ def by_open_log(path: Path, programs: Programs) -> list[int]:
 
 # Large messages let the log grow by more than what is in anybody's buffer. What a fence claims is
 # more still, and the file does not grow beyond that while a reader may have read that fence.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("read", "largest"),
     [(by_pycapnp, 23), (by_cxx, 23), (by_capnp_tool, 23), (by_open_log, 24)],

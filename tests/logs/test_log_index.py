@@ -45,6 +45,7 @@ def test_an_index_of_another_file_is_not_used(target: Path) -> None:
         assert len(log) == N - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_a_damaged_index_never_gives_a_wrong_message(target: Path, seed: int) -> None:
     chance = random.Random(seed)

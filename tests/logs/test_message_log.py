@@ -129,6 +129,7 @@ def test_every_append_is_seen_at_once(target: Path) -> None:
         assert read_by_others(target) == list(range(3000))
 
 
+@pytest.mark.slow
 def test_the_file_is_never_more_than_the_fence_beyond_its_messages(target: Path) -> None:
     with MessageLog(target, schema=EVENT.schema) as log:
         for size in [10, 100_000, 1, 3 * MIB, 5, 70 * KIB, 20 * MIB, 5] * 3:
