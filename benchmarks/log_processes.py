@@ -7,6 +7,8 @@
   what waking a process costs on this machine.
 - How much do two writer processes append together, against one? Messages that are made of fields,
   which each writer does by itself, and finished frames, where nearly all is done under the lock.
+  Compared with two writers of two logs, in turns with them: more than that the machine does not
+  give to two processes that share nothing.
 - How long does a log of very many messages take to be opened again, by a writer after `kill -9` and
   by a reader, and how much private memory does a reader of it take?
 - How much faster is `table` than a loop over pycapnp's `read_multiple_bytes`, for a million
@@ -114,13 +116,13 @@ def _written(path: Path, count: int, frames: bool, ready: Any, start: Any) -> No
         ready.put(time.perf_counter())
 
 
-def writers(path: Path, number: int, count: int, frames: bool) -> float:
-    """Return how many messages a second some writers append together."""
+def writers(paths: list[Path], count: int, frames: bool) -> float:
+    """Return how many messages a second some writers append together, each to one of these logs."""
     ready, start = FORK.SimpleQueue(), FORK.Event()
-    MessageLog(path, "w").close()
+    for path in set(paths):
+        MessageLog(path, "w").close()
     processes = [
-        FORK.Process(target=_written, args=(path, count, frames, ready, start))
-        for _ in range(number)
+        FORK.Process(target=_written, args=(path, count, frames, ready, start)) for path in paths
     ]
     for process in processes:
         process.start()
@@ -130,9 +132,10 @@ def writers(path: Path, number: int, count: int, frames: bool) -> float:
     end = max(ready.get() for _ in processes)
     for process in processes:
         process.join()
-    with open_log(path) as log:
-        assert len(log) == number * count
-    return number * count / (end - begun)
+    for path in set(paths):
+        with open_log(path) as log:
+            assert len(log) == paths.count(path) * count
+    return len(paths) * count / (end - begun)
 
 
 # ---- large logs -----------------------------------------------------------------------------
@@ -223,7 +226,10 @@ def main() -> None:
         on_their_way = [(pipe(500), follow(path, 500)) for _ in range(rounds)]
         together = {
             what: [
-                [writers(path, number, 400_000, what == "frames") for number in (1, 2)]
+                [
+                    writers(paths, 400_000, what == "frames")
+                    for paths in ([path], [path, path], [path, path.with_name("other")])
+                ]
                 for _ in range(rounds)
             ]
             for what in ("fields", "frames")
@@ -241,10 +247,10 @@ def main() -> None:
     print("on its way to a process that sleeps:")
     for who, times in (("pipe", piped), ("follow", followed)):
         print(f"  {who:34}{times['p50']:10.0f} us, p90 {times['p90']:.0f} us")
-    for what, (one, two) in together.items():
+    for what, (one, two, apart) in together.items():
         print(
             f"{what}: one writer {one:,.0f} messages a second, two {two:,.0f}: "
-            f"{two / one:.2f} times"
+            f"{two / one:.2f} times; two with a log each {apart:,.0f}: {apart / one:.2f} times"
         )
     print(f"opening a log of {arguments.messages:,} messages:")
     for who, figure in opened.items():
