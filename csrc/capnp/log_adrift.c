@@ -12,11 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool mmb__log_is_adrift(const mmb_log_writer *w)
-{
-    return w->adrift || (w->index != NULL && mmb_map_poison(w->index) != 0);
-}
-
 /* Map the index again. Stores that were lost are in a private copy, which goes away. */
 static int map_again(mmb_log_writer *w)
 {
@@ -32,6 +27,7 @@ static int map_again(mmb_log_writer *w)
         return EBADF;
     }
     int error = mmb__log_map_index(w, w->index_fd);
+    w->indexed = 0; /* the file may lack blocks that it seems to have */
     if (error == 0) {
         close(w->index_fd);
         w->index_fd = -1;

@@ -9,9 +9,6 @@
 
 #include "log_state.h"
 
-/* Return whether the writer is adrift. */
-bool mmb__log_is_adrift(const mmb_log_writer *w);
-
 /* Map the index again, and become known as a writer again. This waits for the gate. Return 0, or an
  * error: then the writer stays adrift, and this may be tried again. EBUSY if others have replaced
  * the index. */

@@ -84,13 +84,16 @@ int mmb__log_enter(mmb_log_writer *w)
         return error != 0 ? error : EBADF;
     }
     w->busy = true;
-    error = mmb__log_is_adrift(w) ? mmb__log_return(w) : 0;
+    error = w->adrift ? mmb__log_return(w) : 0;
     error = error != 0 ? error : mmb__log_lock(w, &inherited);
     if (error != 0) {
         w->busy = false;
         return error;
     }
-    error = w->token != 0 ? mmb_map_poison(w->index) : 0; /* if the lock is a private copy */
+    if (w->index != NULL) { /* even the lock may be only in a private copy of the index */
+        error = mmb_map_poison(w->index);
+        w->adrift = error != 0;
+    }
     if (error == 0 && inherited) {
         error = repair(w);
         w->adrift = error != 0; /* whoever is inside next must repair it */
@@ -103,12 +106,15 @@ int mmb__log_enter(mmb_log_writer *w)
     return error;
 }
 
+/* All of the index that writers share lies in one page. So if any store into it was lost, the one
+ * that unlocks is lost, too, and nobody takes what the others see for complete. */
 void mmb__log_leave(mmb_log_writer *w)
 {
-    if (!mmb__log_is_adrift(w)) {
+    if (!w->adrift) {
         mmb__log_unlock(w);
+        w->adrift = w->index != NULL && mmb_map_poison(w->index) != 0;
     }
-    if (w->token != 0 && mmb__log_is_adrift(w)) { /* even the store that unlocks may be lost */
+    if (w->adrift && w->token != 0) {
         w->tail = &w->own;
         mmb__log_unregister(w);
     }

@@ -1,9 +1,15 @@
 /* log_note.c - notes the messages of a writer in its index. See log_note.h. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
 #include "log_note.h"
 
 #include "log_tail.h"
 
+#include "os/os.h"
+
 #include <errno.h>
+#include <sys/stat.h>
 
 int mmb__log_map_index(mmb_log_writer *w, int fd)
 {
@@ -11,12 +17,16 @@ int mmb__log_map_index(mmb_log_writer *w, int fd)
         .capacity = w->options.capacity / 4 + MMB_GRANULE, /* entries are no larger than messages */
         .max_growth = MMB_GRANULE,
     };
-    w->indexed = 0;
+    struct stat now;
+    if (fstat(fd, &now) != 0) {
+        return errno;
+    }
+    /* The file may end inside a page. If blocks of the disk are smaller than pages, what lies
+     * behind the end in that page has no room yet. */
+    w->indexed = (uint64_t)now.st_blksize >= mmb__os_page() ? (uint64_t)now.st_size : 0;
     return mmb__log_open_map(fd, &options, &w->index, NULL);
 }
 
-/* The file of an index may end inside a page, and inside a block of the disk. So what lies behind
- * its end in that page has no room before it is asked for. */
 int mmb__log_make_index_room(mmb_log_writer *w, uint64_t count)
 {
     uint64_t bytes = mmb_index_bytes(count);
@@ -35,9 +45,11 @@ void mmb__log_publish(mmb_log_writer *w, uint64_t number, uint64_t end, const vo
     w->count += number;
     if (w->index != NULL) {
         mmb_index_note(mmb_map_base(w->index), w->count, number, end, frames, bytes);
-        if (mmb_map_poison(w->index) == 0) {
-            mmb_index_publish(mmb_map_base(w->index), w->count, end);
+        if (mmb_map_poison(w->index) != 0) {
+            w->adrift = true;
+            return;
         }
+        mmb_index_publish(mmb_map_base(w->index), w->count, end);
     }
 }
 
