@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, recover
+from mmapbuilder._output import opening
 from support import processes
 from support.requirements import missing
 
@@ -275,3 +276,29 @@ def test_one_of_many_processes_gets_a_new_name(target: Path) -> None:
     finally:
         for process in started:
             processes.stop(process)
+
+
+@pytest.mark.parametrize("mode", ["r+", "w"])
+def test_a_file_that_is_replaced_before_it_is_locked_is_left_alone(
+    target: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever replaces a file has its lock: that of the old one says nothing of the new one."""
+    target.write_bytes(b"old")
+    newer, old = target.with_name("newer"), target.with_name("old")
+    newer.write_bytes(b"newer")
+    lock, replaced = opening.lock, []
+
+    def replace_and_lock(output: Any, **how: bool) -> None:
+        if not replaced:
+            os.link(target, old)
+            os.replace(newer, target)
+            replaced.append(target)
+        lock(output, **how)
+
+    monkeypatch.setattr(opening, "lock", replace_and_lock)
+    with Builder(target, mode) as b:
+        assert replaced
+        assert len(b) == (5 if mode == "r+" else 0)
+        b[:3] = b"NEW"
+    assert target.read_bytes() == (b"NEWer" if mode == "r+" else b"NEW")
+    assert old.read_bytes() == b"old"

@@ -4,8 +4,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/vfs.h>
 
 /* ---- the policy ------------------------------------------------------------ */
@@ -310,6 +312,50 @@ static void no_first_growth_undoes_another(void)
     }
 }
 
+/* ---- a signal in the middle of a growth -------------------------------------------- */
+
+enum { SIGNALS = LESS_UNDER_TSAN(500) };
+
+static unsigned char *signal_base;
+static volatile sig_atomic_t signals;
+
+static void store_in_a_handler(int number)
+{
+    (void)number;
+    if (signals < SIGNALS) {
+        signal_base[2 * GIB + (uint64_t)signals * 2 * MIB] = 1;
+        signals = signals + 1;
+    }
+}
+
+static int grow_under_signals(void *unused)
+{
+    (void)unused;
+    int fd = temp_file();
+    mmb_map *map = open_map(fd, 4 * GIB);
+    signal_base = mmb_map_base(map);
+    struct sigaction ours = {.sa_handler = store_in_a_handler, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 200}, {0, 200}};
+    CHECK(sigaction(SIGALRM, &ours, NULL) == 0);
+    CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    for (uint64_t end = 0; signals < SIGNALS; end = (end + 2 * MIB) % GIB) {
+        CHECK_EQ(mmb_map_reserve(map, end, end + 2 * MIB), 0);
+    }
+    CHECK_EQ(mmb_map_poison(map), 0);
+    for (uint64_t i = 0; i < SIGNALS; i++) {
+        unsigned char byte = 0;
+        CHECK(pread(fd, &byte, 1, (off_t)(2 * GIB + i * 2 * MIB)) == 1 && byte == 1);
+    }
+    return 0;
+}
+
+/* A signal handler of the program stores where the file must grow, in a thread that makes it
+ * grow. It would wait for its own thread if signals were not blocked then, so this is a child. */
+static void a_signal_handler_may_store(void)
+{
+    CHECK_EXITED(run_child(grow_under_signals, NULL, 60));
+}
+
 /* ---- many maps -------------------------------------------------------------------- */
 
 static void *open_grow_close(void *argument)
@@ -360,6 +406,7 @@ int main(void)
     RUN(a_block_may_come_from_beyond_eof_of_another_map);
     RUN(threads_grow_one_map);
     RUN(no_first_growth_undoes_another);
+    RUN(a_signal_handler_may_store);
     RUN(maps_are_opened_grown_and_closed_at_once);
     return 0;
 }
