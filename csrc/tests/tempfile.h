@@ -147,8 +147,10 @@ static inline int run_child(int (*work)(void *), void *argument, int seconds)
 
 /* Under ThreadSanitizer everything is ten times slower, and so is asked for less. */
 #if defined(__SANITIZE_THREAD__)
+#define IS_UNDER_TSAN true
 #define LESS_UNDER_TSAN(n) ((n) / 8 > 0 ? (n) / 8 : 1)
 #else
+#define IS_UNDER_TSAN false
 #define LESS_UNDER_TSAN(n) (n)
 #endif
 
