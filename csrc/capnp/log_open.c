@@ -198,17 +198,22 @@ void mmb_log_free(mmb_log_writer *w)
     }
 }
 
+/* Return where the writers of the log tell each other what is there. NULL if this writer must say
+ * it by itself: it has the log alone, or it is adrift and the index may lack its last messages. */
+static const mmb__index_header *shared_header(const mmb_log_writer *w)
+{
+    return w->token != 0 && !w->adrift ? mmb__index_header_of(mmb_map_base(w->index)) : NULL;
+}
+
 uint64_t mmb_log_count(const mmb_log_writer *w)
 {
-    const mmb__index_header *header =
-        w->token != 0 ? mmb__index_header_of(mmb_map_base(w->index)) : NULL;
+    const mmb__index_header *header = shared_header(w);
     return header != NULL ? atomic_load_explicit(&header->count, memory_order_acquire) : w->count;
 }
 
 uint64_t mmb_log_end(const mmb_log_writer *w)
 {
-    const mmb__index_header *header =
-        w->token != 0 ? mmb__index_header_of(mmb_map_base(w->index)) : NULL;
+    const mmb__index_header *header = shared_header(w);
     return header != NULL ? atomic_load_explicit(&header->committed, memory_order_relaxed) : w->end;
 }
 

@@ -134,7 +134,7 @@ def test_on_a_full_disk_the_log_stays_readable_and_goes_on_when_there_is_room(
                 except OSError as error:
                     assert error.errno in (errno.ENOSPC, errno.EDQUOT), error
                     assert error.filename == str(path)
-                    assert len(log) == number
+                    assert len(log) == number, (len(log), number)
                     return
                 number += 1
 
