@@ -438,8 +438,8 @@ class MessageLog(_core.LogWriter, Endings):
         nothing.
 
         Raises:
-            OSError: the file could not be cut, or ``sync=`` asked for the device and it has
-                failed. The log is closed all the same.
+            OSError: the file could not be cut, or its index had no room, or ``sync=`` asked for
+                the device and it has failed. The log is closed all the same, and has all messages.
         """
         self._commit()
 
