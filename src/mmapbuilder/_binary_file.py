@@ -3,14 +3,7 @@
 import io
 
 from . import _core
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import _types as t
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
+from ._lazy import t
 
 _PIECE = 1 << 20
 

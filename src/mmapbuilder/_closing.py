@@ -1,12 +1,6 @@
 """What is open until `close` is called, or a ``with`` block ends."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import _types as t
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
+from ._lazy import t
 
 
 class Closing:

@@ -1,15 +1,8 @@
 """What the builder of a message says about its file and about the map of that file."""
 
 from . import _core
+from ._lazy import t
 from ._stats import Stats
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import _types as t
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class Mapped:

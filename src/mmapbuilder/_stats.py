@@ -1,10 +1,6 @@
 """Counters of a builder."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NamedTuple
-else:
-    from ._tuples import NamedTuple
+from ._tuples import NamedTuple
 
 
 class Stats(NamedTuple):

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NamedTuple
 
 
 class _Maker(type):
@@ -24,5 +24,10 @@ class _Maker(type):
         return made
 
 
-class NamedTuple(metaclass=_Maker):
-    """Stands for `typing.NamedTuple`, for classes that the package exports."""
+if not TYPE_CHECKING:
+
+    class NamedTuple(metaclass=_Maker):
+        """Stands for `typing.NamedTuple`, for classes that the package exports."""
+
+
+__all__ = ["NamedTuple"]

@@ -1,16 +1,9 @@
 """Bytes into a growing file."""
 
 from ._binary_file import BinaryFile
+from ._lazy import t
 from ._output import Endings, Output
 from ._stats import Stats
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import _types as t
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 GIB = 1 << 30
 MIB = 1 << 20

@@ -4,19 +4,9 @@ import os
 
 from . import _core
 from ._content import explaining, look_into
+from ._lazy import t
 from ._output import lock_to_change, open_regular
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NamedTuple
-
-    from . import _types as t
-    from .log.report import Found
-else:
-    from ._lazy import LazyModule
-    from ._tuples import NamedTuple
-
-    t = LazyModule("mmapbuilder._types")
+from ._tuples import NamedTuple
 
 
 class Report(NamedTuple):
@@ -79,7 +69,7 @@ class LogReport(Report):
     whether their values are those that were appended."""
 
     @classmethod
-    def _of(cls, found: "Found") -> "t.Self":
+    def _of(cls, found: "t.Found") -> "t.Self":
         """Make a report of what was found."""
         first, messages, log_size, tail, dropped, unchecked = found
         report = cls(*(first or (0,) * len(cls._fields)))

@@ -4,17 +4,10 @@ import os
 
 from . import _core, _pycapnp
 from ._content import explaining
+from ._lazy import t
 from ._output.lock import lock_to_change
 from ._output.names import open_regular
 from .reader import Message
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import _types as t
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class EditedMessage(Message):

@@ -4,6 +4,7 @@ import errno
 
 from . import _core, _pycapnp
 from ._gate import gated
+from ._lazy import t
 from ._mapped import Mapped
 from ._output import Endings, Output
 from ._stats import Stats
@@ -14,17 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from . import _types as t
     from .columns.room import BuilderMemory
     from .columns.schema import Plan
     from .lanes.owner import OwnerFile
     from .usage import Outside
 
     T = TypeVar("T")
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class MessageBuilder(Dividing, Mapped, Endings):

@@ -1,15 +1,8 @@
 """Arrays whose length is not known beforehand, as files of NumPy's own format."""
 
 from ._closing import Closing
+from ._lazy import t
 from .builder import GIB, MIB, Builder
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from . import _types as t
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 _MAGIC = b"\x93NUMPY"
 # A version that no reader knows: numpy.load refuses it, and names it.

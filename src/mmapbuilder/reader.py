@@ -5,6 +5,7 @@ import os
 from . import _core, _pycapnp
 from ._closing import Closing
 from ._content import invalid, look_into, naming
+from ._lazy import t
 from ._output import is_descriptor
 from .columns.reading import Reading
 
@@ -12,17 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from . import _types as t
     from .columns.memory import ReadMemory
     from .columns.schema import Plan
     from .usage import Outside
 
     T = TypeVar("T")
     Looked = tuple[t.ContentName, tuple[memoryview, ...], tuple[int, int]]
-else:
-    from ._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class Message(Reading, Closing):

@@ -3,14 +3,7 @@
 import warnings
 
 from .._closing import Closing
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .. import _types as t
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
+from .._lazy import t
 
 
 class Endings(Closing):

@@ -1,19 +1,16 @@
 """Methods that give what a message holds, as arrays, columns, tables and rows."""
 
+from .._lazy import t
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from .. import _types as t
     from ..usage import Outside
     from .memory import MessageMemory
     from .schema import Plan
 
     T = TypeVar("T")
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class Reading:

@@ -1,16 +1,12 @@
 """Whole columns and rows into a message that is being built: methods of its builder."""
 
+from .._lazy import t
 from .reading import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _types as t
     from .memory import GrowingMemory
     from .schema import Plan
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class Writing(Reading):

@@ -1,15 +1,12 @@
 """The second phase: one commit makes a dataset of the shards that the workers wrote."""
 
+from .._lazy import t
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _types as t
     from .manifest import Manifest
     from .shard import Shard, ShardPath
     from .store import Store
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 def commit(

@@ -1,12 +1,6 @@
 """The read side: the rows of all shards, as the manifest has them."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .. import _types as t
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
+from .._lazy import t
 
 
 class Dataset:

@@ -1,14 +1,14 @@
 """A *shard* is one file of a dataset: a message whose list has the rows, or a log."""
 
-LOG = "log"
-"""The path of shards that are logs."""
+from .._tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, NamedTuple, TypeAlias
-else:
-    from .._tuples import NamedTuple
+    from typing import Any, TypeAlias
+
+LOG = "log"
+"""The path of shards that are logs."""
 
 ShardPath: "TypeAlias" = str | tuple[str, ...]
 

@@ -1,12 +1,6 @@
 """The first phase: a worker writes a shard, under a name of its own."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .. import _types as t
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
+from .._lazy import t
 
 
 def write_shard(

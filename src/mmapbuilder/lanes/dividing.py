@@ -1,17 +1,13 @@
 """The method of a builder that divides a list of its message into lanes."""
 
+from .._lazy import t
 from ..columns.writing import Writing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _types as t
     from ..columns.room import BuilderMemory
     from ..columns.schema import Plan
     from .owner import OwnerFile
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class Dividing(Writing):

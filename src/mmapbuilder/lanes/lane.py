@@ -2,14 +2,11 @@
 
 import os
 
+from .._lazy import t
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _types as t
     from .memory import LaneMemory
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class LaneError(RuntimeError):

@@ -6,18 +6,15 @@ import os
 from collections.abc import Sequence
 
 from .. import _core
+from .._lazy import t
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _types as t
     from ..columns.schema import Plan
     from .columns import Frames
 
     _Base = Sequence[t.Any]
 else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
     _Base = Sequence
 
 

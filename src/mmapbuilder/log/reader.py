@@ -7,18 +7,11 @@ import warnings
 
 from .. import _core, _pycapnp
 from .._closing import Closing
+from .._lazy import t
 from .._output import open_regular
 from .index_file import make_index, open_index
 from .messages import Messages
 from .unpack import is_packed, unpack
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .. import _types as t
-else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
 
 _SHORTEST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.005

@@ -3,19 +3,16 @@
 from _thread import RLock
 from itertools import islice
 
+from .._lazy import t
 from .opening import following
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _types as t
     from .build import Build
     from .writer import LogStats, MessageLog
 
     _Base = MessageLog
 else:
-    from .._lazy import LazyModule
-
-    t = LazyModule("mmapbuilder._types")
     _Base = object
 
 _BATCH = 100  # messages that go into one file

@@ -5,7 +5,9 @@ import warnings
 from _thread import RLock
 
 from .. import _core, _pycapnp
+from .._lazy import t
 from .._output import Endings, Output
+from .._tuples import NamedTuple
 from . import forks
 from .build import Build
 from .index_file import index_path
@@ -23,17 +25,6 @@ from .opening import (
 )
 from .tables import arrow_columns, is_table, rows_of
 from .watched import Watched
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NamedTuple
-
-    from .. import _types as t
-else:
-    from .._lazy import LazyModule
-    from .._tuples import NamedTuple
-
-    t = LazyModule("mmapbuilder._types")
 
 
 class LogStats(NamedTuple):
