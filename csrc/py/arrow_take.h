@@ -18,6 +18,4 @@ typedef struct {
 bool mmbpy_arrow_take(PyObject *given, mmbpy_arrow *out);
 void mmbpy_arrow_release(mmbpy_arrow *arrow);
 
-extern PyMethodDef mmbpy_arrow_functions[]; /* arrow_describe.c */
-
 #endif

@@ -42,8 +42,4 @@ int mmbpy_is_string(const mmbpy_state *state, PyObject *object, const Py_buffer 
  * another object, or -1 with an exception. */
 int mmbpy_is_masked(const mmbpy_state *state, PyObject *object);
 
-extern PyMethodDef mmbpy_join_functions[];   /* column_join.c */
-extern PyMethodDef mmbpy_list_functions[];   /* column_lists.c */
-extern PyMethodDef mmbpy_column_functions[]; /* columns.c */
-
 #endif

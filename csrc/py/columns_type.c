@@ -473,9 +473,4 @@ static PyType_Slot columns_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_columns_spec = {
-    .name = "mmapbuilder._core.Columns",
-    .basicsize = sizeof(mmbpy_columns),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = columns_slots,
-};
+MMBPY_SPEC(columns, "Columns", Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE)

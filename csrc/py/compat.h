@@ -10,6 +10,9 @@
 #include <Python.h>
 #include <structmember.h>
 
+/* Cast a function that takes keywords, or its arguments as an array, for a table of methods. */
+#define MMBPY_METHOD(function) (PyCFunction)(void (*)(void))(function)
+
 /* A lock on one object, for the few places that change several fields together. With the GIL the
  * lock does nothing: the code inside must keep the GIL. */
 #ifdef Py_GIL_DISABLED

@@ -172,9 +172,4 @@ static PyType_Slot encoder_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_encoder_spec = {
-    .name = "mmapbuilder._core.Encoder",
-    .basicsize = sizeof(mmbpy_encoder),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = encoder_slots,
-};
+MMBPY_SPEC(encoder, "Encoder", Py_TPFLAGS_IMMUTABLETYPE)

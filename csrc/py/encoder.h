@@ -36,6 +36,4 @@ void mmbpy_encoding_end(mmbpy_encoding *e);
 bool mmbpy_encode(mmbpy_encoding *e, PyObject *value);
 bool mmbpy_encode_keywords(mmbpy_encoding *e, PyObject *names, PyObject *const *values);
 
-extern PyType_Spec mmbpy_encoder_spec;
-
 #endif

@@ -88,6 +88,19 @@ PyObject *mmbpy_raise(mmbpy_state *state, int error, PyObject *name)
     return raise_it(mmbpy_error(state, error, name));
 }
 
+PyObject *mmbpy_none_or_raise(mmbpy_state *state, int error, PyObject *name)
+{
+    return error == 0 ? Py_NewRef(Py_None) : mmbpy_raise(state, error, name);
+}
+
+int mmbpy_zero_or_raise(mmbpy_state *state, int error, PyObject *name)
+{
+    if (error != 0) {
+        mmbpy_raise(state, error, name);
+    }
+    return error == 0 ? 0 : -1;
+}
+
 PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name)
 {
     if (text == NULL) {
@@ -98,6 +111,15 @@ PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name)
     return raise_it(exception);
 }
 
+/* Make a CapacityError. This takes `text` over, which may be NULL with an exception. */
+static PyObject *capacity_error(mmbpy_state *state, PyObject *text, PyObject *name)
+{
+    return text == NULL
+               ? NULL
+               : PyObject_CallFunction(state->capacity_error, "iNO", mmb_errno(MMB_ECAPACITY), text,
+                                       name != NULL ? name : Py_None);
+}
+
 PyObject *mmbpy_map_error(const mmbpy_map *map, int error)
 {
     if (error != MMB_ECAPACITY) {
@@ -106,11 +128,7 @@ PyObject *mmbpy_map_error(const mmbpy_map *map, int error)
     PyObject *text = PyUnicode_FromFormat("capacity exceeded: it is %llu bytes, set a larger one "
                                           "with capacity=",
                                           (unsigned long long)map->capacity);
-    if (text == NULL) {
-        return NULL;
-    }
-    return PyObject_CallFunction(map->state->capacity_error, "iNO", mmb_errno(error), text,
-                                 map->name != NULL ? map->name : Py_None);
+    return capacity_error(map->state, text, map->name);
 }
 
 PyObject *mmbpy_map_raise(const mmbpy_map *map, int error)
@@ -120,13 +138,7 @@ PyObject *mmbpy_map_raise(const mmbpy_map *map, int error)
 
 PyObject *mmbpy_raise_capacity(mmbpy_state *state, PyObject *text, PyObject *name)
 {
-    if (text == NULL) {
-        return NULL;
-    }
-    PyObject *exception =
-        PyObject_CallFunction(state->capacity_error, "iOO", mmb_errno(MMB_ECAPACITY), text, name);
-    Py_DECREF(text);
-    return raise_it(exception);
+    return raise_it(capacity_error(state, text, name));
 }
 
 PyObject *mmbpy_raise_closed(void)

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 bool mmbpy_file_is_owner(const mmbpy_file *self)
@@ -246,14 +245,6 @@ typedef struct {
     bool temporary;   /* the error concerns the temporary name */
 } failure;
 
-static void pause_briefly(void)
-{
-    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 50000};
-    Py_BEGIN_ALLOW_THREADS
-    nanosleep(&pause, NULL);
-    Py_END_ALLOW_THREADS
-}
-
 /* Return true to the thread that is to end the file. All others get false when it has ended. */
 static bool begin_ending(mmbpy_file *self)
 {
@@ -265,7 +256,7 @@ static bool begin_ending(mmbpy_file *self)
         if (!mmbpy_file_is_owner(self)) { /* the thread that was ending it is not in this child */
             return true;
         }
-        pause_briefly();
+        mmbpy_pause();
         seen = MMBPY_FILE_OPEN;
     }
     return true;
@@ -386,7 +377,7 @@ PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
 static PyObject *end_with(mmbpy_file *self, int error)
 {
     end(self);
-    return error == 0 ? Py_NewRef(Py_None) : mmbpy_raise(self->state, error, self->name);
+    return mmbpy_none_or_raise(self->state, error, self->name);
 }
 
 const char mmbpy_keep_doc[] =

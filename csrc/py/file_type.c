@@ -102,10 +102,7 @@ static PyObject *file_duplicate(PyObject *object, PyObject *args)
         return NULL;
     }
     int error = accept_descriptor(self, fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-    if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
-    }
-    Py_RETURN_NONE;
+    return mmbpy_none_or_raise(self->state, error, self->name);
 }
 
 PyDoc_STRVAR(lock_doc,
@@ -235,25 +232,9 @@ static PyObject *file_get_ended(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(mmbpy_file_has_ended((mmbpy_file *)object));
 }
 
-static PyObject *file_get_name(PyObject *object, void *Py_UNUSED(closure))
-{
-    PyObject *name = ((mmbpy_file *)object)->name;
-    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector may clear it */
-}
-
-static PyObject *file_get_atomic(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((mmbpy_file *)object)->atomic);
-}
-
 static PyObject *file_get_made(PyObject *object, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((mmbpy_file *)object)->origin != MMBPY_FOUND);
-}
-
-static PyObject *file_get_shared(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((mmbpy_file *)object)->shared);
 }
 
 static PyObject *file_get_target(PyObject *object, void *Py_UNUSED(closure))
@@ -377,10 +358,7 @@ static PyObject *copy(PyObject *module, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     error = mmb_file_copy(source, target, offset, end);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return mmbpy_raise(PyModule_GetState(module), error, Py_None);
-    }
-    Py_RETURN_NONE;
+    return mmbpy_none_or_raise(PyModule_GetState(module), error, Py_None);
 }
 
 PyMethodDef mmbpy_file_functions[] = {
@@ -389,8 +367,7 @@ PyMethodDef mmbpy_file_functions[] = {
 };
 
 static PyMethodDef file_methods[] = {
-    {"open_path", (PyCFunction)(void (*)(void))file_open_path, METH_VARARGS | METH_KEYWORDS,
-     open_path_doc},
+    {"open_path", MMBPY_METHOD(file_open_path), METH_VARARGS | METH_KEYWORDS, open_path_doc},
     {"duplicate", file_duplicate, METH_VARARGS, duplicate_doc},
     {"lock", file_lock, METH_VARARGS, lock_doc},
     {"share", file_share, METH_VARARGS, share_doc},
@@ -407,11 +384,8 @@ static PyMethodDef file_methods[] = {
 };
 
 static PyGetSetDef file_properties[] = {
-    {"name", file_get_name, NULL, "The file as the program gave it.", NULL},
     {"ended", file_get_ended, NULL, "Whether it was committed, kept or removed.", NULL},
-    {"atomic", file_get_atomic, NULL, "Whether it takes its name at the end.", NULL},
     {"path", file_get_path, file_set_path, "Where it is to be found; None: a descriptor.", NULL},
-    {"shared", file_get_shared, NULL, "Whether others may have a lock as well.", NULL},
     {"made", file_get_made, NULL, "Whether it was not there before.", NULL},
     {"target", file_get_target, file_set_target, "The File that it is to replace, or None.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -419,6 +393,11 @@ static PyGetSetDef file_properties[] = {
 
 static PyMemberDef file_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(mmbpy_file, weakrefs), READONLY, NULL},
+    /* None after the cycle collector has cleared it. */
+    {"name", T_OBJECT, offsetof(mmbpy_file, name), READONLY, "The file as the program gave it."},
+    {"atomic", T_BOOL, offsetof(mmbpy_file, atomic), READONLY,
+     "Whether its end gives it its name."},
+    {"shared", T_BOOL, offsetof(mmbpy_file, shared), READONLY, "Whether others may lock it, too."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -428,9 +407,4 @@ static PyType_Slot file_slots[] = {
     {Py_tp_getset, file_properties}, {Py_tp_members, file_members}, {0, NULL},
 };
 
-PyType_Spec mmbpy_file_spec = {
-    .name = "mmapbuilder._core.File",
-    .basicsize = sizeof(mmbpy_file),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .slots = file_slots,
-};
+MMBPY_SPEC(file, "File", Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE)

@@ -182,7 +182,7 @@ PyDoc_STRVAR(gate_doc, "Gate()\n--\n\n"
                        "Lets one thread in at a time; see run.");
 
 static PyMethodDef gate_methods[] = {
-    {"run", (PyCFunction)(void (*)(void))gate_run, METH_VARARGS | METH_KEYWORDS, run_doc},
+    {"run", MMBPY_METHOD(gate_run), METH_VARARGS | METH_KEYWORDS, run_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -194,9 +194,4 @@ static PyType_Slot gate_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_gate_spec = {
-    .name = "mmapbuilder._core.Gate",
-    .basicsize = sizeof(mmbpy_gate),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = gate_slots,
-};
+MMBPY_SPEC(gate, "Gate", Py_TPFLAGS_IMMUTABLETYPE)

@@ -381,15 +381,10 @@ static PyMethodDef build_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot build_slots[] = {
+static PyType_Slot log_build_slots[] = {
     {Py_tp_doc, (void *)build_doc},   {Py_tp_new, build_new},
     {Py_tp_traverse, build_traverse}, {Py_tp_dealloc, build_dealloc},
     {Py_tp_methods, build_methods},   {0, NULL},
 };
 
-PyType_Spec mmbpy_log_build_spec = {
-    .name = "mmapbuilder._core.LogBuild",
-    .basicsize = sizeof(mmbpy_log_build),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = build_slots,
-};
+MMBPY_SPEC(log_build, "LogBuild", Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE)

@@ -448,9 +448,8 @@ static PyMethodDef log_methods[] = {
     {"compare", log_compare, METH_O, compare_doc},
     {"write_index", log_write_index, METH_VARARGS, write_index_doc},
     {"place", log_place, METH_O, place_doc},
-    {"frame", (PyCFunction)(void (*)(void))log_frame, METH_FASTCALL, frame_doc},
-    {"frame_to_read", (PyCFunction)(void (*)(void))log_frame_to_read, METH_FASTCALL,
-     frame_to_read_doc},
+    {"frame", MMBPY_METHOD(log_frame), METH_FASTCALL, frame_doc},
+    {"frame_to_read", MMBPY_METHOD(log_frame_to_read), METH_FASTCALL, frame_to_read_doc},
     {"offsets", log_offsets, METH_VARARGS, offsets_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -479,16 +478,11 @@ PyDoc_STRVAR(log_doc,
              "lenient=True the log ends where bytes are no message; otherwise they are an\n"
              "error.");
 
-static PyType_Slot log_slots[] = {
+static PyType_Slot log_reader_slots[] = {
     {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},
     {Py_tp_dealloc, log_dealloc},   {Py_tp_methods, log_methods},
     {Py_tp_getset, log_properties}, {Py_bf_getbuffer, log_getbuffer},
     {Py_sq_length, log_length},     {0, NULL},
 };
 
-PyType_Spec mmbpy_log_reader_spec = {
-    .name = "mmapbuilder._core.LogReader",
-    .basicsize = sizeof(mmbpy_log_reader),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = log_slots,
-};
+MMBPY_SPEC(log_reader, "LogReader", Py_TPFLAGS_IMMUTABLETYPE)

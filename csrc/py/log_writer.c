@@ -386,7 +386,7 @@ static PyObject *log_stats(PyObject *object, PyObject *Py_UNUSED(unused))
 
 static PyMethodDef log_methods[] = {
     {"_open", log_open, METH_VARARGS, open_doc},
-    {"append", (PyCFunction)(void (*)(void))mmbpy_log_append_message, METH_FASTCALL | METH_KEYWORDS,
+    {"append", MMBPY_METHOD(mmbpy_log_append_message), METH_FASTCALL | METH_KEYWORDS,
      mmbpy_log_append_doc},
     {"append_bytes", log_append_bytes, METH_O, append_bytes_doc},
     {"_extend", mmbpy_log_extend, METH_VARARGS, mmbpy_log_extend_doc},
@@ -408,17 +408,12 @@ static PyGetSetDef log_properties[] = {
 PyDoc_STRVAR(log_doc, "LogWriter()\n--\n\n"
                       "A writer of a log. It cannot be used until _open.");
 
-static PyType_Slot log_slots[] = {
+static PyType_Slot log_writer_slots[] = {
     {Py_tp_doc, (void *)log_doc},   {Py_tp_new, log_new},
     {Py_tp_traverse, log_traverse}, {Py_tp_dealloc, log_dealloc},
     {Py_tp_methods, log_methods},   {Py_tp_getset, log_properties},
     {Py_sq_length, log_length},     {0, NULL},
 };
 
-PyType_Spec mmbpy_log_writer_spec = {
-    .name = "mmapbuilder._core.LogWriter",
-    .basicsize = sizeof(mmbpy_log_writer),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = log_slots,
-};
+MMBPY_SPEC(log_writer, "LogWriter",
+           Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE)

@@ -131,10 +131,7 @@ static int assign(mmbpy_map *self, uint64_t offset, const void *data, uint64_t l
     error = mmb_map_write(map, offset, data, length);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        mmbpy_raise(self->state, error, self->name);
-    }
-    return error != 0 ? -1 : 0;
+    return mmbpy_zero_or_raise(self->state, error, self->name);
 }
 
 static int assign_byte(mmbpy_map *self, uint64_t offset, unsigned char byte)
@@ -145,10 +142,7 @@ static int assign_byte(mmbpy_map *self, uint64_t offset, unsigned char byte)
     }
     int error = mmb_map_assign_byte(map, offset, byte);
     mmbpy_map_leave(self);
-    if (error != 0) {
-        mmbpy_raise(self->state, error, self->name);
-    }
-    return error != 0 ? -1 : 0;
+    return mmbpy_zero_or_raise(self->state, error, self->name);
 }
 
 static int assign_item(mmbpy_map *self, PyObject *key, PyObject *value)

@@ -65,11 +65,7 @@ int mmbpy_map_find_size(mmbpy_map *self, uint64_t *size)
     error = mmb_map_size(map, size);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
-    if (error == 0) {
-        return 0;
-    }
-    mmbpy_raise(self->state, error, self->name);
-    return -1;
+    return mmbpy_zero_or_raise(self->state, error, self->name);
 }
 
 PyObject *mmbpy_map_get_size(PyObject *object, void *Py_UNUSED(closure))
@@ -168,10 +164,7 @@ PyObject *mmbpy_map_truncate(PyObject *object, PyObject *args)
     error = mmb_map_truncate(map, end);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return mmbpy_map_raise_at(self, error, 0, end);
-    }
-    return from_uint64(end);
+    return error == 0 ? from_uint64(end) : mmbpy_map_raise_at(self, error, 0, end);
 }
 
 PyObject *mmbpy_map_reserve(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -193,10 +186,7 @@ PyObject *mmbpy_map_reserve(PyObject *object, PyObject *args, PyObject *kwargs)
     error = end > self->capacity ? MMB_ECAPACITY : mmb_map_reserve(map, 0, end);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return mmbpy_map_raise_at(self, error, 0, end);
-    }
-    Py_RETURN_NONE;
+    return error == 0 ? Py_NewRef(Py_None) : mmbpy_map_raise_at(self, error, 0, end);
 }
 
 /* Return a view of the next `length` bytes at the cursor, which the file backs. With `zeroed`,
@@ -294,10 +284,7 @@ PyObject *mmbpy_map_flush(PyObject *object, PyObject *args, PyObject *kwargs)
     error = is_range ? mmb_map_flush_range(map, offset, length) : mmb_map_flush(map, waits != 0);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return mmbpy_raise(self->state, error, self->name);
-    }
-    Py_RETURN_NONE;
+    return mmbpy_none_or_raise(self->state, error, self->name);
 }
 
 PyObject *mmbpy_map_get_descriptor(PyObject *object, void *Py_UNUSED(closure))

@@ -38,17 +38,7 @@ void mmbpy_map_raise_open(mmbpy_map *self, int error, mmb_limit limit, unsigned 
                 "the file is larger already than the capacity of %llu bytes: open it "
                 "with a larger capacity=",
                 bytes);
-            if (text == NULL) {
-                return;
-            }
-            PyObject *exception = PyObject_CallFunction(self->state->capacity_error, "iOO",
-                                                        mmb_errno(error), text, self->name);
-            Py_DECREF(text);
-            if (exception == NULL) {
-                return;
-            }
-            PyErr_SetObject(self->state->capacity_error, exception);
-            Py_DECREF(exception);
+            mmbpy_raise_capacity(self->state, text, self->name);
             return;
         }
         if (error == EOPNOTSUPP) {
@@ -113,10 +103,7 @@ static int begin(mmbpy_map *self, mmb_map *map, const beginning *with)
         error = mmb_map_append(map, with->bytes.buf, (uint64_t)with->bytes.len);
     }
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        mmbpy_raise(self->state, error, self->name);
-    }
-    return error != 0 ? -1 : 0;
+    return mmbpy_zero_or_raise(self->state, error, self->name);
 }
 
 /* Map the file and write its beginning. When nothing else can fail, let the file take its name.

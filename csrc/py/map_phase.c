@@ -7,16 +7,6 @@
 #include "file_type.h"
 #include "state.h"
 
-#include <time.h>
-
-static void pause_briefly(void)
-{
-    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 50000};
-    Py_BEGIN_ALLOW_THREADS
-    nanosleep(&pause, NULL);
-    Py_END_ALLOW_THREADS
-}
-
 bool mmbpy_map_is_owner(const mmbpy_map *self)
 {
     return self->owner == mmb_this_process();
@@ -103,7 +93,7 @@ void mmbpy_map_leave(mmbpy_map *self)
 static void wait_for_methods(mmbpy_map *self)
 {
     while (is_busy(self)) {
-        pause_briefly();
+        mmbpy_pause();
     }
 }
 
@@ -132,7 +122,7 @@ void mmbpy_map_seal(mmbpy_map *self)
 void mmbpy_map_wait_closed(mmbpy_map *self)
 {
     while (atomic_load(&self->phase) == MMBPY_CLOSING && mmbpy_map_is_owner(self)) {
-        pause_briefly();
+        mmbpy_pause();
     }
 }
 
@@ -154,10 +144,7 @@ int mmbpy_map_look(mmbpy_map *self, mmb_stats *stats, uint64_t *used)
     mmb_map_get_stats(map, stats);
     mmbpy_map_leave(self);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        mmbpy_raise(self->state, error, self->name);
-    }
-    return error == 0 ? 0 : -1;
+    return mmbpy_zero_or_raise(self->state, error, self->name);
 }
 
 /* ---- the end of the memory ------------------------------------------------ */

@@ -92,20 +92,9 @@ static PyObject *map_stats(PyObject *object, PyObject *Py_UNUSED(unused))
                          (unsigned long long)used, (unsigned long long)stats.prefaulted);
 }
 
-static PyObject *map_get_capacity(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyLong_FromUnsignedLongLong(((mmbpy_map *)object)->capacity);
-}
-
 static PyObject *map_get_closed(PyObject *object, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(!mmbpy_map_is_open((mmbpy_map *)object));
-}
-
-static PyObject *map_get_name(PyObject *object, void *Py_UNUSED(closure))
-{
-    PyObject *name = ((mmbpy_map *)object)->name;
-    return Py_NewRef(name != NULL ? name : Py_None); /* the cycle collector may clear it */
 }
 
 static PyObject *map_reduce(PyObject *object, PyObject *Py_UNUSED(unused))
@@ -242,17 +231,15 @@ PyDoc_STRVAR(seekable_doc, "seekable($self, /)\n--\n\n"
 PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\n"
                          "Raise TypeError: a map belongs to one process.");
 
-#define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))(function)
-
 static PyMethodDef map_methods[] = {
     {"write", mmbpy_map_write, METH_O, write_doc},
     {"tell", mmbpy_map_tell, METH_NOARGS, tell_doc},
     {"seek", mmbpy_map_seek, METH_VARARGS, seek_doc},
     {"truncate", mmbpy_map_truncate, METH_VARARGS, truncate_doc},
-    {"reserve", WITH_KEYWORDS(mmbpy_map_reserve), METH_VARARGS | METH_KEYWORDS, reserve_doc},
-    {"allocate", WITH_KEYWORDS(mmbpy_map_allocate), METH_VARARGS | METH_KEYWORDS, allocate_doc},
+    {"reserve", MMBPY_METHOD(mmbpy_map_reserve), METH_VARARGS | METH_KEYWORDS, reserve_doc},
+    {"allocate", MMBPY_METHOD(mmbpy_map_allocate), METH_VARARGS | METH_KEYWORDS, allocate_doc},
     {"_allocate_zeros", mmbpy_map_allocate_zeros, METH_VARARGS, allocate_zeros_doc},
-    {"flush", WITH_KEYWORDS(mmbpy_map_flush), METH_VARARGS | METH_KEYWORDS, flush_doc},
+    {"flush", MMBPY_METHOD(mmbpy_map_flush), METH_VARARGS | METH_KEYWORDS, flush_doc},
     {"read", mmbpy_map_read, METH_VARARGS, read_doc},
     {"readinto", mmbpy_map_readinto, METH_O, readinto_doc},
     {"readline", mmbpy_map_readline, METH_VARARGS, readline_doc},
@@ -262,7 +249,7 @@ static PyMethodDef map_methods[] = {
     {"readable", answer_true, METH_NOARGS, readable_doc},
     {"writable", answer_true, METH_NOARGS, writable_doc},
     {"seekable", answer_true, METH_NOARGS, seekable_doc},
-    {"_finish", WITH_KEYWORDS(mmbpy_map_finish), METH_VARARGS | METH_KEYWORDS, mmbpy_finish_doc},
+    {"_finish", MMBPY_METHOD(mmbpy_map_finish), METH_VARARGS | METH_KEYWORDS, mmbpy_finish_doc},
     {"_is_owner", map_is_owner, METH_NOARGS, is_owner_doc},
     {"_stats", map_stats, METH_NOARGS, stats_doc},
     {"__reduce__", map_reduce, METH_NOARGS, reduce_doc},
@@ -280,14 +267,16 @@ static PyGetSetDef map_properties[] = {
      "it or move its offset: such bytes are neither counted nor at the cursor, and may be cut\n"
      "off. To write, call write; this is why there is no fileno.",
      NULL},
-    {"capacity", map_get_capacity, NULL, "Bytes that the map can hold.", NULL},
     {"closed", map_get_closed, NULL, "Whether close or discard was called.", NULL},
-    {"name", map_get_name, NULL, "The file as it was given.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef map_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(mmbpy_map, weakrefs), READONLY, NULL},
+    /* None after the cycle collector has cleared it. */
+    {"name", T_OBJECT, offsetof(mmbpy_map, name), READONLY, "The file as it was given."},
+    {"capacity", T_ULONGLONG, offsetof(mmbpy_map, capacity), READONLY,
+     "Bytes that the map can hold."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -310,10 +299,4 @@ static PyType_Slot map_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_map_spec = {
-    .name = "mmapbuilder._core.Map",
-    .basicsize = sizeof(mmbpy_map),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = map_slots,
-};
+MMBPY_SPEC(map, "Map", Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE)

@@ -1,9 +1,5 @@
 /* module.c - defines the extension module `mmapbuilder._core`. */
 
-#include "arrow_take.h"
-#include "column_args.h"
-#include "encoder.h"
-#include "plan_type.h"
 #include "state.h"
 
 #include "mmb_log.h"
@@ -32,71 +28,28 @@ static int module_exec(PyObject *module)
     if (state->hasattr == NULL) {
         return -1;
     }
-    if ((state->file_type = add_type(module, &mmbpy_file_spec)) == NULL) {
-        return -1;
+#define ADD(what)                                                                                  \
+    if ((state->what##_type = add_type(module, &mmbpy_##what##_spec)) == NULL) {                   \
+        return -1;                                                                                 \
     }
-    if ((state->map_type = add_type(module, &mmbpy_map_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->read_map_type = add_type(module, &mmbpy_read_map_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->segment_view_type = add_type(module, &mmbpy_segment_view_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->segments_type = add_type(module, &mmbpy_segments_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->log_writer_type = add_type(module, &mmbpy_log_writer_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->log_build_type = add_type(module, &mmbpy_log_build_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->log_reader_type = add_type(module, &mmbpy_log_reader_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->plan_type = add_type(module, &mmbpy_plan_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->stage_type = add_type(module, &mmbpy_stage_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->encoder_type = add_type(module, &mmbpy_encoder_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->gate_type = add_type(module, &mmbpy_gate_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->usage_type = add_type(module, &mmbpy_usage_spec)) == NULL) {
-        return -1;
-    }
-    if ((state->columns_type = add_type(module, &mmbpy_columns_spec)) == NULL) {
-        return -1;
-    }
+    MMBPY_TYPES(ADD)
+#undef ADD
     if (mmbpy_add_errors(module, state) < 0) {
         return -1;
     }
-    if (PyModule_AddFunctions(module, mmbpy_file_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_segments_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_column_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_list_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_arrow_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_log_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_roots_functions) < 0 ||
-        PyModule_AddFunctions(module, mmbpy_join_functions) < 0) {
-        return -1;
+#define ADD(what)                                                                                  \
+    if (PyModule_AddFunctions(module, mmbpy_##what##_functions) < 0) {                             \
+        return -1;                                                                                 \
     }
-    if (PyModule_AddIntConstant(module, "MAX_SEGMENTS", (long)MMB_MAX_SEGMENTS) < 0) {
-        return -1;
-    }
-    if (PyModule_AddIntConstant(module, "MAX_SEGMENT_WORDS", (long)MMB_MAX_SEGMENT_WORDS) < 0) {
-        return -1;
-    }
-    if (PyModule_AddIntConstant(module, "INDEX_BLOCK", (long)MMB_INDEX_BLOCK) < 0) {
-        return -1;
-    }
-    return PyModule_AddIntConstant(module, "HEAD_BYTES", (long)MMB_HEAD_BYTES);
+    MMBPY_FUNCTIONS(ADD)
+#undef ADD
+    return PyModule_AddIntConstant(module, "MAX_SEGMENTS", (long)MMB_MAX_SEGMENTS) < 0 ||
+                   PyModule_AddIntConstant(module, "MAX_SEGMENT_WORDS",
+                                           (long)MMB_MAX_SEGMENT_WORDS) < 0 ||
+                   PyModule_AddIntConstant(module, "INDEX_BLOCK", (long)MMB_INDEX_BLOCK) < 0 ||
+                   PyModule_AddIntConstant(module, "HEAD_BYTES", (long)MMB_HEAD_BYTES) < 0
+               ? -1
+               : 0;
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -106,20 +59,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
         return 0;
     }
     Py_VISIT(state->claims);
-    Py_VISIT(state->file_type);
-    Py_VISIT(state->map_type);
-    Py_VISIT(state->segment_view_type);
-    Py_VISIT(state->read_map_type);
-    Py_VISIT(state->segments_type);
-    Py_VISIT(state->log_reader_type);
-    Py_VISIT(state->log_writer_type);
-    Py_VISIT(state->log_build_type);
-    Py_VISIT(state->plan_type);
-    Py_VISIT(state->stage_type);
-    Py_VISIT(state->encoder_type);
-    Py_VISIT(state->gate_type);
-    Py_VISIT(state->columns_type);
-    Py_VISIT(state->usage_type);
+#define VISIT(what) Py_VISIT(state->what##_type);
+    MMBPY_TYPES(VISIT)
+#undef VISIT
     Py_VISIT(state->capacity_error);
     Py_VISIT(state->invalid_message);
     return 0;
@@ -132,20 +74,9 @@ static int module_clear(PyObject *module)
         return 0;
     }
     Py_CLEAR(state->claims);
-    Py_CLEAR(state->file_type);
-    Py_CLEAR(state->map_type);
-    Py_CLEAR(state->segment_view_type);
-    Py_CLEAR(state->read_map_type);
-    Py_CLEAR(state->segments_type);
-    Py_CLEAR(state->log_reader_type);
-    Py_CLEAR(state->log_writer_type);
-    Py_CLEAR(state->log_build_type);
-    Py_CLEAR(state->plan_type);
-    Py_CLEAR(state->stage_type);
-    Py_CLEAR(state->encoder_type);
-    Py_CLEAR(state->gate_type);
-    Py_CLEAR(state->columns_type);
-    Py_CLEAR(state->usage_type);
+#define CLEAR(what) Py_CLEAR(state->what##_type);
+    MMBPY_TYPES(CLEAR)
+#undef CLEAR
     Py_CLEAR(state->capacity_error);
     Py_CLEAR(state->invalid_message);
     Py_CLEAR(state->hasattr);
@@ -192,7 +123,7 @@ static PyModuleDef_Slot interpreter_slots[] = {
      "_core",                                                                                      \
      module_doc,                                                                                   \
      sizeof(mmbpy_state),                                                                          \
-     mmbpy_message_functions,                                                                      \
+     NULL, /* module_exec adds the functions */                                                    \
      slots,                                                                                        \
      module_traverse,                                                                              \
      module_clear,                                                                                 \

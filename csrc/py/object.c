@@ -2,6 +2,8 @@
  * object holds a reference to its type. */
 #include "state.h"
 
+#include <time.h>
+
 PyObject *mmbpy_new_object(PyTypeObject *type)
 {
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -14,6 +16,14 @@ void mmbpy_free_object(PyObject *object)
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
+}
+
+void mmbpy_pause(void)
+{
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 50000};
+    Py_BEGIN_ALLOW_THREADS
+    nanosleep(&pause, NULL);
+    Py_END_ALLOW_THREADS
 }
 
 /* The function of Python makes no exception only to forget it, which takes a microsecond. */

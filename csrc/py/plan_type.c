@@ -407,9 +407,4 @@ static PyType_Slot plan_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_plan_spec = {
-    .name = "mmapbuilder._core.Plan",
-    .basicsize = sizeof(mmbpy_plan),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = plan_slots,
-};
+MMBPY_SPEC(plan, "Plan", Py_TPFLAGS_IMMUTABLETYPE)

@@ -44,9 +44,4 @@ extern const char mmbpy_plan_stage_arrow_doc[];
  * reference over, which may be NULL with an exception. */
 PyObject *mmbpy_meant_by(const mmbpy_plan *self, const mmb_plan_type *type, PyObject *stored);
 
-extern PyType_Spec mmbpy_plan_spec;
-extern PyType_Spec mmbpy_stage_spec;
-extern PyType_Spec mmbpy_columns_spec;
-extern PyType_Spec mmbpy_usage_spec;
-
 #endif

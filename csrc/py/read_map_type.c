@@ -99,9 +99,4 @@ static PyType_Slot read_map_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_read_map_spec = {
-    .name = "mmapbuilder._core.ReadMap",
-    .basicsize = sizeof(mmbpy_read_map),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = read_map_slots,
-};
+MMBPY_SPEC(read_map, "ReadMap", Py_TPFLAGS_IMMUTABLETYPE)

@@ -191,10 +191,5 @@ static PyType_Slot segment_view_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_segment_view_spec = {
-    .name = "mmapbuilder._core.SegmentView",
-    .basicsize = sizeof(mmbpy_segment_view),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-             Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = segment_view_slots,
-};
+MMBPY_SPEC(segment_view, "SegmentView",
+           Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE)

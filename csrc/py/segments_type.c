@@ -177,10 +177,7 @@ static PyObject *segments_make_readable(PyObject *object, PyObject *Py_UNUSED(un
     error = mmb_map_ensure(map, reach);
     mmbpy_map_leave(self->map);
     Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return mmbpy_map_raise(self->map, error);
-    }
-    Py_RETURN_NONE;
+    return error == 0 ? Py_NewRef(Py_None) : mmbpy_map_raise(self->map, error);
 }
 
 PyDoc_STRVAR(views_doc,
@@ -272,20 +269,10 @@ static PyMethodDef segments_methods[] = {
     {"views", segments_views, METH_NOARGS, views_doc},
     {"make_readable", segments_make_readable, METH_NOARGS, make_readable_doc},
     {"seal", mmbpy_segments_seal, METH_NOARGS, mmbpy_seal_doc},
-    {"finish", (PyCFunction)(void (*)(void))mmbpy_segments_finish, METH_VARARGS | METH_KEYWORDS,
+    {"finish", MMBPY_METHOD(mmbpy_segments_finish), METH_VARARGS | METH_KEYWORDS,
      mmbpy_segments_finish_doc},
     {NULL, NULL, 0, NULL},
 };
-
-static PyObject *segments_get_mixed(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((mmbpy_segments *)object)->is_mixed);
-}
-
-static PyObject *segments_get_sure(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((mmbpy_segments *)object)->is_sure);
-}
 
 static PyObject *segments_get_start(PyObject *object, void *Py_UNUSED(closure))
 {
@@ -294,24 +281,28 @@ static PyObject *segments_get_start(PyObject *object, void *Py_UNUSED(closure))
 
 static PyGetSetDef segments_properties[] = {
     {"start", segments_get_start, NULL, "The bytes of the file before the first segment.", NULL},
-    {"sure", segments_get_sure, NULL,
-     "Whether pycapnp knows all that is in the file of a sealed message.", NULL},
-    {"mixed", segments_get_mixed, NULL,
-     "Whether the program has asked for segments of a message as well.", NULL},
     {"sizes", segments_get_sizes, NULL, "The full words of each segment handed out.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyType_Slot segments_slots[] = {
-    {Py_tp_doc, (void *)segments_doc},   {Py_tp_new, segments_new},
-    {Py_tp_traverse, segments_traverse}, {Py_tp_dealloc, segments_dealloc},
-    {Py_tp_methods, segments_methods},   {Py_sq_length, (void *)segments_length},
-    {Py_tp_getset, segments_properties}, {0, NULL},
+static PyMemberDef segments_members[] = {
+    {"sure", T_BOOL, offsetof(mmbpy_segments, is_sure), READONLY,
+     "Whether pycapnp knows all that is in the file of a sealed message."},
+    {"mixed", T_BOOL, offsetof(mmbpy_segments, is_mixed), READONLY,
+     "Whether the program has asked for segments of a message as well."},
+    {NULL, 0, 0, 0, NULL},
 };
 
-PyType_Spec mmbpy_segments_spec = {
-    .name = "mmapbuilder._core.Segments",
-    .basicsize = sizeof(mmbpy_segments),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = segments_slots,
+static PyType_Slot segments_slots[] = {
+    {Py_tp_doc, (void *)segments_doc},
+    {Py_tp_new, segments_new},
+    {Py_tp_traverse, segments_traverse},
+    {Py_tp_dealloc, segments_dealloc},
+    {Py_tp_methods, segments_methods},
+    {Py_sq_length, (void *)segments_length},
+    {Py_tp_getset, segments_properties},
+    {Py_tp_members, segments_members},
+    {0, NULL},
 };
+
+MMBPY_SPEC(segments, "Segments", Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE)

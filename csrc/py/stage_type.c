@@ -226,16 +226,6 @@ static PyObject *stage_put_record(PyObject *object, PyObject *args)
     return result;
 }
 
-static PyObject *get_count(PyObject *self, void *Py_UNUSED(unused))
-{
-    return PyLong_FromUnsignedLongLong(((mmbpy_stage *)self)->stage.count);
-}
-
-static PyObject *get_what(PyObject *self, void *Py_UNUSED(unused))
-{
-    return PyLong_FromLong(((mmbpy_stage *)self)->what);
-}
-
 static PyObject *get_list_words(PyObject *self, void *Py_UNUSED(unused))
 {
     return PyLong_FromUnsignedLongLong(mmb_stage_list_words(&((mmbpy_stage *)self)->stage));
@@ -264,14 +254,18 @@ static PyObject *get_sections(PyObject *self, void *Py_UNUSED(unused))
 }
 
 static PyGetSetDef stage_getset[] = {
-    {"what", get_what, NULL, "What the stage holds: see Plan.stage.", NULL},
-    {"count", get_count, NULL, "The number of rows.", NULL},
     {"list_words", get_list_words, NULL, "The words of room that a new list takes.", NULL},
     {"list_head", get_list_head, NULL,
      "The same without what the rows lead to; 0 if it can be no new list.", NULL},
     {"sections", get_sections, NULL,
      "What the rows lead to, by rooms: the words, and how many more in another segment.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef stage_members[] = {
+    {"what", T_INT, offsetof(mmbpy_stage, what), READONLY, "What it holds: see Plan.stage."},
+    {"count", T_ULONGLONG, offsetof(mmbpy_stage, stage.count), READONLY, "The number of rows."},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyMethodDef stage_methods[] = {
@@ -283,16 +277,8 @@ static PyMethodDef stage_methods[] = {
 PyDoc_STRVAR(stage_doc, "Rows in the format of a message, until they are put into one.");
 
 static PyType_Slot stage_slots[] = {
-    {Py_tp_doc, (void *)stage_doc},
-    {Py_tp_dealloc, stage_dealloc},
-    {Py_tp_methods, stage_methods},
-    {Py_tp_getset, stage_getset},
-    {0, NULL},
+    {Py_tp_doc, (void *)stage_doc}, {Py_tp_dealloc, stage_dealloc}, {Py_tp_methods, stage_methods},
+    {Py_tp_getset, stage_getset},   {Py_tp_members, stage_members}, {0, NULL},
 };
 
-PyType_Spec mmbpy_stage_spec = {
-    .name = "mmapbuilder._core.Stage",
-    .basicsize = sizeof(mmbpy_stage),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = stage_slots,
-};
+MMBPY_SPEC(stage, "Stage", Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE)

@@ -14,21 +14,36 @@
 #include "mmb_map.h"
 #include "os/process.h"
 
+/* All types of the module. `file` stands for the type mmbpy_file, its slots file_slots, its spec
+ * mmbpy_file_spec, and its object file_type in the state. */
+#define MMBPY_TYPES(X)                                                                             \
+    X(file)                                                                                        \
+    X(map)                                                                                         \
+    X(read_map) X(segment_view) X(segments) X(log_writer) X(log_build) X(log_reader) X(plan)       \
+        X(stage) X(encoder) X(gate) X(usage) X(columns)
+
+/* All tables of functions: `log` stands for mmbpy_log_functions. */
+#define MMBPY_FUNCTIONS(X)                                                                         \
+    X(message) X(file) X(segments) X(column) X(list) X(arrow) X(log) X(roots) X(join)
+
+#define X(what) extern PyType_Spec mmbpy_##what##_spec;
+MMBPY_TYPES(X)
+#undef X
+#define X(what) extern PyMethodDef mmbpy_##what##_functions[];
+MMBPY_FUNCTIONS(X)
+#undef X
+
+/* Define the spec of a type, which is _core.`name`. It has these flags beside the default ones. */
+#define MMBPY_SPEC(what, called, more)                                                             \
+    PyType_Spec mmbpy_##what##_spec = {.name = "mmapbuilder._core." called,                        \
+                                       .basicsize = sizeof(mmbpy_##what),                          \
+                                       .flags = Py_TPFLAGS_DEFAULT | (more),                       \
+                                       .slots = what##_slots};
+
 typedef struct {
-    PyTypeObject *file_type;
-    PyTypeObject *map_type;
-    PyTypeObject *segment_view_type;
-    PyTypeObject *read_map_type;
-    PyTypeObject *segments_type;
-    PyTypeObject *log_reader_type;
-    PyTypeObject *log_writer_type;
-    PyTypeObject *log_build_type;
-    PyTypeObject *plan_type;
-    PyTypeObject *stage_type;
-    PyTypeObject *encoder_type;
-    PyTypeObject *gate_type;
-    PyTypeObject *columns_type;
-    PyTypeObject *usage_type;
+#define X(what) PyTypeObject *what##_type;
+    MMBPY_TYPES(X)
+#undef X
     PyObject *capacity_error;  /* CapacityError(OSError, ValueError) */
     PyObject *invalid_message; /* InvalidMessage(ValueError) */
     PyObject *hasattr;         /* the function of Python */
@@ -209,6 +224,10 @@ PyObject *mmbpy_raise_capacity(mmbpy_state *state, PyObject *text, PyObject *nam
 PyObject *mmbpy_raise_text(int error, PyObject *text, PyObject *name); /* takes `text` over */
 PyObject *mmbpy_raise_closed(void);
 
+/* Return None if `error` is 0, or NULL with such an error; return 0 or -1 in the same way. */
+PyObject *mmbpy_none_or_raise(mmbpy_state *state, int error, PyObject *name);
+int mmbpy_zero_or_raise(mmbpy_state *state, int error, PyObject *name);
+
 /* Make or raise an error of a map. That of a capacity that is used up says how large it is. */
 PyObject *mmbpy_map_error(const mmbpy_map *map, int error);
 PyObject *mmbpy_map_raise(const mmbpy_map *map, int error);
@@ -235,26 +254,12 @@ PyObject *mmbpy_new_object(PyTypeObject *type);
 /* Free the object at the end of its dealloc. */
 void mmbpy_free_object(PyObject *object);
 
+/* Let other threads run for a moment. */
+void mmbpy_pause(void);
+
 /* Find whether an object has an attribute. Return 1, 0, or -1 with an exception.
  * (PyObject_HasAttr would forget any exception.) A name that is NULL stands for a failure. */
 int mmbpy_has(const mmbpy_state *state, PyObject *object, const char *name);
-
-/* ---- what each file adds to the module ------------------------------------ */
-
-extern PyType_Spec mmbpy_file_spec;
-extern PyType_Spec mmbpy_map_spec;
-extern PyType_Spec mmbpy_segment_view_spec;
-extern PyType_Spec mmbpy_read_map_spec;
-extern PyType_Spec mmbpy_segments_spec;
-extern PyType_Spec mmbpy_log_reader_spec;
-extern PyType_Spec mmbpy_log_writer_spec;
-extern PyType_Spec mmbpy_log_build_spec;
-extern PyMethodDef mmbpy_log_functions[];
-extern PyMethodDef mmbpy_roots_functions[];
-extern PyType_Spec mmbpy_gate_spec;
-extern PyMethodDef mmbpy_message_functions[];
-extern PyMethodDef mmbpy_file_functions[];
-extern PyMethodDef mmbpy_segments_functions[];
 
 /* Return the state of the module that made `type` or a base of it; NULL with an exception if no
  * base does, or if there is no memory to find out. */

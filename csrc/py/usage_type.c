@@ -245,9 +245,4 @@ static PyType_Slot usage_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec mmbpy_usage_spec = {
-    .name = "mmapbuilder._core.Usage",
-    .basicsize = sizeof(mmbpy_usage),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = usage_slots,
-};
+MMBPY_SPEC(usage, "Usage", Py_TPFLAGS_IMMUTABLETYPE)
