@@ -1,4 +1,4 @@
-/* column_join.c - joins NumPy's strings into one buffer with offsets, and splits such a buffer. */
+/* column_join.c - joins NumPy's strings into one buffer with offsets. */
 
 #include "column_args.h"
 
@@ -179,54 +179,7 @@ static PyObject *join_fixed(PyObject *Py_UNUSED(module), PyObject *args)
     return joined_finish(&j, good);
 }
 
-/* ---- back ----------------------------------------------------------------------- */
-
-PyDoc_STRVAR(split_strings_doc,
-             "split_strings($module, offsets, bytes, valid, text, missing, /)\n--\n\n"
-             "Make a list of str or bytes of strings in the layout of Arrow.");
-
-static PyObject *split_strings(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    Py_buffer offsets, bytes, valid;
-    int text;
-    PyObject *missing, *list = NULL;
-    if (!PyArg_ParseTuple(args, "y*y*y*pO:split_strings", &offsets, &bytes, &valid, &text,
-                          &missing)) {
-        return NULL;
-    }
-    Py_ssize_t count = offsets.len / 8 - 1;
-    if (count < 0 || valid.len < (count + 7) / 8) {
-        PyErr_SetString(PyExc_ValueError, "the buffers are too short for the strings");
-        goto done;
-    }
-    list = PyList_New(count);
-    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
-        uint64_t ends[2];
-        PyObject *item = NULL;
-        memcpy(ends, (const char *)offsets.buf + i * 8, sizeof ends);
-        if (ends[0] > ends[1] || ends[1] > (uint64_t)bytes.len) {
-            PyErr_SetString(PyExc_ValueError, "the offsets of the strings are damaged");
-        } else if ((((const unsigned char *)valid.buf)[i / 8] >> (i % 8) & 1) == 0) {
-            item = Py_NewRef(missing);
-        } else {
-            const char *start = (const char *)bytes.buf + ends[0];
-            Py_ssize_t length = (Py_ssize_t)(ends[1] - ends[0]);
-            item = text ? PyUnicode_DecodeUTF8(start, length, NULL)
-                        : PyBytes_FromStringAndSize(start, length);
-        }
-        if (item == NULL || PyList_SetItem(list, i, item) < 0) {
-            Py_CLEAR(list);
-        }
-    }
-done:
-    PyBuffer_Release(&offsets);
-    PyBuffer_Release(&bytes);
-    PyBuffer_Release(&valid);
-    return list;
-}
-
 PyMethodDef mmbpy_join_functions[] = {
     {"join_fixed", join_fixed, METH_VARARGS, join_fixed_doc},
-    {"split_strings", split_strings, METH_VARARGS, split_strings_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -2,12 +2,13 @@
 
 #include "log_columns.h"
 
-#include <stdlib.h>
+#include <errno.h>
 
 /* The arguments of a call. `frames` and `way` are released at its end. */
 typedef struct {
     mmbpy_state *state;
-    PyObject *name; /* name of the log, borrowed */
+    PyObject *name;    /* name of the log, borrowed */
+    PyObject *missing; /* borrowed; None if it is not given */
     unsigned long long first;
     Py_buffer frames;
     mmb_roots roots;
@@ -56,15 +57,15 @@ void mmbpy_free_way(mmb_way *way)
     PyMem_Free((void *)(uintptr_t)way->fields);
 }
 
-/* Take the arguments (plan, fields, tag, frames, count, first, name). */
+/* Take the arguments (plan, fields, tag, frames, count, first, name, missing=None). */
 static bool parse(PyObject *module, PyObject *args, request *r)
 {
     PyObject *plan, *fields;
     unsigned long long count;
     int tag;
-    *r = (request){.state = PyModule_GetState(module)};
-    if (!PyArg_ParseTuple(args, "O!O!py*KKO:roots", r->state->plan_type, &plan, &PyTuple_Type,
-                          &fields, &tag, &r->frames, &count, &r->first, &r->name)) {
+    *r = (request){.state = PyModule_GetState(module), .missing = Py_None};
+    if (!PyArg_ParseTuple(args, "O!O!py*KKO|O:roots", r->state->plan_type, &plan, &PyTuple_Type,
+                          &fields, &tag, &r->frames, &count, &r->first, &r->name, &r->missing)) {
         return false;
     }
     r->roots =
@@ -102,56 +103,70 @@ static PyObject *raise_flaw(request *r)
     return mmbpy_raise_in_log(r->state, &r->roots.flaw, r->name, r->first + r->roots.bad);
 }
 
-static PyObject *new_bytes(uint64_t size)
+/* Return the kind of the field at the end of the way; that of a tag is MMB_VOID. */
+static mmb_type_kind kind_at_end(const mmb_way *way)
 {
-    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
-}
-
-static unsigned char *bytes_of(PyObject *array)
-{
-    return (unsigned char *)PyByteArray_AsString(array);
+    const mmb_plan *plan = way->plan;
+    return way->tag ? MMB_VOID : plan->types[plan->fields[way->fields[way->length - 1]].type].kind;
 }
 
 PyDoc_STRVAR(numbers_doc,
              "roots_numbers($module, plan, fields, tag, frames, count, first, name, /)\n--\n\n"
-             "Read a field of the roots of count messages. Return two bytearrays: the values,\n"
-             "and a byte for each that is 1 if the value is not absent.\n\n"
+             "Read a number of the roots of count messages. Return a bytearray of the values.\n\n"
              "fields are the numbers of the fields on the way, each in its struct. With tag\n"
              "the value is the tag of the union there. first and name are for errors.");
 
 static PyObject *roots_numbers(PyObject *module, PyObject *args)
 {
     request r;
+    PyObject *values = NULL;
     if (!parse(module, args, &r)) {
         return NULL;
     }
-    uint32_t bits = 16;
-    if (!r.way.tag) {
-        const mmb_plan_field *field = &r.way.plan->fields[r.way.fields[r.way.length - 1]];
-        bits = mmb_kind_bits(r.way.plan->types[field->type].kind);
-    }
+    uint32_t bits = r.way.tag ? 16 : mmb_kind_bits(kind_at_end(&r.way));
     uint32_t bytes = (bits + 7) / 8;
-    PyObject *values = new_bytes(r.roots.count * bytes), *present = new_bytes(r.roots.count);
-    PyObject *result = NULL;
     if (bits == 0) {
         PyErr_SetString(PyExc_ValueError, "the field is no number");
-    } else if (values != NULL && present != NULL) {
-        int error;
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_roots_numbers(&r.roots, &r.way, bytes, bytes_of(values), bytes_of(present));
-        Py_END_ALLOW_THREADS
-        result = error != 0 ? raise_flaw(&r) : PyTuple_Pack(2, values, present);
+    } else {
+        values = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(r.roots.count * bytes));
     }
-    Py_XDECREF(values);
-    Py_XDECREF(present);
+    if (values != NULL) {
+        int error;
+        unsigned char *to = (unsigned char *)PyByteArray_AsString(values);
+        Py_BEGIN_ALLOW_THREADS
+        error = mmb_roots_numbers(&r.roots, &r.way, bytes, to, NULL);
+        Py_END_ALLOW_THREADS
+        if (error != 0) {
+            Py_CLEAR(values);
+            raise_flaw(&r);
+        }
+    }
     release(&r);
-    return result;
+    return values;
+}
+
+/* Strings as Python has them. */
+typedef struct {
+    PyObject *list;    /* owned */
+    PyObject *missing; /* borrowed; stands for a string that is not there */
+    bool text;
+} strings;
+
+static bool take_string(void *context, uint64_t number, const unsigned char *start, uint64_t length)
+{
+    const strings *to = context;
+    PyObject *item = start == NULL ? Py_NewRef(to->missing)
+                     : to->text
+                         ? PyUnicode_DecodeUTF8((const char *)start, (Py_ssize_t)length, NULL)
+                         : PyBytes_FromStringAndSize((const char *)start, (Py_ssize_t)length);
+    return item != NULL && PyList_SetItem(to->list, (Py_ssize_t)number, item) == 0;
 }
 
 PyDoc_STRVAR(strings_doc,
-             "roots_strings($module, plan, fields, tag, frames, count, first, name, /)\n--\n\n"
-             "Do the same for Text and Data. Return the bytearrays (offsets, data, there,\n"
-             "present). offsets are u64; there is 1 for each pointer that is not null.");
+             "roots_strings($module, plan, fields, tag, frames, count, first, name, missing, /)\n"
+             "--\n\n"
+             "Do the same for Text and Data. Return a list of str or bytes. missing stands for a\n"
+             "null pointer, and for what is not there. tag is False.");
 
 static PyObject *roots_strings(PyObject *module, PyObject *args)
 {
@@ -159,38 +174,22 @@ static PyObject *roots_strings(PyObject *module, PyObject *args)
     if (!parse(module, args, &r)) {
         return NULL;
     }
-    const mmb_plan_field *field =
-        r.way.length == 0 ? NULL : &r.way.plan->fields[r.way.fields[r.way.length - 1]];
-    mmb_type_kind kind = field == NULL ? MMB_VOID : r.way.plan->types[field->type].kind;
-    PyObject *offsets = new_bytes((r.roots.count + 1) * sizeof(uint64_t)), *data = NULL;
-    PyObject *there = new_bytes(r.roots.count), *present = new_bytes(r.roots.count);
-    PyObject *result = NULL;
-    if (r.way.tag || (kind != MMB_TEXT && kind != MMB_DATA)) {
+    mmb_type_kind kind = kind_at_end(&r.way);
+    strings to = {.missing = r.missing, .text = kind == MMB_TEXT};
+    if (kind != MMB_TEXT && kind != MMB_DATA) {
         PyErr_SetString(PyExc_ValueError, "the field is neither Text nor Data");
-    } else if (offsets != NULL && there != NULL && present != NULL) {
-        int error;
-        uint64_t *ends = (uint64_t *)(void *)bytes_of(offsets);
-        Py_BEGIN_ALLOW_THREADS
-        error = mmb_roots_find(&r.roots, &r.way, ends, bytes_of(there), bytes_of(present));
-        Py_END_ALLOW_THREADS
-        data = error == 0 ? new_bytes(r.roots.strings) : NULL;
-        if (data != NULL) {
-            Py_BEGIN_ALLOW_THREADS
-            error = mmb_roots_copy(&r.roots, &r.way, ends, bytes_of(data));
-            Py_END_ALLOW_THREADS
-        }
-        if (error != 0) {
-            raise_flaw(&r);
-        } else if (data != NULL) {
-            result = PyTuple_Pack(4, offsets, data, there, present);
-        }
+    } else {
+        to.list = PyList_New((Py_ssize_t)r.roots.count);
     }
-    Py_XDECREF(offsets);
-    Py_XDECREF(data);
-    Py_XDECREF(there);
-    Py_XDECREF(present);
+    int error = to.list == NULL ? ECANCELED : mmb_roots_strings(&r.roots, &r.way, take_string, &to);
+    if (error == MMB_EMESSAGE) {
+        raise_flaw(&r);
+    }
+    if (error != 0) {
+        Py_CLEAR(to.list);
+    }
     release(&r);
-    return result;
+    return to.list;
 }
 
 PyMethodDef mmbpy_roots_functions[] = {

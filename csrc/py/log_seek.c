@@ -22,7 +22,7 @@ static bool is_number(mmb_type_kind kind)
  * exception. */
 static bool read_number(const seeker *s, uint64_t message, uint64_t *bits, bool *there)
 {
-    unsigned char stored[sizeof *bits] = {0}, present = 0;
+    unsigned char stored[sizeof *bits], present = 0;
     uint64_t start, bytes;
     if (mmbpy_log_find(s->log, message, &start, &bytes) < 0) {
         return false;
@@ -31,20 +31,12 @@ static bool read_number(const seeker *s, uint64_t message, uint64_t *bits, bool 
     MMBPY_LOCK((PyObject *)s->log)
     data = mmbpy_log_data(s->log); /* this stays mapped as long as the object lives */
     MMBPY_UNLOCK()
-    uint32_t width = mmb_kind_bits(s->kind) / 8;
     mmb_roots roots = {.frames = data + start, .bytes = bytes, .count = 1};
-    if (mmb_roots_numbers(&roots, &s->way, width, stored, &present) != 0) {
+    if (mmb_roots_numbers(&roots, &s->way, sizeof stored, stored, &present) != 0) {
         mmbpy_raise_in_log(s->state, &roots.flaw, s->name, message);
         return false;
     }
-    uint8_t b8;
-    uint16_t b16;
-    uint32_t b32;
-    memcpy(&b8, stored, sizeof b8);
-    memcpy(&b16, stored, sizeof b16);
-    memcpy(&b32, stored, sizeof b32);
     memcpy(bits, stored, sizeof *bits);
-    *bits = width == 1 ? b8 : width == 2 ? b16 : width == 4 ? b32 : *bits;
     *there = present != 0;
     return true;
 }

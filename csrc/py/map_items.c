@@ -89,13 +89,13 @@ PyObject *mmbpy_slice_of(PyObject *view, Py_ssize_t start, Py_ssize_t stop, Py_s
 /* Return the slice of the whole memory that `key` means. */
 static PyObject *get_slice(mmbpy_map *self, PyObject *key)
 {
-    range range;
+    range found;
     PyObject *view = PyMemoryView_FromObject((PyObject *)self);
     PyObject *result = NULL;
-    if (view != NULL && find_range(self, key, &range)) {
+    if (view != NULL && find_range(self, key, &found)) {
         /* The start of an empty range may lie before the first byte, where -1 would mean the last
          * byte of the capacity. */
-        result = range.count > 0 ? mmbpy_slice_of(view, range.start, range.stop, range.step)
+        result = found.count > 0 ? mmbpy_slice_of(view, found.start, found.stop, found.step)
                                  : mmbpy_slice_of(view, 0, 0, 1);
     }
     Py_XDECREF(view);

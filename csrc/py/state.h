@@ -19,8 +19,9 @@
 #define MMBPY_TYPES(X)                                                                             \
     X(file)                                                                                        \
     X(map)                                                                                         \
-    X(read_map) X(segment_view) X(segments) X(log_writer) X(log_build) X(log_reader) X(plan)       \
-        X(stage) X(encoder) X(gate) X(usage) X(columns)
+    X(read_map)                                                                                    \
+    X(segment_view) X(segments) X(log_writer) X(log_build) X(log_reader) X(plan) X(stage)          \
+        X(encoder) X(gate) X(usage) X(columns)
 
 /* All tables of functions: `log` stands for mmbpy_log_functions. */
 #define MMBPY_FUNCTIONS(X)                                                                         \

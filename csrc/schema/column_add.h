@@ -49,29 +49,18 @@ static inline uint32_t mmb__bytes_of(mmb_type_kind kind)
 /* Write a number behind the values, in the machine's byte order. The caller has made room. */
 static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t size)
 {
-    unsigned char *at = column->values.bytes + column->values.size;
-    uint8_t bits8 = (uint8_t)bits;
-    uint16_t bits16 = (uint16_t)bits;
-    uint32_t bits32 = (uint32_t)bits;
-    switch (size) {
-    case 1:
-        memcpy(at, &bits8, 1);
-        break;
-    case 2:
-        memcpy(at, &bits16, 2);
-        break;
-    case 4:
-        memcpy(at, &bits32, 4);
-        break;
-    default:
-        memcpy(at, &bits, 8);
-        break;
-    }
+    mmb_store_native(column->values.bytes + column->values.size, bits, size);
     column->values.size += size;
 }
 
 /* column_plain.c: append one value of a plain column: its bits, or null. */
 int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid);
+
+/* column_lists.c: find the Text or Data of pointer `i`, or the default of its field; `*start`
+ * becomes NULL if there is neither. */
+int mmb__find_bytes(const mmb__columns_context *s, const mmb_column *column,
+                    const mmb_plan_field *field, const mmb__pointers *from, uint32_t i,
+                    const unsigned char **start, uint64_t *length);
 
 /* column_lists.c: append copies of Text, Data and lists. */
 int mmb__add_bytes(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,

@@ -40,28 +40,22 @@ static int add_valid(mmb_column *column, const bool *valid, uint32_t count)
     return error;
 }
 
-/* Find the strings of a batch. */
-static int find_bytes(const mmb__columns_context *s, const mmb_column *column,
-                      const mmb_plan_field *field, const mmb__pointers *from,
-                      const unsigned char **starts, uint64_t *lengths)
+int mmb__find_bytes(const mmb__columns_context *s, const mmb_column *column,
+                    const mmb_plan_field *field, const mmb__pointers *from, uint32_t i,
+                    const unsigned char **start, uint64_t *length)
 {
-    bool has_default = field != NULL && field->default_start != NULL;
-    for (uint32_t i = 0; i < from->count; i++) {
-        starts[i] = NULL;
-        lengths[i] = 0;
-        if (from->there[i]) {
-            int error = mmb_read_bytes(s->reading, from->segment[i], from->word[i],
-                                       column->kind == MMB_TEXT, &starts[i], &lengths[i]);
-            if (error != 0) {
-                return error;
-            }
-            if (starts[i] == NULL && has_default) {
-                starts[i] = field->default_start;
-                lengths[i] = field->default_bytes;
-            }
-        }
+    *start = NULL;
+    *length = 0;
+    if (!from->there[i]) {
+        return 0;
     }
-    return 0;
+    int error = mmb_read_bytes(s->reading, from->segment[i], from->word[i],
+                               column->kind == MMB_TEXT, start, length);
+    if (error == 0 && *start == NULL && field != NULL && field->default_start != NULL) {
+        *start = field->default_start;
+        *length = field->default_bytes;
+    }
+    return error;
 }
 
 int mmb__add_bytes(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,
@@ -70,8 +64,9 @@ int mmb__add_bytes(const mmb__columns_context *s, mmb_column *column, const mmb_
     const unsigned char *starts[BATCH];
     uint64_t lengths[BATCH], total = 0, before = column->values.size;
     bool valid[BATCH];
-    int error = find_bytes(s, column, field, from, starts, lengths);
+    int error = 0;
     for (uint32_t i = 0; error == 0 && i < from->count; i++) {
+        error = mmb__find_bytes(s, column, field, from, i, &starts[i], &lengths[i]);
         valid[i] = starts[i] != NULL;
         total += lengths[i];
     }

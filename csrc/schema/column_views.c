@@ -87,25 +87,14 @@ int mmb__add_views(const mmb__columns_context *s, mmb_column *column, const mmb_
                    const mmb__pointers *from)
 {
     for (uint32_t i = 0; i < from->count; i++) {
-        const unsigned char *start = NULL;
-        uint64_t length = 0;
-        bool valid = false;
-        int error = 0;
-        if (from->there[i]) {
-            error = mmb_read_bytes(s->reading, from->segment[i], from->word[i],
-                                   column->kind == MMB_TEXT, &start, &length);
-            valid = start != NULL;
-            if (start == NULL && field != NULL && field->default_start != NULL) {
-                start = field->default_start;
-                length = field->default_bytes;
-                valid = true;
-            }
-        }
+        const unsigned char *start;
+        uint64_t length;
+        int error = mmb__find_bytes(s, column, field, from, i, &start, &length);
         if (error == 0) {
             error = add_view(s, column, start, length);
         }
         if (error == 0) {
-            error = mmb_column_add_valid(column, valid);
+            error = mmb_column_add_valid(column, start != NULL);
         }
         if (error != 0) {
             return error;
@@ -162,16 +151,6 @@ static int give_up(mmb_column *column)
     return error;
 }
 
-static int add_copy(mmb_column *element, const mmb_span *span)
-{
-    uint32_t width = mmb_kind_bits(element->kind);
-    int error = 0;
-    for (uint64_t i = 0; error == 0 && i < span->count; i++) {
-        error = mmb__add_plain(element, mmb_span_bits(span, i, width), true);
-    }
-    return error;
-}
-
 /* Append a list: the index of its first element, and how many it has. */
 static int add_list(const mmb__columns_context *s, mmb_column *column, const mmb_span *span)
 {
@@ -191,7 +170,7 @@ static int add_list(const mmb__columns_context *s, mmb_column *column, const mmb
             error = give_up(column);
         }
         offset = inside ? (uint64_t)(span->start - area.start) * 8 / width : element->length;
-        error = error == 0 && !inside ? add_copy(element, span) : error;
+        error = error == 0 && !inside ? s->add_span(s, element, span) : error;
     }
     if (error == 0) {
         error = mmb_bytes_add(&column->offsets, &offset, sizeof offset);

@@ -122,6 +122,28 @@ static inline uint64_t mmb_load_bits(const unsigned char *data, uint64_t offset,
     }
 }
 
+/* Store a number of `bytes` bytes (1, 2, 4 or 8) in the machine's byte order. */
+static inline void mmb_store_native(unsigned char *to, uint64_t bits, uint32_t bytes)
+{
+    uint8_t one = (uint8_t)bits;
+    uint16_t two = (uint16_t)bits;
+    uint32_t four = (uint32_t)bits;
+    switch (bytes) {
+    case 1:
+        memcpy(to, &one, 1);
+        break;
+    case 2:
+        memcpy(to, &two, 2);
+        break;
+    case 4:
+        memcpy(to, &four, 4);
+        break;
+    default:
+        memcpy(to, &bits, 8);
+        break;
+    }
+}
+
 /* Return the stored bits of a field; 0 where the message has none. */
 static inline uint64_t mmb_record_bits(const mmb_record *record, uint64_t offset, uint32_t bits)
 {

@@ -1,6 +1,8 @@
 /* roots.c - reads one field of the roots of many messages. See roots.h. */
 #include "roots.h"
 
+#include <errno.h>
+
 /* A *visitor* goes from message to message. It is large, since any message may have many
  * segments. */
 typedef struct {
@@ -11,11 +13,6 @@ typedef struct {
     mmb_reading reading;
     const mmb_plan *plan;
 } visitor;
-
-static int fail(visitor *v, const char *reason)
-{
-    return mmb_reading_fail(&v->reading, 0, 0, reason);
-}
 
 int mmb_frame_segments(const unsigned char *frames, uint64_t left, mmb_segment *segments,
                        uint32_t *count, uint64_t *bytes, const char **reason)
@@ -42,7 +39,7 @@ static int next_segments(visitor *v)
     const char *reason;
     if (mmb_frame_segments(v->roots->frames + v->place, v->roots->bytes - v->place, v->segments,
                            &count, &size, &reason) != 0) {
-        return fail(v, reason);
+        return mmb_reading_fail(&v->reading, 0, 0, reason);
     }
     v->place += size;
     mmb_reading_start(&v->reading, v->segments, count, false);
@@ -126,27 +123,6 @@ static int go(visitor *v, const mmb_way *way, mmb_record *record, bool *present)
     return 0;
 }
 
-static void store_bits(unsigned char *to, uint64_t bits, uint32_t bytes)
-{
-    uint8_t one = (uint8_t)bits;
-    uint16_t two = (uint16_t)bits;
-    uint32_t four = (uint32_t)bits;
-    switch (bytes) {
-    case 1:
-        memcpy(to, &one, 1);
-        return;
-    case 2:
-        memcpy(to, &two, 2);
-        return;
-    case 4:
-        memcpy(to, &four, 4);
-        return;
-    default:
-        memcpy(to, &bits, 8);
-        return;
-    }
-}
-
 /* The end of a way: where the bits of its value are. */
 typedef struct {
     uint64_t offset;
@@ -188,68 +164,45 @@ int mmb_roots_numbers(mmb_roots *roots, const mmb_way *way, uint32_t bytes, unsi
             return note_error(&v, error);
         }
         uint64_t bits = there ? mmb_record_bits(&record, where.offset, where.bits) : 0;
-        store_bits(values + v.number * bytes, bits ^ where.xor_default, bytes);
-        present[v.number] = there;
+        mmb_store_native(values + v.number * bytes, bits ^ where.xor_default, bytes);
+        if (present != NULL) {
+            present[v.number] = there;
+        }
     }
     return 0;
 }
 
 /* Find the string of the next message. `*start` becomes NULL if there is none. */
 static int next_string(visitor *v, const mmb_way *way, const unsigned char **start,
-                       uint64_t *length, bool *present)
+                       uint64_t *length)
 {
     const mmb_plan_field *field = &way->plan->fields[way->fields[way->length - 1]];
     bool text = way->plan->types[field->type].kind == MMB_TEXT;
     mmb_record record;
     uint64_t word;
+    bool present = false;
     *start = NULL;
     *length = 0;
-    *present = false;
     int error = next_root(v, &record);
-    error = error != 0 ? error : go(v, way, &record, present);
-    if (error == 0 && *present && mmb_record_pointer(&record, field->offset, &word)) {
+    error = error != 0 ? error : go(v, way, &record, &present);
+    if (error == 0 && present && mmb_record_pointer(&record, field->offset, &word)) {
         error = mmb_read_bytes(&v->reading, record.segment, word, text, start, length);
     }
     return error;
 }
 
-int mmb_roots_find(mmb_roots *roots, const mmb_way *way, uint64_t *offsets, unsigned char *there,
-                   unsigned char *present)
+int mmb_roots_strings(mmb_roots *roots, const mmb_way *way, mmb_take_string *take, void *context)
 {
     visitor v = {.roots = roots, .plan = way->plan};
-    offsets[0] = 0;
     for (; v.number < roots->count; v.number++) {
         const unsigned char *start;
         uint64_t length;
-        bool reached;
-        int error = next_string(&v, way, &start, &length, &reached);
+        int error = next_string(&v, way, &start, &length);
         if (error != 0) {
             return note_error(&v, error);
         }
-        offsets[v.number + 1] = offsets[v.number] + length;
-        there[v.number] = start != NULL;
-        present[v.number] = reached;
-    }
-    roots->strings = offsets[roots->count];
-    return 0;
-}
-
-int mmb_roots_copy(mmb_roots *roots, const mmb_way *way, const uint64_t *offsets, unsigned char *to)
-{
-    visitor v = {.roots = roots, .plan = way->plan};
-    for (; v.number < roots->count; v.number++) {
-        const unsigned char *start;
-        uint64_t length, room = offsets[v.number + 1] - offsets[v.number];
-        bool reached;
-        int error = next_string(&v, way, &start, &length, &reached);
-        if (error == 0 && length != room) {
-            error = fail(&v, "the message was changed while it was read");
-        }
-        if (error != 0) {
-            return note_error(&v, error);
-        }
-        if (length > 0) {
-            memcpy(to + offsets[v.number], start, (size_t)length);
+        if (!take(context, v.number, start, length)) {
+            return ECANCELED;
         }
     }
     return 0;

@@ -29,26 +29,25 @@ typedef struct {
 
 typedef struct {
     const unsigned char *frames;
-    uint64_t bytes;   /* size of all frames, which are whole */
-    uint64_t count;   /* number of frames */
-    uint64_t bad;     /* set on an error: number of the bad message, counted from 0 here */
-    mmb_flaw flaw;    /* set on an error: the flaw in that message */
-    uint64_t strings; /* set by mmb_roots_find: bytes of all strings together */
+    uint64_t bytes; /* size of all frames, which are whole */
+    uint64_t count; /* number of frames */
+    uint64_t bad;   /* set on an error: number of the bad message, counted from 0 here */
+    mmb_flaw flaw;  /* set on an error: the flaw in that message */
 } mmb_roots;
 
 /* Store the value of each root as a number of `bytes` bytes (1 for Bool), one after the other in
- * the machine's byte order. `present` becomes 1 where the value is there. Where it is absent,
- * `present` becomes 0, and the default of the field is stored. Return 0 or MMB_EMESSAGE. */
+ * the machine's byte order. Where a value is absent, the default of the field is stored. `present`
+ * becomes 1 where the value is there and 0 where it is absent; it may be NULL. Return 0 or
+ * MMB_EMESSAGE. */
 int mmb_roots_numbers(mmb_roots *roots, const mmb_way *way, uint32_t bytes, unsigned char *values,
                       unsigned char *present);
 
-/* Do the same for Text and Data, in two steps. mmb_roots_find stores in offsets[number + 1]
- * where each string ends if all lie back to back. A null pointer has no string; its `there`
- * becomes 0. mmb_roots_copy copies the strings to `to`, which has room for roots->strings bytes.
- * If the messages changed between the two calls, it returns MMB_EMESSAGE. */
-int mmb_roots_find(mmb_roots *roots, const mmb_way *way, uint64_t *offsets, unsigned char *there,
-                   unsigned char *present);
-int mmb_roots_copy(mmb_roots *roots, const mmb_way *way, const uint64_t *offsets,
-                   unsigned char *to);
+/* Take the string of root `number`, or NULL if it has none. Return false to stop. */
+typedef bool mmb_take_string(void *context, uint64_t number, const unsigned char *start,
+                             uint64_t length);
+
+/* Go through the values of all roots if they are Text or Data. Return 0, MMB_EMESSAGE, or ECANCELED
+ * if `take` has stopped it. */
+int mmb_roots_strings(mmb_roots *roots, const mmb_way *way, mmb_take_string *take, void *context);
 
 #endif

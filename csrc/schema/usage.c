@@ -10,8 +10,8 @@
  *   at once. */
 #include "usage.h"
 
-#include "mmb_log.h"
 #include "near.h"
+#include "roots.h"
 #include "usage_count.h"
 
 #include <errno.h>
@@ -257,19 +257,13 @@ int mmb_usage_add_frames(mmb_usage *u, const unsigned char *frames, uint64_t byt
     mmb_segment segments[MMB_MAX_SEGMENTS];
     uint64_t place = 0;
     for (*done = 0; place < bytes; ++*done) {
-        const unsigned char *table = frames + place;
         uint64_t size;
-        const char *reason = "the messages end too early";
-        if (mmb_frame_measure(table, bytes - place, &size, &reason) != 0 || size > bytes - place) {
+        uint32_t count;
+        const char *reason;
+        if (mmb_frame_segments(frames + place, bytes - place, segments, &count, &size, &reason) !=
+            0) {
             *flaw = (mmb_flaw){.reason = reason};
             return MMB_EMESSAGE;
-        }
-        uint32_t count = mmb__load32(table) + 1;
-        const unsigned char *start = table + mmb_table_bytes(count);
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t words = mmb__load32(table + 4 + (size_t)i * 4);
-            segments[i] = (mmb_segment){.base = start, .words = words};
-            start += (uint64_t)words * MMB_WORD;
         }
         int error = mmb_usage_add(u, segments, count, interrupt, flaw);
         if (error != 0) {

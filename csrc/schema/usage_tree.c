@@ -126,8 +126,7 @@ static int open_scope(mmb__tree *tree, uint32_t number, uint32_t record, bool co
     return error;
 }
 
-/* Store the node of each pointer of a struct that does not depend on a union. */
-static void set_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, uint32_t count)
+void mmb__tree_set_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, uint32_t count)
 {
     const mmb_plan *plan = tree->plan;
     const mmb_plan_struct *type = &plan->structs[tree->nodes[scope].record];
@@ -139,7 +138,7 @@ static void set_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, ui
             continue;
         }
         if (kind == MMB_GROUP) {
-            set_slots(tree, child, slots, count);
+            mmb__tree_set_slots(tree, child, slots, count);
         } else if (mmb_kind_is_pointer(kind) && field->offset < count) {
             slots[field->offset] = child;
         }
@@ -171,7 +170,7 @@ int mmb__tree_open(mmb__tree *tree, uint32_t number, uint32_t *scope)
     if (slots == NULL) {
         return ENOMEM;
     }
-    set_slots(tree, number, slots, pointers);
+    mmb__tree_set_slots(tree, number, slots, pointers);
     tree->nodes[number].slots = slots;
     return 0;
 }

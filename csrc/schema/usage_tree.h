@@ -55,6 +55,10 @@ int mmb__tree_open(mmb__tree *tree, uint32_t node, uint32_t *scope);
 int mmb__tree_elements(mmb__tree *tree, uint32_t node, uint32_t *child);
 int mmb__tree_other(mmb__tree *tree, uint32_t node, uint32_t *child);
 
+/* Store in `slots` the node of each of the first `count` pointers of a struct or group that does
+ * not depend on a union. */
+void mmb__tree_set_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, uint32_t count);
+
 /* The data section of one struct. */
 typedef struct {
     const unsigned char *data;

@@ -2,26 +2,6 @@
  * usage_tree.h. */
 #include "usage_tree.h"
 
-/* Store the nodes of the pointers of an active group, except those in its unions. */
-static void set_group_slots(const mmb__tree *tree, uint32_t scope, uint32_t *slots, uint32_t count)
-{
-    const mmb_plan *plan = tree->plan;
-    const mmb__node *node = &tree->nodes[scope];
-    const mmb_plan_struct *type = &plan->structs[node->record];
-    for (uint32_t i = 0; i < type->count; i++) {
-        const mmb_plan_field *field = &plan->fields[type->first + i];
-        mmb_type_kind kind = plan->types[field->type].kind;
-        if (mmb__is_in_union(field)) {
-            continue;
-        }
-        if (kind == MMB_GROUP) {
-            set_group_slots(tree, node->fields[i], slots, count);
-        } else if (mmb_kind_is_pointer(kind) && field->offset < count) {
-            slots[field->offset] = node->fields[i];
-        }
-    }
-}
-
 /* Count the active member of a union. */
 static void count_member(mmb__tree *tree, uint32_t scope, uint32_t field_number,
                          const mmb__record_data *record, uint32_t *slots, uint32_t count)
@@ -37,7 +17,7 @@ static void count_member(mmb__tree *tree, uint32_t scope, uint32_t field_number,
     if (kind == MMB_GROUP) {
         member->count++;
         member->present[record->words < type->data_words ? record->words : type->data_words]++;
-        set_group_slots(tree, number, slots, count);
+        mmb__tree_set_slots(tree, number, slots, count);
         mmb__tree_count_unions(tree, number, record, slots, count);
     } else if (!mmb_kind_is_pointer(kind)) {
         bool there = (uint64_t)field->offset + bits <= 64ull * record->words || bits == 0;

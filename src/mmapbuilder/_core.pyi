@@ -251,7 +251,7 @@ def roots_numbers(
     first: int,
     name: str,
     /,
-) -> tuple[bytearray, bytearray]: ...
+) -> bytearray: ...
 def roots_seek(
     plan: Plan,
     fields: tuple[int, ...],
@@ -271,8 +271,9 @@ def roots_strings(
     count: int,
     first: int,
     name: str,
+    missing: object,
     /,
-) -> tuple[bytearray, bytearray, bytearray, bytearray]: ...
+) -> list[Any]: ...
 def copy(source: int, target: int, offset: int, end: int, /) -> None: ...
 
 @final
@@ -472,6 +473,3 @@ def write_list(
 def join_fixed(
     data: Buffer, width: int, count: int, wide: bool, /
 ) -> tuple[bytearray, bytearray]: ...
-def split_strings(
-    offsets: Buffer, bytes: Buffer, valid: Buffer, text: bool, missing: object, /
-) -> list[Any]: ...

@@ -43,17 +43,6 @@ class Way(NamedTuple):
     """The number of its type; of a tag, that of the struct."""
 
 
-class Strings(NamedTuple):
-    """Text or Data of all messages."""
-
-    offsets: Any
-    data: bytearray
-    there: Any
-    """Where the pointer is not null."""
-    present: Any
-    """Where the way is not cut off."""
-
-
 def find(plan: Plan, path: tuple[Any, ...]) -> Way:
     """Find the field that `path` leads to from the root: names of fields, or dotted ones.
 
@@ -89,52 +78,29 @@ def _parts(name: Any) -> list[str]:
     return name.split(".")
 
 
-def _numbers(plan: Plan, way: Way, frames: Frames) -> tuple[Any, Any]:
-    tag = way.kind == "tag"
-    values, present = _core.roots_numbers(
-        plan.native, way.fields, tag, frames.memory, frames.number, frames.first, frames.name
-    )
-    return np.frombuffer(values, _DTYPES[way.kind]), np.frombuffer(present, bool)
-
-
-def _strings(plan: Plan, way: Way, frames: Frames) -> Strings:
-    offsets, data, there, present = _core.roots_strings(
-        plan.native, way.fields, False, frames.memory, frames.number, frames.first, frames.name
-    )
-    return Strings(
-        np.frombuffer(offsets, np.uint64), data, np.frombuffer(there, bool),
-        np.frombuffer(present, bool),
-    )  # fmt: skip
-
-
 def column(plan: Plan, path: tuple[Any, ...], frames: Frames, names: bool) -> Any:
     """Return the values of a field in all messages, as readers see them."""
     way = find(plan, path)
     if names and way.kind not in ("enum", "tag"):
         raise TypeError(f"names=True is for enums and for {TAG!r}: {way.name} is neither")
+    asked = (plan.native, way.fields, way.kind == "tag", *frames)
     if way.kind in _DTYPES:
-        values = _numbers(plan, way, frames)[0]
+        values = np.frombuffer(_core.roots_numbers(*asked), _DTYPES[way.kind])
         return _named(plan, way, values) if names else _meant(plan, way, values)
     if way.kind in ("text", "data"):
-        return _meant(plan, way, _str_or_bytes(plan, way, frames))
+        default = way.default or b""
+        missing = default.decode() if way.kind == "text" else default
+        return _meant(plan, way, _objects(_core.roots_strings(*asked, missing)))
     if way.kind not in ("list", "struct", "group"):
         raise TypeError(f"{way.name} is a {plan.spell(way.type)}, which is no column")
     return _objects(_nested(plan, way, frames))
-
-
-def _str_or_bytes(plan: Plan, way: Way, frames: Frames) -> Any:
-    found = _strings(plan, way, frames)
-    text = way.kind == "text"
-    default = (way.default or b"").decode() if text else way.default or b""
-    valid = np.packbits(found.there, bitorder="little")
-    return _objects(_core.split_strings(found.offsets.data, found.data, valid.data, text, default))
 
 
 def _nested(plan: Plan, way: Way, frames: Frames) -> list[Any]:
     """Return lists and structs as Python's lists and dicts, or None where they are not there."""
     first, *rest = way.names
     values, left_out = plan.native.read_roots(
-        frames.memory, frames.number, frames.first, frames.name, _OBJECTS,
+        *frames, _OBJECTS,
         lambda **fields: fields[first], frozenset([first]),
     )  # fmt: skip
     warn_of_values(left_out)
@@ -179,9 +145,7 @@ def table(plan: Plan, names: "list[str] | None", depth: int, unions: str, frames
         warn_of_columns(frames.name, layout.left_out, [column.name for column in known])
         others = iter(known)
         chosen = [inner[name] if name in inner else next(others) for name in names]
-    made = plan.native.columns_of_roots(
-        frames.memory, frames.number, frames.first, frames.name, native(chosen)
-    )
+    made = plan.native.columns_of_roots(*frames, native(chosen))
     found = Table(made, [column.name for column in chosen])
     return found if names is None or not inner else _without_structs(found, chosen, names)
 
