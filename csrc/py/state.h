@@ -16,12 +16,11 @@
 
 /* All types of the module. `file` stands for the type mmbpy_file, its slots file_slots, its spec
  * mmbpy_file_spec, and its object file_type in the state. */
+/* clang-format off */
 #define MMBPY_TYPES(X)                                                                             \
-    X(file)                                                                                        \
-    X(map)                                                                                         \
-    X(read_map)                                                                                    \
-    X(segment_view) X(segments) X(log_writer) X(log_build) X(log_reader) X(plan) X(stage)          \
-        X(encoder) X(gate) X(usage) X(columns)
+    X(file) X(map) X(read_map) X(segment_view) X(segments) X(log_writer) X(log_build)              \
+    X(log_reader) X(plan) X(stage) X(encoder) X(gate) X(usage) X(columns)
+/* clang-format on */
 
 /* All tables of functions: `log` stands for mmbpy_log_functions. */
 #define MMBPY_FUNCTIONS(X)                                                                         \
