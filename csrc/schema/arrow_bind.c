@@ -122,6 +122,18 @@ static bool twice(const mmb_binding *parent, uint32_t field, bool is_tag)
     return false;
 }
 
+/* Return whether a group or struct has come as one column. */
+static bool is_whole(const mmb_binding *parent, uint32_t field)
+{
+    for (uint32_t i = 0; i < parent->child_count; i++) {
+        const mmb_binding *other = &parent->children[i];
+        if (other->field == field && !other->is_inline) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool bind_members(const mmb_plan *plan, mmb_binding *b, uint32_t record,
                          const mmb_arrow_schema *schema, unsigned depth, mmb_refusal *refusal);
 
@@ -201,6 +213,9 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
             return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, parent, "no memory");
         }
         group->up = parent;
+        if (is_whole(parent, field)) {
+            return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, group, "the column is given twice");
+        }
         return bind_column(plan, group, type->target, dot + 1, arrow, schema, depth + 1, refusal);
     }
     mmb_binding *child = add_child(parent);

@@ -301,3 +301,19 @@ def test_categories_of_polars(target: Path) -> None:
         for kind in (pl.Categorical, pl.Enum(["a", "b"])):
             b.fill("rows", name=pl.Series(["a", None, "b"], dtype=kind))
             assert b.column("rows", "name").tolist() == ["a", "", "b"]
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "frame"])
+@pytest.mark.parametrize("positions", [[None, {"x": 1.5}], [None, None], []])
+def test_a_group_that_is_none_has_its_defaults(
+    target: Path, positions: list[Any], kind: str
+) -> None:
+    given: Any = {"position": positions}
+    if kind == "array":
+        given["position"] = np.array(positions, object)
+    elif kind == "frame":
+        given = pytest.importorskip("pandas").DataFrame(given, dtype=object)
+    write(target, given)
+    with open_message(target, Root) as m:
+        found = [row.position.x for row in m.root.rows]
+    assert found == [0.0 if each is None else each["x"] for each in positions]

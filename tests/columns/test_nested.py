@@ -446,3 +446,42 @@ def test_a_million_numbers_in_lists(b: MessageBuilder) -> None:
     values = pa.array(np.arange(10 * n, dtype=np.int32))
     b.fill("rows", i32=pa.ListArray.from_arrays(np.arange(0, 10 * n + 1, 10), values))
     assert b.rows("rows", start=n - 1)[0]["i32"] == list(range(10 * n - 10, 10 * n))
+
+
+WAYS: dict[str, Any] = {
+    "lists": lambda columns: columns,
+    "Arrow": lambda columns: pa.table({name: pa.array(columns[name]) for name in columns}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"position.height": [1], "position": [{"place": {"x": 1.0}}]},
+        {"position.place.x": [1.0], "position.place": [{"y": 1.0}]},
+        {"score": [5], "score.value": [6]},
+        {"child.id": [1], "child": [{"name": "a"}]},
+    ],
+)
+def test_a_column_that_is_given_whole_and_by_its_fields_is_refused(
+    b: MessageBuilder, columns: dict[str, Any], backwards: bool, way: str
+) -> None:
+    if backwards:
+        columns = dict(reversed(columns.items()))
+    with pytest.raises(ValueError, match="given twice"):
+        b.fill("items", WAYS[way](columns))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_group_is_the_active_member_where_one_of_its_columns_has_a_value(
+    b: MessageBuilder, way: str
+) -> None:
+    columns = {"both.left": [1, None], "both.right": ["r", None], "label": [None, "l"]}
+    b.fill("items", WAYS[way](columns))
+    items = b.rows("items")
+    assert items[0]["both"] == {"left": 1, "right": "r"}
+    assert items[1]["label"] == "l"
+    b.fill("items", {"@which": ["both", "label"], **columns}, missing="default")
+    assert b.rows("items") == items

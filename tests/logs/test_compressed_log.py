@@ -53,6 +53,26 @@ def test_a_compressed_log_that_ends_early_is_read_as_far_as_it_goes(target: Path
     check(log[-1], len(log) - 1)
 
 
+@pytest.mark.parametrize("pack", [bz2.compress, _zstd])
+@pytest.mark.parametrize("lost", [1, 4, 40, 400])
+def test_a_compressed_log_that_ends_early_warns_also_where_no_message_is_torn(
+    target: Path, pack: Callable[[bytes], bytes], lost: int
+) -> None:
+    first, second = (pack(frame(number) * 1000) for number in range(2))
+    target.write_bytes(first + second[: max(len(second) - lost, 10)])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        log = open_log(target, EVENT.schema)
+    assert len(log) >= 1000
+    assert "the compressed data ends too early" in str(seen[0].message)
+    assert seen[0].filename == __file__
+    target.write_bytes(first + second)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert len(open_log(target)) == 2000
+    assert not seen
+
+
 def test_damaged_compressed_logs_are_refused(target: Path) -> None:
     for packed in [bz2.compress(frame(1) * 1000), _zstd(frame(1) * 1000)]:
         target.write_bytes(packed[:8] + b"damaged!" * 20)

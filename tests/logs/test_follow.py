@@ -170,3 +170,13 @@ def test_follow_beyond_all_numbers_and_times_waits_and_ends(
             assert list(log.follow(start, timeout=0.3)) == []
         assert len(waits) < 1000  # it sleeps
         assert [event.time for event in log.follow(0, timeout=float("nan"))] == [0]
+
+
+def test_follow_starts_at_whatever_can_be_an_index(target: Path) -> None:
+    np = pytest.importorskip("numpy")
+    write(target, range(5))
+    with open_log(target, EVENT.schema) as log:
+        assert [event.time for event in log.follow(np.int64(3), np.float64(0.01))] == [3, 4]
+        for start in [1.5, "1", None]:
+            with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+                log.follow(start)

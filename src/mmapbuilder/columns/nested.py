@@ -4,7 +4,7 @@ Columns of Arrow are read natively, whichever library made them. Other columns a
 rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .annotated import are_no_numbers, inner_struct, meaning_of
@@ -87,8 +87,10 @@ def _has_rows(values: Any) -> bool:
     """Whether a column has structs: one of Arrow, or dicts and the like, not only numbers."""
     if values is None or is_arrow(values):
         return True
-    first = next(iter(values), None) if isinstance(values, list | tuple) else None
-    return first is not None and not isinstance(first, int | float | str | bytes)
+    if not isinstance(values, list | tuple) and getattr(values, "dtype", None) != "O":
+        return False
+    first = next((each for each in values if each is not None), None)
+    return not isinstance(first, int | float | str | bytes)
 
 
 def _is_unusual(values: Any) -> bool:
@@ -271,10 +273,12 @@ def lists_of(
     """Return columns as lists, without those of Void, and how many rows they have.
 
     Raises:
-        ValueError: they differ in length, or there are none.
+        ValueError: they differ in length, or there are none, or one is given in two ways.
     """
     if not columns:
         raise ValueError(f"{where}: columns are required")
+    for name in columns.keys() & _groups_of(columns):
+        raise ValueError(f"{where}: column {name!r} is given twice, whole and by its fields")
     lists = {
         name: _as_list(values, name, meaning_of(plan, record, name))
         for name, values in columns.items()
@@ -292,6 +296,9 @@ def lists_of(
 def rows_of(plan: Plan, record: int, lists: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Return rows, of which each has a value of each list."""
     rows = [_row(lists, number) for number in range(count)]
+    for group in sorted(_groups_of(lists), reverse=True):  # the inner ones first
+        if f"{group.rpartition('.')[0]}.{TAG}".lstrip(".") not in lists:
+            _find_inactive(plan, record, group.split("."), rows)
     for name in lists:
         if name.rpartition(".")[2] == TAG:
             groups = name.split(".")[:-1]
@@ -309,6 +316,26 @@ def _row(lists: dict[str, Any], number: int) -> dict[str, Any]:
             inner = inner.setdefault(group, {})
         inner[last] = values[number]
     return row
+
+
+def _groups_of(names: Iterable[str]) -> set[str]:
+    """Return the groups and structs whose fields come as columns of their own."""
+    return {name[:end] for name in names for end, letter in enumerate(name) if letter == "."}
+
+
+def _find_inactive(plan: Plan, record: int, path: list[str], rows: list[dict[str, Any]]) -> None:
+    """Let a member of a union be None in rows where all its fields are None."""
+    struct: Struct | None = plan.structs[record]
+    *groups, last = path
+    for step in groups:
+        struct = inner_struct(plan, struct, step)
+    if struct is None or last not in struct.fields or struct.fields[last].tag is None:
+        return
+    for row in rows:
+        for step in groups:
+            row = row.get(step) or {}
+        if row.get(last) is not None and all(each is None for each in row[last].values()):
+            row[last] = None
 
 
 def _take_members(groups: list[str], rows: list[dict[str, Any]]) -> None:

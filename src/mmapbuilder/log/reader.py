@@ -1,5 +1,6 @@
 """The read side: the messages of a log as a sequence, memory-mapped."""
 
+import operator
 import os
 import sys
 import time
@@ -174,7 +175,8 @@ class Log(Messages, Closing):
         [7, 8]
         """
         self._reading()
-        return self._follow(start if start >= 0 else self.refresh(), timeout)
+        number = operator.index(start)
+        return self._follow(number if number >= 0 else self.refresh(), timeout)
 
     def _follow(self, number: int, timeout: "float | None") -> "t.Iterator[t.Any]":
         read = self._reading()

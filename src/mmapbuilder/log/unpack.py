@@ -2,6 +2,7 @@
 
 import errno
 import os
+import warnings
 
 from ..builder import Builder
 
@@ -42,7 +43,7 @@ def is_packed(fd: int) -> bool:
 def unpack(fd: int, name: "str | bytes") -> "Any":
     """Unpack a file into one without a name, which is returned open.
 
-    A stream that ends too early is unpacked as far as it goes.
+    A stream that ends too early is unpacked as far as it goes, with a warning.
 
     Raises:
         ImportError: nothing is installed that knows zstd.
@@ -54,12 +55,20 @@ def unpack(fd: int, name: "str | bytes") -> "Any":
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it is the caller's
     try:
         with Builder(file) as unpacked:
-            _copy(fd, make, unpacked)
+            is_whole = _copy(fd, make, unpacked)
+            size = unpacked.size
     except BaseException as error:
         file.close()
         if _is_damage(error):
             raise OSError(errno.EIO, f"cannot unpack it: {error}", name) from error
         raise
+    if not is_whole:
+        warnings.warn(
+            f"{os.fsdecode(name)}: the compressed data ends too early: {size} bytes of the log "
+            "could be unpacked",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     return file
 
 
@@ -69,18 +78,20 @@ def _is_damage(error: BaseException) -> bool:
     return own or (isinstance(error, OSError) and error.errno is None)
 
 
-def _copy(fd: int, make: "Callable[[], Decompressor]", unpacked: Builder) -> None:
+def _copy(fd: int, make: "Callable[[], Decompressor]", unpacked: Builder) -> bool:
+    """Unpack all streams of a file; return whether the last one has its end."""
     decompressor = make()
-    offset, data = 0, b""
+    offset, data, is_whole = 0, b"", True
     while True:
         if decompressor.eof:  # several streams, one after the other
             data = decompressor.unused_data
-            decompressor = make()
+            decompressor, is_whole = make(), True
         if not data and decompressor.needs_input:
             data = os.pread(fd, _CHUNK, offset)
             offset += len(data)
             if not data:
-                return
+                return is_whole
+        is_whole = False
         unpacked.write(decompressor.decompress(data, _CHUNK))
         data = b""
 
