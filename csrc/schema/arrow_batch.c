@@ -30,6 +30,23 @@ static inline int64_t offset_at(const unsigned char *offsets, uint32_t width, ui
     return wide;
 }
 
+/* Find where values begin, and how long they are. Return false if they are not in order, or end
+ * behind `limit`. Callers give a constant width. */
+static inline bool find_starts(const unsigned char *offsets, uint32_t width, uint64_t count,
+                               int64_t limit, ranges *out)
+{
+    int64_t from = offset_at(offsets, width, 0);
+    bool good = from >= 0;
+    for (uint64_t i = 0; i < count; i++) {
+        int64_t end = offset_at(offsets, width, i + 1);
+        good &= end >= from;
+        out->from[i] = (uint64_t)from;
+        out->count[i] = (uint64_t)end - (uint64_t)from;
+        from = end;
+    }
+    return good && from <= limit;
+}
+
 /* Find the ranges. Return false if an offset is wrong. `limit` is the length of what they refer
  * to. */
 static bool find_ranges(const mmb_binding *b, const mmb_arrow_array *a, uint64_t start,
@@ -38,24 +55,41 @@ static bool find_ranges(const mmb_binding *b, const mmb_arrow_array *a, uint64_t
     uint64_t first = (uint64_t)a->offset + start;
     const unsigned char *offsets = (const unsigned char *)a->buffers[1] + first * b->width;
     const unsigned char *valid = a->buffers[0];
-    int64_t from = offset_at(offsets, b->width, 0);
-    bool good = from >= 0;
     out->is_run = true;
-    for (uint64_t i = 0; i < count; i++) {
-        int64_t end = offset_at(offsets, b->width, i + 1);
+    memset(out->there, true, (size_t)count);
+    for (uint64_t i = 0; (mask != NULL || valid != NULL) && i < count; i++) {
         out->there[i] = (mask == NULL || mask[i]) && (valid == NULL || mmb__bit(valid, first + i));
-        good = good && end >= from && end <= limit;
-        out->from[i] = (uint64_t)from;
-        out->count[i] = (uint64_t)end - (uint64_t)from;
         out->is_run = out->is_run && out->there[i];
-        from = end;
     }
-    return good;
+    return b->width == 4 ? find_starts(offsets, 4, count, limit, out)
+                         : find_starts(offsets, 8, count, limit, out);
 }
 
-static uint64_t pointer_of(mmb__values to, uint64_t index)
+/* The pointers of a batch. */
+typedef struct {
+    unsigned char *first;
+    uint64_t word; /* of the first, counted from word 0 of the heap */
+    uint64_t step; /* words from one to the next */
+} pointers;
+
+/* Return the pointers. Room for what they lead to must be there: to make it may move them. */
+static pointers pointers_at(mmb_stage *stage, mmb__values to)
 {
-    return to.place + (to.offset + index * to.step) / 64;
+    uint64_t place = to.place + to.offset / 64;
+    bool in_heap = (place & MMB_IN_HEAP) != 0;
+    return (pointers){
+        .first = mmb_stage_at(stage, place),
+        .word = in_heap ? place ^ MMB_IN_HEAP : place - stage->shift,
+        .step = to.step / 64,
+    };
+}
+
+/* Let a pointer lead to a list at word `target` of the heap. */
+static inline void lead(const pointers *p, uint64_t index, uint64_t target, uint64_t high)
+{
+    uint64_t by = index * p->step;
+    uint32_t low = (uint32_t)((target - p->word - by - 1) << 2) | MMB__LIST;
+    mmb__store64(p->first + by * MMB_WORD, low | high << 32);
 }
 
 /* ---- strings --------------------------------------------------------------------------------- */
@@ -84,19 +118,20 @@ static bool are_utf8(const unsigned char *bytes, const ranges *r, uint64_t count
     return good;
 }
 
-/* Write one string, for which there is room. */
-static inline void write_string(mmb_stage *stage, uint64_t pointer, const unsigned char *from,
-                                uint64_t length, bool text)
+/* Write a string at word `place` of the heap, and let a pointer lead to it. Return its words. */
+static inline uint64_t write_string(mmb_stage *stage, uint64_t place, const pointers *to,
+                                    uint64_t index, const unsigned char *from, uint64_t length,
+                                    bool text)
 {
-    uint64_t elements = length + (text ? 1 : 0), place = stage->heap.words;
+    uint64_t elements = length + (text ? 1 : 0);
     uint64_t words = (elements + MMB_WORD - 1) / MMB_WORD;
     unsigned char *at = stage->heap.bytes + place * MMB_WORD;
     if (words != 0) {
         mmb__store64(at + (words - 1) * MMB_WORD, 0);
         mmb__copy_bytes(at, from, length);
     }
-    stage->heap.words = place + words;
-    mmb_stage_lead(stage, pointer, place, MMB__LIST, MMB__BYTES | elements << 3);
+    lead(to, index, place, MMB__BYTES | elements << 3);
+    return words;
 }
 
 static int put_strings(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
@@ -121,11 +156,14 @@ static int put_strings(mmb__stager *w, const mmb_binding *b, const mmb_arrow_arr
     if (error != 0) {
         return mmb__fail_stage(w, row, b, error) ? 0 : -1;
     }
+    uint64_t place = w->stage->heap.words;
+    const pointers lists = pointers_at(w->stage, to);
     for (uint64_t i = 0; i < count; i++) {
         if (r.there[i]) {
-            write_string(w->stage, pointer_of(to, i), bytes + r.from[i], r.count[i], text);
+            place += write_string(w->stage, place, &lists, i, bytes + r.from[i], r.count[i], text);
         }
     }
+    w->stage->heap.words = place;
     return 1;
 }
 
@@ -152,11 +190,14 @@ static int put_views(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array
     if (error != 0) {
         return mmb__fail_stage(w, row, b, error) ? 0 : -1;
     }
+    uint64_t place = w->stage->heap.words;
+    const pointers lists = pointers_at(w->stage, to);
     for (uint64_t i = 0; i < count; i++) {
         if (there[i]) {
-            write_string(w->stage, pointer_of(to, i), from[i], lengths[i], text);
+            place += write_string(w->stage, place, &lists, i, from[i], lengths[i], text);
         }
     }
+    w->stage->heap.words = place;
     return 1;
 }
 
@@ -181,7 +222,7 @@ static void copy_one(unsigned char *at, const unsigned char *from, uint64_t byte
 {
     if (bytes != 0) {
         mmb__store64(at + (bytes - 1) / MMB_WORD * MMB_WORD, 0);
-        memcpy(at, from, (size_t)bytes);
+        mmb__copy_bytes(at, from, bytes);
     }
 }
 
@@ -197,14 +238,16 @@ static int put_number_lists(mmb__stager *w, const mmb_binding *b, const mmb_arro
     if (!find_ranges(b, a, start, count, mask, child->length, &r)) {
         return 0;
     }
-    bool fills = r.is_run;
+    uint64_t longest = 0, rest = 0;
     for (uint64_t i = 0; i < count; i++) {
         words += r.there[i] ? words_of(r.count[i], width) : 0;
-        fills = fills && r.count[i] * width % MMB_WORD == 0;
-        if (r.count[i] > MMB_MAX_SEGMENT_WORDS) {
-            return 0;
-        }
+        rest |= r.count[i] * width % MMB_WORD;
+        longest = r.count[i] > longest ? r.count[i] : longest;
     }
+    if (longest > MMB_MAX_SEGMENT_WORDS) {
+        return 0;
+    }
+    bool fills = r.is_run && rest == 0;
     int error = mmb_stage_reserve(w->stage, words);
     if (error != 0) {
         return mmb__fail_stage(w, row, b, error) ? 0 : -1;
@@ -216,8 +259,9 @@ static int put_number_lists(mmb__stager *w, const mmb_binding *b, const mmb_arro
     if (fills && words != 0) {
         copy_run(w, from, &r, count, width);
     }
+    uint64_t place = w->stage->heap.words;
+    const pointers lists = pointers_at(w->stage, to);
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t place = w->stage->heap.words;
         if (!r.there[i]) {
             continue;
         }
@@ -225,9 +269,10 @@ static int put_number_lists(mmb__stager *w, const mmb_binding *b, const mmb_arro
             copy_one(w->stage->heap.bytes + place * MMB_WORD, from + r.from[i] * width,
                      r.count[i] * width);
         }
-        w->stage->heap.words = place + words_of(r.count[i], width);
-        mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST, size | r.count[i] << 3);
+        lead(&lists, i, place, size | r.count[i] << 3);
+        place += words_of(r.count[i], width);
     }
+    w->stage->heap.words = place;
     return 1;
 }
 
@@ -318,6 +363,7 @@ static int put_struct_lists(mmb__stager *w, const mmb_binding *b, const mmb_arro
         return mmb__fail_stage(w, row, b, error) ? 0 : -1;
     }
     uint64_t first = w->stage->heap.words, place = first;
+    const pointers lists = pointers_at(w->stage, to);
     if (words != 0) {
         memset(w->stage->heap.bytes + first * MMB_WORD, 0, (size_t)(words * MMB_WORD));
     }
@@ -327,8 +373,7 @@ static int put_struct_lists(mmb__stager *w, const mmb_binding *b, const mmb_arro
             mmb__store64(w->stage->heap.bytes + place * MMB_WORD,
                          r.count[i] << 2 | (uint64_t)record->data_words << 32 |
                              (uint64_t)record->pointer_words << 48);
-            mmb_stage_lead(w->stage, pointer_of(to, i), place, MMB__LIST,
-                           MMB__COMPOSITE | some << 3);
+            lead(&lists, i, place, MMB__COMPOSITE | some << 3);
             place += 1 + some;
         }
     }
