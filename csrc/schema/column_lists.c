@@ -129,9 +129,13 @@ static int add_struct_spans(const mmb__columns_context *s, mmb_column *element,
     mmb__batch rows = {.count = 0};
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < count; i++) {
+        mmb_record next;
+        mmb_span_record(&spans[i], 0, &next);
         for (uint64_t k = 0; error == 0 && k < spans[i].count; k++) {
-            mmb_span_record(&spans[i], k, &rows.records[rows.count]);
+            rows.records[rows.count] = next;
             rows.there[rows.count++] = true;
+            next.data += spans[i].step_bits / 8;
+            next.word += spans[i].step_bits / 64;
             if (rows.count == BATCH) {
                 error = add_fields(s, element, &rows);
                 element->length += rows.count;
@@ -159,6 +163,25 @@ static int add_spans(const mmb__columns_context *s, mmb_column *element, const m
     return error;
 }
 
+/* Follow the pointers of a batch. */
+static int read_spans(const mmb__columns_context *s, const mmb_column *element,
+                      const mmb__pointers *from, mmb_span *spans)
+{
+    int error = 0;
+    if (element->kind == MMB_STRUCT && mmb_read_struct_lists(s->reading, from->segment, from->word,
+                                                             from->there, from->count, spans)) {
+        return 0;
+    }
+    for (uint32_t i = 0; error == 0 && i < from->count; i++) {
+        spans[i] = (mmb_span){.is_null = true};
+        if (from->there[i]) {
+            error = mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind,
+                                  element->child_count, &spans[i]);
+        }
+    }
+    return error;
+}
+
 static int add_any_lists(const mmb__columns_context *s, mmb_column *column,
                          const mmb__pointers *from)
 {
@@ -166,13 +189,8 @@ static int add_any_lists(const mmb__columns_context *s, mmb_column *column,
     mmb_span spans[BATCH];
     uint64_t lengths[BATCH], before = element->length;
     bool valid[BATCH];
-    int error = 0;
+    int error = read_spans(s, element, from, spans);
     for (uint32_t i = 0; error == 0 && i < from->count; i++) {
-        spans[i] = (mmb_span){.is_null = true};
-        if (from->there[i]) {
-            error = mmb_read_span(s->reading, from->segment[i], from->word[i], element->kind,
-                                  element->child_count, &spans[i]);
-        }
         lengths[i] = spans[i].count;
         valid[i] = !spans[i].is_null;
     }

@@ -20,21 +20,41 @@ static int add_span(const context *s, mmb_column *column, const mmb_span *span);
 
 /* ---- numbers ----------------------------------------------------------------------------- */
 
-/* Append numbers of structs that all are there and have the field. Most of the time is spent
- * here. */
+/* Store a number of each struct, one behind the other. Callers give a constant size. */
+static inline void store_numbers(unsigned char *to, const batch *rows, const mmb_plan_field *field,
+                                 uint32_t size)
+{
+    for (uint32_t i = 0; i < rows->count; i++, to += size) {
+        uint64_t bits = mmb_record_bits(&rows->records[i], field->offset, size * 8);
+        mmb_store_native(to, bits ^ field->default_bits, size);
+    }
+}
+
+/* Append numbers of structs that all are there. Most of the time is spent here. */
 static int add_all_numbers(mmb_column *column, const mmb_plan_field *field, const batch *rows)
 {
     uint32_t size = mmb__bytes_of(column->kind);
-    uint32_t offset = field->offset;
-    uint64_t xor_default = field->default_bits;
-    int error = mmb_bytes_reserve(&column->values, (uint64_t)size * rows->count);
+    mmb_bytes *values = &column->values;
+    int error = mmb_bytes_reserve(values, (uint64_t)size * rows->count);
     if (error != 0) {
         return error;
     }
-    for (uint32_t i = 0; i < rows->count; i++) {
-        uint64_t bits = mmb_record_bits(&rows->records[i], offset, size * 8);
-        mmb__push_number(column, bits ^ xor_default, size);
+    unsigned char *to = values->bytes + values->size;
+    switch (size) {
+    case 1:
+        store_numbers(to, rows, field, 1);
+        break;
+    case 2:
+        store_numbers(to, rows, field, 2);
+        break;
+    case 4:
+        store_numbers(to, rows, field, 4);
+        break;
+    default:
+        store_numbers(to, rows, field, 8);
+        break;
     }
+    values->size += (uint64_t)size * rows->count;
     column->length += rows->count;
     return 0;
 }

@@ -260,6 +260,39 @@ bool mmb_read_plain_lists(mmb_reading *reading, const uint32_t *segments, const 
     return true;
 }
 
+bool mmb_read_struct_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
+                           const bool *there, uint32_t count, mmb_span *out)
+{
+    uint64_t charge = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!there[i] || segments[i] >= reading->count) {
+            return false;
+        }
+        const mmb_segment *segment = &reading->segments[segments[i]];
+        mmb_object list;
+        if (!mmb__resolve_near(segment, words[i], &list) || list.element_size != MMB__COMPOSITE ||
+            list.data_words + list.pointer_words == 0) {
+            return false;
+        }
+        uint32_t step = (uint32_t)list.data_words + list.pointer_words;
+        out[i] = (mmb_span){
+            .start = segment->base + (uint64_t)list.word * MMB_WORD,
+            .word = list.word,
+            .segment = segments[i],
+            .count = list.elements,
+            .step_bits = 64 * step,
+            .data_bits = 64u * list.data_words,
+            .pointers = list.pointer_words,
+        };
+        charge += 1 + (uint64_t)list.elements * step;
+    }
+    if (charge > reading->budget) {
+        return false;
+    }
+    reading->budget -= charge;
+    return true;
+}
+
 int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool text,
                    const unsigned char **start, uint64_t *length)
 {

@@ -97,6 +97,10 @@ bool mmb_read_plain_lists(mmb_reading *reading, const uint32_t *segments, const 
                           const bool *there, uint32_t count, uint32_t bits,
                           const unsigned char **starts, uint64_t *lengths);
 
+/* Do the same for lists of structs. */
+bool mmb_read_struct_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
+                           const bool *there, uint32_t count, mmb_span *out);
+
 /* Follow the pointer to Text or Data. `*start` becomes NULL if the pointer is null. Text is
  * checked to be UTF-8 and to have a terminator, which does not count. */
 int mmb_read_bytes(mmb_reading *reading, uint32_t segment, uint64_t word, bool text,
