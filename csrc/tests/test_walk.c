@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 
 #include "message.h"
+#include "near.h"
 
 #include <stdarg.h>
 #include <time.h>
@@ -37,8 +38,32 @@ static void segment(unsigned words, ...)
 /* Words for the variable arguments, which must all be of one type. */
 #define W(value) ((uint64_t)(value))
 
+/* Take each word for a pointer: where the short way follows it, it must find what the long way
+ * finds. */
+static void ways_agree(void)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint64_t word = 0; word <= segments[i].words; word++) {
+            mmb_object near, object;
+            mmb_flaw unwanted;
+            if (!mmb__resolve_near(&segments[i], word, &near)) {
+                continue;
+            }
+            CHECK_EQ(mmb_resolve(segments, count, i, word, &object, &unwanted), 0);
+            CHECK_EQ(near.kind, object.kind);
+            CHECK_EQ(near.word, object.word);
+            CHECK_EQ(near.elements, object.elements);
+            CHECK_EQ(near.data_words, object.data_words);
+            CHECK_EQ(near.pointer_words, object.pointer_words);
+            CHECK_EQ(near.element_size, object.element_size);
+            CHECK_EQ(object.segment, object.kind == MMB_TO_NOTHING ? 0 : i);
+        }
+    }
+}
+
 static int walk(void)
 {
+    ways_agree();
     return mmb_walk(segments, count, used, &totals, &flaw);
 }
 

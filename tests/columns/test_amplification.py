@@ -169,6 +169,10 @@ SHAPES = {
         "lists", list_to(0, 6, EACH), *(list_to(EACH - 1 - i, 5, EACH) for i in range(EACH)),
         *[7] * EACH,
     ),
+    "lists of the same structs": message(
+        "deep", list_to(0, 6, EACH), *(list_to(EACH - 1 - i, 7, 4 * EACH) for i in range(EACH)),
+        structs(0, 4 * EACH // 60, 60)[1], *[7] * 4 * EACH,
+    ),
     "the same texts": message(
         "texts", list_to(0, 6, EACH), *(list_to(EACH - 1 - i, 2, 8 * EACH) for i in range(EACH)),
         *[0x6161616161616161] * (EACH - 1), 0x0061616161616161,
