@@ -323,16 +323,23 @@ static void *lose(void *argument)
     return NULL;
 }
 
+/* Build a message whose list has `list` elements, in a map that goes on behind it. */
+static int open_and_build(mmb_map **map, built *b, uint32_t list)
+{
+    const mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
+    int fd = make_file_in("/tmp", NULL);
+    CHECK_EQ(mmb_map_open(fd, &options, map, NULL), 0);
+    build_at(b, *map, 0, 1, 1, list, 3, false);
+    return fd;
+}
+
 /* The record of a loss elsewhere in the map does not come over the finished head. */
 static void losses_elsewhere_leave_a_finished_head_alone(void)
 {
     for (int round = 0; round < 300; round++) {
-        int fd = make_file_in("/tmp", NULL);
         mmb_map *map;
-        mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
-        CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
         built b;
-        build_at(&b, map, 0, 1, 1, 5, 3, false);
+        int fd = open_and_build(&map, &b, 5);
         losing l = {.map = map, .least = (uint64_t)16 << 20};
         pthread_t thread;
         CHECK_EQ(pthread_create(&thread, NULL, lose, &l), 0);
@@ -354,13 +361,10 @@ static void losses_elsewhere_leave_a_finished_head_alone(void)
 /* What was lost in the message itself is no message. */
 static void a_loss_in_the_message_leaves_it_unfinished(void)
 {
-    int fd = make_file_in("/tmp", NULL);
     mmb_map *map;
-    mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
     built b;
     unsigned char head[8];
-    build_at(&b, map, 0, 1, 1, 2000, 3, false);
+    int fd = open_and_build(&map, &b, 2000);
     mmb__note_loss(&map->file, 8192);
     CHECK_EQ(mmb_message_finish(&b.building, b.used, false, false, NULL), EIO);
     CHECK(pread(fd, head, sizeof head, 0) == sizeof head);
@@ -373,12 +377,9 @@ static void a_loss_in_the_message_leaves_it_unfinished(void)
 /* So is what is in a map that has met an error before, wherever that was. */
 static void an_error_of_the_map_leaves_the_message_unfinished(void)
 {
-    int fd = make_file_in("/tmp", NULL);
     mmb_map *map;
-    mmb_options options = {.capacity = (uint64_t)1 << 30, .max_growth = MMB_GRANULE};
-    CHECK_EQ(mmb_map_open(fd, &options, &map, NULL), 0);
     built b;
-    build_at(&b, map, 0, 1, 1, 5, 3, false);
+    int fd = open_and_build(&map, &b, 5);
     mmb_map_set_poison(map, ENOSPC);
     CHECK_EQ(mmb_message_finish(&b.building, b.used, false, false, NULL), ENOSPC);
     CHECK(is_marked(fd));

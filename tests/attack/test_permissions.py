@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 import pytest
 
 from mmapbuilder import Builder, MessageBuilder, verify
-from support import processes
-from support.requirements import missing, tool
+from support import processes, strace
+from support.requirements import tool
 
 MIB = 1 << 20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -420,22 +419,17 @@ def run_victim(directory: Path, *options: str) -> tuple[list[str], str]:
     path, log = directory / "target", directory.with_name("log")
     path.write_bytes(b"old")
     # Python opens files of its own; so only calls about this directory count.
-    done = subprocess.run(
-        [
-            *(tool("strace", "strace"), "-f", "-qq", "-y", "-o", str(log)),
-            *("-P", str(directory), "-P", str(path)),
+    told = strace.run(
+        VICTIM,
+        str(path),
+        options=[
+            *("-y", "-P", str(directory), "-P", str(path)),
             *("-P", str(directory / ".target.mmapbuilder"), *options),
-            *(sys.executable, "-B", "-c", textwrap.dedent(VICTIM), str(path)),
         ],
-        env=processes.environment(),
-        capture_output=True,
-        text=True,
+        log=log,
         timeout=120,
     )
-    if "ptrace" in done.stderr and "not permitted" in done.stderr:
-        missing("ptrace is not permitted here")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split(), log.read_text()
+    return told.split(), log.read_text()
 
 
 def is_about_the_name(call: str, line: str, directory: Path) -> bool:

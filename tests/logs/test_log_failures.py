@@ -7,7 +7,6 @@ many messages as calls have returned, all of them whole, and it goes on when the
 from __future__ import annotations
 
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,10 @@ import pytest
 pytest.importorskip("capnp")
 pytest.importorskip("pyarrow")
 
-from support import processes
+from support import processes, strace
 from support.devices import DEVICES
 from support.log_ways import WAYS
 from support.mounts import SMALLEST
-from support.requirements import missing, tool
-from support.strace import PWRITE
 
 MIB = 1 << 20
 
@@ -207,27 +204,21 @@ INJECTED = """
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("call", [PWRITE, "fallocate", "ftruncate"])
+@pytest.mark.parametrize("call", [strace.PWRITE, "fallocate", "ftruncate"])
 def test_calls_that_fail(target: Path, call: str, way: str, size: int) -> None:
     """Every fifth call on the log or its index meets an error of the device."""
-    strace = tool("strace", "strace")
     trace = target.with_name("trace")
-    done = subprocess.run(
-        [
-            *(strace, "-f", "-qq", "-o", str(trace), "-P", str(target), "-P", f"{target}.idx"),
+    printed = strace.run(
+        textwrap.dedent(BEGIN) + textwrap.dedent(INJECTED),
+        *(str(target), way, str(size)),
+        options=[
+            *("-P", str(target), "-P", f"{target}.idx"),
             *("-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when=3+5"),
-            *(sys.executable, *processes.STRICT, "-c"),
-            *(textwrap.dedent(BEGIN) + textwrap.dedent(INJECTED), str(target), way, str(size)),
         ],
-        env=processes.environment(),
-        capture_output=True,
-        text=True,
+        log=trace,
         timeout=240,
     )
-    if "ptrace" in done.stderr and "not permitted" in done.stderr:
-        missing("ptrace is not permitted here")
-    assert done.returncode == 0, done.stderr
-    told, *which = map(int, done.stdout.split())
+    told, *which = map(int, printed.split())
     assert which == ([5] if told else [])
     assert "INJECTED" in trace.read_text() or call != "ftruncate"
     assert told or call != "ftruncate"  # the others have a way round, or are seldom called
