@@ -4,23 +4,13 @@ import io
 import os
 
 from . import _core
+from ._lazy import t
 from ._output import descriptor_of, open_regular, require_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Protocol, TypeAlias, TypeVar
+    from typing import TypeVar
 
-    from typing_extensions import Buffer
-
-    class HasFileno(Protocol):
-        """An open file."""
-
-        def fileno(self) -> int:
-            """Return the file descriptor."""
-
-    Content: TypeAlias = "str | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno | Buffer"
-    Name: TypeAlias = "str | bytes | int | None"
     Result = TypeVar("Result")
 
 _PATH_MAX = 4096
@@ -35,9 +25,9 @@ _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f"))
 
 
 def look_into(
-    content: "Content",
-    in_file: "Callable[[int, Name], Result]",
-    in_memory: "Callable[[memoryview, Name], Result]",
+    content: "t.Content",
+    in_file: "t.Callable[[int, t.ContentName], Result]",
+    in_memory: "t.Callable[[memoryview, t.ContentName], Result]",
 ) -> "Result":
     """Call the one of two functions that suits `content`, with a descriptor or its bytes.
 
@@ -72,7 +62,7 @@ def look_into(
             os.close(fd)
 
 
-def _buffer_of(content: "Content") -> "memoryview | None":
+def _buffer_of(content: "t.Content") -> "memoryview | None":
     """Return the bytes of `content`; None if it is no buffer."""
     if isinstance(content, bytes):
         return memoryview(content)
@@ -106,7 +96,7 @@ def _looks_like_a_path(content: bytes) -> bool:
     return b"/" in content or os.path.lexists(content)
 
 
-def _descriptor_of(content: "Content") -> "tuple[int, Name, bool]":
+def _descriptor_of(content: "t.Content") -> "tuple[int, t.ContentName, bool]":
     """Return a descriptor, the name for errors, and whether the descriptor is to be closed."""
     if isinstance(content, int) and not isinstance(content, bool):
         if content < 0:
@@ -135,7 +125,7 @@ class explaining:  # noqa: N801
     `head` are the first bytes of the content, of which there are `length`.
     """
 
-    def __init__(self, head: "bytes | memoryview", length: int, name: "Name") -> None:
+    def __init__(self, head: "bytes | memoryview", length: int, name: "t.ContentName") -> None:
         self._head, self._length, self._name = head, length, name
 
     def __enter__(self) -> None:
@@ -148,7 +138,7 @@ class explaining:  # noqa: N801
                 raise invalid(what, self._name) from None
 
 
-def invalid(reason: str, name: "Name") -> _core.InvalidMessage:
+def invalid(reason: str, name: "t.ContentName") -> _core.InvalidMessage:
     """Return an InvalidMessage about the start of a file."""
     error = _core.InvalidMessage(reason if name is None else f"{reason}: {name!r}")
     error.reason = reason
@@ -160,7 +150,7 @@ def invalid(reason: str, name: "Name") -> _core.InvalidMessage:
 class naming:  # noqa: N801
     """A context in which InvalidMessage gets the name of the file, if it has none."""
 
-    def __init__(self, name: "Name") -> None:
+    def __init__(self, name: "t.ContentName") -> None:
         self._name = name
 
     def __enter__(self) -> None:

@@ -11,17 +11,10 @@ from collections import deque
 
 from . import _core
 from ._content import invalid
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ._content import Name
-
-    Seals = dict[str, int]
+from ._lazy import t
 
 # This module can be imported on systems that lack some of these names.
-SEALS: "Seals" = {
-    name: getattr(fcntl, f"F_SEAL_{name}", 0) for name in ("SHRINK", "GROW", "WRITE", "SEAL")
-}
+SEALS = {name: getattr(fcntl, f"F_SEAL_{name}", 0) for name in ("SHRINK", "GROW", "WRITE", "SEAL")}
 
 
 class MemoryFile:
@@ -95,7 +88,7 @@ class MemoryFile:
             self.close()
 
 
-def require_seals(fd: int, name: "Name") -> None:
+def require_seals(fd: int, name: "t.ContentName") -> None:
     """Refuse a file that a program could still change or cut.
 
     Raises:

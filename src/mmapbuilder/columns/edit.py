@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _core
+from .lists import POINTER, RECORD
 from .locate import Found, Step, find, spell
 from .memory import MessageMemory
 from .rows import attribute_names
 from .schema import BITS, POINTERS, Plan
-from .spans import Record, invalid
+from .spans import BYTE, LIST, NOTHING, Record, invalid
 
-_NOTHING, _LIST = 0, 2
-_BYTE = 2
-_FAR = 2
-_RECORD = 2
+_FAR = 2  # the kind of a pointer
 
 
 def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: Any) -> None:
@@ -71,7 +69,7 @@ def _set_number(
     content: Any = value
     for name in names:
         content = {name: content}
-    stage = plan.native.stage(_RECORD, parent.type, content, None, -1, False, 2, attribute_names)
+    stage = plan.native.stage(RECORD, parent.type, content, None, -1, False, 2, attribute_names)
     stage.put_record(
         memory.segments,
         (record.segment, record.byte // 8, record.data_bits // 64, record.pointers),
@@ -95,7 +93,7 @@ def _set_element(
     if kind not in BITS or parent.pointer is None:
         raise TypeError(f"{spell(path)} is a {plan.spell(found.type)}: set its fields one by one")
     # One element, converted as a list of one.
-    stage = plan.native.stage(1, parent.type, [value], None, -1, False, 1, attribute_names)
+    stage = plan.native.stage(POINTER, parent.type, [value], None, -1, False, 1, attribute_names)
     _, segment, word, count, size, data, pointers = _core.resolve(memory.segments, *parent.pointer)
     step = (0, 1, 8, 16, 32, 64, 64, 64 * (data + pointers))[size]
     number = found.path[-1]
@@ -135,8 +133,8 @@ def _set_pointer(
         new.decode()
         new += b"\0"
     found, there, start, count, size, _, _ = _core.resolve(memory.segments, segment, word)
-    room = -(-count // 8) * 8 if found == _LIST and size == _BYTE else 0
-    if found not in (_NOTHING, _LIST):
+    room = -(-count // 8) * 8 if found == LIST and size == BYTE else 0
+    if found not in (NOTHING, LIST):
         raise invalid("the pointer leads to something else than Text or Data", segment, word)
     if len(new) > room:
         raise ValueError(

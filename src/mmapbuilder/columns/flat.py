@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from ._numpy import DTYPES, np
 from .fields import FlatField, Union, flat_field, refuse
-from .lists import TargetList
+from .lists import TargetList, common_length
 from .memory import Room
 from .numbers import (
     SomeRows,
@@ -173,12 +173,7 @@ def _count(target: TargetList, given: dict[str, Any]) -> int:
     if not given:
         raise ValueError(f"{where}: fill() needs columns")
     lengths = {name: length_of(values, target.label(name)) for name, values in given.items()}
-    first, count = next(iter(lengths.items()))
-    for name, length in lengths.items():
-        if length != count:
-            raise ValueError(
-                f"{where}: column {first!r} has {count} rows, column {name!r} has {length}"
-            )
+    count = common_length(lengths, where)
     if target.span is not None and target.span.length != count:
         raise ValueError(
             f"{where} has {target.span.length} elements, the columns have {count} rows"

@@ -88,6 +88,21 @@ def target_at(plan: Plan, memory: GrowingMemory, found: Found) -> TargetList:
     return TargetList(plan, memory, found, span)
 
 
+def common_length(lengths: dict[str, int], where: str) -> int:
+    """Return the one length that all columns have.
+
+    Raises:
+        ValueError: they differ.
+    """
+    first, count = next(iter(lengths.items()))
+    for name, length in lengths.items():
+        if length != count:
+            raise ValueError(
+                f"{where}: column {first!r} has {count} rows, column {name!r} has {length}"
+            )
+    return count
+
+
 # ---- what was staged into a message ---------------------------------------------------------
 
 ROWS, POINTER, RECORD = range(3)

@@ -10,7 +10,7 @@ from typing import Any
 from .annotated import are_no_numbers, inner_struct, meaning_of
 from .arrow import capsule, is_arrow, library
 from .arrow_values import values_of
-from .lists import POINTER, ROWS, TargetList, put_stage
+from .lists import POINTER, ROWS, TargetList, common_length, put_stage
 from .locate import PathError
 from .meanings import Meaning, counts
 from .rows import attribute_names
@@ -283,13 +283,7 @@ def lists_of(
         name: _as_list(values, name, meaning_of(plan, record, name))
         for name, values in columns.items()
     }
-    lengths = {name: len(values) for name, values in lists.items()}
-    first, count = next(iter(lengths.items()))
-    for name, other in lengths.items():
-        if other != count:
-            raise ValueError(
-                f"{where}: column {first!r} has {count} rows, column {name!r} has {other}"
-            )
+    count = common_length({name: len(values) for name, values in lists.items()}, where)
     return {name: lists[name] for name in lists if not _is_void(plan, record, name)}, count
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from .. import _core, _pycapnp
 from .._list_struct import load_list_struct
 from .memory import Room, unnamed_file
+from .spans import LIST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ OVERHEAD = 2
 # What one room takes at most: a whole segment.
 MOST_WORDS = _core.MAX_SEGMENT_WORDS - OVERHEAD
 
-_LIST, _WORDS = 2, 5  # what the pointer of the list says
+_WORDS = 5  # the size of the elements, as the pointer of the list says it
 _ID = 0xA7C3E1D5B9F08642
 _known: list[Any] = []
 
@@ -151,7 +152,7 @@ def _cut_off_at(
     It begins where the segment ended before.
     """
     kind, there, at, count, size, _, _ = _core.resolve(segments, segment, word)
-    if (kind, count, size) != (_LIST, words, _WORDS):
+    if (kind, count, size) != (LIST, words, _WORDS):
         return None
     segments[segment][8 * word : 8 * word + 8] = bytes(8)
     if there != segment:  # the landing pad, which nothing leads to now

@@ -10,8 +10,11 @@ from .locate import Found, Step, find, spell
 from .memory import GrowingMemory, MessageMemory
 from .schema import Plan
 
-_DICTS, _TUPLES, _OBJECTS = range(3)
-_ALL = sys.maxsize
+DICTS, TUPLES, OBJECTS = range(3)
+"""What rows become, as the native code calls it."""
+
+ALL = sys.maxsize
+"""Where a range of rows ends that has no end."""
 
 
 def to_dict(plan: Plan, memory: MessageMemory, trusted: bool) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def to_dict(plan: Plan, memory: MessageMemory, trusted: bool) -> dict[str, Any]:
     if not memory.segments:
         return {}
     result, left_out = plan.native.read(
-        memory.segments, 0, 0, 0, 0, _ALL, _DICTS, None, None, trusted
+        memory.segments, 0, 0, 0, 0, ALL, DICTS, None, None, trusted
     )
     warn_of_values(left_out)
     assert isinstance(result, dict)
@@ -47,7 +50,7 @@ def rows(
 ) -> list[Any]:
     """Return the list at `path`, or elements `start` to `stop` of it."""
     found = _list_at(plan, memory, path)
-    return _read(plan, memory, found, as_, start, _ALL if stop is None else stop, trusted)
+    return _read(plan, memory, found, as_, start, ALL if stop is None else stop, trusted)
 
 
 def iter_rows(
@@ -88,7 +91,7 @@ def _read(
 ) -> list[Any]:
     style, row_class, fields = _style(as_)
     element = plan.types[plan.types[found.type].target].kind
-    if style == _OBJECTS and element != "struct":
+    if style == OBJECTS and element != "struct":
         raise TypeError(
             f"{spell(found.path)} is a {plan.spell(found.type)}: only structs become objects "
             f"of {row_class!r}"
@@ -113,9 +116,9 @@ def _read(
 
 def _style(as_: Any) -> tuple[int, Any, frozenset[str] | None]:
     if as_ is dict:
-        return _DICTS, None, None
+        return DICTS, None, None
     if as_ is tuple:
-        return _TUPLES, None, None
+        return TUPLES, None, None
     if not callable(as_):
         raise TypeError(f"as_ must be dict, tuple or a class, not {as_!r}")
     names = field_names(as_)
@@ -123,7 +126,7 @@ def _style(as_: Any) -> tuple[int, Any, frozenset[str] | None]:
         names = _parameters(as_)
     if hasattr(as_, "__struct_encode_fields__"):
         as_, names = _from_fields(as_)
-    return _OBJECTS, as_, None if names is None else frozenset(names)
+    return OBJECTS, as_, None if names is None else frozenset(names)
 
 
 def _parameters(kind: Any) -> tuple[str, ...] | None:

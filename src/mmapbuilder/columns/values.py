@@ -9,12 +9,10 @@ from .left_out import warn_of_values
 from .locate import Found, PathError, Step, find_columns, spell
 from .meanings import dress
 from .memory import MessageMemory
+from .rows import ALL, DICTS, OBJECTS
 from .schema import TAG, Plan
 from .spans import BIT, ListSpan, StructRows, invalid, span_at
 from .views import array, field_view
-
-_OBJECTS = 2
-_ALL = (1 << 63) - 1
 
 
 class _Source(NamedTuple):
@@ -49,7 +47,7 @@ def _elements(source: _Source, path: tuple[Step, ...]) -> Any:
     kind = source.plan.types[source.plan.types[source.found.type].target].kind
     span = source.span
     if kind in ("list", "void"):
-        return _objects([] if span is None else _read(source, 0, None, None))
+        return objects([] if span is None else _read(source, DICTS, None, None))
     if kind not in ("bool", "text", "data"):
         return np.array(array(source.plan, source.memory, path))
     if span is None or span.length == 0:
@@ -162,7 +160,7 @@ def _strings(
 ) -> Any:
     """Return what the pointers from a word on lead to: an array of str or bytes."""
     pointers = (rows.segment, word, rows.stride // 8, rows.length)
-    return _objects(_core.read_strings(source.segments, pointers, mask, text, missing))
+    return objects(_core.read_strings(source.segments, pointers, mask, text, missing))
 
 
 # ---- nested values --------------------------------------------------------------------------
@@ -183,26 +181,27 @@ def _is_nested(plan: Plan, number: int, steps: list[str]) -> bool:
 
 def _nested(source: _Source, steps: list[str]) -> Any:
     if source.span is None:
-        return _objects([])
+        return objects([])
     first = steps[0]
-    rows = _read(source, _OBJECTS, lambda **fields: fields[first], frozenset([first]))
+    rows = _read(source, OBJECTS, lambda **fields: fields[first], frozenset([first]))
     for step in steps[1:]:
         rows = [None if row is None else row.get(step) for row in rows]
-    return _objects(rows)
+    return objects(rows)
 
 
 def _read(source: _Source, style: int, row_class: Any, fields: frozenset[str] | None) -> list[Any]:
     pointer = source.found.pointer
     assert pointer is not None
     values, left_out = source.plan.native.read(
-        source.segments, source.found.type, *pointer, 0, _ALL, style, row_class, fields, False
+        source.segments, source.found.type, *pointer, 0, ALL, style, row_class, fields, False
     )
     warn_of_values(left_out)
     assert isinstance(values, list)
     return values
 
 
-def _objects(values: list[Any]) -> Any:
+def objects(values: list[Any]) -> Any:
+    """Return an array of Python's objects."""
     array = np.empty(len(values), object)
     array[:] = values
     return array
@@ -249,5 +248,10 @@ def _with_names(source: _Source, steps: list[str], numbers: Any) -> Any:
         names = {value: name for name, value in plan.enums[number].numbers.items()}
     if names is None:
         raise TypeError(f"names=True is for enums and for {TAG!r}: these values are neither")
-    known = [names.get(i, f"@{i}") for i in range(max(int(numbers.max(initial=0)), *names) + 1)]
-    return np.array(known)[numbers]
+    return names_of(names, numbers)
+
+
+def names_of(names: dict[int, str], numbers: Any) -> Any:
+    """Return the name of each number, or ``@7`` for one without a name."""
+    most = max(0, int(numbers.max(initial=0)), *names)
+    return np.array([names.get(i, f"@{i}") for i in range(most + 1)])[numbers]

@@ -9,11 +9,12 @@ from ..columns._numpy import DTYPES
 from ..columns.layout import Column, Layout, choose, layout_of, native
 from ..columns.left_out import warn_of_columns, warn_of_values
 from ..columns.meanings import dress
+from ..columns.rows import OBJECTS
 from ..columns.schema import TAG, Plan
 from ..columns.table import Table, is_dense
+from ..columns.values import names_of, objects
 
 _DTYPES = DTYPES | {"bool": "?", "tag": "<u2"}
-_OBJECTS = 2
 
 
 class Frames(NamedTuple):
@@ -90,29 +91,23 @@ def column(plan: Plan, path: tuple[Any, ...], frames: Frames, names: bool) -> An
     if way.kind in ("text", "data"):
         default = way.default or b""
         missing = default.decode() if way.kind == "text" else default
-        return _meant(plan, way, _objects(_core.roots_strings(*asked, missing)))
+        return _meant(plan, way, objects(_core.roots_strings(*asked, missing)))
     if way.kind not in ("list", "struct", "group"):
         raise TypeError(f"{way.name} is a {plan.spell(way.type)}, which is no column")
-    return _objects(_nested(plan, way, frames))
+    return objects(_nested(plan, way, frames))
 
 
 def _nested(plan: Plan, way: Way, frames: Frames) -> list[Any]:
     """Return lists and structs as Python's lists and dicts, or None where they are not there."""
     first, *rest = way.names
     values, left_out = plan.native.read_roots(
-        *frames, _OBJECTS,
+        *frames, OBJECTS,
         lambda **fields: fields[first], frozenset([first]),
     )  # fmt: skip
     warn_of_values(left_out)
     for name in rest:
         values = [None if value is None else value.get(name) for value in values]
     return values
-
-
-def _objects(values: list[Any]) -> Any:
-    result = np.empty(len(values), object)
-    result[:] = values
-    return result
 
 
 def _meant(plan: Plan, way: Way, values: Any) -> Any:
@@ -122,9 +117,11 @@ def _meant(plan: Plan, way: Way, values: Any) -> Any:
 
 
 def _named(plan: Plan, way: Way, numbers: Any) -> Any:
-    names = _names(plan, way)
-    names += [f"@{number}" for number in range(len(names), 1 + int(numbers.max(initial=0)))]
-    return np.array(names)[numbers]
+    target = plan.types[way.type].target
+    if way.kind == "tag":
+        return names_of(plan.structs[target].members, numbers)
+    names = {number: name for name, number in plan.enums[target].numbers.items()}
+    return names_of(names, numbers)
 
 
 # ---- Arrow -----------------------------------------------------------------------------
@@ -195,13 +192,3 @@ def number_of(plan: Plan, way: Way, name: str) -> int:
     if name not in numbers:
         raise ValueError(f"the enum has {', '.join(numbers)}, but not {name!r}")
     return numbers[name]
-
-
-def _names(plan: Plan, way: Way) -> list[str]:
-    """List the names of an enum, or of the members of a union, by number."""
-    target = plan.types[way.type].target
-    if way.kind == "enum":
-        known = {number: name for name, number in plan.enums[target].numbers.items()}
-    else:
-        known = plan.structs[target].members
-    return [known.get(number, f"@{number}") for number in range(1 + max(known, default=-1))]
