@@ -9,18 +9,12 @@ from .lock import lock_to_change
 from .names import descriptor_of, is_descriptor, open_regular, require_regular
 from .output import Output
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .names import FileLike, Name
-
-    __all__ = [
-        "Endings",
-        "FileLike",
-        "Name",
-        "Output",
-        "descriptor_of",
-        "is_descriptor",
-        "lock_to_change",
-        "open_regular",
-        "require_regular",
-    ]
+__all__ = [
+    "Endings",
+    "Output",
+    "descriptor_of",
+    "is_descriptor",
+    "lock_to_change",
+    "open_regular",
+    "require_regular",
+]

@@ -5,13 +5,12 @@ import io
 import os
 
 from .. import _core
+from .._lazy import t
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, NoReturn
+    from typing import Literal
     from weakref import ref
-
-    from .names import Name
 
 
 class LockedFile(_core.File):
@@ -21,7 +20,7 @@ class LockedFile(_core.File):
 
     holder: "ref[object] | None"
 
-    def refuse(self, code: int, text: str) -> "NoReturn":
+    def refuse(self, code: int, text: str) -> "t.NoReturn":
         """Raise io.UnsupportedOperation about this file."""
         raise io.UnsupportedOperation(code, text, self.name)
 
@@ -83,7 +82,7 @@ def _busy(file: LockedFile, in_the_way: "_core.File | bool") -> BlockingIOError:
     return BlockingIOError(errno.EWOULDBLOCK, text, file.name)
 
 
-def lock_to_change(fd: int, name: "Name") -> None:
+def lock_to_change(fd: int, name: "t.Name") -> None:
     """Lock what a builder may be at work on, for a change in place."""
     import fcntl
 

@@ -5,19 +5,7 @@ import io
 import os
 import stat
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, Protocol, TypeAlias
-
-    class HasFileno(Protocol):
-        """What sockets, files and their like have in common."""
-
-        def fileno(self) -> int:
-            """Return the file descriptor."""
-
-    FileLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno"
-    Name: TypeAlias = "str | bytes | int"
+from .._lazy import t
 
 _SUFFIX = ".mmapbuilder"
 _NAME_MAX = 255
@@ -31,7 +19,7 @@ _KINDS = {
 }
 
 
-def fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
+def fd_and_name(file: "t.FileLike") -> "tuple[int | None, t.Name]":
     """Return the descriptor, None for a path, and the file as errors are to name it."""
     if isinstance(file, (str, bytes)):
         return None, file
@@ -49,12 +37,12 @@ def fd_and_name(file: "FileLike") -> "tuple[int | None, Name]":
     return fd, name if isinstance(name, (str, bytes, int)) else fd
 
 
-def is_address(name: "Name") -> bool:
+def is_address(name: "t.Name") -> bool:
     """Whether a name looks like that of a file in an object store, such as ``s3://bucket/file``."""
     return not isinstance(name, int) and "://" in os.fsdecode(name)
 
 
-def descriptor_of(file: "Any") -> int:
+def descriptor_of(file: "t.Any") -> int:
     """Return the descriptor of an open file, in which is what was written to the file so far.
 
     A file object may hold back what the program has written. If it wrote that out later, it
@@ -78,7 +66,7 @@ def descriptor_of(file: "Any") -> int:
     return fd
 
 
-def require_regular(status: os.stat_result, name: "Name") -> None:
+def require_regular(status: os.stat_result, name: "t.Name") -> None:
     """Refuse what is no regular file."""
     if stat.S_ISREG(status.st_mode):
         return
@@ -117,7 +105,7 @@ def is_descriptor(path: str) -> bool:
     return False
 
 
-def temporary_names(path: str) -> "Iterator[str]":
+def temporary_names(path: str) -> "t.Iterator[str]":
     """Names for a temporary file beside `path`, the same whenever they are asked for.
 
     The first is the one to take. The others are for when something stands there that is

@@ -4,15 +4,10 @@ import errno
 import os
 from _weakref import ref
 
+from .._lazy import t
 from .lock import LockedFile
 from .names import fd_and_name, is_address
 from .opening import open_atomic, open_descriptor, open_path
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
-
-    from .names import FileLike
 
 _MODES = ("w", "x", "r+")
 
@@ -35,13 +30,13 @@ class Output(LockedFile):
     @classmethod
     def open(
         cls,
-        file: "FileLike",
+        file: "t.FileLike",
         mode: str,
         *,
         atomic: bool = False,
         beside_others: bool = False,
         holder: object,
-    ) -> "Self":
+    ) -> "t.Self":
         """Open and lock what `file` stands for; nothing in an existing file changes.
 
         `holder` is the builder, whose repr errors show to others who want the file.

@@ -6,12 +6,9 @@ import os
 import warnings
 
 from .. import _core
+from .._lazy import t
 from .._output import Output
 from .index_file import hold_index, index_path, make_index
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .. import _types as t
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
