@@ -283,7 +283,9 @@ static bool flush(mmbpy_log_writer *self, mmb_frames *frames)
 typedef struct {
     mmbpy_log_writer *log;
     PyObject *fields;
-    PyObject *given; /* the encoder to use, or None for that of the log */
+    PyObject *given;               /* the encoder to use, or None for that of the log */
+    unsigned long long first;      /* number of the first row, for errors */
+    unsigned long long room_words; /* it stops when it has appended so many */
     mmb_frames frames;
     bool encodes; /* `encoding` was started */
     mmbpy_encoding encoding;
@@ -313,7 +315,7 @@ static bool extend_by_one(extender *x, PyObject *message, Py_ssize_t number)
         good = take_frame(x->log, framer, message, &x->frames);
         x->encoding.stager.code_runs++; /* that of pycapnp */
     } else if (good) {
-        mmbpy_step step = {.up = NULL, .index = number};
+        mmbpy_step step = {.up = NULL, .index = (Py_ssize_t)x->first + number};
         x->encoding.stager.step = &step;
         good = mmbpy_encode(&x->encoding, message);
         x->encoding.stager.step = NULL;
@@ -322,7 +324,8 @@ static bool extend_by_one(extender *x, PyObject *message, Py_ssize_t number)
     return good;
 }
 
-static bool extend_from(extender *x, PyObject *iterator)
+/* Return how many messages were appended, or -1 with an exception. */
+static Py_ssize_t extend_from(extender *x, PyObject *iterator)
 {
     bool runs_code =
         !Py_IS_TYPE(iterator, &PyListIter_Type) && !Py_IS_TYPE(iterator, &PyTupleIter_Type);
@@ -330,62 +333,77 @@ static bool extend_from(extender *x, PyObject *iterator)
         PyObject *message = PyIter_Next(iterator);
         x->encoding.stager.code_runs += runs_code ? 1 : 0;
         if (message == NULL) {
-            return !PyErr_Occurred() && flush(x->log, &x->frames);
+            return !PyErr_Occurred() && flush(x->log, &x->frames) ? number : -1;
         }
         bool good = extend_by_one(x, message, number++);
         Py_DECREF(message);
-        if (good && (x->frames.words >= BATCH_WORDS || number % BATCH_MESSAGES == 0)) {
+        uint64_t words = x->frames.words;
+        bool is_full = words >= x->room_words;
+        if (good && (words >= BATCH_WORDS || number % BATCH_MESSAGES == 0 || is_full)) {
             good = flush(x->log, &x->frames);
+            x->room_words -= is_full ? x->room_words : words;
             x->encoding.stager.code_runs++; /* that of other threads meanwhile */
         }
-        if (!good) {
-            return false;
+        if (!good || is_full) {
+            return good ? number : -1;
         }
     }
 }
 
 const char mmbpy_log_extend_doc[] =
-    "_extend($self, messages, fields, encoder, /)\n--\n\n"
-    "Append messages, each as append takes it. fields are the names of the values\n"
-    "that tuples have, or None. encoder makes the messages; None stands for that of\n"
-    "the log.";
+    "_extend($self, messages, fields, encoder, first=0, room=None, /)\n--\n\n"
+    "Append messages, each as append takes it, and return how many. fields are the\n"
+    "names of the values that tuples have, or None. encoder makes the messages; None\n"
+    "stands for that of the log. first is the number of the first one in errors. It ends\n"
+    "with the message that fills `room` bytes.";
 
 PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
 {
     extender x = {.log = (mmbpy_log_writer *)object};
+    unsigned long long room = UINT64_MAX - MMB_WORD;
     PyObject *messages;
-    if (!PyArg_ParseTuple(args, "OOO:_extend", &messages, &x.fields, &x.given)) {
+    if (!PyArg_ParseTuple(args, "OOO|KK:_extend", &messages, &x.fields, &x.given, &x.first,
+                          &room)) {
         return NULL;
     }
+    x.room_words = (room + MMB_WORD - 1) / MMB_WORD;
     PyObject *iterator = PyObject_GetIter(messages);
-    bool good = iterator != NULL && extend_from(&x, iterator);
+    Py_ssize_t count = iterator != NULL ? extend_from(&x, iterator) : -1;
     if (x.encodes) {
         mmbpy_encoding_end(&x.encoding);
     }
     mmb_frames_free(&x.frames);
     Py_XDECREF(iterator);
-    return good ? Py_NewRef(Py_None) : NULL;
+    return count >= 0 ? PyLong_FromSsize_t(count) : NULL;
 }
 
 /* ---- tables ------------------------------------------------------------------- */
 
 typedef struct {
     mmbpy_log_writer *log;
-    PyObject *before; /* called before each batch; None: not called */
+    PyObject *before; /* called before each batch, gives the room for it; None: not called */
+    unsigned long long room_words;
     unsigned long long rows;
     mmb_frames frames;
 } table_sink;
 
-static bool flush_rows(table_sink *sink)
+/* Find out how many words a batch may have, before the first row of it. */
+static bool start_batch(table_sink *sink)
 {
-    if (sink->frames.words != 0 && sink->before != Py_None) {
-        PyObject *done = PyObject_CallNoArgs(sink->before);
-        if (done == NULL) {
-            return false;
-        }
-        Py_DECREF(done);
+    sink->room_words = BATCH_WORDS;
+    if (sink->before == Py_None) {
+        return true;
     }
-    return flush(sink->log, &sink->frames);
+    PyObject *room = PyObject_CallNoArgs(sink->before);
+    if (room == NULL) {
+        return false;
+    }
+    unsigned long long bytes = PyLong_AsUnsignedLongLong(room);
+    Py_DECREF(room);
+    if (bytes / MMB_WORD < BATCH_WORDS) {
+        sink->room_words = (bytes + MMB_WORD - 1) / MMB_WORD;
+    }
+    return !PyErr_Occurred();
 }
 
 /* Append a message for each of these rows, which were converted from a table. */
@@ -393,24 +411,27 @@ static bool append_rows(void *context, const mmb_stage *stage)
 {
     table_sink *sink = context;
     for (uint64_t row = 0; row < stage->count; row++) {
+        if (sink->frames.words == 0 && !start_batch(sink)) {
+            return false;
+        }
         int error = mmb_frames_add_row(&sink->frames, stage, row);
         if (error != 0) {
             mmbpy_raise(sink->log->state, error, sink->log->name);
             return false;
         }
-        if (sink->frames.words >= BATCH_WORDS && !flush_rows(sink)) {
+        if (sink->frames.words >= sink->room_words && !flush(sink->log, &sink->frames)) {
             return false;
         }
     }
     sink->rows += stage->count;
-    return flush_rows(sink);
+    return flush(sink->log, &sink->frames);
 }
 
 const char mmbpy_log_extend_table_doc[] =
     "_extend_table($self, columns, encoder, before, /)\n--\n\n"
     "Append a message for each row of columns of Arrow, given as Plan.stage_arrow takes them.\n"
     "Return how many rows that are. encoder is as for _extend. before, if it is not None, is\n"
-    "called before each batch.";
+    "called before each batch, and returns how many bytes there is room for.";
 
 PyObject *mmbpy_log_extend_table(PyObject *object, PyObject *args)
 {

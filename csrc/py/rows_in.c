@@ -296,7 +296,7 @@ static bool put_keys(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyOb
     return good;
 }
 
-static bool write_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *dict)
+bool mmbpy_write_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *dict)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
     mmbpy_union state = MMBPY_NO_UNION;
@@ -391,7 +391,7 @@ static bool write_sections(mmbpy_stager *w, mmbpy_target target, uint32_t type, 
     }
     w->code_runs++;
     if (PyDict_Check(value)) {
-        return write_dict(w, target, type, value);
+        return mmbpy_write_dict(w, target, type, value);
     }
     int is_named = is_named_tuple(w, value);
     if (is_named < 0) {
@@ -402,7 +402,7 @@ static bool write_sections(mmbpy_stager *w, mmbpy_target target, uint32_t type, 
     }
     PyObject *dict = mmbpy_as_dict(value);
     if (dict != NULL) {
-        bool good = write_dict(w, target, type, dict);
+        bool good = mmbpy_write_dict(w, target, type, dict);
         Py_DECREF(dict);
         return good;
     }

@@ -43,7 +43,8 @@ typedef struct {
     uint64_t looked_up_at;
     uint32_t count;
     mmbpy_row_attribute *attributes; /* owned */
-    PyObject *unset; /* owned; the value that stands for none; NULL: there is none */
+    PyObject *unset;   /* owned; the value that stands for none; NULL: there is none */
+    PyObject *as_dict; /* owned; makes a dict of an object of pycapnp; NULL for other classes */
 } mmbpy_row_class;
 
 typedef struct {
@@ -51,8 +52,9 @@ typedef struct {
     const mmb_plan *plan;
     mmbpy_state *state;
     mmb_stage *stage;
-    PyObject *describe;       /* gives the names of a class's fields, or None; borrowed */
-    PyObject *make_file;      /* makes the file of a stage; borrowed */
+    PyObject *describe;  /* gives the names of a class's fields, None, or what makes dicts of its
+                          * objects; borrowed */
+    PyObject *make_file; /* makes the file of a stage; borrowed */
     mmbpy_row_class *classes; /* owned: one for each struct of the plan; NULL before the first */
     uint32_t *order;          /* owned; the fields of a tuple that is a row; NULL: all */
     uint32_t order_count;
@@ -131,6 +133,7 @@ bool mmbpy_row_put(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *
                    uint32_t number, PyObject *value, mmbpy_union *state);
 bool mmbpy_row_finish_union(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struct *type,
                             mmbpy_union *state);
+bool mmbpy_write_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *dict);
 bool mmbpy_row_unknown(const mmbpy_stager *w, PyObject *name);
 bool mmbpy_row_missing(const mmbpy_stager *w, uint32_t number);
 

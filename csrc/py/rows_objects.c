@@ -12,6 +12,7 @@ void mmbpy_forget_class(mmbpy_row_class *known)
     }
     PyMem_Free(known->attributes);
     Py_XDECREF(known->unset);
+    Py_XDECREF(known->as_dict);
     Py_XDECREF((PyObject *)known->type);
     *known = (mmbpy_row_class){0};
 }
@@ -171,7 +172,7 @@ static bool look_attributes_up(const mmbpy_stager *w, mmbpy_row_class *known)
 {
     PyObject *items; /* the type of the descriptors that read the items of named tuples */
     bool good = find_in_module("_collections", "_tuplegetter", &items);
-    known->runs_code = !is_plain(known);
+    known->runs_code = !is_plain(known) || known->as_dict != NULL;
     for (uint32_t i = 0; good && i < known->count && !known->runs_code; i++) {
         PyObject *found;
         good = find_in_class(known->type, known->attributes[i].name, &found) &&
@@ -200,8 +201,13 @@ static bool learn_class(mmbpy_stager *w, uint32_t number, PyTypeObject *class)
 {
     mmbpy_row_class found = {.type = (PyTypeObject *)Py_NewRef((PyObject *)class)};
     PyObject *names = PyObject_CallFunctionObjArgs(w->describe, (PyObject *)class, NULL);
-    bool good = names != NULL && (names == Py_None ? take_all(w, number, &found)
-                                                   : take_names(w, number, names, &found));
+    bool good = names != NULL;
+    if (good && PyCallable_Check(names)) {
+        found.as_dict = Py_NewRef(names);
+    } else if (good) {
+        good =
+            names == Py_None ? take_all(w, number, &found) : take_names(w, number, names, &found);
+    }
     Py_XDECREF(names);
     w->code_runs++; /* that of w->describe, too */
     if (!good || !find_in_module("msgspec", "UNSET", &found.unset) ||
@@ -266,6 +272,19 @@ static bool has_all(const mmbpy_stager *w, const mmbpy_row_class *known,
     return true;
 }
 
+/* Write a struct of pycapnp, of which its attributes would not tell what is set. */
+static bool write_as_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number,
+                          const mmbpy_row_class *known, PyObject *value)
+{
+    PyObject *as_dict = Py_NewRef(known->as_dict);
+    PyObject *dict = PyObject_CallFunctionObjArgs(as_dict, value, NULL);
+    w->code_runs++;
+    bool good = dict != NULL && mmbpy_write_dict(w, target, number, dict);
+    Py_DECREF(as_dict);
+    Py_XDECREF(dict);
+    return good;
+}
+
 bool mmbpy_write_object(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObject *value)
 {
     const mmb_plan_struct *type = &w->plan->structs[number];
@@ -284,6 +303,9 @@ bool mmbpy_write_object(mmbpy_stager *w, mmbpy_target target, uint32_t number, P
     mmbpy_row_class *known = &w->classes[number];
     if (known->type != Py_TYPE(value) && !learn_class(w, number, Py_TYPE(value))) {
         return false;
+    }
+    if (known->as_dict != NULL) {
+        return write_as_dict(w, target, number, known, value);
     }
     uint32_t found = 0;
     for (uint32_t i = 0; i < known->count; i++) {

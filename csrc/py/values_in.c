@@ -190,6 +190,18 @@ static long unnamed(PyObject *value)
     return number <= UINT16_MAX ? number : -1;
 }
 
+/* Return the number of an enum of pycapnp, a new reference; NULL if the value is none, or with an
+ * exception on an error. */
+static PyObject *number_of_enum(PyObject *value)
+{
+    PyObject *name = mmbpy_type_name(value), *number = NULL;
+    if (name != NULL && PyUnicode_CompareWithASCIIString(name, "_DynamicEnum") == 0) {
+        number = PyObject_GetAttrString(value, "raw");
+    }
+    Py_XDECREF(name);
+    return number;
+}
+
 static bool enum_bits(const mmbpy_stager *w, uint32_t number, PyObject *value, uint64_t *bits)
 {
     const mmb_plan_enum *type = &w->plan->enums[number];
@@ -203,7 +215,10 @@ static bool enum_bits(const mmbpy_stager *w, uint32_t number, PyObject *value, u
         return known >= 0 || (!PyErr_Occurred() &&
                               mmbpy_stager_fail(w, PyExc_ValueError, "the enum has no %R", value));
     }
-    if (!integer_bits(w, MMB_ENUM, value, bits)) {
+    PyObject *own = PyIndex_Check(value) ? NULL : number_of_enum(value);
+    bool good = !PyErr_Occurred() && integer_bits(w, MMB_ENUM, own != NULL ? own : value, bits);
+    Py_XDECREF(own);
+    if (!good) {
         return false;
     }
     return (*bits < type->count && w->plan->enumerants[type->first + *bits] != NULL) ||

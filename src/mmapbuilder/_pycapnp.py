@@ -149,6 +149,11 @@ def read_frames(
     return lambda frames: read(frames, _TRAVERSAL_LIMIT, nesting_limit)
 
 
+def is_struct(kind: "type[Any]") -> bool:
+    """Whether objects of a class are structs of pycapnp: builders or readers."""
+    return hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")
+
+
 def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | _ForBuilders | None":
     """Return a function that gives the message of a struct of that class: as a frame or segments.
 
@@ -156,7 +161,7 @@ def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | _ForBui
     root, of the attribute that is the message builder, and of the method of that builder that
     gives the segments of a root. None if the class is not pycapnp's.
     """
-    if not (hasattr(kind, "to_dict") and hasattr(kind, "schema") and hasattr(kind, "total_size")):
+    if not is_struct(kind):
         return None
     if hasattr(kind, "as_builder"):
         return _frame_of_reader

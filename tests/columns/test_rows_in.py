@@ -46,6 +46,28 @@ def test_dicts_are_laid_as_pycapnp_lays_them(b: MessageBuilder) -> None:
     assert b.to_dict() == by_pycapnp(items=ITEMS)
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_structs_and_enums_of_pycapnp_are_values(b: MessageBuilder, read: bool) -> None:
+    made = Root.new_message(items=ITEMS, numbers=NUMBERS)
+    source = made.as_reader() if read else made
+    expected = made.to_dict()
+    b.set_root(source)
+    assert b.to_dict() == expected
+    b.fill_rows("items", source.items)
+    assert b.to_dict() == expected
+    b.fill_rows("items", [*list(source.items)[:4], {"child": source.items[0]}, ITEMS[1]])
+    items = b.rows("items")
+    assert items[:4] == expected["items"][:4] and items[5] == expected["items"][1]
+    assert items[4]["child"] == expected["items"][0]
+    b.fill_rows("items", [{"color": item.color} for item in source.items])
+    colors = [str(item.color) for item in source.items]
+    assert [item["color"] for item in b.rows("items")] == colors
+    b.fill("items", color=[item.color for item in reversed(source.items)])
+    assert [item["color"] for item in b.rows("items")] == colors[::-1]
+    b.fill_rows("rows", [{"colors": source.numbers.colors}])
+    assert b.rows("rows") == [{"colors": ["green", "red"]}]
+
+
 def test_a_whole_message_is_made_of_a_dict(target: Path) -> None:
     content = {"items": ITEMS, "numbers": NUMBERS, "names": {"entries": [{"key": "k"}]}}
     with MessageBuilder(target) as b:

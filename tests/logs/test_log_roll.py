@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from pathlib import Path
@@ -87,6 +88,33 @@ def test_a_table_goes_on_in_new_files(target: Path) -> None:
     assert all(100_000 <= each.stat().st_size < 200_000 for each in files[:-1])
     assert last < 20_000
     assert [time for each in files for time in read_by_others(each)] == list(range(20_000))
+
+
+@pytest.mark.parametrize("kind", ["rows", "builders", "columns", "arrow"])
+def test_a_file_ends_with_the_message_that_fills_it(target: Path, kind: str) -> None:
+    given: Any = [fields(number) | {"payload": bytes(number % 500)} for number in range(1000)]
+    size = max(len(EVENT.schema.new_message(**each).to_bytes()) for each in given)
+    if kind == "builders":
+        given = [EVENT.schema.new_message(**each) for each in given]
+    elif kind == "columns":
+        given = {name: [each[name] for each in given] for name in given[0]}
+    elif kind == "arrow":
+        given = pytest.importorskip("pyarrow").Table.from_pylist(given)
+    with MessageLog(target, schema=EVENT.schema, roll=SIZE) as log:
+        assert log.extend(given) == range(1000)
+    files = files_of(target)
+    assert all(SIZE <= each.stat().st_size < SIZE + size for each in files[:-1])
+    assert [time for each in files for time in read_by_others(each)] == list(range(1000))
+
+
+@pytest.mark.parametrize("options", [{}, {"roll": SIZE}, {"sync": "each"}])
+def test_errors_number_the_rows_of_all_files(target: Path, options: dict[str, Any]) -> None:
+    rows = [fields(number) for number in range(777)] + [{"time": "wrong"}]
+    with MessageLog(target, schema=EVENT.schema, **options) as log:
+        with pytest.raises(TypeError, match="row 777, field time"):
+            log.extend(iter(rows))
+    assert inspect.signature(type(log)) == inspect.signature(MessageLog)
+    assert list(inspect.signature(MessageLog).parameters)[:3] == ["file", "mode", "schema"]
 
 
 def test_threads_and_processes_roll_together(target: Path) -> None:

@@ -368,6 +368,25 @@ _CONVERTERS: dict[str, tuple[_Converter, _Converter]] = {
 }
 
 
+def comparable(meaning: Meaning, key: Any) -> Any:
+    """Return what stored numbers are compared with for a value; it need not fit their unit.
+
+    Raises:
+        TypeError: the value is not what the numbers mean.
+    """
+    from fractions import Fraction
+
+    digits = meaning.scale if meaning.what == "decimal" else UNITS[meaning.unit] - 9
+    if isinstance(key, float) or (_plain_int(key) is not None and meaning.what != "decimal"):
+        return key * 10.0**meaning.scale if meaning.what == "decimal" else key
+    if meaning.what == "decimal":
+        return Fraction(key) * Fraction(10) ** digits
+    if meaning.what in ("date32", "date64"):
+        return _in_date(meaning, key)
+    into, _ = _CONVERTERS[meaning.what]
+    return into(meaning._replace(unit="ns"), key) * Fraction(10) ** digits
+
+
 # ---- columns of NumPy ---------------------------------------------------------------------
 
 

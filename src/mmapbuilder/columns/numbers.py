@@ -304,6 +304,8 @@ def named_numbers(
         raise _wrong_kind(array, what, label)
     if unnamed:
         known = _with_unnamed(array.tolist(), known)
+    array = array.copy()  # in which numbers take the places of enums of pycapnp
+    array[:] = [each.raw if type(each).__name__ == "_DynamicEnum" else each for each in array]
     return np.array(
         [_number(value, known, what, label, array) for value in array.tolist()], np.uint16
     )

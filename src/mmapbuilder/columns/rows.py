@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from .._pycapnp import is_struct
 from .left_out import warn_of_values
 from .lists import POINTER, RECORD, ROWS, put_stage, target_at
 from .locate import Found, Step, find, spell
@@ -266,11 +267,17 @@ def _stage(
     )
 
 
-def attribute_names(kind: Any) -> tuple[str | tuple[str, str], ...] | None:
+def attribute_names(
+    kind: Any,
+) -> tuple[str | tuple[str, str], ...] | Callable[[Any], dict[str, Any]] | None:
     """Return the attributes of a class's objects that are fields, if it says which.
 
-    One that has another name where it is stored comes with that name.
+    One that has another name where it is stored comes with that name. For structs of pycapnp
+    it is a function that makes a dict of one: it tells what is set.
     """
+    if is_struct(kind):
+        to_dict: Callable[[Any], dict[str, Any]] = kind.to_dict
+        return to_dict
     if hasattr(kind, "__dataclass_fields__"):
         from dataclasses import fields
 

@@ -83,7 +83,8 @@ class Messages(_Base):
 
         Args:
             key: a value of the field that is the key. That of an enum is a name or a number, and
-                the numbers are what orders the messages.
+                the numbers are what orders the messages. Where an annotation makes the field a
+                time, a date or a decimal, the key is such a value, or a number as for `append`.
             field: the name of that field. It is dotted if the field is in a group or in
                 another struct. By default it is the ``key=`` that `MessageLog` was given,
                 which the index keeps.
@@ -109,26 +110,29 @@ class Messages(_Base):
             )
         if self._numbers.step < 0:
             raise ValueError("the messages are in reverse order")
+        from ..columns.meanings import comparable
         from .columns import find, number_of
 
         numbers, plan, log = self._numbers, self._plan(), self._log
         way = find(plan, (name,))
-        if way.kind == "enum" and isinstance(key, str):
-            key = number_of(plan, way, key)
+        if way.kind == "tag":
+            raise TypeError(f"{name!r} is the tag of a union, and not a field that orders messages")
+        sought = number_of(plan, way, key) if way.kind == "enum" and isinstance(key, str) else key
         try:
-            if way.kind != "tag":
-                found = _core.roots_seek(
-                    plan.native, way.fields, log._reader(), numbers.start, numbers.step,
-                    len(numbers), key, os.fsdecode(log._name)
-                )  # fmt: skip
-                if found is not None:
-                    return found
+            if way.type in plan.meanings and way.kind != "data":
+                sought = comparable(plan.meanings[way.type], key)
+            found = _core.roots_seek(
+                plan.native, way.fields, log._reader(), numbers.start, numbers.step,
+                len(numbers), sought, os.fsdecode(log._name)
+            )  # fmt: skip
+            if found is not None:
+                return found
             value, root = operator.attrgetter(name), log._root
-            return bisect.bisect_left(numbers, key, key=lambda number: value(root(number)))
+            return bisect.bisect_left(numbers, sought, key=lambda number: value(root(number)))
         except TypeError as error:
-            kind = "number" if way.kind == "tag" else plan.spell(way.type)
             raise TypeError(
-                f"the key {name!r} is a {kind}, with which {key!r} cannot be compared"
+                f"the key {name!r} is a {plan.spell(way.type)}, with which {key!r} cannot be "
+                "compared"
             ) from error
 
     # ---- all messages at once ----

@@ -1,5 +1,6 @@
 """Logs that do more at each append: go on in a new file, or wait for the device."""
 
+import sys
 from _thread import RLock
 from itertools import islice
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-_BATCH = 100  # messages that go into one file
+_BATCH = 100  # messages that are taken from an iterable at once
 
 
 class Watched(_Base):
@@ -60,10 +61,12 @@ class Watched(_Base):
         else:
             rows = iter(batches.rows)
             while batch := list(islice(rows, _BATCH)):
-                with self._lock:
-                    self._go_on_if_full()
-                    self._extend(batch, batches.names, batches.encoder)
-                count += len(batch)
+                while batch:
+                    with self._lock:
+                        room = self._go_on_if_full()
+                        done = self._extend(batch, batches.names, batches.encoder, count, room)
+                    count += done
+                    del batch[:done]
         self._appended()
         return range(first, first + count)
 
@@ -128,10 +131,14 @@ class Watched(_Base):
         if self._sync == "each":
             self.sync()
 
-    def _go_on_if_full(self) -> None:
+    def _go_on_if_full(self) -> int:
+        """Go on in a new file if this one is full; return how many bytes there is room for."""
         roll = self._roll
-        if roll is None or self.committed < roll or len(self) == 0:
-            return
+        if roll is None:
+            return sys.maxsize
+        room = roll - self.committed
+        if room > 0 or len(self) == 0:
+            return max(room, 1)
         first = self._first
         assert first is not None
         number = self._file_number + 1
@@ -145,6 +152,7 @@ class Watched(_Base):
         finally:
             self._rolling = False
         self._file_number = number
+        return max(roll - self.committed, 1)
 
     def _go_on_in(self, path: "str | bytes") -> None:
         old = self._output

@@ -114,6 +114,7 @@ class MessageLog(_core.LogWriter, Endings):
     Raises:
         BlockingIOError: another process is at work on the file, and does not share it.
         InvalidMessage: in mode ``"a"`` the file holds something that is no message.
+        KeyError: the schema has no field of the name of `key`.
         OSError: the file cannot be opened, mapped or grown.
         TypeError, ValueError: an argument is wrong.
 
@@ -123,17 +124,6 @@ class MessageLog(_core.LogWriter, Endings):
 
     _noun = "log"
     _final: LogStats | None = None  # of a log that is closed
-
-    def __new__(
-        cls,
-        *args: "t.Any",
-        roll: "t.Any" = None,
-        sync: "t.Any" = None,
-        **options: "t.Any",
-    ) -> "t.Self":
-        """Make a log; what is asked for decides what its appends do."""
-        kind = _WatchedLog if cls is MessageLog and (roll is not None or sync == "each") else cls
-        return super().__new__(kind)  # type: ignore[return-value]  # it is one of these
 
     def __init__(
         self,
@@ -148,10 +138,14 @@ class MessageLog(_core.LogWriter, Endings):
         capacity: int = 64 * GIB,
         writeback: bool = False,
     ) -> None:
+        if type(self) is MessageLog and (roll is not None or sync == "each"):
+            self.__class__ = _WatchedLog
         if schema is not None:
             _pycapnp.require_struct(schema)
         if key is not None and not 0 < len(os.fsencode(key)) < _KEY_BYTES:
             raise ValueError(f"a key has up to {_KEY_BYTES - 1} bytes")
+        if key is not None and schema is not None:
+            _check_key(schema, key)
         self._schema = schema
         self._capacity = capacity
         self._options = (writeback, key)
@@ -506,6 +500,18 @@ class _WatchedLog(Watched, MessageLog):
 
 
 _WatchedLog.__name__ = _WatchedLog.__qualname__ = "MessageLog"
+
+
+def _check_key(schema: "t.Any", key: str) -> None:
+    from ..columns.annotated import inner_struct
+    from ..columns.schema import Struct, plan_of
+
+    plan = plan_of(schema)
+    struct: Struct | None = plan.structs[plan.types[0].target]
+    for name in key.split("."):
+        if struct is None or name not in struct.fields:
+            raise KeyError(f"key: {struct.name if struct else key} has no field {name!r}")
+        struct = inner_struct(plan, struct, name)
 
 
 def _checked_sync(sync: "t.Any") -> "t.Any":
