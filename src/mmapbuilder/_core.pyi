@@ -232,7 +232,7 @@ class Encoder:
     def __new__(
         cls,
         plan: Plan,
-        describe: Callable[[type[Any]], tuple[str | tuple[str, str], ...] | None],
+        describe: Callable[[type[Any]], Any],
         refuses_none: bool = False,
         /,
     ) -> Self: ...
@@ -378,7 +378,7 @@ class Plan:
         length: int,
         ignore_extra: bool,
         how: int,
-        describe: Callable[[type[Any]], tuple[str | tuple[str, str], ...] | None],
+        describe: Callable[[type[Any]], Any],
         make_file: Callable[[], int] | None = None,
         /,
     ) -> Stage: ...

@@ -57,7 +57,8 @@ def test_structs_and_enums_of_pycapnp_are_values(b: MessageBuilder, read: bool) 
     assert b.to_dict() == expected
     b.fill_rows("items", [*list(source.items)[:4], {"child": source.items[0]}, ITEMS[1]])
     items = b.rows("items")
-    assert items[:4] == expected["items"][:4] and items[5] == expected["items"][1]
+    assert items[:4] == expected["items"][:4]
+    assert items[5] == expected["items"][1]
     assert items[4]["child"] == expected["items"][0]
     b.fill_rows("items", [{"color": item.color} for item in source.items])
     colors = [str(item.color) for item in source.items]
