@@ -90,7 +90,7 @@ static int go_on_alone(mmb_log_writer *w)
     if (error == 0 && (known > w->count || start > w->end)) {
         error = EINVAL;
     }
-    error = error != 0 ? error : mmb__log_map(w, NULL);
+    error = error != 0 ? error : mmb__log_map(w);
     return error != 0 ? error : mmb__log_catch_up(w, known, start);
 }
 

@@ -40,7 +40,7 @@ static int repair(mmb_log_writer *w)
     }
     if (error == 0) {
         mmb__log_give_up_tail(w);
-        error = mmb__log_map(w, NULL);
+        error = mmb__log_map(w);
     }
     return error != 0 ? error : mmb__log_catch_up(w, known, start);
 }

@@ -24,7 +24,7 @@ int mmb__log_map_index(mmb_log_writer *w, int fd)
     /* The file may end inside a page. If blocks of the disk are smaller than pages, what lies
      * behind the end in that page has no room yet. */
     w->indexed = (uint64_t)now.st_blksize >= mmb__os_page() ? (uint64_t)now.st_size : 0;
-    return mmb__log_open_map(fd, &options, &w->index, NULL);
+    return mmb__log_open_map(fd, &options, &w->index);
 }
 
 int mmb__log_make_index_room(mmb_log_writer *w, uint64_t count)

@@ -16,7 +16,7 @@
 
 /* Begin to write as the only writer. The index is right as far as it goes, but messages may be
  * missing at its end. */
-static int begin(mmb_log_writer *w, uint64_t index_bytes, mmb_limit *limit)
+static int begin(mmb_log_writer *w, uint64_t index_bytes)
 {
     mmb_log_identity identity;
     uint64_t known = w->count, start = w->end, cuts = w->tail->cuts;
@@ -36,12 +36,12 @@ static int begin(mmb_log_writer *w, uint64_t index_bytes, mmb_limit *limit)
                               memory_order_relaxed);
         mmb_index_unsettle(memory, &identity); /* this comes before the first change of the file */
     }
-    error = mmb__log_map(w, limit);
+    error = mmb__log_map(w);
     return error != 0 || memory == NULL ? error : mmb__log_catch_up(w, known, start);
 }
 
 /* Join other writers. */
-static int join(mmb_log_writer *w, mmb_limit *limit)
+static int join(mmb_log_writer *w)
 {
     if (mmb_index_is_settled(mmb_map_base(w->index))) {
         return EBUSY; /* the others use another index: someone has removed the file of theirs */
@@ -51,12 +51,12 @@ static int join(mmb_log_writer *w, mmb_limit *limit)
     if (error != 0) {
         return error;
     }
-    error = mmb__log_map(w, limit);
+    error = mmb__log_map(w);
     mmb__log_leave(w);
     return error;
 }
 
-static int begin_or_join(mmb_log_writer *w, uint64_t index_bytes, mmb_limit *limit)
+static int begin_or_join(mmb_log_writer *w, uint64_t index_bytes)
 {
     bool others = false;
     if (w->index != NULL && w->options.shared) {
@@ -67,17 +67,17 @@ static int begin_or_join(mmb_log_writer *w, uint64_t index_bytes, mmb_limit *lim
         w->tail = &mmb__index_header_of(mmb_map_base(w->index))->tail;
         others = mmb_log_has_writers(w->fd);
     }
-    return others ? join(w, limit) : begin(w, index_bytes, limit);
+    return others ? join(w) : begin(w, index_bytes);
 }
 
-static int open_writer(mmb_log_writer *w, int index_fd, mmb_limit *limit)
+static int open_writer(mmb_log_writer *w, int index_fd)
 {
     struct stat now = {.st_size = 0};
     if (index_fd >= 0 && fstat(index_fd, &now) != 0) {
         return errno;
     }
     int error = index_fd >= 0 ? mmb__log_map_index(w, index_fd) : 0;
-    error = error != 0 ? error : begin_or_join(w, (uint64_t)now.st_size, limit);
+    error = error != 0 ? error : begin_or_join(w, (uint64_t)now.st_size);
     if (error == 0 && w->options.key != NULL && w->index != NULL) {
         mmb_index_set_key(mmb_map_base(w->index), w->options.key);
     }
@@ -85,7 +85,7 @@ static int open_writer(mmb_log_writer *w, int index_fd, mmb_limit *limit)
 }
 
 int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t count, uint64_t end,
-                 mmb_log_writer **out, mmb_limit *limit)
+                 mmb_log_writer **out)
 {
     mmb_log_writer *w = calloc(1, sizeof *w);
     if (w == NULL) {
@@ -95,7 +95,7 @@ int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t 
         (mmb_log_writer){.options = *options, .fd = fd, .index_fd = -1, .count = count, .end = end};
     w->tail = &w->own;
     w->process = mmb_this_process();
-    int error = open_writer(w, index_fd, limit);
+    int error = open_writer(w, index_fd);
     w->options.key = NULL; /* the key belongs to the caller */
     if (error != 0) {
         mmb_log_free(w);

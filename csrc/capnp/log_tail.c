@@ -61,10 +61,10 @@ static int end_with_fence(int fd, uint64_t end)
     return error;
 }
 
-int mmb__log_open_map(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit)
+int mmb__log_open_map(int fd, const mmb_options *options, mmb_map **out)
 {
     unsigned char *base = NULL;
-    int error = mmb_map_open(fd, options, out, limit);
+    int error = mmb_map_open(fd, options, out, NULL);
     if (error == 0) {
         error = mmb_map_memory(*out, &base);
         if (error != 0) {
@@ -104,7 +104,7 @@ static int begin_tail(mmb_log_writer *w)
 }
 
 /* Map the file. The fence is there before the map makes the file grow. */
-int mmb__log_map(mmb_log_writer *w, mmb_limit *limit)
+int mmb__log_map(mmb_log_writer *w)
 {
     const mmb_options options = {
         .capacity = w->options.capacity,
@@ -117,7 +117,7 @@ int mmb__log_map(mmb_log_writer *w, mmb_limit *limit)
     int error = w->tail->reach != 0 ? 0 : begin_tail(w);
     mmb__log_unmap(w);
     if (error == 0) {
-        error = mmb__log_open_map(w->fd, &options, &w->map, limit);
+        error = mmb__log_open_map(w->fd, &options, &w->map);
         if (error != 0 && w->token == 0) { /* no other writer appends behind the fence */
             (void)mmb__log_cut(w);
         }

@@ -7,11 +7,11 @@
 #include "log_state.h"
 
 /* Map the file, with a fence at the committed end. Return 0, or an error as mmb_map_open does. */
-int mmb__log_map(mmb_log_writer *w, mmb_limit *limit);
+int mmb__log_map(mmb_log_writer *w);
 void mmb__log_unmap(mmb_log_writer *w);
 
 /* Open a map of a file, such as that of the index, and get its memory. */
-int mmb__log_open_map(int fd, const mmb_options *options, mmb_map **out, mmb_limit *limit);
+int mmb__log_open_map(int fd, const mmb_options *options, mmb_map **out);
 
 /* Let the fence claim at least `reach` bytes. */
 void mmb__log_raise_fence(mmb_log_writer *w, uint64_t reach);

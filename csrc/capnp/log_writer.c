@@ -114,7 +114,7 @@ static int append(mmb_log_writer *w, const void *frames, uint64_t bytes, uint64_
         return MMB_ECAPACITY;
     }
     int error = mmb__log_make_index_room(w, w->count + count);
-    error = error != 0 ? error : mmb__log_map(w, NULL);
+    error = error != 0 ? error : mmb__log_map(w);
     if (error != 0 || count == 0) {
         return error;
     }
@@ -156,7 +156,7 @@ int mmb_log_begin(mmb_log_writer *w, uint64_t reach, uint64_t *start)
         return error;
     }
     error = mmb__log_make_index_room(w, w->count + 1);
-    error = error != 0 ? error : mmb__log_map(w, NULL);
+    error = error != 0 ? error : mmb__log_map(w);
     if (error == 0) {
         mmb__log_raise_fence(w, reach);
         w->building = true;

@@ -262,7 +262,7 @@ typedef struct {
  * the gate. Errors: those of mmb_map_open and of writing; EBUSY if other writers at work use
  * another index. */
 int mmb_log_open(int fd, int index_fd, const mmb_log_options *options, uint64_t count, uint64_t end,
-                 mmb_log_writer **out, mmb_limit *limit);
+                 mmb_log_writer **out);
 
 /* Set what is called around waits. Nothing is called before that. */
 void mmb_log_set_wait(mmb_log_writer *writer, const mmb_log_wait *wait);

@@ -130,7 +130,7 @@ static void welcome_huge_page(mmb_map *map, uint64_t start)
     const mmb__file *file = &map->file;
     if (file->small == 0 && file->traits.has_huge_pages && start < MMB_GRANULE &&
         atomic_load_explicit(&file->shared->allocated_end, memory_order_relaxed) >= MMB_GRANULE) {
-        mmb__os_use_huge_pages(mmb__base(map), mmb__min(MMB_GRANULE, file->limit), true);
+        mmb__os_use_huge_pages(mmb__base(map), mmb__min(MMB_GRANULE, file->limit));
     }
 }
 

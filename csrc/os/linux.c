@@ -62,9 +62,9 @@ void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
     }
 }
 
-void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length)
 {
-    madvise(base, (size_t)length, yes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    madvise(base, (size_t)length, MADV_HUGEPAGE);
 }
 
 /* Map memory by the bare system call: a library may have replaced mmap() by a function that must

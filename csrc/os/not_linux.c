@@ -49,9 +49,9 @@ void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small)
     (void)base, (void)length, (void)small;
 }
 
-void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes)
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length)
 {
-    (void)base, (void)length, (void)yes;
+    (void)base, (void)length;
 }
 
 /* These systems cannot move memory. So we first try whether the system grants such a mapping at

@@ -53,8 +53,8 @@ void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd);
 /* Give the kernel the advice that mmb__os_map_file gives for a new mapping. */
 void mmb__os_advise(unsigned char *base, uint64_t length, uint64_t small);
 
-/* Advise the kernel whether pages that come in from now on are to be huge. Handler: yes. */
-void mmb__os_use_huge_pages(unsigned char *base, uint64_t length, bool yes);
+/* Advise the kernel that pages which come in from now on are to be huge. Handler: yes. */
+void mmb__os_use_huge_pages(unsigned char *base, uint64_t length);
 
 /* Replace the memory at `base`: by private copy-on-write pages of `fd` from `offset` on; by private
  * zeros; or by a private copy of the bytes that can still be read there, with zeros for the others.

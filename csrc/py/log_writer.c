@@ -103,7 +103,7 @@ static PyObject *log_open(PyObject *object, PyObject *args)
         .capacity = capacity, .writeback = writeback != 0, .shared = shared != 0, .key = key};
     int fd = mmbpy_file_descriptor(file);
     Py_BEGIN_ALLOW_THREADS
-    error = mmb_log_open(fd, index_fd, &options, count, end, &writer, NULL);
+    error = mmb_log_open(fd, index_fd, &options, count, end, &writer);
     Py_END_ALLOW_THREADS
     if (error != 0) {
         return mmbpy_raise(self->state, error, mmbpy_file_name(file));
@@ -195,29 +195,6 @@ PyObject *mmbpy_log_append(mmbpy_log_writer *self, const unsigned char *frames, 
     return PyLong_FromUnsignedLongLong(number);
 }
 
-static PyObject *append_buffer(PyObject *object, PyObject *data, bool single)
-{
-    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
-    Py_buffer frames;
-    uint64_t count;
-    PyObject *number = NULL;
-    if (PyObject_GetBuffer(data, &frames, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    if (!check_frames(self, frames.buf, (uint64_t)frames.len, &count)) {
-        number = NULL;
-    } else if (single && count != 1) {
-        PyErr_Format(PyExc_ValueError, "these are %llu messages, not one",
-                     (unsigned long long)count);
-    } else {
-        MMBPY_LOCK(object)
-        number = mmbpy_log_append(self, frames.buf, (uint64_t)frames.len);
-        MMBPY_UNLOCK()
-    }
-    PyBuffer_Release(&frames);
-    return number;
-}
-
 PyDoc_STRVAR(append_bytes_doc,
              "append_bytes($self, frame, /)\n--\n\n"
              "Append one message, given as it lies in files. Return its number.\n\n"
@@ -227,7 +204,24 @@ PyDoc_STRVAR(append_bytes_doc,
 
 static PyObject *log_append_bytes(PyObject *object, PyObject *data)
 {
-    return append_buffer(object, data, true);
+    mmbpy_log_writer *self = (mmbpy_log_writer *)object;
+    Py_buffer frames;
+    uint64_t count;
+    PyObject *number = NULL;
+    if (PyObject_GetBuffer(data, &frames, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    bool good = check_frames(self, frames.buf, (uint64_t)frames.len, &count);
+    if (good && count != 1) {
+        PyErr_Format(PyExc_ValueError, "these are %llu messages, not one",
+                     (unsigned long long)count);
+    } else if (good) {
+        MMBPY_LOCK(object)
+        number = mmbpy_log_append(self, frames.buf, (uint64_t)frames.len);
+        MMBPY_UNLOCK()
+    }
+    PyBuffer_Release(&frames);
+    return number;
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */

@@ -33,7 +33,8 @@ MMBPY_TYPES(X)
 MMBPY_FUNCTIONS(X)
 #undef X
 
-/* Define the spec of a type, which is _core.`name`. It has these flags beside the default ones. */
+/* Define the spec of a type, which is _core.`called`. It has the flags `more` beside the default
+ * ones. */
 #define MMBPY_SPEC(what, called, more)                                                             \
     PyType_Spec mmbpy_##what##_spec = {.name = "mmapbuilder._core." called,                        \
                                        .basicsize = sizeof(mmbpy_##what),                          \

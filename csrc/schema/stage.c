@@ -80,7 +80,7 @@ static void welcome_huge_pages(const mmb_stage_part *part)
     const uintptr_t huge = (uintptr_t)2 << 20;
     uintptr_t start = ((uintptr_t)part->bytes + huge - 1) / huge * huge;
     uintptr_t end = ((uintptr_t)part->bytes + part->room * MMB_WORD) / huge * huge;
-    mmb__os_use_huge_pages(part->bytes + (start - (uintptr_t)part->bytes), end - start, true);
+    mmb__os_use_huge_pages(part->bytes + (start - (uintptr_t)part->bytes), end - start);
 }
 
 /* Let the room be at least `words` words in all. */

@@ -31,7 +31,7 @@ static mmb_log_writer *join(writers *w, int which)
     int index_fd = open(w->index_path, O_RDWR | O_CLOEXEC);
     CHECK(fd >= 0 && index_fd >= 0);
     CHECK_EQ(mmb_log_enter_gate(fd, true), 0);
-    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer), 0);
     mmb_log_leave_gate(fd);
     close(index_fd);
     return writer;

@@ -45,7 +45,7 @@ static mmb_log_writer *join(int fd, int index_fd)
 {
     mmb_log_writer *writer;
     CHECK_EQ(mmb_log_enter_gate(fd, true), 0);
-    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer), 0);
     mmb_log_leave_gate(fd);
     return writer;
 }

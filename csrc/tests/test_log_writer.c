@@ -24,7 +24,7 @@ static void append_all(int fd, int index_fd, progress *p)
     static unsigned char bytes[ROOM];
     static const uint32_t words[] = {1, 2, 40, 1, 7};
     mmb_log_writer *writer;
-    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer), 0);
     trace_me();
     for (uint64_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         uint64_t size = frame(bytes, words[i], i);
@@ -130,7 +130,7 @@ static void later_messages_outgrow_no_fence(void)
     mmb_log_writer *writer;
     uint64_t start, number;
     int fd = make_file_in("/tmp", NULL);
-    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer), 0);
     uint64_t seen = mmb__log_now();
     CHECK_EQ(fence_at(fd, 0), MMB_FENCE_BYTES);
     CHECK_EQ(mmb_log_begin(writer, 0, &start), 0);
@@ -171,7 +171,7 @@ static void a_large_message_outgrows_no_fence(void)
     mmb_log_writer *writer;
     watched w = {.fd = make_file_in("/tmp", NULL)};
     pthread_t thread;
-    CHECK_EQ(mmb_log_open(w.fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(w.fd, -1, &usual, 0, 0, &writer), 0);
     CHECK_EQ(fence_at(w.fd, 0), MMB_FENCE_BYTES);
     CHECK_EQ(pthread_create(&thread, NULL, watch, &w), 0);
     while (!atomic_load(&w.begun)) {
@@ -195,7 +195,7 @@ static void reopens(void)
     int fd = make_file_in("/tmp", NULL);
     uint64_t end = 0;
     for (uint64_t i = 0; i < 60; i++) {
-        CHECK_EQ(mmb_log_open(fd, -1, &usual, i, end, &writer, NULL), 0);
+        CHECK_EQ(mmb_log_open(fd, -1, &usual, i, end, &writer), 0);
         CHECK_EQ(look(fd, true), i);
         CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, (uint32_t)(1 + i * 700), i), NULL), 0);
         CHECK_EQ(mmb_log_count(writer), i + 1);
@@ -224,7 +224,7 @@ static void cut_by_others(uint32_t words)
     const uint64_t size = frame(bytes, words, 0);
     mmb_log_writer *writer;
     int fd = make_file_in("/tmp", NULL);
-    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer), 0);
     for (uint64_t i = 0; i < 100; i++) {
         CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, words, i), NULL), 0);
     }
@@ -260,7 +260,7 @@ static void cut_before_the_end(void)
     for (int kept = 0; kept < 3; kept++) {
         mmb_log_writer *writer;
         int fd = make_file_in("/tmp", NULL);
-        CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+        CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer), 0);
         for (uint64_t i = 0; i < 3; i++) {
             CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 100, i), NULL), 0);
         }
@@ -280,7 +280,7 @@ static void what_was_lost_is_no_message(void)
     static unsigned char bytes[ROOM];
     mmb_log_writer *writer;
     int fd = make_file_in("/tmp", NULL);
-    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, -1, &usual, 0, 0, &writer), 0);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 5, 0), NULL), 0);
     mmb_map_set_poison(writer->map, EIO);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 5, 1), NULL), EIO);
@@ -299,7 +299,7 @@ static void capacity_used_up(void)
     const mmb_log_options small = {.capacity = 2 * ROOM + 4096};
     mmb_log_writer *writer;
     int fd = make_file_in("/tmp", NULL);
-    CHECK_EQ(mmb_log_open(fd, -1, &small, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, -1, &small, 0, 0, &writer), 0);
     uint64_t count = 0;
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3 * ROOM / 8 - 1, 0), NULL), MMB_ECAPACITY);
     while (mmb_log_append(writer, bytes, frame(bytes, 10000, count), NULL) == 0) {
@@ -322,7 +322,7 @@ static void index_catches_up(void)
     mmb_log_identity identity;
     uint64_t known, end;
     int fd = make_file_in("/tmp", NULL), index_fd = index_for(fd);
-    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer), 0);
     for (uint64_t i = 0; i < 1500; i++) {
         CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, i), NULL), 0);
     }
@@ -333,7 +333,7 @@ static void index_catches_up(void)
         CHECK(pwrite(fd, bytes, size, (off_t)end) == (ssize_t)size);
         end += size;
     }
-    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 4000, end, &writer, NULL), 0);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 4000, end, &writer), 0);
     CHECK_EQ(mmb_log_append(writer, bytes, frame(bytes, 3, 4000), NULL), 0);
     CHECK_EQ(mmb_log_close(writer), 0);
     mmb_log_free(writer);
