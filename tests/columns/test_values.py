@@ -43,6 +43,42 @@ def test_structs_and_groups_are_dicts(message: Any) -> None:
     assert message.column("items", "position.place", "x").tolist()[:2] == [None, 1.0]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("items", "child", "nope"),
+        ("items", "child", "id", "nope"),
+        ("items", "child", "child", "nope"),
+        ("items", "child", "points", "x"),
+        ("items", "points", "x"),
+        ("items", "points.x"),
+        ("items", "position", "place", "@which"),
+        ("items", "child", "@which", "id"),
+        ("numbers", "cube", "x"),
+    ],
+)
+def test_fields_that_are_not_there_are_told_also_in_structs(
+    message: Any, path: tuple[str, ...]
+) -> None:
+    with pytest.raises(KeyError, match="has no|have no|is no struct|leads|not"):
+        message.column(*path)
+
+
+def test_the_tag_of_a_struct_in_a_struct_is_its_number(message: Any) -> None:
+    tags = message.column("items", "child", "@which")
+    assert tags.tolist() == [
+        None if item.which() != "child" else item.child.which.raw for item in message.root.items
+    ]
+    names = message.column("items", "child", "@which", names=True).tolist()
+    assert names == [None, None, None, "child", None, None]
+
+
+def test_enums_in_structs_are_numbers_or_names(message: Any) -> None:
+    assert message.column("items", "child", "color").tolist() == [None] * 3 + [1] + [None] * 2
+    names = message.column("items", "child.color", names=True).tolist()
+    assert names == [None] * 3 + ["green"] + [None] * 2
+
+
 def test_parameters_of_generic_types_are_read(message: Any) -> None:
     assert message.column("names", "entries", "key").tolist() == ["k"]
     assert message.column("names", "entries", "value").tolist() == [b"v"]

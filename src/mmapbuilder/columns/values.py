@@ -10,7 +10,7 @@ from .locate import Found, PathError, Step, find_columns, spell
 from .meanings import dress
 from .memory import MessageMemory
 from .rows import ALL, DICTS, OBJECTS
-from .schema import TAG, Plan
+from .schema import TAG, Plan, Struct
 from .spans import BIT, ListSpan, StructRows, invalid, span_at
 from .views import array, field_view
 
@@ -170,23 +170,66 @@ def _is_nested(plan: Plan, number: int, steps: list[str]) -> bool:
     """Whether a field is a list, a struct or a group, or in a struct."""
     kind = "struct"
     for step in steps:
-        struct = plan.structs[number]
-        if kind not in ("struct", "group") or step == TAG or step not in struct.fields:
+        if kind not in ("struct", "group") or step not in plan.structs[number].fields:
             return False
-        kind, number = plan.types[struct.fields[step].type]
+        kind, number = plan.types[plan.structs[number].fields[step].type]
         if kind == "struct":
             return True
     return kind in ("list", "group")
 
 
 def _nested(source: _Source, steps: list[str]) -> Any:
+    structs = _structs_on(source, steps)
     if source.span is None:
         return objects([])
     first = steps[0]
     rows = _read(source, OBJECTS, lambda **fields: fields[first], frozenset([first]))
-    for step in steps[1:]:
-        rows = [None if row is None else row.get(step) for row in rows]
+    for step, struct in zip(steps[1:], structs[1:], strict=True):
+        if step == TAG:
+            rows = [None if row is None else _tag_of(struct, row) for row in rows]
+        else:
+            rows = [None if row is None else row.get(step) for row in rows]
+    last = structs[-1].fields.get(steps[-1])
+    kind, number = (None, 0) if last is None else source.plan.types[last.type]
+    if kind == "enum":
+        numbers = source.plan.enums[number].numbers
+        rows = [None if row is None else _number_of(numbers, row) for row in rows]
     return objects(rows)
+
+
+def _number_of(numbers: dict[str, int], name: str) -> int:
+    """Return the number of an enumerant, which is called ``@7`` if it has no name."""
+    return int(name[1:]) if name.startswith("@") else numbers[name]
+
+
+def _structs_on(source: _Source, steps: list[str]) -> list[Struct]:
+    """Return the struct or group of which each step names a field.
+
+    Raises:
+        PathError: one does not have the field, or the way leads through something else.
+    """
+    plan, found = source.plan, []
+    kind, number = "struct", plan.types[plan.types[source.found.type].target].target
+    for position, step in enumerate(steps):
+        name = ".".join(steps[:position])
+        if kind not in ("struct", "group"):
+            raise PathError(f"{spell(source.found.path)}: {name!r} is no struct, of which a column "
+                            f"could have {step!r}")  # fmt: skip
+        struct = plan.structs[number]
+        found.append(struct)
+        if step == TAG and struct.tag_offset is not None and position == len(steps) - 1:
+            break
+        if step not in struct.fields:
+            known = ", ".join(struct.fields)
+            raise PathError(f"{spell(source.found.path)}: {struct.name} has no {step!r}; its "
+                            f"fields are: {known}")  # fmt: skip
+        kind, number = plan.types[struct.fields[step].type]
+    return found
+
+
+def _tag_of(struct: Struct, row: dict[str, Any]) -> int | None:
+    """Return the tag of a struct that was read as a dict; None if its member has no name."""
+    return next((tag for tag, name in struct.members.items() if name in row), None)
 
 
 def _read(source: _Source, style: int, row_class: Any, fields: frozenset[str] | None) -> list[Any]:
@@ -252,6 +295,8 @@ def _with_names(source: _Source, steps: list[str], numbers: Any) -> Any:
 
 
 def names_of(names: dict[int, str], numbers: Any) -> Any:
-    """Return the name of each number, or ``@7`` for one without a name."""
+    """Return the name of each number, or ``@7`` for one without a name, and None for None."""
+    if numbers.dtype == object:
+        return objects([None if i is None else names.get(i, f"@{i}") for i in numbers])
     most = max(0, int(numbers.max(initial=0)), *names)
     return np.array([names.get(i, f"@{i}") for i in range(most + 1)])[numbers]
