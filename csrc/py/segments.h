@@ -11,6 +11,8 @@ typedef struct {
     mmb_flaw flaw; /* the flaw that finishing found, if the map's last error is MMB_EMESSAGE */
 
     /* The lock of the object guards these. */
+    /* Set at the end: the bytes of the file, up to the last one that is not zero. */
+    unsigned long long content;
     PyObject *spare;  /* a segment view, if there is no memory for another; or NULL */
     bool ended;       /* no segment is handed out any more, and no store reaches the file */
     bool is_sure;     /* set at the end: the file holds just what pycapnp knows of */
@@ -24,8 +26,10 @@ typedef struct {
 
 /* The methods that end it. (segments_end.c) */
 extern const char mmbpy_seal_doc[];
+extern const char mmbpy_find_mark_doc[];
 extern const char mmbpy_segments_finish_doc[];
 PyObject *mmbpy_segments_seal(PyObject *self, PyObject *unused);
+PyObject *mmbpy_segments_find_mark(PyObject *self, PyObject *mark);
 PyObject *mmbpy_segments_finish(PyObject *self, PyObject *args, PyObject *kwargs);
 
 #endif

@@ -20,6 +20,11 @@ static uint32_t number_at(const unsigned char *bytes)
            (uint32_t)bytes[3] << 24;
 }
 
+static uint64_t word_at(const unsigned char *bytes)
+{
+    return number_at(bytes) | (uint64_t)number_at(bytes + 4) << 32;
+}
+
 /* Return the sizes in a table of which `length` bytes are there; NULL if the table is not
  * complete. */
 static PyObject *sizes_in_table(const unsigned char *table, ssize_t length)
@@ -103,6 +108,7 @@ static void end(mmbpy_segments *self, mmb_map *map)
         uint64_t content = mmb_map_capacity(map);
         (void)mmb_map_find_used(map, 0, &content);
         bool is_private = mmb_map_snapshot(map, content) == 0;
+        self->content = content;
         self->is_sure = is_private && !mmb_map_was_forked(map) && MMBPY_HAS_GIL;
         self->ended = true;
     }
@@ -126,6 +132,44 @@ PyObject *mmbpy_segments_seal(PyObject *object, PyObject *Py_UNUSED(unused))
     MMBPY_UNLOCK();
     mmbpy_map_seal(self->map);
     Py_RETURN_TRUE;
+}
+
+/* ---- looking for the end ---------------------------------------------------------- */
+
+const char mmbpy_find_mark_doc[] = PyDoc_STR(
+    "find_mark($self, mark, /)\n--\n\n"
+    "Return the word of the first segment where pycapnp has put a pointer to a list of one\n"
+    "number, which follows it: the mark. None if it is not close to the last word of the\n"
+    "sealed message that is not zero.\n\n"
+    "If the mark is the last object that was made, its place is the used size.");
+
+PyObject *mmbpy_segments_find_mark(PyObject *object, PyObject *number)
+{
+    enum { CLOSE = 512 };                                      /* words */
+    static const uint64_t pointer = 1 | (5 | 1ull << 3) << 32; /* to one element of eight bytes */
+    mmbpy_segments *self = (mmbpy_segments *)object;
+    uint64_t mark, found = UINT64_MAX;
+    if (!mmbpy_as_uint64(number, "mark", &mark)) {
+        return NULL;
+    }
+    MMBPY_LOCK(object);
+    const mmb_building *building = self->building;
+    mmb_map *map = atomic_load(&self->map->map);
+    uint64_t start = mmb_message_start(building, 0);
+    if (self->ended && self->is_sure && building->count > 0 && self->content > start) {
+        const unsigned char *base = mmb_map_base(map) + start;
+        uint64_t word = (self->content - start + MMB_WORD - 1) / MMB_WORD;
+        uint64_t end = building->full[0] < word + CLOSE ? building->full[0] : word + CLOSE;
+        while (word < end && word_at(base + word * MMB_WORD) == 0) {
+            word++;
+        }
+        if (word + 1 < end && word_at(base + word * MMB_WORD) == pointer &&
+            word_at(base + (word + 1) * MMB_WORD) == mark) {
+            found = word;
+        }
+    }
+    MMBPY_UNLOCK();
+    return found == UINT64_MAX ? Py_NewRef(Py_None) : PyLong_FromUnsignedLongLong(found);
 }
 
 /* ---- finishing ------------------------------------------------------------------ */

@@ -269,6 +269,7 @@ static PyMethodDef segments_methods[] = {
     {"views", segments_views, METH_NOARGS, views_doc},
     {"make_readable", segments_make_readable, METH_NOARGS, make_readable_doc},
     {"seal", mmbpy_segments_seal, METH_NOARGS, mmbpy_seal_doc},
+    {"find_mark", mmbpy_segments_find_mark, METH_O, mmbpy_find_mark_doc},
     {"finish", MMBPY_METHOD(mmbpy_segments_finish), METH_VARARGS | METH_KEYWORDS,
      mmbpy_segments_finish_doc},
     {NULL, NULL, 0, NULL},
@@ -288,6 +289,8 @@ static PyGetSetDef segments_properties[] = {
 static PyMemberDef segments_members[] = {
     {"sure", T_BOOL, offsetof(mmbpy_segments, is_sure), READONLY,
      "Whether pycapnp knows all that is in the file of a sealed message."},
+    {"content", T_ULONGLONG, offsetof(mmbpy_segments, content), READONLY,
+     "The bytes of the file of a sealed message, up to the last one that is not zero."},
     {"mixed", T_BOOL, offsetof(mmbpy_segments, is_mixed), READONLY,
      "Whether the program has asked for segments of a message as well."},
     {NULL, 0, 0, 0, NULL},

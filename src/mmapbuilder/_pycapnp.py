@@ -18,6 +18,9 @@ _TRAVERSAL_LIMIT = 1 << 62
 # Readers stop after so many words of a message if they are not told otherwise.
 DEFAULT_LIMIT = 8 << 20
 
+# A message that fits into a pipe tells its sizes without an exception of pycapnp.
+PIPE_BYTES = 64 << 10
+
 
 def load() -> "Any":
     """Import pycapnp.

@@ -68,6 +68,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
     _failure: Exception | None = None  # why the content cannot be finished, if that is known before
     _schema: "t.Any" = None
     _memory_file: "t.MemoryFile | None" = None  # of a message in no file, until it is sealed
+    _has_columns = False  # whether there was a call that reads or writes them
     _lanes: "tuple[t.Lanes, ...]" = ()  # of lists that other processes fill
 
     def __init__(
@@ -283,6 +284,7 @@ class MessageBuilder(Dividing, Mapped, Endings):
     def _memory(self) -> "BuilderMemory":
         from .columns.room import BuilderMemory
 
+        self._has_columns = True
         core, segments = self._open_map(), self._segments
         core.tell()  # raises what poisoned the map
         assert segments is not None
@@ -402,6 +404,10 @@ class MessageBuilder(Dividing, Mapped, Endings):
         if len(segments) == 0:
             return []
         try:
+            if self._has_columns and segments.content > _pycapnp.PIPE_BYTES:
+                from .columns.room import used_at_end
+
+                return used_at_end(self._message, self._schema, segments, self._used_words)
             return self._used_words(segments)
         except Exception:
             return None  # as when there are no more descriptors to ask with
