@@ -124,11 +124,11 @@ def printable(text: str) -> str:
     )
 
 
-def complain(end: End, prog: str = "mmapbuilder") -> int:
+def complain(end: End) -> int:
     """Print the line about an error, and return its code."""
     if end.text:
         try:
-            print(f"{prog}: {end.text}", file=sys.stderr, flush=True)
+            print(f"mmapbuilder: {end.text}", file=sys.stderr, flush=True)
         except (OSError, ValueError):
             pass  # there is nowhere to tell it
     return end.code

@@ -10,12 +10,11 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 
-def add_schema(parser: "ArgumentParser", required: bool = False) -> None:
+def add_schema(parser: "ArgumentParser") -> None:
     """Let a command take a schema."""
     option = parser.add_argument(
         "--schema",
         metavar="FILE:STRUCT",
-        required=required,
         help="the schema file, and the struct that the root is; without :STRUCT the only "
         "struct of the file that stands in no other",
     )

@@ -10,14 +10,13 @@ import math
 from typing import Any
 
 
-def to_json(value: Any, indent: "int | None" = None) -> str:
-    """Write a value as JSON in one line, or indented."""
+def to_json(value: Any) -> str:
+    """Write a value as JSON in one line."""
+    write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain, indent=indent)
+        return write(value)
     except ValueError:
-        return json.dumps(
-            _finite(value), ensure_ascii=False, allow_nan=False, default=_plain, indent=indent
-        )
+        return write(_finite(value))
 
 
 def _plain(value: Any) -> Any:

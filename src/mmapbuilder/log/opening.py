@@ -14,26 +14,26 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 
 
-def bytes_of(size: "int | str", what: str) -> int:
+def bytes_of(roll: "int | str") -> int:
     """Return a number of bytes that may be spelled with its unit: ``"1GiB"``.
 
     Raises:
         ValueError: it is no size, or zero.
         TypeError: it is neither an int nor a str.
     """
-    if isinstance(size, str):
-        number = size.strip().rstrip("BbIiKkMmGgTt").strip()
-        unit = size.strip()[len(number) :].strip().upper()
+    if isinstance(roll, str):
+        number = roll.strip().rstrip("BbIiKkMmGgTt").strip()
+        unit = roll.strip()[len(number) :].strip().upper()
         try:
-            size = int(float(number) * _UNITS[unit])
+            roll = int(float(number) * _UNITS[unit])
         except (KeyError, ValueError, OverflowError):
-            raise ValueError(f"{what} must be a size such as '1GiB', not {size!r}") from None
+            raise ValueError(f"roll must be a size such as '1GiB', not {roll!r}") from None
     try:
-        found = operator.index(size)
+        found = operator.index(roll)
     except TypeError:
-        raise TypeError(f"{what} must be a number of bytes or a str, not {size!r}") from None
+        raise TypeError(f"roll must be a number of bytes or a str, not {roll!r}") from None
     if found <= 0:
-        raise ValueError(f"{what} must be more than zero")
+        raise ValueError("roll must be more than zero")
     return found
 
 

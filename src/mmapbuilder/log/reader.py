@@ -193,17 +193,12 @@ class Log(Messages, Closing):
                 if memory is not self._memory:
                     break
 
-    def _wait_for(
-        self,
-        number: int,
-        timeout: "float | None",
-        clock: "t.Callable[[], float]" = time.monotonic,
-    ) -> bool:
-        end = None if timeout is None else clock() + timeout
+    def _wait_for(self, number: int, timeout: "float | None") -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
         pause = _SHORTEST_PAUSE
         fresh = self._glance() > number
         while not fresh:
-            left = _LONGEST_WAIT if end is None else end - clock()
+            left = _LONGEST_WAIT if end is None else end - time.monotonic()
             waited = left > 0 and self._wait_for_news(number, min(left, _LONGEST_WAIT))
             fresh = len(self._numbers) > number or self.refresh() > number
             if not fresh and not left > 0:

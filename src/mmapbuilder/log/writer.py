@@ -154,7 +154,7 @@ class MessageLog(_core.LogWriter, Endings):
         self._indexed = index
         self._sync = _checked_sync(sync)
         self._syncer: t.Syncer | None = None
-        self._roll = None if roll is None else bytes_of(roll, "roll")
+        self._roll = None if roll is None else bytes_of(roll)
         self._lock = RLock()
         self._rolling = False
         self._unsynced: list[_core.File] = []
@@ -321,14 +321,14 @@ class MessageLog(_core.LogWriter, Endings):
             raise TypeError("the log was opened without a schema: MessageLog(file, schema=...)")
         return found
 
-    def _warn_of_size(self, level: int = 3) -> None:
+    def _warn_of_size(self) -> None:
         if not self._warned:
             self._warned = True
             warnings.warn(
                 f"{self.name!r}: a message of more than 64 MiB can only be read by programs that "
                 "raise their traversal limit, as open_log does",
                 RuntimeWarning,
-                stacklevel=level,
+                stacklevel=3,
             )
 
     # ---- the file ----
