@@ -234,6 +234,23 @@ def test_system_calls_of_a_large_file(target: Path) -> None:
     assert sum_of(counts["close"]) <= 49, counts["close"]
 
 
+def test_the_end_of_what_was_stored_in_memory_is_found_by_few_reads(target_in_memory: Path) -> None:
+    counts = calls(
+        """
+        b = Builder(path)
+        memoryview(b)[: 5 << 20] = b"x" * (5 << 20)
+        mark("size")
+        assert b.size == 5 << 20
+        mark("rest")
+        b.close()
+        """,
+        target_in_memory,
+    )
+    # The last page up to which the file has grown is one of data, and all before it are holes.
+    assert counts["size"]["pread64"] <= 2, counts["size"]
+    assert counts["size"]["lseek"] <= 30, counts["size"]
+
+
 def test_system_calls_of_a_message(target: Path) -> None:
     pytest.importorskip("capnp")
     pytest.importorskip("numpy")

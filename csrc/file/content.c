@@ -95,9 +95,13 @@ static int last_used(const mmb__file *file, uint64_t from, uint64_t to, uint64_t
     return 0;
 }
 
+/* Bytes. */
+#define FIRST_REACH ((uint64_t)1 << 14)
+
 /* Do the work of mmb__find_used. This moves the file offset. */
 static int find_used_below(const mmb__file *file, uint64_t floor, uint64_t end, uint64_t *used)
 {
+    uint64_t reach = FIRST_REACH;
     while (end > floor) {
         uint64_t last = end;
         int error =
@@ -110,8 +114,11 @@ static int find_used_below(const mmb__file *file, uint64_t floor, uint64_t end, 
         if (last <= floor) {
             break;
         }
-        /* Read one granule; if it has nothing but zeros, go on with the one before it. */
-        uint64_t start = mmb__max(floor, mmb__round_down(last - 1, MMB_GRANULE));
+        /* Read one granule; if it has nothing but zeros, go on with the one before it. Read less at
+         * first: on tmpfs, moving EOF over blocks that were allocated before leaves a page of data
+         * at the end, and nothing but holes before it. */
+        uint64_t start = mmb__max(floor, mmb__round_down(last - 1, reach));
+        reach = MMB_GRANULE;
         uint64_t found = start;
         error = last_used(file, start, last, &found);
         if (error != 0) {
