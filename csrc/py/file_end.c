@@ -373,9 +373,17 @@ PyObject *mmbpy_file_commit(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Finish an ending that may have removed a file. */
-static PyObject *end_with(mmbpy_file *self, int error)
+/* Do what an ending may do to a name, and then what all endings have in common. */
+static PyObject *end_by(PyObject *object, int (*remove_name)(mmbpy_file *))
 {
+    mmbpy_file *self = (mmbpy_file *)object;
+    if (!begin_ending(self)) {
+        Py_RETURN_NONE;
+    }
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = remove_name(self);
+    Py_END_ALLOW_THREADS
     end(self);
     return mmbpy_none_or_raise(self->state, error, self->name);
 }
@@ -386,15 +394,7 @@ const char mmbpy_keep_doc[] =
 
 PyObject *mmbpy_file_keep(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    mmbpy_file *self = (mmbpy_file *)object;
-    if (!begin_ending(self)) {
-        Py_RETURN_NONE;
-    }
-    int error;
-    Py_BEGIN_ALLOW_THREADS
-    error = remove_temporary(self);
-    Py_END_ALLOW_THREADS
-    return end_with(self, error);
+    return end_by(object, remove_temporary);
 }
 
 static int remove_file(mmbpy_file *self)
@@ -422,15 +422,7 @@ const char mmbpy_remove_doc[] =
 
 PyObject *mmbpy_file_remove(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    mmbpy_file *self = (mmbpy_file *)object;
-    if (!begin_ending(self)) {
-        Py_RETURN_NONE;
-    }
-    int error;
-    Py_BEGIN_ALLOW_THREADS
-    error = remove_file(self);
-    Py_END_ALLOW_THREADS
-    return end_with(self, error);
+    return end_by(object, remove_file);
 }
 
 /* Return whether others have found and locked the file already. */
