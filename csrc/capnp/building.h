@@ -54,7 +54,7 @@ uint64_t mmb_message_start(const mmb_building *building, uint32_t index);
  * or if other processes may have built on it. `used_words` has room for MMB_MAX_SEGMENTS; it holds
  * the used size of each segment as far as that is known, and 0 otherwise. It is raised to what the
  * pointers reach. Segments that were handed out to another process are added to the building.
- * No program may store into the map any more. Returns 0, MMB_EMESSAGE (`flaw` says more), or an
+ * No program may store into the map any more. Return 0, MMB_EMESSAGE (`flaw` says more), or an
  * error of reading. */
 int mmb_message_measure(mmb_building *building, uint32_t *used_words, bool *has_far_pointers,
                         mmb_flaw *flaw);

@@ -53,12 +53,12 @@ typedef struct {
 uint64_t mmb_table_bytes(uint32_t entries);
 
 /* Return how many entries a message of `capacity` bytes needs: one for every 4 GiB that it begins,
- * at least 1. Returns 0 if that would be more than MMB_MAX_SEGMENTS. */
+ * at least 1. Return 0 if that would be more than MMB_MAX_SEGMENTS. */
 uint32_t mmb_table_entries(uint64_t capacity);
 
 /* Read the table of a finished message. There are `file_bytes` bytes from its start on; `head`
  * holds the first min(file_bytes, MMB_HEAD_BYTES) of them. Bytes behind the last segment are no
- * flaw, since streams have them. Returns 0, or MMB_EMESSAGE, which it also returns for an
+ * flaw, since streams have them. Return 0, or MMB_EMESSAGE, which it also returns for an
  * unfinished message. */
 int mmb_framing_parse(const void *head, uint64_t file_bytes, mmb_framing *out, mmb_flaw *flaw);
 

@@ -44,13 +44,13 @@ typedef struct {
                              * 4 and 8 bytes, pointers, structs */
 } mmb_object;
 
-/* True if `segment` begins like a message with a root, that is, with a pointer to the struct behind
- * it. The segments may hold any bytes. */
+/* Return true if `segment` begins like a message with a root, that is, with a pointer to the struct
+ * behind it. The segments may hold any bytes. */
 bool mmb_begins_message(const mmb_segment *segments, uint32_t count, uint32_t segment);
 
 /* Follow the pointer at `word` of `segment`. The bytes may be anything; the object that `*out`
  * describes lies within its segment. A list may have elements of no words, and then their number
- * may be large: a caller that makes something of each element must set a bound. Returns 0 or
+ * may be large: a caller that makes something of each element must set a bound. Return 0 or
  * MMB_EMESSAGE. */
 int mmb_resolve(const mmb_segment *segments, uint32_t count, uint32_t segment, uint64_t word,
                 mmb_object *out, mmb_flaw *flaw);
@@ -74,7 +74,7 @@ typedef struct {
     uint32_t size;             /* bytes of a number: 1, 2, 4 or 8 */
 } mmb_numbers;
 
-/* Store columns into the rows. Returns 0, or MMB_EMESSAGE if the rows reach beyond their segment;
+/* Store columns into the rows. Return 0, or MMB_EMESSAGE if the rows reach beyond their segment;
  * then nothing was stored. */
 int mmb_rows_store(const mmb_segment *segments, uint32_t count, const mmb_rows *rows,
                    const mmb_numbers *columns, uint32_t column_count, mmb_flaw *flaw);
@@ -102,7 +102,7 @@ typedef struct {
     uint32_t segment;
 } mmb_pointers;
 
-/* Check that all pointers lie in their segment. Returns 0 or MMB_EMESSAGE. */
+/* Check that all pointers lie in their segment. Return 0 or MMB_EMESSAGE. */
 int mmb_pointers_check(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
                        mmb_flaw *flaw);
 
@@ -122,7 +122,7 @@ static inline uint64_t mmb_string_words(uint64_t length, bool text)
 /* Check strings from elsewhere, as Text (UTF-8, which gets a terminator) or as Data. Tell how many
  * there are, and how many words they take. `mask` has a byte for each string, which is zero if the
  * string is left out; NULL leaves out none. Of strings that are left out only the offsets are
- * checked. Returns NULL, or a static text that says what is wrong with string `*bad`. */
+ * checked. Return NULL, or a static text that says what is wrong with string `*bad`. */
 const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char *mask, bool text,
                                 uint64_t *words, uint64_t *found, uint64_t *bad);
 
@@ -133,7 +133,7 @@ const char *mmb_strings_measure(const mmb_strings *strings, const unsigned char 
  * word more, for its landing pad. If a pointer led to Text or Data before, that is zeroed, since
  * nothing leads there any more.
  *
- * The strings must have been measured. Returns 0, or MMB_EMESSAGE: either the pointers or the
+ * The strings must have been measured. Return 0, or MMB_EMESSAGE: either the pointers or the
  * room are out of bounds, and nothing was done; or the strings have changed since. */
 int mmb_strings_write(const mmb_segment *segments, uint32_t count, const mmb_pointers *pointers,
                       const mmb_strings *strings, const unsigned char *mask, bool text,
@@ -176,7 +176,7 @@ typedef struct {
  * element may have any length. `segments` must stay readable. A mapping of a file that others may
  * cut does not; mmb_verify and mmb_recover are for such files.
  *
- * Returns 0, ENOMEM, or MMB_EMESSAGE; then `flaw` says more, and `used` and `totals` have what was
+ * Return 0, ENOMEM, or MMB_EMESSAGE; then `flaw` says more, and `used` and `totals` have what was
  * met so far. `totals` may be NULL. */
 int mmb_walk(const mmb_segment *segments, uint32_t count, uint32_t *used, mmb_totals *totals,
              mmb_flaw *flaw);
@@ -207,7 +207,7 @@ typedef struct {
  * reading. This reads with pread through a small cache, and maps nothing. If another program
  * cuts or changes the file meanwhile, the answer may be wrong or an error, but there is no crash.
  * Holes are skipped where the file system tells of them; for that the file offset of `fd` is moved
- * and put back. `interrupt` may be NULL. Returns 0, MMB_EMESSAGE (for unfinished messages as well),
+ * and put back. `interrupt` may be NULL. Return 0, MMB_EMESSAGE (for unfinished messages as well),
  * EINTR, or an error of reading. */
 int mmb_verify(int fd, uint64_t offset, const mmb_interrupt *interrupt, mmb_report *report);
 
@@ -231,7 +231,7 @@ int mmb_verify_memory(const void *bytes, uint64_t length, const mmb_interrupt *i
  * keeps living builders away. With MMB_TO_END the file is cut at the end of the message. `durable`
  * is as in mmb_message_finish.
  *
- * Returns 0; MMB_EMESSAGE or EINTR, and then nothing was written; or an error of reading or
+ * Return 0; MMB_EMESSAGE or EINTR, and then nothing was written; or an error of reading or
  * writing. After a failed write the message is still unfinished, and can be recovered again.
  * ENOSPC also means that reading the message would need more blocks than a full tmpfs has. */
 int mmb_recover(int fd, uint64_t offset, uint64_t capacity, bool durable,

@@ -244,8 +244,8 @@ void mmb__end_turn(mmb__file *file, const mmb__turn *turn)
     pthread_sigmask(SIG_SETMASK, &turn->signals, NULL);
 }
 
-/* True if the holder of the lock will never give it back. Of a holder in another pid namespace
- * we cannot know that, so for it we only wait for a limited time. */
+/* Return true if the holder of the lock will never give it back. Of a holder in another pid
+ * namespace we cannot know that, so for it we only wait for a limited time. */
 static bool is_gone(uint64_t holder, uint32_t round)
 {
     mmb__life life = mmb__life_of(mmb__identity_of(holder));

@@ -94,9 +94,9 @@ typedef struct {
  * Handler: yes. */
 int mmb__our_file(const mmb__file *file, uint64_t *size);
 
-/* True if the descriptor has O_APPEND by now, so that every write goes to the end of the file. The
- * program that gave us its descriptor shares it, and can set the flag. Always false where our
- * writes go to their offset in spite of the flag (mmb__traits). Handler: no. */
+/* Return true if the descriptor has O_APPEND by now, so that every write goes to the end of the
+ * file. The program that gave us its descriptor shares it, and can set the flag. Always false where
+ * our writes go to their offset in spite of the flag (mmb__traits). Handler: no. */
 bool mmb__appends(const mmb__file *file);
 
 /* Return 0 if the file may grow, and EOF in `*size`. Otherwise: EBADF, as mmb__our_file; what
@@ -122,7 +122,7 @@ void mmb__note_backed(const mmb__file *file, uint64_t end);
 /* Note that [from, to) has blocks now. Handler: yes. */
 void mmb__note_allocated(const mmb__file *file, uint64_t from, uint64_t to);
 
-/* False if the file system has said that it has no fallocate. Handler: yes. */
+/* Return false if the file system has said that it has no fallocate. Handler: yes. */
 static inline bool mmb__can_allocate(const mmb__file *file)
 {
     return !atomic_load_explicit(&file->shared->cannot_allocate, memory_order_relaxed);
@@ -131,7 +131,7 @@ static inline bool mmb__can_allocate(const mmb__file *file)
 /* Poison the file; the first cause stays. Handler: yes. */
 void mmb__poison(const mmb__file *file, int cause);
 
-/* True in the process that opened the file, false in a forked child. Handler: yes. */
+/* Return true in the process that opened the file, and false in a forked child. Handler: yes. */
 bool mmb__is_owner(const mmb__file *file);
 
 /* ---- who is at work on it --------------------------------------------------

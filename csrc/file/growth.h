@@ -29,7 +29,7 @@ typedef enum { MMB__READ, MMB__WRITE } mmb__access;
 
 /* Extend the file by the growth policy, so that [from, to) is below EOF. For a store the range
  * gets blocks; for a load it is enough that EOF is beyond it. `*moved` is false if EOF stood there
- * already. Returns 0, an errno, or an MMB_E value; poisons nothing. Handler: yes. */
+ * already. Return 0, an errno, or an MMB_E value. It poisons nothing. Handler: yes. */
 int mmb__grow(mmb__file *file, uint64_t from, uint64_t to, mmb__access access, bool *moved);
 
 /* The same for a store, with a look at EOF first: for callers that mostly find it moved already.
@@ -38,7 +38,7 @@ int mmb__ensure(mmb__file *file, uint64_t from, uint64_t to);
 
 /* Move EOF to a multiple of MMB_GRANULE, and keep it at such places from now on. A store between
  * EOF and the end of its page would raise no signal, and the next growth would wipe its bytes.
- * Returns EBADF, or the errno of the move. Other faults of the file are left for stores to
+ * Return EBADF, or the errno of the move. Other faults of the file are left for stores to
  * find. Handler: no. */
 int mmb__prepare_for_stores(mmb__file *file);
 

@@ -38,7 +38,7 @@ static void store_little_endian(unsigned char out[8], uint64_t value)
 
 /* Write the record. Another thread may lower the offset at the same time, and writes it, too. If
  * this thread then writes the higher offset last, it finds the lower one when it looks again.
- * Returns 0 or an errno. A file that is not ours, or too short for the record, needs none. */
+ * Return 0 or an errno. A file that is not ours, or too short for the record, needs none. */
 static int write_record(const mmb__file *file)
 {
     uint64_t place = atomic_load(&file->shared->loss_place);
@@ -108,8 +108,8 @@ void mmb__settle_loss(const mmb__file *file)
     }
     uint64_t eof = 0;
     if (write_record(file) != 0) {
-        /* Also where another program has cut the file: recovery must not take its end for one that
-         * a builder has left. */
+        /* This is done as well if another program has cut the file: recovery must not take its end
+         * for one that a builder has left. */
         (void)(mmb__our_file(file, &eof) == 0 && mmb__os_truncate(file->fd, least + 1) == 0);
     } else {
         mmb__os_remove_attribute(file->fd, MMB__LOSS);

@@ -17,7 +17,7 @@
 
 typedef void (*mmb__entry)(int number, siginfo_t *info, void *context);
 
-/* Install one of the MMB__LEVELS entry points, if none of them is on top. Returns 0, an errno, or
+/* Install one of the MMB__LEVELS entry points, if none of them is on top. Return 0, an errno, or
  * EBUSY if all levels are in use. Handler: no. */
 int mmb__install_on_top(const mmb__entry *entries);
 

@@ -8,10 +8,10 @@
 #include "map.h"
 
 /* Map the file, unless that is done. The caller does not learn the address, so EOF may stay where
- * it is. Returns 0, EBADF, an errno of mmap, or ESTALE if the memory was given up. Handler: no. */
+ * it is. Return 0, EBADF, an errno of mmap, or ESTALE if the memory was given up. Handler: no. */
 int mmb__make_memory(mmb_map *map);
 
-/* Let reads by the descriptor see what was stored in the memory. Returns 0, EBADF, or an errno of
+/* Let reads by the descriptor see what was stored in the memory. Return 0, EBADF, or an errno of
  * msync. Handler: no. */
 int mmb__publish_stores(const mmb_map *map);
 

@@ -131,11 +131,11 @@ int mmb_map_fd(const mmb_map *map);            /* borrowed; -1 once taken. Handl
  * closed it and its number is another file's by now. Handler: no. */
 int mmb_map_take_fd(mmb_map *map);
 
-/* True in the process that opened the map, false in a forked child. Handler: yes. */
+/* Return true in the process that opened the map, and false in a forked child. Handler: yes. */
 bool mmb_map_is_owner(const mmb_map *map);
 
-/* True if a child was forked since the map was opened; then the child may store in the file, too.
- * Handler: yes. */
+/* Return true if a child was forked since the map was opened; then the child may store in the file,
+ * too. Handler: yes. */
 bool mmb_map_was_forked(const mmb_map *map);
 
 /* Return 0, or what poisoned the map. Handler: yes. */
@@ -175,7 +175,7 @@ int mmb_map_ensure(mmb_map *map, uint64_t end);
 int mmb_map_write(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
 /* Write `length` bytes at `offset`, below EOF, by one call and all of them. The file does not grow,
- * and nothing is declared. Returns an errno of pwrite. Handler: no. */
+ * and nothing is declared. Return an errno of pwrite. Handler: no. */
 int mmb_map_put(mmb_map *map, uint64_t offset, const void *data, uint64_t length);
 
 /* Give back the blocks of [offset, offset + length), which reads as zeros afterwards. If the file
@@ -241,7 +241,7 @@ int mmb_map_ahead(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length
 int mmb_map_pass(mmb_map *map, uint64_t most, uint64_t *start, uint64_t *length);
 
 /* Copy `length` bytes at `offset` to `out`, with zeros where the file has none. The file does not
- * grow. `out` may lie in a map. Returns EBADF, or an errno of read. Handler: no. */
+ * grow. `out` may lie in a map. Return EBADF, or an errno of read. Handler: no. */
 int mmb_map_read(mmb_map *map, uint64_t offset, void *out, uint64_t length);
 
 /* Take the next `length` bytes at the cursor that start at a multiple of `align`, a power of two;

@@ -29,7 +29,7 @@ bool mmb__make_private(mmb_map *map, uint64_t offset);
  * Handler: no. */
 int mmb__make_all_private(mmb_map *map, uint64_t end);
 
-/* True if the fault at `offset` has come back so often that our answer does not help.
+/* Return true if the fault at `offset` has come back so often that our answer does not help.
  * Handler: yes. */
 bool mmb__tried_too_often(mmb_map *map, uint64_t offset);
 

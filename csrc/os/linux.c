@@ -24,7 +24,7 @@
 static _Atomic bool populates;    /* the answer to MADV_POPULATE_* is reliable */
 static _Atomic bool large_folios; /* the first touch brings in a huge page of a file */
 
-/* True since Linux 5.18. */
+/* Return true since Linux 5.18. */
 static bool has_large_folios(void)
 {
     struct utsname system;

@@ -134,7 +134,7 @@ int mmb__os_punch(int fd, uint64_t offset, uint64_t length)
     return linux_fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length);
 }
 
-/* False for files that ext4 stores as ext2 and ext3 did, without extents. */
+/* Return false for a file that ext4 stores as ext2 and ext3 did, without extents. */
 static bool has_extents(int fd)
 {
     enum { EXTENTS = 0x80000 };
@@ -164,7 +164,7 @@ static int check_seals(int fd)
     return 0;
 }
 
-/* Since Linux 6.9. */
+/* Linux knows this flag since 6.9. */
 #define NO_APPEND 0x20L
 
 static _Atomic bool knows_no_append; /* set by mmb__os_init */
@@ -216,7 +216,7 @@ int mmb__os_look_at(int fd, mmb__traits *out)
 
 void mmb__os_start_writeback(int fd, uint64_t offset, uint64_t length)
 {
-    /* Advice only: if something cannot be written, the sync that follows reports it. */
+    /* This is advice only: if something cannot be written, the sync that follows reports it. */
     sync_file_range(fd, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE);
 }
 
@@ -230,7 +230,8 @@ int mmb__os_datasync(int fd)
     return 0;
 }
 
-/* Raw calls: libc's wrappers are cancellation points, which a handler must not meet. */
+/* The call is made without libc: its wrappers are cancellation points, which a handler must not
+ * meet. */
 static ssize_t write_where_told(int fd, const void *from, size_t length, uint64_t offset)
 {
 #if __SIZEOF_LONG__ == 8 && defined(SYS_pwritev2)

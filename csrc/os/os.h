@@ -32,8 +32,8 @@ uint64_t mmb__os_page(void);    /* bytes. Handler: yes. */
 /* Return how many bytes of address space this process may have; UINT64_MAX without a limit. */
 uint64_t mmb__os_address_limit(void);
 
-/* True if AddressSanitizer looks for the use of freed memory. It notices only memory that was given
- * back to the C library. */
+/* This is true if AddressSanitizer looks for the use of freed memory. It notices only memory that
+ * was given back to the C library. */
 #if defined(__SANITIZE_ADDRESS__)
 #define MMB__OS_LOOKS_FOR_FREED_MEMORY true
 #else
@@ -47,7 +47,7 @@ int mmb__os_map_file(int fd, uint64_t length, uint64_t alignment, uint64_t small
 
 /* Map memory that cannot be accessed yet. It is anonymous if `fd` is -1, and otherwise the file,
  * shared. If `at` is not NULL, it replaces what is mapped there. After mlockall(MCL_FUTURE) it does
- * not count as locked, and needs no RLIMIT_MEMLOCK. Returns NULL with errno set. */
+ * not count as locked, and needs no RLIMIT_MEMLOCK. Return NULL with errno set. */
 void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd);
 
 /* Give the kernel the advice that mmb__os_map_file gives for a new mapping. */
@@ -90,15 +90,15 @@ int mmb__os_raise(int fd, uint64_t from, uint64_t end);
 /* Give back the blocks of a range; EOF stays. EOPNOTSUPP if the file system makes no holes. */
 int mmb__os_punch(int fd, uint64_t offset, uint64_t length);
 
-/* True if the file system has less than `room` bytes left, as far as it says.
+/* Return true if the file system has less than `room` bytes left, as far as it says.
  * Handler: yes. */
 bool mmb__os_is_full(int fd, uint64_t room);
 
-/* Find the first byte of data at or after `offset`. Returns 0, or ENXIO if only holes follow.
+/* Find the first byte of data at or after `offset`. Return 0, or ENXIO if only holes follow.
  * Moves the file offset. */
 int mmb__os_next_data(int fd, uint64_t offset, uint64_t *found);
 
-/* True on systems where reads of a file and mappings of it have separate caches. */
+/* This is true on systems where reads of a file and mappings of it have separate caches. */
 #if defined(__OpenBSD__)
 #define MMB__OS_HAS_SEPARATE_CACHES true
 #else
@@ -117,7 +117,7 @@ int mmb__os_read_all(int fd, void *to, size_t length, uint64_t offset, size_t *g
  * it to append (O_APPEND). Where a trait of the file system says so, such writes go to `offset` all
  * the same. */
 
-/* Write up to `length` bytes at `offset`. Returns how many were written, or -1 with errno set.
+/* Write up to `length` bytes at `offset`. Return how many were written, or -1 with errno set.
  * Handler: yes. */
 ssize_t mmb__os_write(int fd, bool shared, const void *from, size_t length, uint64_t offset);
 
@@ -154,7 +154,7 @@ typedef struct {
                                   * file is set to append */
 } mmb__traits;
 
-/* Tell the traits of the file system of `fd`. Returns 0 if a file there can be mapped and grown, or
+/* Tell the traits of the file system of `fd`. Return 0 if a file there can be mapped and grown, or
  * an errno that says why it cannot. */
 int mmb__os_look_at(int fd, mmb__traits *out);
 

@@ -18,7 +18,7 @@ uint64_t mmb_this_process(void);
 /* The same; mmb_this_process must have been called before. Handler: yes. */
 uint64_t mmb__this_process(void);
 
-/* True in the process for which mmb_this_process returned `process`. Handler: yes. */
+/* Return true in the process for which mmb_this_process returned `process`. Handler: yes. */
 bool mmb__is_this_process(uint64_t process);
 
 /* A pid and the namespace that it is in: what is needed to ask whether a process lives. */

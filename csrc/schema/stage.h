@@ -59,7 +59,7 @@ typedef struct {
     mmb_stage_section sections[MMB_MAX_SEGMENTS]; /* without what is in memory */
 } mmb_stage_file;
 
-/* Copies bytes of a stage to their place in the memory of a message. Returns 0 or an errno. */
+/* Copy bytes of a stage to their place in the memory of a message. Return 0 or an errno. */
 typedef int mmb_stage_copier(void *context, unsigned char *to, const unsigned char *from,
                              uint64_t bytes);
 

@@ -26,7 +26,7 @@ EXAMPLES = [
 ]
 
 
-# Nothing but to say what they are: as messages they would have some flaw or other.
+# Of these the command only says what they are: as messages they would have some flaw or other.
 _OTHERS = (kinds.NPY, kinds.UNFINISHED_NPY, kinds.INDEX, kinds.UNFINISHED, kinds.DATASET)
 
 
