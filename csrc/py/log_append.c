@@ -163,13 +163,13 @@ static bool take_bytes(mmbpy_log_writer *self, PyObject *frame, mmb_frames *fram
 
 /* Ask a builder for its segments in the way that takes the least time. Return NULL without an
  * exception if the struct is not the root, or pycapnp does not know this way. */
-static PyObject *ask_root(PyObject *names, PyObject *message)
+static PyObject *ask_root(PyObject *framer, PyObject *message)
 {
-    PyObject *is_root = PyObject_GetAttr(message, PyTuple_GetItem(names, 0)), *segments = NULL;
+    PyObject *is_root = PyObject_GetAttr(message, PyTuple_GetItem(framer, 0)), *segments = NULL;
     PyObject *builder =
-        is_root == Py_True ? PyObject_GetAttr(message, PyTuple_GetItem(names, 1)) : NULL;
+        is_root == Py_True ? PyObject_GetAttr(message, PyTuple_GetItem(framer, 1)) : NULL;
     if (builder != NULL) {
-        segments = PyObject_CallMethodObjArgs(builder, PyTuple_GetItem(names, 2), NULL);
+        segments = PyObject_CallFunctionObjArgs(PyTuple_GetItem(framer, 2), builder, NULL);
     }
     Py_XDECREF(builder);
     Py_XDECREF(is_root);
@@ -178,7 +178,7 @@ static PyObject *ask_root(PyObject *names, PyObject *message)
 }
 
 /* Ask a message for its frame, or for a list of its segments. The framer is a function, or for
- * builders a tuple: three names for ask_root, and a function for all other cases. */
+ * builders a tuple: two names and a function for ask_root, and a function for all other cases. */
 static PyObject *ask_for_frame(PyObject *framer, PyObject *message)
 {
     if (!PyTuple_Check(framer)) {

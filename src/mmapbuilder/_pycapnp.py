@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeAlias
 
-    _ForBuilders: TypeAlias = tuple[str, str, str, Callable[[Any], bytes | list[bytes]]]
+    _ForBuilders: TypeAlias = tuple[
+        str, str, Callable[[Any], list[bytes]], Callable[[Any], bytes | list[bytes]]
+    ]
 
 # Far more than any message holds: reading a mapped file costs nothing up front, so
 # there is no amount of reading to defend against.
@@ -160,15 +162,19 @@ def is_struct(kind: "type[Any]") -> bool:
 def framer(kind: "type[Any]") -> "Callable[[Any], bytes | list[bytes]] | _ForBuilders | None":
     """Return a function that gives the message of a struct of that class: as a frame or segments.
 
-    For builders three names come before it: of the attribute that tells whether the struct is the
-    root, of the attribute that is the message builder, and of the method of that builder that
-    gives the segments of a root. None if the class is not pycapnp's.
+    For builders there come before it the name of the attribute that tells whether the struct is the
+    root, that of the attribute that is the message builder, and the function that gives the
+    segments of a message builder. None if the class is not pycapnp's.
     """
     if not is_struct(kind):
         return None
     if hasattr(kind, "as_builder"):
         return _frame_of_reader
-    return "is_root", "_parent", "get_segments_for_output", _segments_of_builder
+    builder = getattr(load().lib.capnp, "_MessageBuilder", None)
+    segments = getattr(builder, "get_segments_for_output", None)
+    if segments is None:  # a version that does not know this way
+        return _segments_of_builder
+    return "is_root", "_parent", segments, _segments_of_builder
 
 
 def _segments_of_builder(builder: "Any") -> "bytes | list[bytes]":
