@@ -61,7 +61,10 @@ typedef struct {
     uint64_t inode;
     uint64_t generation;     /* when the index was made, ns */
     char key[MMB_KEY_BYTES]; /* the writer sets it before it publishes anything */
-    uint64_t unused[3];
+    /* 1: a writer has waited long for the lock. Any writer sets it or takes it back. Relaxed: if it
+     * is wrong, some writer waits a few milliseconds longer. */
+    _Atomic uint32_t starving;
+    uint32_t unused[5];
 
     /* The writer of the log writes these; any process may read them. */
     _Atomic uint64_t count;     /* number of messages; release, acquire */
@@ -79,7 +82,8 @@ typedef struct {
     _Atomic uint32_t news;
 
     /* The lock of the writers: 0, or the token of its owner, with MMB__CONTENDED if another
-     * writer may sleep until the lock is free. Acquire, release. */
+     * writer may sleep until the lock is free. MMB__CONTENDED alone: it is free, but kept for a
+     * writer that starves. Acquire, release. */
     _Atomic uint32_t lock;
 
     _Atomic uint64_t synced; /* in bytes; the most that a slot on the device has said */

@@ -129,39 +129,57 @@ bool mmb__log_gives_up(const mmb_log_writer *w)
     return w->wait.give_up != NULL && w->wait.give_up();
 }
 
-/* Take a lock that another writer holds. */
-static int take(mmb_log_writer *w, _Atomic uint32_t *lock, bool *inherited)
+static bool try_lock(mmb_log_writer *w)
 {
-    enum { SPINS = 300, LONGEST_SLEEP = 10000000 };
     uint32_t owner = 0;
-    for (int i = 0; i < SPINS; i++) { /* an append holds it for less than that */
-        owner = atomic_load_explicit(lock, memory_order_relaxed);
-        if (owner != 0) { /* only look: a store would take the cache line from the owner */
+    return atomic_compare_exchange_strong_explicit(lock_of(w), &owner, w->token,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* Look now and then whether the lock is free. Each time that it goes from one processor to another,
+ * the lines of the caches that an append needs go with it, and that takes several times as long as
+ * the append. So the looks lie apart, and the owner appends some dozens of messages in between. */
+static bool spin(mmb_log_writer *w)
+{
+    enum { BETWEEN_LOOKS = 10000, LONGEST_SPIN = 100000 };
+    uint64_t begun = mmb__log_now(), now = begun;
+    while (now - begun < LONGEST_SPIN) {
+        for (uint64_t looked = now; now - looked < BETWEEN_LOOKS; now = mmb__log_now()) {
             mmb__os_relax();
-            continue;
         }
-        if (atomic_compare_exchange_weak_explicit(lock, &owner, w->token, memory_order_acquire,
-                                                  memory_order_relaxed)) {
-            return 0;
+        if (atomic_load_explicit(lock_of(w), memory_order_relaxed) == 0 && try_lock(w)) {
+            return true; /* before it only looked: a store takes the line from the owner */
         }
     }
+    return false;
+}
+
+/* Sleep until the lock is free. */
+static int sleep_for_lock(mmb_log_writer *w, bool *inherited)
+{
+    enum { PATIENCE = 5000000 };
+    mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
+    uint64_t begun = mmb__log_now();
     for (;;) {
-        owner = atomic_load_explicit(lock, memory_order_relaxed);
-        uint32_t wanted = owner | MMB__CONTENDED;
-        bool dead = owner != 0 && is_dead(w, owner & ~MMB__CONTENDED);
-        if (owner == 0 || dead) {
-            /* Others may still sleep, and the next unlock must wake them. */
-            wanted = w->token | MMB__CONTENDED;
+        bool patient = mmb__log_now() - begun < PATIENCE;
+        uint32_t word = atomic_load_explicit(&header->lock, memory_order_relaxed);
+        uint32_t owner = word & ~MMB__CONTENDED;
+        bool dead = owner != 0 && is_dead(w, owner);
+        bool can_have = dead || word == 0 || (owner == 0 && !patient);
+        /* Others may still sleep, and the next unlock must wake them. */
+        uint32_t wanted = (can_have ? w->token : owner) | MMB__CONTENDED;
+        if (!patient) {
+            atomic_store_explicit(&header->starving, !can_have, memory_order_relaxed);
         }
-        if (!atomic_compare_exchange_strong_explicit(lock, &owner, wanted, memory_order_acquire,
-                                                     memory_order_relaxed)) {
+        if (!atomic_compare_exchange_strong_explicit(&header->lock, &word, wanted,
+                                                     memory_order_acquire, memory_order_relaxed)) {
             continue;
         }
-        if (owner == 0 || dead) {
+        if (can_have) {
             *inherited = dead;
             return 0;
         }
-        mmb__log_pause(w, lock, wanted, LONGEST_SLEEP);
+        mmb__log_pause(w, &header->lock, wanted, PATIENCE);
         if (mmb__log_gives_up(w)) {
             return EINTR;
         }
@@ -170,22 +188,31 @@ static int take(mmb_log_writer *w, _Atomic uint32_t *lock, bool *inherited)
 
 int mmb__log_lock(mmb_log_writer *w, bool *inherited)
 {
-    uint32_t free_lock = 0;
     *inherited = false;
-    if (w->token == 0 ||
-        atomic_compare_exchange_strong_explicit(lock_of(w), &free_lock, w->token,
-                                                memory_order_acquire, memory_order_relaxed)) {
-        return 0;
-    }
-    return take(w, lock_of(w), inherited);
+    return w->token == 0 || try_lock(w) || spin(w) ? 0 : sleep_for_lock(w, inherited);
 }
 
+/* To wake up takes longer than to take the lock again, so a writer that sleeps might never get it.
+ * After some milliseconds it says that it starves, and then the lock is kept for it. If that were
+ * done for everyone who sleeps, writers that share a processor would change places at each message.
+ * If the one that starves was killed, another one has the lock as soon as it starves itself. */
 void mmb__log_unlock(mmb_log_writer *w)
 {
-    if (w->token != 0) {
-        uint32_t was = atomic_exchange_explicit(lock_of(w), 0, memory_order_release);
-        if ((was & MMB__CONTENDED) != 0) {
-            mmb__os_wake_one_of_word((const uint32_t *)lock_of(w));
-        }
+    if (w->token == 0) {
+        return;
+    }
+    mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
+    const uint32_t *lock = (const uint32_t *)&header->lock;
+    uint32_t owner = w->token;
+    if (atomic_compare_exchange_strong_explicit(&header->lock, &owner, 0, memory_order_release,
+                                                memory_order_relaxed)) {
+        return;
+    }
+    if (atomic_exchange_explicit(&header->starving, 0, memory_order_relaxed) != 0) {
+        atomic_store_explicit(&header->lock, MMB__CONTENDED, memory_order_release);
+        mmb__os_wake_word(lock);
+    } else {
+        atomic_store_explicit(&header->lock, 0, memory_order_release);
+        mmb__os_wake_one_of_word(lock);
     }
 }

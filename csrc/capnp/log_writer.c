@@ -58,7 +58,9 @@ static int commit(mmb_log_writer *w, uint64_t first, uint64_t bytes)
         return poison;
     }
     w->end += bytes;
-    w->tail->reach = reach;
+    if (w->tail->reach != reach) { /* a store takes the line from other writers */
+        w->tail->reach = reach;
+    }
     return 0;
 }
 
