@@ -164,6 +164,39 @@ def test_what_came_before_is_synced_as_well(target: Path, monkeypatch: pytest.Mo
         assert seen >= {each.stat().st_ino for each in files_of(target)}
 
 
+def test_after_a_power_cut_earlier_files_have_all_that_was_synced(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmapbuilder.log import sync
+
+    on_device: dict[int, bytes] = {}
+    real = sync._datasync
+
+    def note(fd: int) -> None:
+        status = os.fstat(fd)
+        on_device[status.st_ino] = os.pread(fd, status.st_size, 0)
+        real(fd)
+
+    monkeypatch.setattr(sync, "_datasync", note)
+    named = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    log = MessageLog(target, roll=SIZE)
+    for number in range(500):
+        log.append_bytes(frame(number))
+    log.sync()
+    files = files_of(target)
+    counts = [len(open_log(each)) for each in files]
+    for each in files[:-1]:
+        index = Path(f"{each}.idx")
+        now = index.read_bytes()
+        # The kernel may have written the first page of the index at any time.
+        first = now[:4096].replace(bytes.fromhex(named), bytes(16 * [7]))
+        rest = on_device.get(index.stat().st_ino, bytes(len(now)))[4096:]
+        index.write_bytes(first + rest)
+    assert [len(open_log(each)) for each in files] == counts
+    assert sum(counts) == 500
+    log.close()
+
+
 def test_files_that_nobody_syncs_do_not_use_up_the_descriptors(target: Path) -> None:
     code = """
         import resource, sys

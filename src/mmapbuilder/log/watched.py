@@ -157,9 +157,10 @@ class Watched(_Base):
     def _go_on_in(self, path: "str | bytes") -> None:
         old = self._output
         assert old is not None
-        self._keep_for_sync()
+        files = self._files_to_sync()
         failure = self._finish(True)
         old.commit(failure, False)
+        self._keep_for_sync(files)  # now that the index has the checksums of all messages
         if not self._is_over:
             self._open_next(path, old.name)
 

@@ -157,7 +157,7 @@ class MessageLog(_core.LogWriter, Endings):
         self._roll = None if roll is None else bytes_of(roll)
         self._lock = RLock()
         self._rolling = False
-        self._unsynced: list[_core.File] = []
+        self._unsynced: list[tuple[_core.File, _core.File | None]] = []
         self._first: str | bytes | None = None
         self._file_number = 0
         if self._roll is not None:
@@ -178,16 +178,23 @@ class MessageLog(_core.LogWriter, Endings):
             remove_following(first)
         return following(first, self._file_number)
 
-    def _keep_for_sync(self) -> None:
-        """Keep the present file, which another one follows, until the device has it.
+    def _files_to_sync(self) -> "list[tuple[_core.File, _core.File | None]]":
+        """Return the present file and its index if the device may not have all of them yet."""
+        if self.synced >= self.committed:
+            return []
+        from .sync import duplicate
 
-        Each file that is kept takes a descriptor. So the device gets the oldest ones if nobody asks
-        for it; the kernel has mostly written them by then.
+        index = self._index_file
+        kept = None if index is None else duplicate(index.name, index.fileno())
+        return [(duplicate(self.name, self._fileno()), kept)]
+
+    def _keep_for_sync(self, files: "list[tuple[_core.File, _core.File | None]]") -> None:
+        """Keep files that another one follows until the device has them.
+
+        Each takes a descriptor, and so does its index. So the device gets the oldest ones if nobody
+        asks for it; the kernel has mostly written them by then.
         """
-        if self.synced < self.committed:
-            file = _core.File(self.name, "r+")
-            file.duplicate(self._fileno())
-            self._unsynced.append(file)
+        self._unsynced += files
         if len(self._unsynced) > _MOST_KEPT:
             from .sync import bring_earlier_to_device
 
