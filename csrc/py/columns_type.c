@@ -8,7 +8,6 @@
 #include "plan_type.h"
 
 #include <errno.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +219,19 @@ static bool get_columns(const mmb_plan *plan, PyObject *list, mmb_column *parent
     return true;
 }
 
+/* Return new columns as a list of Python describes them, or NULL with an exception. */
+static mmb_columns *describe(const mmb_plan *plan, PyObject *list)
+{
+    mmb_columns *columns = mmb_columns_new();
+    if (columns == NULL) {
+        PyErr_NoMemory();
+    } else if (!get_columns(plan, list, &columns->table, 0)) {
+        mmb_columns_drop(columns);
+        columns = NULL;
+    }
+    return columns;
+}
+
 /* ---- keeping what is borrowed --------------------------------------------------------------- */
 
 /* Free what an array has borrowed. Any thread may release arrays, with or without the GIL. */
@@ -357,12 +369,8 @@ PyObject *mmbpy_plan_columns(PyObject *object, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "there is no such list");
         return NULL;
     }
-    mmb_columns *columns = mmb_columns_new();
+    mmb_columns *columns = describe(plan, list);
     if (columns == NULL) {
-        return PyErr_NoMemory();
-    }
-    if (!get_columns(plan, list, &columns->table, 0)) {
-        mmb_columns_drop(columns);
         return NULL;
     }
     return read_columns(state, plan, columns, segments, &plan->types[type], segment, word,
@@ -386,19 +394,17 @@ PyObject *mmbpy_plan_columns_of_roots(PyObject *object, PyObject *args)
         return NULL;
     }
     mmb_roots roots = {.frames = frames.buf, .bytes = (uint64_t)frames.len, .count = count};
-    mmb_columns *columns = mmb_columns_new();
-    int error = columns == NULL ? ENOMEM : 0;
-    if (error == 0 && !get_columns(plan, list, &columns->table, 0)) {
-        mmb_columns_drop(columns);
-        PyBuffer_Release(&frames);
-        return NULL;
-    }
-    if (error == 0) {
+    mmb_columns *columns = describe(plan, list);
+    int error = 0;
+    if (columns != NULL) {
         Py_BEGIN_ALLOW_THREADS
         error = mmb_columns_read_roots(&roots, plan, columns);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&frames);
+    if (columns == NULL) {
+        return NULL;
+    }
     if (error == 0) {
         return new_columns(state, columns);
     }
@@ -407,8 +413,7 @@ PyObject *mmbpy_plan_columns_of_roots(PyObject *object, PyObject *args)
                                  : PyErr_NoMemory();
 }
 
-/* ---- capsules ----------------------------------------------------------------------------------
- */
+/* ---- capsules ------------------------------------------------------------------------------ */
 
 /* The method that makes one kind of capsule, and what the end of the capsule does. */
 #define CAPSULE(what, name)                                                                        \
