@@ -270,6 +270,25 @@ def test_values_of_all_kinds_are_changed(tmp_path: Path) -> None:
     }
 
 
+def test_what_json_has_no_form_for_is_shown_as_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "moments.capnp"
+    file.write_text("""
+        @0xd2f3a1b5c7e90b02;
+        using Arrow = import "/mmapbuilder/arrow.capnp";
+        struct Moment { day @0 :Int32 $Arrow.date32; level @1 :Float64; data @2 :Data; }
+    """)
+    schema = capnp.load(str(file), imports=[schema_path()]).Moment
+    with MessageBuilder(tmp_path / "moment.bin") as b:
+        b.init_root(schema, day=1, level=0.5, data=b"xy")
+    changes = ["day=2", "level=NaN", "data=eHo="]
+    shown = run("edit", "moment.bin", *changes, "--schema", "moments.capnp", where=tmp_path)
+    assert shown.ok().out.splitlines() == [
+        'day: "1970-01-02" -> "1970-01-03"',
+        'level: 0.5 -> "NaN"',
+        'data: "eHk=" -> "eHo="',
+    ]
+
+
 def test_what_cannot_be_changed(tmp_path: Path, message: Path, log: Path) -> None:
     for change, said in {
         "people[0].id=many": "people[0].id",

@@ -16,6 +16,7 @@ from .options import add_json
 from .paths import parse
 from .schemas import add_schema, required_schema
 from .screen import Screen
+from .values import to_json
 
 NAME = "edit"
 SUMMARY = "change values of a finished message in place"
@@ -76,7 +77,7 @@ def run(arguments: Namespace, screen: Screen) -> int:
                         {"file": file.shown, "path": path, "before": before, "after": after}
                     )
                 else:
-                    screen.line(f"{path}: {_spell(before)} -> {_spell(after)}")
+                    screen.line(f"{path}: {to_json(before)} -> {to_json(after)}")
     return OK
 
 
@@ -89,14 +90,6 @@ def _split(change: str) -> tuple[str, tuple[str | int, ...], str]:
 
 def _kept(done: list[str]) -> str:
     return f" (changed before that: {', '.join(done)})" if done else ""
-
-
-def _spell(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_base64)
-
-
-def _base64(value: Any) -> str:
-    return base64.b64encode(value).decode()
 
 
 def _change(message: EditedMessage, steps: tuple[str | int, ...], text: str) -> tuple[Any, Any]:

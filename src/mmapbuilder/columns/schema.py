@@ -182,9 +182,8 @@ def _native_struct(each: Struct) -> tuple[Any, ...]:
     for name, number, offset, tag, default, column, content in each.fields.values():
         if isinstance(default, bool):  # a pointer
             default = content
-        fields.append(
-            (name, number, offset, -1 if tag is None else tag, default, _other(column, name))
-        )
+        other = None if column == name else column
+        fields.append((name, number, offset, -1 if tag is None else tag, default, other))
     tag_offset = -1 if each.tag_offset is None else each.tag_offset
     members = 1 + max(each.members, default=-1)
     return (
@@ -196,10 +195,6 @@ def _native_struct(each: Struct) -> tuple[Any, ...]:
         each.is_group,
         fields,
     )
-
-
-def _other(name: str, than: str) -> str | None:
-    return None if name == than else name
 
 
 def _by_number(numbers: dict[str, int]) -> list[str | None]:
