@@ -117,6 +117,29 @@ def test_errors_number_the_rows_of_all_files(target: Path, options: dict[str, An
     assert list(inspect.signature(MessageLog).parameters)[:3] == ["file", "mode", "schema"]
 
 
+def test_a_class_of_a_program_rolls_and_waits_as_well(target: Path) -> None:
+    class Counting(MessageLog):
+        count = 0
+
+        def append(self, message: Any = None, /, **values: Any) -> int:
+            self.count += 1
+            return super().append(message, **values)
+
+    ways: list[dict[str, Any]] = [{"roll": 200}, {"sync": "each"}, {"roll": 200, "sync": "each"}]
+    for number, options in enumerate([*ways, *ways]):
+        path = target.with_name(f"log{number}")
+        log = Counting(path, "w", schema=EVENT.schema, **options)
+        with log:
+            for time in range(20):
+                log.append(fields(time))
+            if "sync" in options:
+                assert log.synced == log.committed
+        assert log.count == 20
+        assert isinstance(log, Counting)
+        assert type(log).__name__ == "Counting"
+        assert (len(files_of(path)) > 1) == ("roll" in options)
+
+
 def test_threads_and_processes_roll_together(target: Path) -> None:
     code = """
         import sys, threading

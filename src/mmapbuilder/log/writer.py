@@ -138,8 +138,8 @@ class MessageLog(_core.LogWriter, Endings):
         capacity: int = 64 * GIB,
         writeback: bool = False,
     ) -> None:
-        if type(self) is MessageLog and (roll is not None or sync == "each"):
-            self.__class__ = _WatchedLog
+        if roll is not None or sync == "each":
+            self.__class__ = _watched(type(self))
         if schema is not None:
             _pycapnp.require_struct(schema)
         if key is not None and not 0 < len(os.fsencode(key)) < _KEY_BYTES:
@@ -507,6 +507,20 @@ class _WatchedLog(Watched, MessageLog):
 
 
 _WatchedLog.__name__ = _WatchedLog.__qualname__ = "MessageLog"
+
+
+def _watched(kind: "type[MessageLog]") -> "type[MessageLog]":
+    """Return the class whose appends do more; for a class of a program, one below that."""
+    if kind is MessageLog or issubclass(kind, _WatchedLog):
+        return _WatchedLog if kind is MessageLog else kind
+    found: t.Any = vars(kind).get("_below")
+    if found is None:
+        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        meta: t.Any = type(kind)
+        found = meta(kind.__name__, (kind, _WatchedLog), names)
+        kind._below = found  # type: ignore[attr-defined]
+    below: type[MessageLog] = found
+    return below
 
 
 def _check_key(schema: "t.Any", key: str) -> None:
