@@ -485,3 +485,40 @@ def test_a_group_is_the_active_member_where_one_of_its_columns_has_a_value(
     assert items[1]["label"] == "l"
     b.fill("items", {"@which": ["both", "label"], **columns}, missing="default")
     assert b.rows("items") == items
+
+
+class Stream:
+    """What has the interface of Arrow and nothing else."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.values.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("f64", [0.5, 1.5]),
+        ("u64", [1, 2**64 - 1]),
+        ("bools", [True, False]),
+        ("texts", ["a", "é"]),
+        ("blobs", [b"a", b""]),
+        ("colors", ["red", "blue"]),
+        ("matrix", [[1], []]),
+    ],
+)
+def test_lists_are_filled_by_the_interface_of_arrow_alone(
+    b: MessageBuilder, name: str, values: list[Any]
+) -> None:
+    whole = pa.array(values, pa.uint64() if name == "u64" else None)
+    stream = Stream(pa.chunked_array([whole[:1], whole[1:]]))
+    b.message.get_root(Root).init("numbers")
+    b.fill("numbers", name, stream)
+    assert b.rows("numbers", name) == values
+    if name not in ("colors", "matrix"):
+        runs = pa.RunEndEncodedArray.from_arrays([2, 3], whole)
+        b.message.get_root(Root).init("numbers")
+        b.fill("numbers", name, runs)
+        assert b.rows("numbers", name) == [values[0], *values]

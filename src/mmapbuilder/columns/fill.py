@@ -20,6 +20,7 @@ from .nested import (
     fill_table,
     is_faster_staged,
     is_nested,
+    is_only_native,
     is_table_faster_staged,
 )
 from .schema import Plan
@@ -73,7 +74,8 @@ def _fill_structs(target: TargetList, data: Any, named: dict[str, Any], defaults
 def _fill_elements(target: TargetList, data: Any, defaults: bool) -> None:
     plan, element, data = target.plan, target.element, unwrapped(data)
     staged = defaults or not _has_numpy()
-    if staged or plan.types[element].kind in NESTED or element in plan.meanings:
+    staged = staged or plan.types[element].kind in NESTED or element in plan.meanings
+    if staged or is_only_native(data):
         fill_list(target, data, defaults)
         return
     from .flat import fill_elements

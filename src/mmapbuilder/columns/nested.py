@@ -27,14 +27,14 @@ def is_nested(plan: Plan, record: int, columns: dict[str, Any]) -> bool:
     """
     if any(_needs_native(plan, record, name, columns[name]) for name in columns):
         return True
-    if any(_only_native(values) for values in columns.values()):
+    if any(is_only_native(values) for values in columns.values()):
         return True
     if are_no_numbers(None, columns):
         return True
     return _tells_members(plan, record, columns)
 
 
-def _only_native(values: Any) -> bool:
+def is_only_native(values: Any) -> bool:
     """Whether values can be read by the interface of Arrow, and in no other way."""
     if str(getattr(values, "type", None)).startswith("run_end_encoded"):
         return True
