@@ -3,7 +3,7 @@
 import contextlib
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from .. import Log, Message, open_message
 from ..columns.schema import Plan, plan_of
@@ -13,16 +13,6 @@ from .inputs import Input
 from .paths import parse, type_at
 
 _CHUNK = 1 << 14
-
-
-class Rows(Protocol):
-    """What has rows."""
-
-    def part(self, start: int, stop: int) -> list[Any]:
-        """Return some of them as Python's values."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
 
 
 class MessageRows:
@@ -35,7 +25,7 @@ class MessageRows:
         self._length = _length(message, path)
 
     def part(self, start: int, stop: int) -> list[Any]:
-        """Return some of them."""
+        """Return some of them as Python's values."""
         found: list[Any] = self.message.rows(*self.path, start=start, stop=stop)
         return found
 
@@ -50,12 +40,15 @@ class LogRows:
         self.log = log
 
     def part(self, start: int, stop: int) -> list[Any]:
-        """Return some of them."""
+        """Return some of them as Python's values."""
         found: list[Any] = self.log[start:stop].rows()
         return found
 
     def __len__(self) -> int:
         return len(self.log)
+
+
+Rows = MessageRows | LogRows
 
 
 def _length(message: Message, path: tuple[str | int, ...]) -> int:
@@ -73,7 +66,7 @@ def _length(message: Message, path: tuple[str | int, ...]) -> int:
 
 
 @contextlib.contextmanager
-def rows_of(file: Input, schema: Any, path: "str | None") -> Iterator[MessageRows | LogRows]:
+def rows_of(file: Input, schema: Any, path: "str | None") -> Iterator[Rows]:
     """Open a file, and find its rows: the elements of a list, or the messages of a log.
 
     If no path is given for a message, the rows are those of the only list of structs in its root.
@@ -146,7 +139,7 @@ def _value(row: Any, name: str) -> Any:
     return row
 
 
-def check_columns(schema: Any, rows: "MessageRows | LogRows", arguments: Namespace) -> None:
+def check_columns(schema: Any, rows: Rows, arguments: Namespace) -> None:
     """Refuse names that no field has.
 
     Raises:

@@ -15,7 +15,7 @@ from ..columns.arrow import load
 from . import formats, kinds
 from .ends import USAGE, WRONG, Failure
 from .inputs import Input
-from .rows import LogRows, MessageRows, rows_of
+from .rows import LogRows, Rows, chosen, rows_of
 
 _AT_A_TIME = 4 << 20  # bytes, about
 _MOST_ROWS = 1 << 16
@@ -68,9 +68,7 @@ def source_of(
 
 
 class _CapnpSource:
-    def __init__(
-        self, rows: "MessageRows | LogRows", size: int, columns: "list[str] | None"
-    ) -> None:
+    def __init__(self, rows: Rows, size: int, columns: "list[str] | None") -> None:
         self._rows, self._columns = rows, columns
         self.rows = len(rows)
         self._step = rows_at_a_time(self.rows, size)
@@ -92,8 +90,6 @@ class _CapnpSource:
         return rows.message.table(*rows.path, columns=self._columns, start=start, stop=stop)
 
     def values(self) -> Iterator[list[Any]]:
-        from .rows import chosen
-
         for start in range(0, self.rows, self._step):
             part = self._rows.part(start, min(start + self._step, self.rows))
             yield chosen(part, self._columns)
