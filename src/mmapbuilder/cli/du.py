@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import Any
 
-from ..usage import Usage, UsageRow
+from ..usage import Outside, Usage, UsageRow, of_segments
 from . import kinds
 from .inputs import Input
 from .options import add_files, add_json
@@ -81,8 +81,6 @@ def _message(file: Input, schema: Any, tell: Callable[[int], object]) -> Usage:
     if schema is not None:
         with open_message(file.path, schema) as message:
             return message.usage(progress=tell)
-    from ..usage import of_segments
-
     segments, outside = open_segments(file)
     return of_segments(None, segments, outside, tell)
 
@@ -90,7 +88,6 @@ def _message(file: Input, schema: Any, tell: Callable[[int], object]) -> Usage:
 def open_segments(file: Input) -> "tuple[tuple[memoryview, ...], Any]":
     """Map the segments of a message of which no schema is known."""
     from .. import reader
-    from ..usage import Outside
 
     with kinds.opened(file) as fd:
         _, segments, outside = reader._map_segments(fd, file.path)
