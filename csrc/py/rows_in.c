@@ -252,8 +252,8 @@ static bool put_tag(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyObj
 bool mmbpy_row_unknown(const mmbpy_stager *w, PyObject *name)
 {
     return w->ignores_extra ||
-           mmbpy_stager_fail(w, PyExc_ValueError,
-                             "the schema has no field %R (extra=\"ignore\" leaves it out)", name);
+           mmbpy_stager_fail(w, PyExc_ValueError, "the schema has no field %R%s", name,
+                             w->can_ignore_extra ? " (extra=\"ignore\" leaves it out)" : "");
 }
 
 bool mmbpy_row_missing(const mmbpy_stager *w, uint32_t number)

@@ -59,6 +59,7 @@ typedef struct {
     uint32_t *order;          /* owned; the fields of a tuple that is a row; NULL: all */
     uint32_t order_count;
     bool ignores_extra;      /* a value for which the schema has no field is no error */
+    bool can_ignore_extra;   /* the call that gave the values has an option for that */
     bool wants_all;          /* a missing value is an error */
     bool refuses_none;       /* None for a number is an error */
     bool elements_take_none; /* None for a number in a list is no error */

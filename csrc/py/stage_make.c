@@ -300,6 +300,7 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
         return NULL;
     }
     w.ignores_extra = ignore_extra != 0;
+    w.can_ignore_extra = how < 2;
     w.wants_all = how == 1;
     w.refuses_none = how == 1 || how == 2;
     w.elements_take_none = how == 3;

@@ -539,3 +539,12 @@ def test_logs_are_not_pickled(target: Path) -> None:
     with MessageLog(target) as log:
         with pytest.raises(TypeError, match="cannot pickle"):
             pickle.dumps(log)
+
+
+def test_an_unknown_field_is_told_without_an_option_that_append_does_not_have(target: Path) -> None:
+    with MessageLog(target, schema=EVENT.schema) as log:
+        for append in [lambda: log.append(nope=1), lambda: log.append({"nope": 1})]:
+            with pytest.raises(ValueError, match="the schema has no field 'nope'$"):
+                append()
+        with pytest.raises(ValueError, match="row 1: the schema has no field 'nope'$"):
+            log.extend([{}, {"nope": 1}])
