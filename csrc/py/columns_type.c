@@ -82,7 +82,7 @@ static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned 
                       mmb_column *column)
 {
     bool is_tag = column->subject == MMB_FROM_TAG;
-    uint32_t count = is_tag ? plan->structs[record].members : plan->enums[type->target].count;
+    uint32_t count = is_tag ? plan->structs[record].members : plan->enums[type->refers_to].count;
     column->names = calloc((size_t)count + 1, sizeof *column->names);
     if (column->names == NULL) {
         PyErr_NoMemory();
@@ -94,7 +94,7 @@ static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned 
             uint32_t field = plan->members[plan->structs[record].first_member + i];
             column->names[i] = field == MMB_NONE ? NULL : plan->fields[field].name;
         } else {
-            column->names[i] = plan->enumerants[plan->enums[type->target].first + i];
+            column->names[i] = plan->enumerants[plan->enums[type->refers_to].first + i];
         }
     }
     return true;
@@ -104,7 +104,7 @@ static bool set_names(const mmb_plan *plan, const mmb_plan_type *type, unsigned 
  * for elements, of a field for a field, and of a struct for a tag or a group. */
 static bool set_subject(const mmb_plan *plan, unsigned int number, mmb_column *column)
 {
-    mmb_plan_type type = {.kind = MMB_GROUP, .target = number};
+    mmb_plan_type type = {.kind = MMB_GROUP, .refers_to = number};
     bool good;
     switch (column->subject) {
     case MMB_FROM_FIELD:
@@ -316,7 +316,7 @@ static PyObject *read_columns(mmbpy_state *state, const mmb_plan *plan, mmb_colu
         error = mmb_columns_set_windows(columns, memory.segments, memory.count);
     }
     if (error == 0 && there) {
-        error = mmb_read_span(&reading, segment, word, plan->types[type->target].kind,
+        error = mmb_read_span(&reading, segment, word, plan->types[type->refers_to].kind,
                               columns->table.child_count, &span);
     }
     if (error == 0 && !keep_range(&span, kept, &bits)) {

@@ -9,7 +9,7 @@ void mmbpy_encoding_start(mmbpy_encoding *e, mmbpy_encoder *encoder)
 {
     bool own = atomic_exchange(&encoder->in_use, true);
     const mmb_plan *plan = encoder->plan->plan;
-    const mmb_plan_struct *root = &plan->structs[plan->types[0].target];
+    const mmb_plan_struct *root = &plan->structs[plan->types[0].refers_to];
     e->encoder = encoder;
     e->is_second = own;
     e->own_stage = (mmb_stage){0};
@@ -69,7 +69,7 @@ bool mmbpy_encode(mmbpy_encoding *e, PyObject *value)
 {
     mmbpy_target target;
     return start_root(e, &target) &&
-           mmbpy_write_record(&e->stager, target, e->stager.plan->types[0].target, value) &&
+           mmbpy_write_record(&e->stager, target, e->stager.plan->types[0].refers_to, value) &&
            end_root(e);
 }
 
@@ -90,7 +90,7 @@ bool mmbpy_encode_keywords(mmbpy_encoding *e, PyObject *names, PyObject *const *
     if (!start_root(e, &target)) {
         return false;
     }
-    if (mmbpy_put_simple_keywords(&e->stager, target, e->stager.plan->types[0].target, names,
+    if (mmbpy_put_simple_keywords(&e->stager, target, e->stager.plan->types[0].refers_to, names,
                                   values)) {
         return end_root(e);
     }

@@ -10,10 +10,10 @@ static bool write_element(mmbpy_stager *w, const mmb_plan_type *type, uint64_t p
 {
     uint64_t i = (uint64_t)index;
     if (type->kind == MMB_STRUCT) {
-        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        const mmb_plan_struct *record = &w->plan->structs[type->refers_to];
         uint64_t words = (uint64_t)record->data_words + record->pointer_words;
         mmbpy_target target = {place + i * words, record->data_words};
-        return mmbpy_write_record(w, target, type->target, value);
+        return mmbpy_write_record(w, target, type->refers_to, value);
     }
     if (mmb_kind_is_pointer(type->kind)) {
         return value == Py_None || mmbpy_write_pointer(w, place + i, type, value);
@@ -38,7 +38,7 @@ static bool write_elements(mmbpy_stager *w, uint64_t pointer, const mmb_plan_typ
     uint64_t place;
     int error;
     if (type->kind == MMB_STRUCT) {
-        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        const mmb_plan_struct *record = &w->plan->structs[type->refers_to];
         error = mmb_stage_structs(w->stage, pointer, (uint64_t)count, record->data_words,
                                   record->pointer_words, &place);
     } else {
@@ -138,13 +138,13 @@ bool mmbpy_write_pointer(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type 
     w->depth++;
     bool good;
     if (type->kind == MMB_LIST) {
-        good = write_list(w, pointer, &w->plan->types[type->target], value);
+        good = write_list(w, pointer, &w->plan->types[type->refers_to], value);
     } else {
-        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        const mmb_plan_struct *record = &w->plan->structs[type->refers_to];
         mmbpy_target target = {.data_words = record->data_words};
         int error = mmb_stage_struct(w->stage, pointer, record->data_words, record->pointer_words,
                                      &target.place);
-        good = error == 0 ? mmbpy_write_record(w, target, type->target, value)
+        good = error == 0 ? mmbpy_write_record(w, target, type->refers_to, value)
                           : mmbpy_stager_fail_stage(w, error);
     }
     w->depth--;

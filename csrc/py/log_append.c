@@ -298,7 +298,7 @@ static bool start_encoding(extender *x)
         mmbpy_encoding_start(&x->encoding, encoder);
         x->encoding.frames = &x->frames;
         x->encodes = mmbpy_stager_set_order(&x->encoding.stager,
-                                            encoder->plan->plan->types[0].target, x->fields);
+                                            encoder->plan->plan->types[0].refers_to, x->fields);
         if (!x->encodes) {
             mmbpy_encoding_end(&x->encoding);
         }

@@ -38,11 +38,11 @@ bool mmbpy_take_way(mmbpy_plan *plan, PyObject *tuple, bool tag, mmb_way *way)
         if (PyErr_Occurred()) {
             return false;
         }
-        if (!is_struct || number >= plan->plan->structs[around->target].count) {
+        if (!is_struct || number >= plan->plan->structs[around->refers_to].count) {
             PyErr_SetString(PyExc_ValueError, "there is no such field");
             return false;
         }
-        fields[i] = plan->plan->structs[around->target].first + (uint32_t)number;
+        fields[i] = plan->plan->structs[around->refers_to].first + (uint32_t)number;
         type = plan->plan->fields[fields[i]].type;
     }
     if (length == 0 && !tag) {

@@ -98,7 +98,7 @@ static inline bool mmbpy_put_simple_enum(const mmbpy_stager *w, uint64_t place, 
 /* Store a number `offset` bits behind a place. Its bits are XORed with `xor_default`. Where `kind`
  * is a constant, this is code for numbers of that kind only. */
 static inline bool mmbpy_put_simple_number(const mmbpy_stager *w, uint64_t place, uint64_t offset,
-                                           mmb_type_kind kind, uint32_t target,
+                                           mmb_type_kind kind, uint32_t refers_to,
                                            uint64_t xor_default, PyObject *value)
 {
     mmb_stage *stage = w->stage;
@@ -134,7 +134,7 @@ static inline bool mmbpy_put_simple_number(const mmbpy_stager *w, uint64_t place
     case MMB_FLOAT64:
         return mmbpy_put_simple_float(stage, place, offset, 64, xor_default, value);
     case MMB_ENUM:
-        return mmbpy_put_simple_enum(w, place, offset, target, xor_default, value);
+        return mmbpy_put_simple_enum(w, place, offset, refers_to, xor_default, value);
     default:
         return false;
     }

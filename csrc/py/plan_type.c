@@ -270,22 +270,22 @@ static bool fill_enum(filler *f, PyObject *names, uint32_t number)
     return true;
 }
 
-/* Take a type from (kind, target), or from (kind, target, meaning, unit, precision, scale,
+/* Take a type from (kind, refers_to), or from (kind, refers_to, meaning, unit, precision, scale,
  * zoned, into, out of). `into` makes the stored int or bytes of a Python value; `out of` makes
  * the Python value of these. */
 static bool fill_type(filler *f, PyObject *tuple, uint32_t number)
 {
-    unsigned int kind, target, what = 0;
+    unsigned int kind, refers_to, what = 0;
     unsigned char unit = 0, precision = 0;
     int scale = 0, zoned = 0;
     PyObject *into = NULL, *out_of = NULL;
-    if (tuple == NULL || !PyArg_ParseTuple(tuple, "II|IbbipOO:type", &kind, &target, &what, &unit,
-                                           &precision, &scale, &zoned, &into, &out_of)) {
+    if (tuple == NULL || !PyArg_ParseTuple(tuple, "II|IbbipOO:type", &kind, &refers_to, &what,
+                                           &unit, &precision, &scale, &zoned, &into, &out_of)) {
         return false;
     }
     f->plan->types[number] = (mmb_plan_type){
         .kind = (mmb_type_kind)kind,
-        .target = target,
+        .refers_to = refers_to,
         .meaning = {(mmb_meaning_kind)what, unit, precision, (int8_t)scale, zoned != 0},
     };
     f->self->into[number] = Py_XNewRef(into);

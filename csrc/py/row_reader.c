@@ -59,7 +59,7 @@ static PyObject *stored_number(const mmbpy_row_reader *r, const mmb_plan_type *t
     case MMB_BOOL:
         return PyBool_FromLong((long)bits);
     case MMB_ENUM:
-        return enumerant(r, type->target, (uint32_t)bits);
+        return enumerant(r, type->refers_to, (uint32_t)bits);
     default:
         return mmbpy_number_of(type->kind, bits);
     }
@@ -84,7 +84,7 @@ static int read_span(mmbpy_row_reader *r, uint32_t element, uint32_t segment, ui
                      mmb_span *out)
 {
     const mmb_plan_type *type = &r->plan->types[element];
-    uint32_t values = type->kind == MMB_STRUCT ? r->plan->structs[type->target].count : 1;
+    uint32_t values = type->kind == MMB_STRUCT ? r->plan->structs[type->refers_to].count : 1;
     return mmb_read_span(&r->reading, segment, word, type->kind, values, out);
 }
 
@@ -181,14 +181,14 @@ static PyObject *read_object(mmbpy_row_reader *r, const mmb_plan_type *type,
     case MMB_DATA:
         return read_string(r, type, field, segment, word, there, absent, style);
     case MMB_LIST:
-        if (there && read_span(r, type->target, segment, word, &span) != 0) {
+        if (there && read_span(r, type->refers_to, segment, word, &span) != 0) {
             return invalid(r);
         }
         return span.is_null && absent
                    ? NULL
-                   : read_list(r, type->target, &span, 0, span.count, inner_style(style));
+                   : read_list(r, type->refers_to, &span, 0, span.count, inner_style(style));
     case MMB_STRUCT:
-        return read_struct(r, type->target, segment, word, there, absent, inner_style(style));
+        return read_struct(r, type->refers_to, segment, word, there, absent, inner_style(style));
     default: /* AnyPointer and interfaces */
         if (there && mmb_read_object(&r->reading, segment, word, &object) != 0) {
             return invalid(r);
@@ -208,7 +208,7 @@ static PyObject *read_element(mmbpy_row_reader *r, const mmb_plan_type *type, co
     mmb_record record;
     if (type->kind == MMB_STRUCT) {
         mmb_span_record(span, index, &record);
-        return read_record(r, type->target, &record, style);
+        return read_record(r, type->refers_to, &record, style);
     }
     if (mmb_kind_is_pointer(type->kind)) {
         mmb_span_record(span, index, &record);
@@ -261,7 +261,7 @@ static PyObject *read_field(mmbpy_row_reader *r, const mmb_plan_field *field, ui
         return NULL;
     }
     if (type->kind == MMB_GROUP) {
-        return read_record(r, type->target, record, inner_style(style));
+        return read_record(r, type->refers_to, record, inner_style(style));
     }
     if (mmb_kind_is_pointer(type->kind)) {
         uint64_t word;
@@ -369,12 +369,12 @@ PyObject *mmbpy_row_reader_target(mmbpy_row_reader *r, const mmb_plan_type *type
         return read_pointer(r, type, NULL, segment, word, true, false, r->style);
     }
     mmb_span span;
-    if (read_span(r, type->target, segment, word, &span) != 0) {
+    if (read_span(r, type->refers_to, segment, word, &span) != 0) {
         return invalid(r);
     }
     uint64_t first = clip(start, span.count);
     uint64_t end = clip(stop, span.count);
-    return read_list(r, type->target, &span, first, end > first ? end : first, r->style);
+    return read_list(r, type->refers_to, &span, first, end > first ? end : first, r->style);
 }
 
 PyObject *mmbpy_row_reader_root(mmbpy_row_reader *r)
@@ -385,7 +385,7 @@ PyObject *mmbpy_row_reader_root(mmbpy_row_reader *r)
         return invalid(r);
     }
     r->field = NULL;
-    PyObject *row = read_record(r, r->plan->types[0].target, &root, r->style);
+    PyObject *row = read_record(r, r->plan->types[0].refers_to, &root, r->style);
     return r->style == MMBPY_AS_OBJECT ? make_object(r, row) : row;
 }
 

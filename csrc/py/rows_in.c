@@ -35,7 +35,7 @@ static void store_tag(mmbpy_stager *w, mmbpy_target target, const mmb_plan_struc
 static bool is_nullable(const mmbpy_stager *w, const mmb_plan_field *field, uint32_t *value)
 {
     const mmb_plan_type *type = &w->plan->types[field->type];
-    *value = type->kind == MMB_GROUP ? mmb_plan_nullable(w->plan, type->target) : MMB_NONE;
+    *value = type->kind == MMB_GROUP ? mmb_plan_nullable(w->plan, type->refers_to) : MMB_NONE;
     return *value != MMB_NONE;
 }
 
@@ -95,10 +95,10 @@ static bool write_value(mmbpy_stager *w, mmbpy_target target, const mmb_plan_fie
         if (is_bare == 1) {
             const mmb_plan_field *bare = &w->plan->fields[inner];
             note_field(w, target, bare);
-            store_tag(w, target, &w->plan->structs[type->target], bare->tag);
+            store_tag(w, target, &w->plan->structs[type->refers_to], bare->tag);
             return write_value(w, target, bare, value);
         }
-        return mmbpy_write_record(w, target, type->target, value);
+        return mmbpy_write_record(w, target, type->refers_to, value);
     }
     if (mmb_kind_is_pointer(type->kind)) {
         return mmbpy_write_pointer(w, target.place + target.data_words + field->offset, type,
@@ -122,7 +122,7 @@ static bool write_none(mmbpy_stager *w, mmbpy_target target, const mmb_plan_fiel
         return mmbpy_stager_fail(w, PyExc_TypeError, "None is no value of a number");
     }
     if (is_nullable(w, field, &value)) { /* activate the other one of two members */
-        store_tag(w, target, &w->plan->structs[type->target], 1 - w->plan->fields[value].tag);
+        store_tag(w, target, &w->plan->structs[type->refers_to], 1 - w->plan->fields[value].tag);
     }
     return true;
 }

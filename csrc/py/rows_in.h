@@ -21,12 +21,12 @@ typedef enum {
     MMBPY_FROM_OBJECT, /* by a search: the object or its class has it */
     MMBPY_FROM_SLOT,
     MMBPY_FROM_ITEM, /* the object is a named tuple */
-} mmbpy_row_source;
+} mmbpy_row_access;
 
 /* An attribute of a class whose objects are rows. */
 typedef struct {
     uint32_t field; /* number of the field that it is for */
-    mmbpy_row_source source;
+    mmbpy_row_access access;
     PyObject *name;   /* owned */
     PyObject *slot;   /* owned; the descriptor of a slot, or NULL */
     Py_ssize_t index; /* of an item */

@@ -140,17 +140,17 @@ static bool get_index(PyObject *descriptor, Py_ssize_t *index)
 
 /* Find out how an attribute is read, from what the class has under its name. This takes the
  * reference over, which may be NULL. */
-static bool choose_source(mmbpy_row_class *known, mmbpy_row_attribute *attribute, PyObject *found,
+static bool choose_access(mmbpy_row_class *known, mmbpy_row_attribute *attribute, PyObject *found,
                           PyObject *items)
 {
     bool good = true;
     Py_CLEAR(attribute->slot);
-    attribute->source = MMBPY_FROM_OBJECT;
+    attribute->access = MMBPY_FROM_OBJECT;
     if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)) {
-        attribute->source = MMBPY_FROM_SLOT;
+        attribute->access = MMBPY_FROM_SLOT;
         attribute->slot = Py_NewRef(found);
     } else if (found != NULL && Py_IS_TYPE(found, (PyTypeObject *)items)) {
-        attribute->source = MMBPY_FROM_ITEM;
+        attribute->access = MMBPY_FROM_ITEM;
         good = get_index(found, &attribute->index);
     } else if (found != NULL && PyType_GetSlot(Py_TYPE(found), Py_tp_descr_get) != NULL) {
         known->runs_code = true;
@@ -176,7 +176,7 @@ static bool look_attributes_up(const mmbpy_stager *w, mmbpy_row_class *known)
     for (uint32_t i = 0; good && i < known->count && !known->runs_code; i++) {
         PyObject *found;
         good = find_in_class(known->type, known->attributes[i].name, &found) &&
-               choose_source(known, &known->attributes[i], found, items);
+               choose_access(known, &known->attributes[i], found, items);
     }
     Py_XDECREF(items);
     known->looked_up_at = w->code_runs;

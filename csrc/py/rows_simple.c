@@ -72,11 +72,11 @@ static PyObject *hold_item(const sequence *s, Py_ssize_t index)
 
 /* Store the numbers of a list; callers give constants. */
 static inline bool put_run(const mmbpy_stager *w, uint64_t place, mmb_type_kind kind,
-                           uint32_t target, uint32_t width, const sequence *from)
+                           uint32_t refers_to, uint32_t width, const sequence *from)
 {
     bool good = true;
     for (Py_ssize_t i = 0; good && i < from->count; i++) {
-        good = mmbpy_put_simple_number(w, place, (uint64_t)i * width, kind, target, 0,
+        good = mmbpy_put_simple_number(w, place, (uint64_t)i * width, kind, refers_to, 0,
                                        item_of(from, i));
     }
     return good;
@@ -98,7 +98,7 @@ static bool put_numbers(const mmbpy_stager *w, uint64_t place, const mmb_plan_ty
     case MMB_FLOAT64:
         return put_run(w, place, MMB_FLOAT64, 0, 64, from);
     default:
-        return put_run(w, place, type->kind, type->target, mmb_kind_bits(type->kind), from);
+        return put_run(w, place, type->kind, type->refers_to, mmb_kind_bits(type->kind), from);
     }
 }
 
@@ -108,7 +108,7 @@ static bool put_list(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *ele
     uint64_t place;
     uint64_t count = (uint64_t)from->count;
     if (element->kind == MMB_STRUCT) {
-        const mmb_plan_struct *record = &w->plan->structs[element->target];
+        const mmb_plan_struct *record = &w->plan->structs[element->refers_to];
         mmbpy_target target = {.data_words = record->data_words};
         if (mmb_stage_structs(w->stage, pointer, count, record->data_words, record->pointer_words,
                               &target.place) != 0) {
@@ -116,7 +116,7 @@ static bool put_list(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *ele
         }
         for (Py_ssize_t i = 0; i < from->count; i++) {
             PyObject *item = hold_item(from, i);
-            bool good = item != NULL && put_record(w, target, element->target, item);
+            bool good = item != NULL && put_record(w, target, element->refers_to, item);
             Py_XDECREF(item);
             if (!good) {
                 return false;
@@ -156,14 +156,14 @@ static bool put_nested(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *t
                        PyObject *value)
 {
     if (type->kind == MMB_STRUCT) {
-        return put_struct(w, pointer, type->target, value);
+        return put_struct(w, pointer, type->refers_to, value);
     }
     sequence from = {.from = value, .is_list = PyList_CheckExact(value)};
     if (type->kind != MMB_LIST || (!from.is_list && !PyTuple_CheckExact(value))) {
         return false;
     }
     from.count = from.is_list ? PyList_Size(value) : PyTuple_Size(value);
-    return put_list(w, pointer, &w->plan->types[type->target], &from);
+    return put_list(w, pointer, &w->plan->types[type->refers_to], &from);
 }
 
 /* Write a value that is not None. If it is not simple, the pointer becomes null again. */
@@ -200,7 +200,7 @@ static inline bool put_value(mmbpy_stager *w, mmbpy_target target, const mmb_pla
         return put_pointer(w, target.place + target.data_words + field->offset, type, value);
     }
     return type->meaning.what != MMB_DECIMAL &&
-           mmbpy_put_simple_number(w, target.place, field->offset, type->kind, type->target,
+           mmbpy_put_simple_number(w, target.place, field->offset, type->kind, type->refers_to,
                                    field->default_bits, value);
 }
 
@@ -265,7 +265,7 @@ static inline bool put_field(mmbpy_stager *w, mmbpy_target target, const mmb_pla
         store_tag(w, target, type, field->tag);
     }
     if (kind->kind == MMB_GROUP) {
-        return put_group(w, target, kind->target, value);
+        return put_group(w, target, kind->refers_to, value);
     }
     return value == Py_None ? takes_none(w, kind->kind) : put_value(w, target, field, value);
 }
@@ -355,12 +355,12 @@ static bool put_tuple(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyO
 }
 
 /* Read an attribute of an object whose class is known: a new reference, or NULL with an
- * exception. The source of the attribute is `source`, or that of a class which has changed. */
+ * exception. It is read as `access` says, or by a search if the class may have changed. */
 static inline PyObject *read_attribute(const mmbpy_row_class *known, descrgetfunc read_slot,
                                        const mmbpy_row_attribute *attribute,
-                                       mmbpy_row_source source, PyObject *object)
+                                       mmbpy_row_access access, PyObject *object)
 {
-    switch (source) {
+    switch (access) {
     case MMBPY_FROM_SLOT:
         return read_slot(attribute->slot, object, (PyObject *)known->type);
     case MMBPY_FROM_ITEM:
@@ -384,7 +384,7 @@ static bool put_object(mmbpy_stager *w, mmbpy_target target, uint32_t number,
         const mmbpy_row_attribute *attribute = &known->attributes[i];
         PyObject *value =
             read_attribute(known, read_slot, attribute,
-                           may_have_changed ? MMBPY_FROM_OBJECT : attribute->source, object);
+                           may_have_changed ? MMBPY_FROM_OBJECT : attribute->access, object);
         if (value == NULL || value == known->unset) {
             Py_XDECREF(value);
             if (value == NULL && !mmbpy_forget(PyExc_AttributeError)) {

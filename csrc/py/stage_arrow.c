@@ -194,7 +194,7 @@ bool mmbpy_arrow_each(mmbpy_state *state, const mmb_plan *plan, PyObject *list, 
     const taker t = {.most = most, .sink = sink, .context = context};
     mmb_stage stage = {0};
     bool good = mmbpy_table_take(&s, list) &&
-                stage_rows(state, plan, plan->types[0].target, &s, &stage, &t);
+                stage_rows(state, plan, plan->types[0].refers_to, &s, &stage, &t);
     mmbpy_table_let_go(&s);
     mmb_stage_free(&stage);
     return good;
@@ -286,14 +286,14 @@ PyObject *mmbpy_plan_stage_arrow(PyObject *object, PyObject *args)
         return NULL;
     }
     s.defaults = defaults != 0;
-    uint32_t element = plan->types[type].target;
+    uint32_t element = plan->types[type].refers_to;
     mmb_type_kind kind = plan->types[element].kind;
     bool structs = kind == MMB_STRUCT;
     bool pointers = kind == MMB_TEXT || kind == MMB_DATA || kind == MMB_LIST;
     mmbpy_stage *self = mmbpy_stage_new(state, structs ? MMBPY_ROWS : MMBPY_POINTER);
     bool good = self != NULL && mmbpy_table_take(&s, list);
     if (good) {
-        uint32_t record = plan->types[element].target;
+        uint32_t record = plan->types[element].refers_to;
         good = structs    ? stage_rows(state, plan, record, &s, &self->stage, &all)
                : pointers ? stage_pointers(state, plan, element, &s, &self->stage, &all)
                           : stage_list(state, plan, element, &s, &self->stage);

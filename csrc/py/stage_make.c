@@ -206,7 +206,7 @@ static void use_file(const mmbpy_stager *w)
 
 static bool is_list_of_pointers(const mmb_plan *plan, const mmb_plan_type *type)
 {
-    mmb_type_kind kind = type->kind == MMB_LIST ? plan->types[type->target].kind : MMB_VOID;
+    mmb_type_kind kind = type->kind == MMB_LIST ? plan->types[type->refers_to].kind : MMB_VOID;
     return kind == MMB_TEXT || kind == MMB_DATA || kind == MMB_LIST;
 }
 
@@ -219,7 +219,7 @@ static bool convert(mmbpy_stager *w, int what, const mmb_plan_type *type, PyObje
         use_file(w);
         w->stage->is_pointer_list = true;
         w->depth++; /* the elements lie deeper than rows do */
-        bool good = add_rows(w, type->target, value, length);
+        bool good = add_rows(w, type->refers_to, value, length);
         w->depth--;
         return good;
     }
@@ -230,8 +230,8 @@ static bool convert(mmbpy_stager *w, int what, const mmb_plan_type *type, PyObje
         return error == 0 ? mmbpy_write_pointer(w, place, type, value)
                           : mmbpy_stager_fail_stage(w, error);
     }
-    const mmb_plan_type *record = what == MMBPY_ROWS ? &w->plan->types[type->target] : type;
-    const mmb_plan_struct *layout = &w->plan->structs[record->target];
+    const mmb_plan_type *record = what == MMBPY_ROWS ? &w->plan->types[type->refers_to] : type;
+    const mmb_plan_struct *layout = &w->plan->structs[record->refers_to];
     mmb_stage_start(w->stage, layout->data_words, layout->pointer_words);
     if (w->writes_parts) {
         w->stage->mask = calloc((size_t)layout->data_words + layout->pointer_words + 1, 8);
@@ -242,13 +242,13 @@ static bool convert(mmbpy_stager *w, int what, const mmb_plan_type *type, PyObje
     }
     if (what == MMBPY_ROWS) {
         use_file(w);
-        return mmbpy_stager_set_order(w, record->target, fields) &&
-               add_rows(w, record->target, value, length);
+        return mmbpy_stager_set_order(w, record->refers_to, fields) &&
+               add_rows(w, record->refers_to, value, length);
     }
     uint64_t place;
     int error = mmb_stage_add_row(w->stage, &place);
     mmbpy_target target = {place, layout->data_words};
-    return error == 0 ? mmbpy_write_record(w, target, record->target, value)
+    return error == 0 ? mmbpy_write_record(w, target, record->refers_to, value)
                       : mmbpy_stager_fail_stage(w, error);
 }
 
@@ -260,7 +260,7 @@ static bool fits(const mmb_plan *plan, int what, unsigned int type)
     const mmb_plan_type *given = &plan->types[type];
     switch (what) {
     case MMBPY_ROWS:
-        return given->kind == MMB_LIST && plan->types[given->target].kind == MMB_STRUCT;
+        return given->kind == MMB_LIST && plan->types[given->refers_to].kind == MMB_STRUCT;
     case MMBPY_RECORD:
         return given->kind == MMB_STRUCT;
     default:

@@ -244,7 +244,7 @@ bool mmbpy_number_bits(const mmbpy_stager *w, const mmb_plan_type *type, PyObjec
     case MMB_FLOAT64:
         return float_bits(w, type->kind, value, bits);
     case MMB_ENUM:
-        return enum_bits(w, type->target, value, bits);
+        return enum_bits(w, type->refers_to, value, bits);
     default:
         return integer_bits(w, type->kind, value, bits);
     }

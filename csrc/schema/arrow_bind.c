@@ -104,7 +104,7 @@ static mmb_binding *inline_group(const mmb_plan *plan, mmb_binding *parent, uint
     if (group != NULL) {
         group->field = field;
         group->type = plan->fields[field].type;
-        group->record = plan->types[group->type].target;
+        group->record = plan->types[group->type].refers_to;
         group->is_inline = true;
         group->name = plan->fields[field].name;
     }
@@ -216,7 +216,8 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
         if (is_whole(parent, field)) {
             return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, group, "the column is given twice");
         }
-        return bind_column(plan, group, type->target, dot + 1, arrow, schema, depth + 1, refusal);
+        return bind_column(plan, group, type->refers_to, dot + 1, arrow, schema, depth + 1,
+                           refusal);
     }
     mmb_binding *child = add_child(parent);
     if (child == NULL) {
@@ -227,7 +228,7 @@ static bool bind_column(const mmb_plan *plan, mmb_binding *parent, uint32_t reco
     child->arrow = arrow;
     child->field = field;
     child->type = plan->fields[field].type;
-    child->record = type->target;
+    child->record = type->refers_to;
     if (twice(parent, field, false)) {
         return mmb__bind_fail(refusal, MMB_REFUSED_VALUE, child, "the column is given twice");
     }
@@ -355,10 +356,10 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
     }
     mmb_in_layout layout = b->has_dictionary ? b->dictionary->layout : b->layout;
     if (type->kind == MMB_GROUP && is_union(layout)) {
-        return bind_members(plan, b, type->target, schema, depth, refusal);
+        return bind_members(plan, b, type->refers_to, schema, depth, refusal);
     }
     if (type->kind == MMB_GROUP && layout != MMB_IN_STRUCT) {
-        uint32_t value = mmb_plan_nullable(plan, type->target);
+        uint32_t value = mmb_plan_nullable(plan, type->refers_to);
         if (value != MMB_NONE) {
             b->is_nullable_group = true;
             mmb_binding *inner = add_child(b);
@@ -368,7 +369,7 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
             inner->up = b;
             inner->field = value;
             inner->type = plan->fields[value].type;
-            inner->record = plan->types[inner->type].target;
+            inner->record = plan->types[inner->type].refers_to;
             return bind_value(plan, inner, schema, depth + 1, refusal);
         }
     }
@@ -384,7 +385,7 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
         b->dictionary->divide = b->divide;
     }
     if (b->layout == MMB_IN_STRUCT) {
-        return bind_struct(plan, b, type->target, schema, depth, refusal);
+        return bind_struct(plan, b, type->refers_to, schema, depth, refusal);
     }
     if (type->kind == MMB_LIST && layout != MMB_IN_NULL) {
         if (schema->n_children != 1) {
@@ -395,8 +396,8 @@ static bool bind_value(const mmb_plan *plan, mmb_binding *b, const mmb_arrow_sch
             return mmb__bind_fail(refusal, MMB_REFUSED_MEMORY, b, "no memory");
         }
         element->up = b;
-        element->type = type->target;
-        element->record = plan->types[type->target].target;
+        element->type = type->refers_to;
+        element->record = plan->types[type->refers_to].refers_to;
         const mmb_arrow_schema *child = child_schema(b, schema, 0, refusal);
         return child != NULL && bind_value(plan, element, child, depth + 1, refusal);
     }
@@ -465,6 +466,6 @@ mmb_binding *mmb_bind_elements(const mmb_plan *plan, uint32_t element,
     }
     binding->field = MMB_NONE;
     binding->type = element;
-    binding->record = plan->types[element].target;
+    binding->record = plan->types[element].refers_to;
     return finish(binding, bind_value(plan, binding, schema, 0, refusal));
 }

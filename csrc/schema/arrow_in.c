@@ -84,7 +84,7 @@ static bool put_list(mmb__stager *w, const mmb_binding *element, const mmb_arrow
     uint64_t place;
     int error;
     if (type->kind == MMB_STRUCT) {
-        const mmb_plan_struct *record = &w->plan->structs[type->target];
+        const mmb_plan_struct *record = &w->plan->structs[type->refers_to];
         error = mmb_stage_structs(w->stage, pointer, count, record->data_words,
                                   record->pointer_words, &place);
         if (error != 0) {

@@ -27,7 +27,7 @@ static void mask_members(uint64_t *mask, const mmb_plan *plan, uint32_t record, 
             continue;
         }
         if (kind->kind == MMB_GROUP) {
-            mask_members(mask, plan, kind->target, data_words, true);
+            mask_members(mask, plan, kind->refers_to, data_words, true);
         } else if (mmb_kind_is_pointer(kind->kind)) {
             mask[data_words + field->offset] = UINT64_MAX;
         } else {

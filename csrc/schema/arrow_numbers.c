@@ -150,7 +150,7 @@ static uint32_t unnamed(const unsigned char *start, uint64_t length)
 static bool enumerant(mmb__stager *w, const mmb_binding *b, const mmb_arrow_array *a,
                       uint64_t index, uint64_t row, uint64_t *bits)
 {
-    const mmb_plan_enum *type = &w->plan->enums[w->plan->types[b->type].target];
+    const mmb_plan_enum *type = &w->plan->enums[w->plan->types[b->type].refers_to];
     const char **names = w->plan->enumerants + type->first;
     const unsigned char *start;
     uint64_t length;

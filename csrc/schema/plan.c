@@ -83,13 +83,13 @@ static bool check_type(const mmb_plan *plan, const mmb_plan_type *type)
     }
     switch (type->kind) {
     case MMB_LIST:
-        return type->target < plan->type_count && plan->types[type->target].kind != MMB_GROUP;
+        return type->refers_to < plan->type_count && plan->types[type->refers_to].kind != MMB_GROUP;
     case MMB_ENUM:
-        return type->target < plan->enum_count;
+        return type->refers_to < plan->enum_count;
     case MMB_STRUCT:
     case MMB_GROUP:
-        return type->target < plan->struct_count &&
-               plan->structs[type->target].is_group == (type->kind == MMB_GROUP);
+        return type->refers_to < plan->struct_count &&
+               plan->structs[type->refers_to].is_group == (type->kind == MMB_GROUP);
     default:
         return (unsigned)type->kind < MMB_TYPE_KINDS;
     }
@@ -112,7 +112,7 @@ static bool check_field(const mmb_plan *plan, uint32_t holder, const mmb_plan_fi
         return false;
     }
     if (kind == MMB_GROUP) {
-        uint32_t target = plan->types[field->type].target;
+        uint32_t target = plan->types[field->type].refers_to;
         const mmb_plan_struct *group = &plan->structs[target];
         return target > holder && group->data_words <= record->data_words &&
                group->pointer_words <= record->pointer_words;

@@ -63,7 +63,9 @@ typedef struct {
 
 typedef struct {
     mmb_type_kind kind;
-    uint32_t target; /* LIST: the type of the elements; STRUCT, GROUP: the struct; ENUM: the enum */
+    /* What it refers to. LIST: the type of the elements; STRUCT, GROUP: the struct; ENUM: the enum.
+     */
+    uint32_t refers_to;
     mmb_meaning meaning;
 } mmb_plan_type;
 

@@ -81,7 +81,7 @@ static int next_root(visitor *v, mmb_record *out)
 
 static const mmb_plan_struct *struct_of(const mmb_plan *plan, uint32_t type)
 {
-    return &plan->structs[plan->types[type].target];
+    return &plan->structs[plan->types[type].refers_to];
 }
 
 /* Go along the way to the struct that has the value. `*present` becomes false if the way is cut

@@ -195,7 +195,7 @@ int mmb__usage_count_list(mmb_usage *u, const mmb__extent *e, uint32_t number, u
 {
     const mmb_plan *plan = u->tree.plan;
     const mmb_object *o = &e->object;
-    mmb_type_kind kind = plan->types[plan->types[u->tree.nodes[number].type].target].kind;
+    mmb_type_kind kind = plan->types[plan->types[u->tree.nodes[number].type].refers_to].kind;
     uint32_t elements;
     if (o->kind != MMB_TO_LIST) {
         return mmb__usage_fail(u, segment, word, "a pointer leads to something else than a list");

@@ -60,7 +60,7 @@ static bool has_union(const mmb_plan *plan, uint32_t record)
     }
     for (uint32_t i = 0; i < type->count; i++) {
         const mmb_plan_type *of = &plan->types[plan->fields[type->first + i].type];
-        if (of->kind == MMB_GROUP && has_union(plan, of->target)) {
+        if (of->kind == MMB_GROUP && has_union(plan, of->refers_to)) {
             return true;
         }
     }
@@ -74,7 +74,7 @@ static uint64_t fields_within(const mmb_plan *plan, uint32_t record)
     uint64_t found = 2 + (uint64_t)type->count;
     for (uint32_t i = 0; i < type->count; i++) {
         const mmb_plan_type *of = &plan->types[plan->fields[type->first + i].type];
-        found += of->kind == MMB_GROUP ? fields_within(plan, of->target) : 0;
+        found += of->kind == MMB_GROUP ? fields_within(plan, of->refers_to) : 0;
     }
     return found;
 }
@@ -120,7 +120,7 @@ static int open_scope(mmb__tree *tree, uint32_t number, uint32_t record, bool co
             tree->nodes[number].fields[i] = child;
         }
         if (error == 0 && of->kind == MMB_GROUP) {
-            error = open_scope(tree, child, of->target, mmb__is_in_union(field));
+            error = open_scope(tree, child, of->refers_to, mmb__is_in_union(field));
         }
     }
     return error;
@@ -152,7 +152,7 @@ int mmb__tree_open(mmb__tree *tree, uint32_t number, uint32_t *scope)
     if (node->slots != NULL || node->folded) {
         return 0;
     }
-    uint32_t record = tree->plan->types[node->type].target;
+    uint32_t record = tree->plan->types[node->type].refers_to;
     if (node->same_as == MMB_NONE) {
         node->same_as = outermost(tree, number, record);
     }
@@ -186,7 +186,7 @@ int mmb__tree_elements(mmb__tree *tree, uint32_t number, uint32_t *child)
     if (tree->count >= MOST_NODES) {
         return 0;
     }
-    uint32_t type = tree->plan->types[node->type].target;
+    uint32_t type = tree->plan->types[node->type].refers_to;
     int error = add_node(tree, MMB_PATH_ELEMENTS, number, MMB_NONE, type, child);
     tree->nodes[number].elements = error == 0 ? *child : 0;
     return error;

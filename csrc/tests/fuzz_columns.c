@@ -77,7 +77,7 @@ static void make_column(mmb_column *column, uint32_t type, mmb_column_subject su
         if (mmb_column_add_children(column, 1) != 0) {
             abort();
         }
-        make_column(&column->children[0], plan->types[type].target, MMB_FROM_ELEMENT, depth);
+        make_column(&column->children[0], plan->types[type].refers_to, MMB_FROM_ELEMENT, depth);
         mmb_column_layout inner = column->children[0].layout;
         if (views && (inner == MMB_LAY_NUMBERS || inner == MMB_LAY_BITS)) {
             column->layout = MMB_LAY_LIST_VIEW;

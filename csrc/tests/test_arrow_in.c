@@ -9,11 +9,11 @@ static mmb_plan *example(void)
     mmb_plan sizes = {.type_count = 5, .struct_count = 1, .field_count = 3};
     mmb_plan *plan = mmb_plan_new(&sizes);
     CHECK(plan != NULL);
-    plan->types[0] = (mmb_plan_type){.kind = MMB_STRUCT, .target = 0};
-    plan->types[1] = (mmb_plan_type){.kind = MMB_LIST, .target = 2};
-    plan->types[2] = (mmb_plan_type){.kind = MMB_INT32, .target = 0};
-    plan->types[3] = (mmb_plan_type){.kind = MMB_TEXT, .target = 0};
-    plan->types[4] = (mmb_plan_type){.kind = MMB_INT8, .target = 0};
+    plan->types[0] = (mmb_plan_type){.kind = MMB_STRUCT, .refers_to = 0};
+    plan->types[1] = (mmb_plan_type){.kind = MMB_LIST, .refers_to = 2};
+    plan->types[2] = (mmb_plan_type){.kind = MMB_INT32, .refers_to = 0};
+    plan->types[3] = (mmb_plan_type){.kind = MMB_TEXT, .refers_to = 0};
+    plan->types[4] = (mmb_plan_type){.kind = MMB_INT8, .refers_to = 0};
     plan->structs[0] = (mmb_plan_struct){.count = 3, .data_words = 1, .pointer_words = 2};
     plan->fields[0] = (mmb_plan_field){.name = "v", .type = 1, .tag = MMB_NONE};
     plan->fields[1] = (mmb_plan_field){.name = "t", .type = 3, .offset = 1, .tag = MMB_NONE};

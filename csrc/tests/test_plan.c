@@ -10,11 +10,11 @@ static mmb_plan *example(void)
     mmb_plan sizes = {.type_count = 5, .struct_count = 1, .field_count = 4, .member_count = 2};
     mmb_plan *plan = mmb_plan_new(&sizes);
     CHECK(plan != NULL);
-    plan->types[0] = (mmb_plan_type){.kind = MMB_STRUCT, .target = 0};
-    plan->types[1] = (mmb_plan_type){.kind = MMB_UINT32, .target = 0};
-    plan->types[2] = (mmb_plan_type){.kind = MMB_TEXT, .target = 0};
-    plan->types[3] = (mmb_plan_type){.kind = MMB_VOID, .target = 0};
-    plan->types[4] = (mmb_plan_type){.kind = MMB_INT64, .target = 0};
+    plan->types[0] = (mmb_plan_type){.kind = MMB_STRUCT, .refers_to = 0};
+    plan->types[1] = (mmb_plan_type){.kind = MMB_UINT32, .refers_to = 0};
+    plan->types[2] = (mmb_plan_type){.kind = MMB_TEXT, .refers_to = 0};
+    plan->types[3] = (mmb_plan_type){.kind = MMB_VOID, .refers_to = 0};
+    plan->types[4] = (mmb_plan_type){.kind = MMB_INT64, .refers_to = 0};
     plan->structs[0] = (mmb_plan_struct){
         .count = 4, .tag_offset = 32, .members = 2, .data_words = 2, .pointer_words = 1};
     plan->fields[0] = (mmb_plan_field){.name = "id", .type = 1, .tag = MMB_NONE};

@@ -173,14 +173,14 @@ def _one_or_many(field_path: tuple[str, ...]) -> "str | tuple[str, ...]":
 
 def _columns(plan: Plan, path: Any, chosen: "list[str] | None") -> list[tuple[str, str, str]]:
     number = 0 if isinstance(path, str) else element_of(plan, path)
-    kind, target = plan.types[number]
+    kind, refers_to = plan.types[number]
     if kind != "struct":
         raise TypeError(f"the rows are {plan.spell(number)}, not structs")
-    fields = plan.structs[target].fields
+    fields = plan.structs[refers_to].fields
     found = []
     for name in fields if chosen is None else chosen:
         if name not in fields:
-            raise KeyError(f"{plan.structs[target].name} has no field {name!r}")
+            raise KeyError(f"{plan.structs[refers_to].name} has no field {name!r}")
         kind, inner = plan.types[fields[name].type]
         found.append((name, kind, plan.types[inner].kind if kind == "list" else ""))
     return found

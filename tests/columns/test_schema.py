@@ -21,11 +21,11 @@ def fields(plan: Plan, *path: str) -> dict[str, str]:
     number = 0
     for step in path:
         while plan.types[number].kind == "list":
-            number = plan.types[number].target
-        number = plan.structs[plan.types[number].target].fields[step].type
+            number = plan.types[number].refers_to
+        number = plan.structs[plan.types[number].refers_to].fields[step].type
     while plan.types[number].kind == "list":
-        number = plan.types[number].target
-    found = plan.structs[plan.types[number].target].fields
+        number = plan.types[number].refers_to
+    found = plan.structs[plan.types[number].refers_to].fields
     return {name: plan.spell(field.type) for name, field in found.items()}
 
 

@@ -104,11 +104,11 @@ def _kind_at(plan: Plan, steps: tuple[str | int, ...]) -> str:
     """Return the kind of the value that a path leads to; "" where the schema has none."""
     number = 0
     for step in steps:
-        kind, target = plan.types[number]
+        kind, refers_to = plan.types[number]
         if kind == "list" and isinstance(step, int):
-            number = target
-        elif kind in ("struct", "group") and step in plan.structs[target].fields:
-            number = plan.structs[target].fields[str(step)].type
+            number = refers_to
+        elif kind in ("struct", "group") and step in plan.structs[refers_to].fields:
+            number = plan.structs[refers_to].fields[str(step)].type
         else:
             return ""
     return plan.types[number].kind

@@ -33,8 +33,8 @@ def type_at(plan: Plan, number: int, names: Iterable[str]) -> int:
         Failure: there is no such field.
     """
     for name in names:
-        kind, target = plan.types[number]
-        fields = plan.structs[target].fields if kind in ("struct", "group") else {}
+        kind, refers_to = plan.types[number]
+        fields = plan.structs[refers_to].fields if kind in ("struct", "group") else {}
         if name not in fields:
             raise Failure(
                 f"{plan.spell(number)} has no field {name!r}; it has: {', '.join(fields) or 'none'}"

@@ -111,9 +111,9 @@ def spell_lists(plan: Plan) -> str:
 
 
 def _lists(plan: Plan, number: int, around: tuple[str, ...]) -> Iterator[tuple[str | int, ...]]:
-    for name, field in plan.structs[plan.types[number].target].fields.items():
-        kind, target = plan.types[field.type]
-        if kind == "list" and plan.types[target].kind == "struct":
+    for name, field in plan.structs[plan.types[number].refers_to].fields.items():
+        kind, refers_to = plan.types[field.type]
+        if kind == "list" and plan.types[refers_to].kind == "struct":
             yield (*around, name)
         elif kind == "group":
             yield from _lists(plan, field.type, (*around, name))
@@ -153,6 +153,6 @@ def check_columns(schema: Any, rows: Rows, arguments: Namespace) -> None:
         from ..columns.locate import find
 
         found = find(plan, rows.message._memory(), rows.path)
-        number = plan.types[found.type].target
+        number = plan.types[found.type].refers_to
     for name in arguments.columns:
         type_at(plan, number, name.split("."))

@@ -211,7 +211,7 @@ def decoder(plan: Plan, number: int) -> Callable[[Any], Any]:
     """Return a function that turns values of JSON into those that the schema wants."""
 
     def decode(value: Any, number: int) -> Any:
-        kind, target = plan.types[number]
+        kind, refers_to = plan.types[number]
         if kind == "data" and isinstance(value, str):
             try:
                 return base64.b64decode(value, validate=True)
@@ -220,9 +220,9 @@ def decoder(plan: Plan, number: int) -> Callable[[Any], Any]:
         if kind in ("float32", "float64") and isinstance(value, str):
             return float(value)
         if kind == "list" and isinstance(value, list):
-            return [decode(each, target) for each in value]
+            return [decode(each, refers_to) for each in value]
         if kind in ("struct", "group") and isinstance(value, dict):
-            fields = plan.structs[target].fields
+            fields = plan.structs[refers_to].fields
             return {
                 name: decode(each, fields[name].type) if name in fields else each
                 for name, each in value.items()

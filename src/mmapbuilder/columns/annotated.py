@@ -46,8 +46,8 @@ def inner_struct(plan: Plan, struct: Struct | None, name: str) -> Struct | None:
     """Return the struct or group that a field is; None if it is none."""
     if struct is None or name not in struct.fields:
         return None
-    kind, target = plan.types[struct.fields[name].type]
-    return plan.structs[target] if kind in ("group", "struct") else None
+    kind, refers_to = plan.types[struct.fields[name].type]
+    return plan.structs[refers_to] if kind in ("group", "struct") else None
 
 
 def meaning_of(plan: Plan, record: int, name: str) -> Meaning | None:
@@ -59,9 +59,9 @@ def meaning_of(plan: Plan, record: int, name: str) -> Meaning | None:
     if struct is None or last not in struct.fields:
         return None
     number = struct.fields[last].type
-    kind, target = plan.types[number]
+    kind, refers_to = plan.types[number]
     if kind == "group":
-        fields = plan.structs[target].fields.values()
+        fields = plan.structs[refers_to].fields.values()
         found = [plan.meanings[each.type] for each in fields if each.type in plan.meanings]
         return found[0] if len(fields) == 2 and len(found) == 1 else None
     return plan.meanings.get(number)

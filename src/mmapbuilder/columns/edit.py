@@ -30,7 +30,7 @@ def set_value(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], value: 
     record = parent.record
     if record is None or parent.default is not None:
         raise _not_set(around)
-    struct = plan.structs[plan.types[parent.type].target]
+    struct = plan.structs[plan.types[parent.type].refers_to]
     if last not in struct.fields:
         find(plan, memory, path)
     field = struct.fields[last]

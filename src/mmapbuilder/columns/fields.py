@@ -71,7 +71,7 @@ def flat_field(plan: Plan, number: int, name: str, where: Sequence[Step]) -> Fla
         field = struct.fields[step]
         if union is not None and field.tag is not None:
             unions = (*unions, (union, field.tag))
-        kind, target = plan.types[field.type]
+        kind, refers_to = plan.types[field.type]
         if kind != "group":
             if rest:
                 raise PathError(
@@ -80,7 +80,7 @@ def flat_field(plan: Plan, number: int, name: str, where: Sequence[Step]) -> Fla
                 )
             return FlatField(prefix + step, kind, field.type, field.offset, field.default, unions)
         prefix += f"{step}."
-        number = target
+        number = refers_to
     raise TypeError(
         f"{spell(where)}: {name!r} is a group: name one of its fields, "
         f"{', '.join(prefix + each for each in plan.structs[number].fields)}"
@@ -114,12 +114,12 @@ def members(plan: Plan, struct: Struct) -> tuple[int, set[int]]:
 
 def _sections(plan: Plan, struct: Struct, name: str) -> tuple[int, set[int]]:
     field = struct.fields[name]
-    kind, target = plan.types[field.type]
+    kind, refers_to = plan.types[field.type]
     if kind in POINTERS:
         return 0, {field.offset}
     if kind != "group":
         return ((1 << BITS.get(kind, 0)) - 1) << field.offset, set()
-    inner = plan.structs[target]
+    inner = plan.structs[refers_to]
     bits, pointers = 0, set[int]()
     if inner.tag_offset is not None:
         bits = 0xFFFF << inner.tag_offset

@@ -113,9 +113,13 @@ class _Maker:
                 continue
             inside = _inside_union(struct, field, conditions)
             name = prefix + field.column
-            kind, target = self._plan.types[field.type]
-            if kind == "group" and self._nullable(target) is None and not self._is_dense(target):
-                yield from self._flat(target, f"{name}.", inside, nullable)
+            kind, refers_to = self._plan.types[field.type]
+            if (
+                kind == "group"
+                and self._nullable(refers_to) is None
+                and not self._is_dense(refers_to)
+            ):
+                yield from self._flat(refers_to, f"{name}.", inside, nullable)
                 continue
             column = self._field(number, position, field, name, name, inside)
             if column is not None:
@@ -158,18 +162,18 @@ class _Maker:
         path: str,
         conditions: list[tuple[int, int]],
     ) -> Column | None:
-        kind, target = self._plan.types[field.type]
+        kind, refers_to = self._plan.types[field.type]
         if kind == "group":
-            value = self._nullable(target)
+            value = self._nullable(refers_to)
             if value is not None:
-                group = self._plan.structs[target]
+                group = self._plan.structs[refers_to]
                 inner = list(group.fields.values())[value]
                 conditions = _inside_union(group, inner, conditions)
-                return self._field(target, value, inner, name, path, conditions)
-            if self._is_dense(target):
-                return self._union(target, name, f"{path}.")
-            children = self._children(target, path)
-            return Column(name, "+s", _GROUP, target, bool(conditions), 0, conditions, children)
+                return self._field(refers_to, value, inner, name, path, conditions)
+            if self._is_dense(refers_to):
+                return self._union(refers_to, name, f"{path}.")
+            children = self._children(refers_to, path)
+            return Column(name, "+s", _GROUP, refers_to, bool(conditions), 0, conditions, children)
         where = self._first[number] + position
         return self._value(field.type, name, path, _FIELD, where, conditions, False)
 
@@ -183,29 +187,29 @@ class _Maker:
         conditions: list[tuple[int, int]],
         in_list: bool,
     ) -> Column | None:
-        kind, target = self._plan.types[number]
+        kind, refers_to = self._plan.types[number]
         nullable = bool(conditions) or kind == "void" or (kind in POINTERS and not in_list)
         children: list[Column] = []
         if kind in _LEFT_OUT:
             self.left_out[path] = f"{self._plan.spell(number)} is nothing that a column can hold"
             return None
         if kind == "struct":
-            if self._inside.count(target) >= self._depth:
+            if self._inside.count(refers_to) >= self._depth:
                 self.left_out[path] = (
                     f"{self._plan.spell(number)} contains itself: depth= shows more levels"
                 )
                 return None
-            self._inside.append(target)
-            children = self._children(target, path)
+            self._inside.append(refers_to)
+            children = self._children(refers_to, path)
             self._inside.pop()
         elif kind == "list":
-            element = self._value(target, "item", path, _ELEMENT, target, [], True)
+            element = self._value(refers_to, "item", path, _ELEMENT, refers_to, [], True)
             if element is None:
                 return None
-            children = [element._replace(nullable=self._plan.types[target].kind in POINTERS)]
-            if self._plan.types[target].kind == "struct":
+            children = [element._replace(nullable=self._plan.types[refers_to].kind in POINTERS)]
+            if self._plan.types[refers_to].kind == "struct":
                 children = [children[0]._replace(nullable=False)]
-        form = self._format(number, kind, target)
+        form = self._format(number, kind, refers_to)
         return Column(name, form, subject, where, nullable, 0, conditions, children)
 
     def _format(self, number: int, kind: str, target: int) -> str:
@@ -274,9 +278,9 @@ def layout_of(
     Arrow. `views`: strings and lists of numbers stay where they are.
     """
     maker = _Maker(plan, depth, dense, views)
-    kind, target = plan.types[number]
+    kind, refers_to = plan.types[number]
     if kind == "struct":
-        return Layout(maker.table(target), maker.left_out)
+        return Layout(maker.table(refers_to), maker.left_out)
     column = maker.element(number, name)
     if column is not None and kind in POINTERS:
         column = column._replace(nullable=True)  # as in a list within another

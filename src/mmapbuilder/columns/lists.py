@@ -27,12 +27,12 @@ class TargetList(NamedTuple):
     @property
     def element(self) -> int:
         """The number of the type of its elements."""
-        return self.plan.types[self.found.type].target
+        return self.plan.types[self.found.type].refers_to
 
     @property
     def record(self) -> int:
         """Of a list of structs the number of the struct."""
-        return self.plan.types[self.element].target
+        return self.plan.types[self.element].refers_to
 
     def label(self, name: str) -> str:
         """Return what errors call a column."""

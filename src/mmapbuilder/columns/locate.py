@@ -81,8 +81,8 @@ def find_columns(
     """
     found = _root(memory)
     for number, step in enumerate(path):
-        kind, target = plan.types[found.type]
-        if kind == "list" and isinstance(step, str) and plan.types[target].kind == "struct":
+        kind, refers_to = plan.types[found.type]
+        if kind == "list" and isinstance(step, str) and plan.types[refers_to].kind == "struct":
             return found, tuple(_name(each, path) for each in path[number:])
         found = _go(plan, memory, found, step, path)
     return found, ()
@@ -131,7 +131,7 @@ def _to_field(
     plan: Plan, memory: MessageMemory, found: Found, step: str | int, path: Sequence[Step]
 ) -> Found:
     where = found.path
-    layout = plan.structs[plan.types[found.type].target]
+    layout = plan.structs[plan.types[found.type].refers_to]
     if not isinstance(step, str) or step not in layout.fields:
         names = ", ".join(layout.fields)
         raise PathError(
@@ -200,7 +200,7 @@ def _to_element(plan: Plan, memory: MessageMemory, found: Found, step: str | int
         raise IndexError(f"{spell((*where, step))}: the list has {count} elements")
     step %= count
     there = (*where, step)
-    element = plan.types[found.type].target
+    element = plan.types[found.type].refers_to
     kind = plan.types[element].kind
     if kind not in POINTERS:
         return Found(element, there)

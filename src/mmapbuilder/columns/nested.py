@@ -67,18 +67,18 @@ def _needs_native(plan: Plan, record: int, name: str, values: Any) -> bool:
             return False
         if step not in struct.fields:
             return False  # the other way says what is wrong
-        kind, target = plan.types[struct.fields[step].type]
+        kind, refers_to = plan.types[struct.fields[step].type]
         if plan.meaning(struct.fields[step].type) is not None:
             return True  # the other way knows numbers
         if kind in ("group", "struct") and number < len(steps) - 1:
             if kind == "struct":
                 return True
-            struct = plan.structs[target]
+            struct = plan.structs[refers_to]
             continue
         if kind == "group":
             if isinstance(values, Mapping):
-                return any(_needs_native(plan, target, each, None) for each in values)
-            return len(plan.structs[target].fields) == 2 or _has_rows(values)
+                return any(_needs_native(plan, refers_to, each, None) for each in values)
+            return len(plan.structs[refers_to].fields) == 2 or _has_rows(values)
         return kind in ("list", "struct", "void") or (kind == "data" and _is_unusual(values))
     return False
 
@@ -192,9 +192,9 @@ def _is_void(plan: Plan, record: int, name: str) -> bool:
     for step in name.split("."):
         if step not in struct.fields:
             return False
-        kind, target = plan.types[struct.fields[step].type]
+        kind, refers_to = plan.types[struct.fields[step].type]
         if kind in ("group", "struct"):
-            struct = plan.structs[target]
+            struct = plan.structs[refers_to]
     return kind == "void"
 
 

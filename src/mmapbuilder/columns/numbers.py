@@ -26,8 +26,8 @@ BOOL = Type("bool", "Bool", {})
 
 def number_type(plan: Plan, number: int) -> Type:
     """Return a type of a plan."""
-    kind, target = plan.types[number]
-    numbers = plan.enums[target].numbers if kind == "enum" else {}
+    kind, refers_to = plan.types[number]
+    numbers = plan.enums[refers_to].numbers if kind == "enum" else {}
     return Type(kind, plan.spell(number), numbers)
 
 

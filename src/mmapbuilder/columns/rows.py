@@ -91,7 +91,7 @@ def _read(
     plan: Plan, memory: MessageMemory, found: Found, as_: Any, start: int, stop: int, trusted: bool
 ) -> list[Any]:
     style, row_class, fields = _style(as_)
-    element = plan.types[plan.types[found.type].target].kind
+    element = plan.types[plan.types[found.type].refers_to].kind
     if style == OBJECTS and element != "struct":
         raise TypeError(
             f"{spell(found.path)} is a {plan.spell(found.type)}: only structs become objects "
@@ -211,7 +211,7 @@ def fill_rows(
 ) -> int:
     """Write all rows into the list at `path`, or none; return how many there are."""
     found = _list_at(plan, memory, path)
-    element = plan.types[plan.types[found.type].target]
+    element = plan.types[plan.types[found.type].refers_to]
     what = ROWS if element.kind == "struct" else POINTER
     if what == POINTER:
         if fields is not None:

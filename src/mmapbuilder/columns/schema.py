@@ -76,7 +76,7 @@ class Type(NamedTuple):
     """A type of the plan."""
 
     kind: str
-    target: int
+    refers_to: int
     """Of a list the type of its elements, of a struct, group or enum its number; else 0."""
 
 
@@ -154,26 +154,26 @@ class Plan:
         )
 
     def _native_type(self, number: int) -> tuple[Any, ...]:
-        kind, target = self.types[number]
+        kind, refers_to = self.types[number]
         meaning = self.meanings.get(number)
         said = () if meaning is None else meaning.native(kind)
-        return (KINDS.index(kind), target, *said)
+        return (KINDS.index(kind), refers_to, *said)
 
     def meaning(self, number: int) -> Meaning | None:
         """Return what the values of a type mean, or the elements of a list in it."""
         while self.types[number].kind == "list":
-            number = self.types[number].target
+            number = self.types[number].refers_to
         return self.meanings.get(number)
 
     def spell(self, number: int) -> str:
         """Write a type as a schema does: ``List(Person)``."""
-        kind, target = self.types[number]
+        kind, refers_to = self.types[number]
         if kind == "list":
-            return f"List({self.spell(target)})"
+            return f"List({self.spell(refers_to)})"
         if kind in ("struct", "group"):
-            return self.structs[target].name
+            return self.structs[refers_to].name
         if kind == "enum":
-            return self.enums[target].name
+            return self.enums[refers_to].name
         return _NAMES.get(kind, kind.capitalize())
 
 
@@ -231,10 +231,10 @@ class _Compiler:
 
     def _mean(self, number: int, meaning: Meaning) -> int:
         """Return the number of the same type whose values, or elements, mean something."""
-        kind, target = self._plan.types[number]
+        kind, refers_to = self._plan.types[number]
         if kind == "list":
-            return self._intern(Type(kind, self._mean(target, meaning)))
-        return self._intern(Type(kind, target), check(meaning, kind))
+            return self._intern(Type(kind, self._mean(refers_to, meaning)))
+        return self._intern(Type(kind, refers_to), check(meaning, kind))
 
     def _struct(self, schema: Any, scopes: _Scopes) -> int:
         """Return the number of a struct, which is read later."""

@@ -44,7 +44,7 @@ def column(plan: Plan, memory: MessageMemory, path: tuple[Step, ...], names: boo
 
 
 def _elements(source: _Source, path: tuple[Step, ...]) -> Any:
-    kind = source.plan.types[source.plan.types[source.found.type].target].kind
+    kind = source.plan.types[source.plan.types[source.found.type].refers_to].kind
     span = source.span
     if kind in ("list", "void"):
         return objects([] if span is None else _read(source, DICTS, None, None))
@@ -71,7 +71,7 @@ def _bits(source: _Source, span: ListSpan) -> Any:
 
 def _field(source: _Source, steps: list[str]) -> Any:
     plan, span = source.plan, source.span
-    record = plan.types[plan.types[source.found.type].target].target
+    record = plan.types[plan.types[source.found.type].refers_to].refers_to
     if _is_nested(plan, record, steps):
         return _nested(source, steps)
     field = flat_field(plan, record, ".".join(steps), source.found.path)
@@ -209,7 +209,7 @@ def _structs_on(source: _Source, steps: list[str]) -> list[Struct]:
         PathError: one does not have the field, or the way leads through something else.
     """
     plan, found = source.plan, []
-    kind, number = "struct", plan.types[plan.types[source.found.type].target].target
+    kind, number = "struct", plan.types[plan.types[source.found.type].refers_to].refers_to
     for position, step in enumerate(steps):
         name = ".".join(steps[:position])
         if kind not in ("struct", "group"):
@@ -256,12 +256,12 @@ def objects(values: list[Any]) -> Any:
 def _with_meaning(source: _Source, steps: list[str], values: Any) -> Any:
     """Return numbers that an annotation is about as what they mean; others as they are."""
     plan = source.plan
-    number = plan.types[source.found.type].target
+    number = plan.types[source.found.type].refers_to
     for step in steps:
-        kind, target = plan.types[number]
-        if kind not in ("struct", "group") or step not in plan.structs[target].fields:
+        kind, refers_to = plan.types[number]
+        if kind not in ("struct", "group") or step not in plan.structs[refers_to].fields:
             return values
-        number = plan.structs[target].fields[step].type
+        number = plan.structs[refers_to].fields[step].type
     meaning = plan.meanings.get(number)
     # Values that were read as rows are converted already.
     if meaning is None or (values.dtype == object and not isinstance(next(iter(values), 0), bytes)):
@@ -280,7 +280,7 @@ def _with_names(source: _Source, steps: list[str], numbers: Any) -> Any:
     """
     plan = source.plan
     names: dict[int, str] | None = None
-    kind, number = plan.types[plan.types[source.found.type].target]
+    kind, number = plan.types[plan.types[source.found.type].refers_to]
     for step in steps:
         struct = plan.structs[number]
         if step == TAG:

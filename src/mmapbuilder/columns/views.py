@@ -65,7 +65,7 @@ def _what_it_is(plan: Plan, found: Found) -> str:
 
 def _refuse(plan: Plan, found: Found, path: tuple[Step, ...]) -> None:
     """Raise TypeError if the elements of a list are nothing that arrays can have."""
-    element = plan.types[plan.types[found.type].target].kind
+    element = plan.types[plan.types[found.type].refers_to].kind
     if element in _HINTS:
         shown = ", ".join(repr(step) for step in path)
         hint = _HINTS[element].format(path=shown)
@@ -86,8 +86,8 @@ def _unset(plan: Plan, memory: MessageMemory, found: Found) -> Any:
         return np.frombuffer(default or b"", "u1")
     inner = plan.types[element]
     if inner.kind == "struct":
-        words = plan.structs[inner.target].data_words
-        empty = np.empty(0, struct_dtype(plan, inner.target, 64 * words))
+        words = plan.structs[inner.refers_to].data_words
+        empty = np.empty(0, struct_dtype(plan, inner.refers_to, 64 * words))
     else:
         empty = np.empty(0, DTYPES[inner.kind])
     empty.flags.writeable = False
@@ -117,7 +117,7 @@ def numbers(plan: Plan, segments: Segments, element: int, span: ListSpan) -> Any
 def structs(plan: Plan, segments: Segments, element: int, span: ListSpan) -> Any:
     """Return the structured array of a list of structs."""
     rows = span.structs()
-    dtype = struct_dtype(plan, plan.types[element].target, rows.data_bits)
+    dtype = struct_dtype(plan, plan.types[element].refers_to, rows.data_bits)
     return field_view(segments, rows, 0, dtype)
 
 
@@ -168,9 +168,9 @@ def _members(plan: Plan, number: int, data_bits: int) -> list[_Member]:
     struct = plan.structs[number]
     members = []
     for name, field in struct.fields.items():
-        kind, target = plan.types[field.type]
+        kind, refers_to = plan.types[field.type]
         if kind == "group":
-            inner = _members(plan, target, data_bits)
+            inner = _members(plan, refers_to, data_bits)
             if inner:
                 start = min(member.offset for member in inner)
                 size = max(member.offset + member.size for member in inner) - start

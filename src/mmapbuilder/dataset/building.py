@@ -51,22 +51,22 @@ def element_of(plan: Plan, path: ShardPath) -> int:
     """
     number = 0
     for position, step in enumerate(path):
-        kind, target = plan.types[number]
+        kind, refers_to = plan.types[number]
         where = spell_path(tuple(path[:position])) or "the root"
         if kind not in ("struct", "group"):
             raise TypeError(f"{where} is a {plan.spell(number)}: it has no field {step!r}")
-        struct = plan.structs[target]
+        struct = plan.structs[refers_to]
         if step not in struct.fields:
             known = ", ".join(struct.fields) or "none"
             raise PathError(f"{struct.name} has no field {step!r}; its fields are: {known}")
         number = struct.fields[step].type
-    kind, target = plan.types[number]
+    kind, refers_to = plan.types[number]
     if kind != "list":
         raise TypeError(
             f"{spell_path(path)} is a {plan.spell(number)}; the rows of a shard are a list, "
             f'or messages where the path is "{LOG}"'
         )
-    return target
+    return refers_to
 
 
 def _is_columns(data: Any) -> bool:

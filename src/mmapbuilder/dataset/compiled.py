@@ -154,7 +154,7 @@ def fingerprint(schema: Any) -> str:
 def _describe(plan: Plan) -> Any:
     # Field by field, so that what later releases add to a plan changes no fingerprint.
     return (
-        [(each.kind, each.target) for each in plan.types],
+        [(each.kind, each.refers_to) for each in plan.types],
         [
             (
                 struct.name, struct.tag_offset, struct.data_words, struct.pointer_words,

@@ -58,11 +58,11 @@ def find(plan: Plan, path: tuple[Any, ...]) -> Way:
     fields: list[int] = []
     type_number, default = 0, None
     for position, name in enumerate(names):
-        kind, target = plan.types[type_number]
+        kind, refers_to = plan.types[type_number]
         if kind not in ("struct", "group"):
             raise TypeError(f"{'.'.join(names[:position])} is a {plan.spell(type_number)}: "
                             f"it has no field {name!r}")  # fmt: skip
-        struct = plan.structs[target]
+        struct = plan.structs[refers_to]
         if name == TAG and struct.tag_offset is not None and position == len(names) - 1:
             return Way(shown, tuple(names), tuple(fields), "tag", 0, type_number)
         if name not in struct.fields:
@@ -117,7 +117,7 @@ def _meant(plan: Plan, way: Way, values: Any) -> Any:
 
 
 def _named(plan: Plan, way: Way, numbers: Any) -> Any:
-    target = plan.types[way.type].target
+    target = plan.types[way.type].refers_to
     if way.kind == "tag":
         return names_of(plan.structs[target].members, numbers)
     names = {number: name for name, number in plan.enums[target].numbers.items()}
@@ -188,7 +188,7 @@ def number_of(plan: Plan, way: Way, name: str) -> int:
     Raises:
         ValueError: the enum has none of that name.
     """
-    numbers = plan.enums[plan.types[way.type].target].numbers
+    numbers = plan.enums[plan.types[way.type].refers_to].numbers
     if name not in numbers:
         raise ValueError(f"the enum has {', '.join(numbers)}, but not {name!r}")
     return numbers[name]

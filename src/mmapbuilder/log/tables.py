@@ -70,7 +70,7 @@ def rows_of(table: "Any", plan: "Plan") -> "Rows":
 
     if isinstance(table, dict) and not table:
         return (), None
-    root, where = plan.types[0].target, "the table"
+    root, where = plan.types[0].refers_to, "the table"
     columns = flatten(own_names(plan, root, columns_of(table, {}, where)), mappings_only=True)
     lists, count = nested.lists_of(plan, root, columns, where)
     if lists and not any("." in name or name == TAG for name in lists):

@@ -528,7 +528,7 @@ def _check_key(schema: "t.Any", key: str) -> None:
     from ..columns.schema import Struct, plan_of
 
     plan = plan_of(schema)
-    struct: Struct | None = plan.structs[plan.types[0].target]
+    struct: Struct | None = plan.structs[plan.types[0].refers_to]
     for name in key.split("."):
         if struct is None or name not in struct.fields:
             raise KeyError(f"key: {struct.name if struct else key} has no field {name!r}")
