@@ -103,6 +103,11 @@ def test_tuples_have_the_fields_that_are_named(b: MessageBuilder) -> None:
     assert b.to_dict() == by_pycapnp(items=[item])
 
 
+def test_a_str_is_no_list_of_fields(b: MessageBuilder) -> None:
+    with pytest.raises(TypeError, match=r"fields is a list of names: \['id'\], not 'id'"):
+        b.fill_rows("items", [(1,)], fields="id")
+
+
 @dataclasses.dataclass
 class Point:
     x: float

@@ -124,6 +124,11 @@ def test_columns_can_be_chosen(message: Any) -> None:
         message.table("items", columns=["nix"])
 
 
+def test_a_str_is_no_list_of_names(message: Any) -> None:
+    with pytest.raises(TypeError, match=r"columns is a list of names: \['id'\], not 'id'"):
+        message.table("items", columns="id")
+
+
 def test_a_builder_has_tables_too(target: Path) -> None:
     with MessageBuilder(target) as b:
         b.init_root(Root, points=[{"x": 1}])

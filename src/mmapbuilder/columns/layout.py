@@ -8,7 +8,7 @@ A union is columns of its members, of which all but one are null in a row, and a
 their names; or, if it is wanted, one dense union of Arrow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .locate import PathError
@@ -287,13 +287,16 @@ def layout_of(
     return Layout([] if column is None else [column], maker.left_out)
 
 
-def choose(layout: Layout, names: list[str], where: str) -> list[Column]:
+def choose(layout: Layout, names: Sequence[str], where: str) -> list[Column]:
     """Return some of the columns.
 
     Raises:
         PathError: there is none of that name.
-        TypeError: the name is that of a group, or of what no column can hold.
+        TypeError: a name is that of a group, or of what no column can hold; or `names` is a str,
+            whose letters would be taken for names.
     """
+    if isinstance(names, str):
+        raise TypeError(f"{where}: columns is a list of names: [{names!r}], not {names!r}")
     known = {column.name: column for column in layout.columns}
     chosen = []
     for name in names:

@@ -254,6 +254,8 @@ def _stage(
         raise ValueError(f'missing must be "default" or "error", not {missing!r}')
     if length is not None and length < 0:
         raise ValueError(f"length must not be negative: {length}")
+    if isinstance(fields, str):  # its letters would be taken for names
+        raise TypeError(f"fields is a list of names: [{fields!r}], not {fields!r}")
     return plan.native.stage(
         what,
         number,
