@@ -130,6 +130,9 @@ static int add_struct_spans(const mmb__columns_context *s, mmb_column *element,
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < count; i++) {
         mmb_record next;
+        if (spans[i].count == 0) { /* such a span has no address */
+            continue;
+        }
         mmb_span_record(&spans[i], 0, &next);
         for (uint64_t k = 0; error == 0 && k < spans[i].count; k++) {
             rows.records[rows.count] = next;
