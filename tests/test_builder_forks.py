@@ -97,17 +97,18 @@ def test_a_write_that_comes_after_the_close_says_so(target: Path) -> None:
         from mmapbuilder import Builder
         b = Builder(sys.argv[1])
         go_on, to_child = os.pipe()
+        from_child, is_written = os.pipe()
         pid = os.fork()
         if pid == 0:
             b.write(b"in time ")
+            os.write(is_written, b"x")
             os.read(go_on, 1)
             try:
                 b.write(b"too late")
             except OSError:
                 os._exit(0)
             os._exit(1)
-        while b.tell() < 8:
-            pass
+        os.read(from_child, 1)  # the cursor moves before the bytes are written
         b.write(b"ours")
         b.close()
         os.write(to_child, b"x")

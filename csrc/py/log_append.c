@@ -351,7 +351,7 @@ static Py_ssize_t extend_from(extender *x, PyObject *iterator)
 }
 
 const char mmbpy_log_extend_doc[] =
-    "_extend($self, messages, fields, encoder, first=0, room=None, /)\n--\n\n"
+    "_extend($self, messages, fields, encoder, first, room, /)\n--\n\n"
     "Append messages, each as append takes it, and return how many. fields are the\n"
     "names of the values that tuples have, or None. encoder makes the messages; None\n"
     "stands for that of the log. first is the number of the first one in errors. It ends\n"
@@ -360,10 +360,9 @@ const char mmbpy_log_extend_doc[] =
 PyObject *mmbpy_log_extend(PyObject *object, PyObject *args)
 {
     extender x = {.log = (mmbpy_log_writer *)object};
-    unsigned long long room = UINT64_MAX - MMB_WORD;
+    unsigned long long room;
     PyObject *messages;
-    if (!PyArg_ParseTuple(args, "OOO|KK:_extend", &messages, &x.fields, &x.given, &x.first,
-                          &room)) {
+    if (!PyArg_ParseTuple(args, "OOOKK:_extend", &messages, &x.fields, &x.given, &x.first, &room)) {
         return NULL;
     }
     x.room_words = (room + MMB_WORD - 1) / MMB_WORD;

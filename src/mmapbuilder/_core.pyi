@@ -209,8 +209,8 @@ class LogWriter:
         messages: Any,
         fields: tuple[str, ...] | None,
         encoder: Encoder | None,
-        first: int = 0,
-        room: int = ...,
+        first: int,
+        room: int,
         /,
     ) -> int: ...
     def _extend_table(

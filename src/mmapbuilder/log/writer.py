@@ -1,6 +1,7 @@
 """The write side: messages appended to a file, each there as soon as the call returns."""
 
 import os
+import sys
 import warnings
 from _thread import RLock
 
@@ -268,7 +269,7 @@ class MessageLog(_core.LogWriter, Endings):
         if batches.columns is not None:
             self._extend_table(batches.columns, batches.encoder, None)
         else:
-            self._extend(batches.rows, batches.names, batches.encoder)
+            self._extend(batches.rows, batches.names, batches.encoder, 0, sys.maxsize)
         return range(first, len(self))
 
     def _batches(self, rows_or_table: "t.Any", schema: "t.Any", missing: str) -> "Batches":
