@@ -140,6 +140,7 @@ class MessageLog(_core.LogWriter, Endings):
         writeback: bool = False,
     ) -> None:
         if roll is not None or sync == "each":
+            # Not in __new__: a class that is derived may give the options to this method only.
             self.__class__ = _watched(type(self))
         if schema is not None:
             _pycapnp.require_struct(schema)
@@ -512,8 +513,10 @@ _WatchedLog.__name__ = _WatchedLog.__qualname__ = "MessageLog"
 
 def _watched(kind: "type[MessageLog]") -> "type[MessageLog]":
     """Return the class whose appends do more; for a class of a program, one below that."""
-    if kind is MessageLog or issubclass(kind, _WatchedLog):
-        return _WatchedLog if kind is MessageLog else kind
+    if issubclass(kind, _WatchedLog):
+        return kind
+    if kind is MessageLog:
+        return _WatchedLog
     found: t.Any = vars(kind).get("_below")
     if found is None:
         names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
