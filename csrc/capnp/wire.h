@@ -1,9 +1,9 @@
 /* wire.h - bytes of the wire format: little-endian numbers, and the fields of pointers. Private to
  * csrc/capnp and csrc/schema.
  *
- * All functions are pure: they check no bounds and keep no memory. Numbers are made of single
- * bytes, which works for any alignment and byte order. Compilers turn this into one load or store.
- */
+ * All functions are pure: they check no bounds and keep no memory. Numbers may have any alignment,
+ * so they are copied. (If they were made of single bytes, compilers would find one load in the end,
+ * but take the functions for large ones before, and call them.) */
 #ifndef MMB_WIRE_H
 #define MMB_WIRE_H
 
@@ -11,28 +11,50 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Return the number whose bytes, in the machine's order, are those of `number` in little-endian
+ * order; and the other way round. */
+static inline uint32_t mmb__swap32(uint32_t number)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap32(number);
+#else
+    return number;
+#endif
+}
+
+static inline uint64_t mmb__swap64(uint64_t number)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(number);
+#else
+    return number;
+#endif
+}
+
 static inline uint32_t mmb__load32(const unsigned char *at)
 {
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+    uint32_t number;
+    memcpy(&number, at, sizeof number);
+    return mmb__swap32(number);
 }
 
 static inline uint64_t mmb__load64(const unsigned char *at)
 {
-    return (uint64_t)mmb__load32(at) | (uint64_t)mmb__load32(at + 4) << 32;
+    uint64_t number;
+    memcpy(&number, at, sizeof number);
+    return mmb__swap64(number);
 }
 
 static inline void mmb__store32(unsigned char *at, uint32_t value)
 {
-    at[0] = (unsigned char)value;
-    at[1] = (unsigned char)(value >> 8);
-    at[2] = (unsigned char)(value >> 16);
-    at[3] = (unsigned char)(value >> 24);
+    value = mmb__swap32(value);
+    memcpy(at, &value, sizeof value);
 }
 
 static inline void mmb__store64(unsigned char *at, uint64_t value)
 {
-    mmb__store32(at, (uint32_t)value);
-    mmb__store32(at + 4, (uint32_t)(value >> 32));
+    value = mmb__swap64(value);
+    memcpy(at, &value, sizeof value);
 }
 
 /* Copy `length` bytes, from `half` to twice as many, by two moves that may overlap. `half` is a

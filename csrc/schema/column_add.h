@@ -53,6 +53,11 @@ static inline void mmb__push_number(mmb_column *column, uint64_t bits, uint32_t 
     column->values.size += size;
 }
 
+/* column_read.c: append some structs to the columns of their fields. The caller finishes the
+ * columns when all structs are appended. */
+int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
+                    const mmb__batch *rows);
+
 /* column_plain.c: append one value of a plain column: its bits, or null. */
 int mmb__add_plain(mmb_column *column, uint64_t bits, bool valid);
 

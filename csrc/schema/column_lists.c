@@ -58,28 +58,54 @@ int mmb__find_bytes(const mmb__columns_context *s, const mmb_column *column,
     return error;
 }
 
+/* Find the strings of a batch. `words` becomes true if the bytes behind each string, up to the end
+ * of its last word, may be copied with it. */
+static int find_strings(const mmb__columns_context *s, const mmb_column *column,
+                        const mmb_plan_field *field, const mmb__pointers *from,
+                        const unsigned char **starts, uint64_t *lengths, bool *words)
+{
+    int error = 0;
+    *words = mmb_read_plain_strings(s->reading, from->segment, from->word, from->there, from->count,
+                                    column->kind == MMB_TEXT, starts, lengths);
+    for (uint32_t i = 0; !*words && error == 0 && i < from->count; i++) {
+        error = mmb__find_bytes(s, column, field, from, i, &starts[i], &lengths[i]);
+    }
+    return error;
+}
+
+/* Copy strings, one behind the other. If `words` is true, whole words are copied: there is room for
+ * them, and the next string overwrites what is too much. */
+static void copy_strings(unsigned char *to, const unsigned char *const *starts,
+                         const uint64_t *lengths, uint32_t count, bool words)
+{
+    for (uint32_t i = 0; i < count; to += lengths[i++]) {
+        if (!words || lengths[i] > 32) {
+            mmb__copy_bytes(to, starts[i], lengths[i]);
+            continue;
+        }
+        for (uint64_t k = 0; k < lengths[i]; k += MMB_WORD) {
+            memcpy(to + k, starts[i] + k, MMB_WORD);
+        }
+    }
+}
+
 int mmb__add_bytes(const mmb__columns_context *s, mmb_column *column, const mmb_plan_field *field,
                    const mmb__pointers *from)
 {
     const unsigned char *starts[BATCH];
     uint64_t lengths[BATCH], total = 0, before = column->values.size;
-    bool valid[BATCH];
-    int error = 0;
+    bool valid[BATCH], words;
+    int error = find_strings(s, column, field, from, starts, lengths, &words);
     for (uint32_t i = 0; error == 0 && i < from->count; i++) {
-        error = mmb__find_bytes(s, column, field, from, i, &starts[i], &lengths[i]);
         valid[i] = starts[i] != NULL;
         total += lengths[i];
     }
-    error = error != 0 ? error : mmb_bytes_reserve(&column->values, total);
+    error = error != 0 ? error : mmb_bytes_reserve(&column->values, total + MMB_WORD);
     if (error != 0) {
         return error;
     }
-    for (uint32_t i = 0; i < from->count; i++) {
-        if (lengths[i] != 0) {
-            memcpy(column->values.bytes + column->values.size, starts[i], (size_t)lengths[i]);
-            column->values.size += lengths[i];
-        }
-    }
+    copy_strings(column->values.bytes + before, starts, lengths, from->count, words);
+    column->values.size += total;
     error = add_ends(column, before, lengths, from->count);
     return error != 0 ? error : add_valid(column, valid, from->count);
 }

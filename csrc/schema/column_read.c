@@ -372,19 +372,10 @@ int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *co
 }
 
 int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
-                    const mmb_record *records, uint32_t count)
+                    const mmb__batch *rows)
 {
     const context s = context_of(reading, plan, columns);
     mmb_column *table = &columns->table;
-    int error = 0;
-    for (uint32_t done = 0; error == 0 && done < count; done += BATCH) {
-        batch rows = {.count = count - done < BATCH ? count - done : BATCH};
-        for (uint32_t i = 0; i < rows.count; i++) {
-            rows.records[i] = records[done + i];
-            rows.there[i] = true;
-        }
-        error = add_fields(&s, table->children, table->child_count, &rows);
-        table->length += rows.count;
-    }
-    return error;
+    table->length += rows->count;
+    return add_fields(&s, table->children, table->child_count, rows);
 }

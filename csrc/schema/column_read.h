@@ -15,9 +15,4 @@
 int mmb_columns_read(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
                      const mmb_span *span, bool borrow, bool *borrowed);
 
-/* Append some structs to the columns of their fields. Errors: as for mmb_columns_read. The
- * caller finishes the columns when all structs are appended. */
-int mmb_columns_add(mmb_reading *reading, const mmb_plan *plan, mmb_columns *columns,
-                    const mmb_record *records, uint32_t count);
-
 #endif

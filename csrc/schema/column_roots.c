@@ -4,11 +4,11 @@
  * batch are filled one after the other. A message of several segments is taken alone. */
 #include "column_roots.h"
 
-#include "column_read.h"
+#include "column_add.h"
 
 #include <string.h>
 
-enum { BATCH = 128 };
+enum { BATCH = MMB__COLUMN_BATCH };
 
 typedef struct {
     mmb_columns *columns;
@@ -17,7 +17,7 @@ typedef struct {
     mmb_reading reading;
     mmb_segment segments[MMB_MAX_SEGMENTS]; /* segments of the messages in the batch */
     uint64_t first;                         /* number of the first message */
-    mmb_record records[BATCH];
+    mmb__batch rows;
 } gatherer;
 
 static int note(gatherer *g, uint64_t number, int error)
@@ -27,12 +27,23 @@ static int note(gatherer *g, uint64_t number, int error)
     return error;
 }
 
+static int find_root(gatherer *g, uint32_t segment)
+{
+    mmb_record *root = &g->rows.records[segment];
+    bool is_null;
+    g->rows.there[segment] = true;
+    if (mmb_read_plain_root(&g->segments[segment], root)) {
+        root->segment = segment;
+        return 0;
+    }
+    return mmb_read_struct(&g->reading, segment, 0, root, &is_null);
+}
+
 /* Append the roots in the batch. It has one message for each segment if `separate` is true, and
  * only one if not. */
 static int add_batch(gatherer *g, uint32_t segments, bool separate)
 {
     uint32_t messages = separate ? segments : 1;
-    bool is_null;
     if (segments == 0) {
         return 0;
     }
@@ -40,13 +51,14 @@ static int add_batch(gatherer *g, uint32_t segments, bool separate)
     g->reading.separate = separate;
     mmb_reading_use_defaults(&g->reading, g->plan);
     for (uint32_t i = 0; i < messages; i++) {
-        int error = mmb_read_struct(&g->reading, i, 0, &g->records[i], &is_null);
+        int error = find_root(g, i);
         if (error != 0) {
             g->reading.flaw.segment = separate ? 0 : g->reading.flaw.segment;
             return note(g, g->first + i, error);
         }
     }
-    int error = mmb_columns_add(&g->reading, g->plan, g->columns, g->records, messages);
+    g->rows.count = messages;
+    int error = mmb_columns_add(&g->reading, g->plan, g->columns, &g->rows);
     if (error != 0) {
         bool known = separate && (g->reading.flaw.segment & MMB_DEFAULTS) == 0;
         uint64_t number = g->first + (known ? g->reading.flaw.segment : 0);
@@ -57,9 +69,9 @@ static int add_batch(gatherer *g, uint32_t segments, bool separate)
     return 0;
 }
 
-/* Put the next message into the batch. `*filled` segments are taken already. */
-static int add_message(gatherer *g, const unsigned char *frame, uint64_t left, uint32_t *filled,
-                       uint64_t *bytes)
+/* Put a message with any table into the batch, or append it. */
+static int add_any_message(gatherer *g, const unsigned char *frame, uint64_t left, uint32_t *filled,
+                           uint64_t *bytes)
 {
     mmb_segment segments[MMB_MAX_SEGMENTS];
     uint32_t count;
@@ -81,6 +93,20 @@ static int add_message(gatherer *g, const unsigned char *frame, uint64_t left, u
         return add_batch(g, count, false);
     }
     ++*filled;
+    return 0;
+}
+
+/* Put the next message into the batch. `*filled` segments are taken already. */
+static int add_message(gatherer *g, const unsigned char *frame, uint64_t left, uint32_t *filled,
+                       uint64_t *bytes)
+{
+    uint64_t header = left >= MMB_WORD ? mmb__load64(frame) : 0, words = header >> 32;
+    if ((uint32_t)header != 0 || words == 0 || words > MMB_MAX_SEGMENT_WORDS ||
+        words > left / MMB_WORD - 1 || *filled == BATCH) {
+        return add_any_message(g, frame, left, filled, bytes);
+    }
+    g->segments[(*filled)++] = (mmb_segment){.base = frame + MMB_WORD, .words = words};
+    *bytes = (1 + words) * MMB_WORD;
     return 0;
 }
 

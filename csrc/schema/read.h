@@ -85,6 +85,11 @@ int mmb_reading_fail(mmb_reading *reading, uint32_t segment, uint64_t word, cons
  * empty, and `*is_null` becomes true. */
 int mmb_read_struct(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_record *out,
                     bool *is_null);
+/* Follow a root pointer to a struct of its own segment, which may be any. Return false if it does
+ * not lead to one: mmb_read_struct then says what it does. Nothing is charged, since a root is read
+ * once. */
+bool mmb_read_plain_root(const mmb_segment *segment, mmb_record *out);
+
 /* `values` is how many values the caller makes of each element that is a struct. */
 int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_type_kind element,
                   uint32_t values, mmb_span *out);
@@ -96,6 +101,13 @@ int mmb_read_span(mmb_reading *reading, uint32_t segment, uint64_t word, mmb_typ
 bool mmb_read_plain_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
                           const bool *there, uint32_t count, uint32_t bits,
                           const unsigned char **starts, uint64_t *lengths);
+
+/* Do the same for Text or Data, as mmb_read_bytes follows one pointer to them. The strings take
+ * whole words of their segments, so the bytes up to the end of the last word can be read as well.
+ */
+bool mmb_read_plain_strings(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,
+                            const bool *there, uint32_t count, bool text,
+                            const unsigned char **starts, uint64_t *lengths);
 
 /* Do the same for lists of structs. */
 bool mmb_read_struct_lists(mmb_reading *reading, const uint32_t *segments, const uint64_t *words,

@@ -47,33 +47,12 @@ static int next_segments(visitor *v)
     return 0;
 }
 
-/* Read a root pointer that leads to a struct of its own segment, as nearly all do. Return false
- * if this one does not, or is not valid. */
-static bool read_plain_root(const mmb_segment *segment, mmb_record *out)
-{
-    const unsigned char *base = segment->base;
-    uint64_t root = mmb__load64(base);
-    int64_t word = 1 + mmb__offset(root);
-    uint64_t size = (uint64_t)mmb__data_words(root) + mmb__pointer_words(root);
-    if (root == 0 || mmb__kind(root) != MMB__STRUCT || word < 1 ||
-        (uint64_t)word + size > segment->words) {
-        return false;
-    }
-    *out = (mmb_record){
-        .data = base + word * (int64_t)MMB_WORD,
-        .word = (uint64_t)word + mmb__data_words(root),
-        .data_bits = 64u * mmb__data_words(root),
-        .pointers = mmb__pointer_words(root),
-    };
-    return true;
-}
-
 /* Find the root of the next message. */
 static int next_root(visitor *v, mmb_record *out)
 {
     bool is_null;
     int error = next_segments(v);
-    if (error != 0 || read_plain_root(&v->segments[0], out)) {
+    if (error != 0 || mmb_read_plain_root(&v->segments[0], out)) {
         return error;
     }
     return mmb_read_struct(&v->reading, 0, 0, out, &is_null);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import random
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ pytest.importorskip("capnp")
 import capnp
 
 from mmapbuilder import InvalidMessage, MessageLog, open_log
-from support.events import EVENT, fields, frame, write
+from support.events import EVENT, fields, frame, name_of, write
 from support.messages import fill_kinds, plain
 from support.processes import python
 from support.readers import KINDS
@@ -273,3 +274,54 @@ def test_damage_is_an_error_that_names_the_message(target: Path) -> None:
     found, refused = map(int, ended.out.split())
     assert found > 100
     assert refused > 100
+
+
+# ---- strings, which are read a batch at a time ------------------------------------------------
+
+
+def event_named(stored: bytes, behind: bytes = b"") -> bytes:
+    """An event whose name is `stored`, its terminator included, with more bytes behind it."""
+    words = -(-len(stored + behind) // 8)
+    name = 1 << 2 | 1, len(stored) << 3 | 2  # the list begins behind one more pointer
+    head = struct.pack("<IIIHHQdIIQ", 0, 5 + words, 0, 2, 2, 7, 0.5, *name, 0)
+    return head + (stored + behind).ljust(words * 8, b"\0")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1234567", "12345678", "é", "é" * 20, "x" * 31, "x" * 33, "x" * 200]
+)
+@pytest.mark.parametrize("behind", [b"", b"\xff\xfe", b"y"])
+def test_what_lies_behind_a_text_is_not_read(target: Path, text: str, behind: bytes) -> None:
+    odd = event_named(text.encode() + b"\0", behind)
+    target.write_bytes(b"".join([frame(1), odd, odd, frame(2)] * 70))
+    with open_log(target, EVENT.schema, index=False) as log:
+        assert log[1].name == text
+        expected = [name_of(1), text, text, name_of(2)] * 70
+        assert list(log.column("name")) == expected
+        assert [row["name"] for row in log.rows()] == expected
+        assert log.table(columns=["name"]).to_pyarrow()["name"].to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        (b"\xff\0", "not UTF-8"),
+        (b"a" * 30 + b"\xed\xa0\x80\0", "not UTF-8"),
+        (b"ab\0cdefg", "terminator"),
+        (b"", "terminator"),
+    ],
+)
+def test_a_text_that_is_wrong_is_named(target: Path, stored: bytes, words: str) -> None:
+    target.write_bytes(b"".join([*map(frame, range(200)), event_named(stored), frame(1)]))
+    with open_log(target, EVENT.schema, index=False) as log:
+        for read in (log.table, log.rows, lambda: log.column("name")):
+            with pytest.raises(InvalidMessage, match=f"message 200: .*{words}"):
+                read()
+
+
+def test_texts_that_are_not_set_are_read_with_the_others(target: Path) -> None:
+    unset = bytes(EVENT.schema.new_message(time=9).to_bytes())
+    target.write_bytes(b"".join([*map(frame, range(200)), unset, frame(1)]))
+    with open_log(target, EVENT.schema, index=False) as log:
+        names = log.table(columns=["name"]).to_pyarrow()["name"].to_pylist()
+    assert names == [*map(name_of, range(200)), None, name_of(1)]
