@@ -11,24 +11,20 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Return the number whose bytes, in the machine's order, are those of `number` in little-endian
- * order; and the other way round. */
+static inline bool mmb__is_little_endian(void)
+{
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+}
+
+/* Change a number from the machine's byte order to little-endian order, or back. */
 static inline uint32_t mmb__swap32(uint32_t number)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return __builtin_bswap32(number);
-#else
-    return number;
-#endif
+    return mmb__is_little_endian() ? number : __builtin_bswap32(number);
 }
 
 static inline uint64_t mmb__swap64(uint64_t number)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return __builtin_bswap64(number);
-#else
-    return number;
-#endif
+    return mmb__is_little_endian() ? number : __builtin_bswap64(number);
 }
 
 static inline uint32_t mmb__load32(const unsigned char *at)

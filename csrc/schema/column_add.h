@@ -35,12 +35,6 @@ typedef struct mmb__columns_context {
     int (*add_span)(const struct mmb__columns_context *, mmb_column *, const mmb_span *);
 } mmb__columns_context;
 
-static inline bool mmb__is_little_endian(void)
-{
-    const uint16_t probe = 1;
-    return *(const unsigned char *)&probe == 1;
-}
-
 static inline uint32_t mmb__bytes_of(mmb_type_kind kind)
 {
     return mmb_kind_bits(kind) / 8;
