@@ -136,19 +136,23 @@ static bool try_lock(mmb_log_writer *w)
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-/* Look now and then whether the lock is free. Each time that it goes from one processor to another,
- * the lines of the caches that an append needs go with it, and that takes several times as long as
- * the append. So the looks lie apart, and the owner appends some dozens of messages in between. */
+/* Look now and then whether the lock is free. */
 static bool spin(mmb_log_writer *w)
 {
-    enum { BETWEEN_LOOKS = 10000, LONGEST_SPIN = 100000 };
+    enum { LONGEST_SPIN = 100000 };
+    const mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
     uint64_t begun = mmb__log_now(), now = begun;
+    uint64_t count = atomic_load_explicit(&header->count, memory_order_relaxed);
+    mmb__log_turns_wait(&w->turns, begun);
     while (now - begun < LONGEST_SPIN) {
-        for (uint64_t looked = now; now - looked < BETWEEN_LOOKS; now = mmb__log_now()) {
+        uint64_t others = atomic_load_explicit(&header->count, memory_order_relaxed) - count;
+        uint64_t pause = mmb__log_turns_pause(&w->turns, now - begun, others);
+        for (uint64_t looked = now; now - looked < pause; now = mmb__log_now()) {
             mmb__os_relax();
         }
         if (atomic_load_explicit(lock_of(w), memory_order_relaxed) == 0 && try_lock(w)) {
-            return true; /* before it only looked: a store takes the line from the owner */
+            w->turns.got = now; /* before it only looked: a store takes the line from the owner */
+            return true;
         }
     }
     return false;
@@ -160,6 +164,7 @@ static int sleep_for_lock(mmb_log_writer *w, bool *inherited)
     enum { PATIENCE = 5000000 };
     mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
     uint64_t begun = mmb__log_now();
+    w->turns.let_go = 0; /* sleeping is not working elsewhere */
     for (;;) {
         bool patient = mmb__log_now() - begun < PATIENCE;
         uint32_t word = atomic_load_explicit(&header->lock, memory_order_relaxed);
@@ -189,6 +194,7 @@ static int sleep_for_lock(mmb_log_writer *w, bool *inherited)
 int mmb__log_lock(mmb_log_writer *w, bool *inherited)
 {
     *inherited = false;
+    w->turns.tries++;
     return w->token == 0 || try_lock(w) || spin(w) ? 0 : sleep_for_lock(w, inherited);
 }
 
@@ -196,11 +202,8 @@ int mmb__log_lock(mmb_log_writer *w, bool *inherited)
  * After some milliseconds it says that it starves, and then the lock is kept for it. If that were
  * done for everyone who sleeps, writers that share a processor would change places at each message.
  * If the one that starves was killed, another one has the lock as soon as it starves itself. */
-void mmb__log_unlock(mmb_log_writer *w)
+static void release(const mmb_log_writer *w)
 {
-    if (w->token == 0) {
-        return;
-    }
     mmb__index_header *header = mmb__index_header_of(mmb_map_base(w->index));
     const uint32_t *lock = (const uint32_t *)&header->lock;
     uint32_t owner = w->token;
@@ -214,5 +217,16 @@ void mmb__log_unlock(mmb_log_writer *w)
     } else {
         atomic_store_explicit(&header->lock, 0, memory_order_release);
         mmb__os_wake_one_of_word(lock);
+    }
+}
+
+void mmb__log_unlock(mmb_log_writer *w)
+{
+    if (w->token == 0) {
+        return;
+    }
+    release(w);
+    if (w->turns.got != 0) {
+        mmb__log_turns_let_go(&w->turns, mmb__log_now());
     }
 }

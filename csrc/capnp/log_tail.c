@@ -239,3 +239,29 @@ int mmb__log_make_room(mmb_log_writer *w, uint64_t end)
     }
     return error;
 }
+
+/* ---- pages ------------------------------------------------------------------------------ */
+
+/* A page fault takes twenty times as long as an append, and others would wait for it. So pages are
+ * brought in outside the lock, a *chunk* at once. Chunks lie side by side in the file. */
+enum { CHUNK = 64 << 10 };
+
+/* A log that is smaller than a chunk does not get pages that it may never need. */
+bool mmb__log_wants_pages(mmb_log_writer *w)
+{
+    if (w->end < w->brought) {
+        return false;
+    }
+    bool appends_much = w->brought != 0;
+    w->brought = round_up(w->end + 1, CHUNK);
+    return appends_much && w->map != NULL && w->brought <= w->tail->ready;
+}
+
+/* If this fails, there are page faults as before. */
+void mmb__log_bring_pages_in(mmb_log_writer *w)
+{
+    uint64_t from = round_up(w->end, mmb__os_page());
+    if (from < w->brought) {
+        (void)mmb__os_populate(mmb__log_at(w, from), w->brought - from, true);
+    }
+}

@@ -20,6 +20,13 @@ void mmb__log_raise_fence(mmb_log_writer *w, uint64_t reach);
  * fence would then not reach beyond the end of the file, raise it first. */
 int mmb__log_make_room(mmb_log_writer *w, uint64_t end);
 
+/* Return whether the next messages of this writer would meet page faults that
+ * mmb__log_bring_pages_in can spare them. */
+bool mmb__log_wants_pages(mmb_log_writer *w);
+
+/* Bring in pages for the next messages. The caller need not be inside. */
+void mmb__log_bring_pages_in(mmb_log_writer *w);
+
 /* Trust nothing behind the committed end, as after an error: the next mmb__log_map drops it. */
 void mmb__log_give_up_tail(mmb_log_writer *w);
 

@@ -78,13 +78,14 @@ static int count_frames(const unsigned char *frames, uint64_t bytes, uint64_t *c
     return 0;
 }
 
+enum { SOME_PAGES = 16 << 10 };
+
 /* Do step (2). From some pages on, a call takes less time than the page faults of a copy, and the
  * kernel need not zero pages that are written as a whole. If someone has cut the file, a store
  * tells, but such a call would make the file longer again. So we look at the size before the call,
  * and after it, since the file may be cut in between. */
 static int store_frames(mmb_log_writer *w, const unsigned char *frames, uint64_t bytes)
 {
-    enum { SOME_PAGES = 16 << 10 };
     uint64_t place = w->end + MMB_WORD, length = bytes - MMB_WORD;
     if (bytes < SOME_PAGES) {
         memcpy(mmb__log_at(w, place), frames + MMB_WORD, (size_t)length);
@@ -143,7 +144,11 @@ int mmb_log_append(mmb_log_writer *w, const void *frames, uint64_t bytes, uint64
         *number = w->count;
     }
     error = append(w, frames, bytes, count);
+    bool goes_on = error == 0 && bytes < SOME_PAGES && mmb__log_wants_pages(w);
     mmb__log_leave(w);
+    if (goes_on) {
+        mmb__log_bring_pages_in(w);
+    }
     return error;
 }
 

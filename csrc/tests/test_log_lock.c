@@ -108,10 +108,44 @@ static void the_lock_is_kept_for_nobody(void)
     end(&w);
 }
 
+static _Atomic bool stop;
+
+static void *append_until_told(void *argument)
+{
+    writers *w = argument;
+    do {
+        w->number = append(w->two);
+    } while (!atomic_load(&stop));
+    return NULL;
+}
+
+/* They get into each other's way until one has waited without sleeping, which one processor may
+ * never give them. */
+static void who_waits_measures_its_append(void)
+{
+    enum { MOST = 1 << 20 };
+    writers w;
+    pthread_t thread;
+    begin(&w);
+    CHECK_EQ(pthread_create(&thread, NULL, append_until_told, &w), 0);
+    uint64_t number = 0;
+    for (int i = 0; i < MOST && w.one->turns.cold == 0; i++) {
+        number = append(w.one);
+    }
+    atomic_store(&stop, true);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    uint64_t last = number > w.number ? number : w.number;
+    CHECK_EQ(atomic_load(&header_of(w.one)->count), last + 1);
+    CHECK_EQ(atomic_load(&header_of(w.one)->lock), 0);
+    CHECK(w.one->turns.got == 0 && w.two->turns.got == 0); /* each append is measured once */
+    end(&w);
+}
+
 int main(void)
 {
     alarm(60); /* nobody waits for ever */
     RUN(who_starves_is_first);
     RUN(the_lock_is_kept_for_nobody);
+    RUN(who_waits_measures_its_append);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "capnp/log_lock.h"
 #include "capnp/log_state.h"
 #include "log_frames.h"
+#include "os/os.h"
 #include "trace.h"
 
 #include <pthread.h>
@@ -349,6 +350,42 @@ static void index_catches_up(void)
     close(fd);
 }
 
+/* ---- pages ahead ------------------------------------------------------------------- */
+
+/* Return whether memory has the last page of the chunk in which the messages end. */
+static bool has_last_page_of_chunk(int fd, const mmb_log_writer *writer)
+{
+    enum { CHUNK = 64 << 10 };
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t last = mmb_log_end(writer) / CHUNK * CHUNK + CHUNK - page;
+    unsigned char in;
+    void *memory = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)last);
+    CHECK(memory != MAP_FAILED && mincore(memory, page, &in) == 0);
+    munmap(memory, page);
+    return (in & 1) != 0;
+}
+
+/* Pages come ahead of the messages, but not for a log that may stay small. */
+static void many_messages_get_pages_ahead(void)
+{
+    unsigned char bytes[1 << 10];
+    uint64_t size = frame(bytes, 100, 0);
+    mmb_log_writer *writer;
+    int fd = memfd_create("log", MFD_CLOEXEC), index_fd = index_for(fd);
+    CHECK_EQ(mmb_log_open(fd, index_fd, &usual, 0, 0, &writer), 0);
+    CHECK_EQ(mmb_log_append(writer, bytes, size, NULL), 0);
+    CHECK(!has_last_page_of_chunk(fd, writer));
+    while (mmb_log_end(writer) < 3 << 16) {
+        CHECK_EQ(mmb_log_append(writer, bytes, size, NULL), 0);
+    }
+    CHECK(has_last_page_of_chunk(fd, writer) ||
+          mmb__os_populate(mmb_map_base(writer->map), 1, true) == ENOSYS);
+    CHECK_EQ(mmb_log_close(writer), 0);
+    mmb_log_free(writer);
+    close(fd);
+    close(index_fd);
+}
+
 int main(void)
 {
     RUN(after_every_instruction);
@@ -361,5 +398,6 @@ int main(void)
     RUN(what_was_lost_is_no_message);
     RUN(capacity_used_up);
     RUN(index_catches_up);
+    RUN(many_messages_get_pages_ahead);
     return 0;
 }
