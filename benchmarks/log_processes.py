@@ -3,12 +3,14 @@
     python benchmarks/log_processes.py [--dir DIR] [--rounds 5] [--messages 10000000] [--json FILE]
 
 - How long does a message take from the call of `append` to a process that sleeps in `follow`?
-  Compared with a byte through a pipe to a process that sleeps in `read`, in turns with it: that is
-  what waking a process costs on this machine.
-- How much do two writer processes append together, against one? Messages that are made of fields,
-  which each writer does by itself, and finished frames, where nearly all is done under the lock.
-  Compared with two writers of two logs, in turns with them: more than that the machine does not
-  give to two processes that share nothing.
+  Compared with a byte through a pipe to a process that sleeps in `read`, and with a word of shared
+  memory that a C program sleeps on (limits/wake.c), in turns with it: that is what waking a process
+  costs on this machine.
+- How much do two writer processes append together, against one? That depends on what a writer does
+  between two appends, outside the lock: with finished frames next to nothing, or a microsecond of
+  other work; with fields it makes the message, with builders pycapnp does. Compared with two
+  writers of two logs, in turns with them: more than that the machine does not give to two
+  processes that share nothing.
 - How long does a log of very many messages take to be opened again, by a writer after `kill -9` and
   by a reader, and how much private memory does a reader of it take?
 - How much faster is `table` than a loop over pycapnp's `read_multiple_bytes`, for a million
@@ -23,8 +25,11 @@ import multiprocessing
 import os
 import signal
 import statistics
+import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,12 @@ from mmapbuilder import MessageLog, open_log
 SCHEMA: Any = capnp.load(os.path.join(os.path.dirname(__file__), "rows.capnp")).Event
 FORK = multiprocessing.get_context("fork")
 PAUSE = 0.002  # between two messages: long enough to fall asleep
+APPENDED = {  # by each of two writers, and how many messages
+    "frames": 400_000,
+    "frames, 1 us of other work": 200_000,
+    "fields": 400_000,
+    "builders": 100_000,
+}
 
 
 def percentiles(nanoseconds: list[int]) -> dict[str, float]:
@@ -97,32 +108,64 @@ def pipe(count: int) -> dict[str, float]:
     return percentiles(times)
 
 
+def build_wake(directory: Path) -> Path:
+    """Return the C program that does nothing but wake a process."""
+    program = directory / "wake"
+    source = Path(__file__).parent / "limits" / "wake.c"
+    subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    return program
+
+
+def wake(program: Path, count: int) -> dict[str, float]:
+    """Return the same of a word of shared memory."""
+    out = subprocess.run([program, str(count)], check=True, capture_output=True, text=True).stdout
+    half, most = out.split()
+    return {"p50": int(half) / 1000, "p90": int(most) / 1000}
+
+
 # ---- writers ------------------------------------------------------------------------------------
 
 
-def _written(path: Path, count: int, frames: bool, ready: Any, start: Any) -> None:
+def _appending(log: MessageLog, what: str) -> Callable[[], object]:
+    """Return what one writer does for each message."""
     frame = SCHEMA.new_message(id=1, x=0.5, name="name 1").to_bytes()
+
+    def work_and_append() -> None:
+        end = time.perf_counter_ns() + 1000
+        while time.perf_counter_ns() < end:
+            pass
+        log.append_bytes(frame)
+
+    def build_and_append() -> None:
+        message = SCHEMA.new_message()
+        message.id, message.x, message.name = 1, 0.5, "name 1"
+        log.append(message)
+
+    return {
+        "frames": partial(log.append_bytes, frame),
+        "frames, 1 us of other work": work_and_append,
+        "fields": partial(log.append, id=1, x=0.5, name="name 1"),
+        "builders": build_and_append,
+    }[what]
+
+
+def _written(path: Path, count: int, what: str, ready: Any, start: Any) -> None:
     with MessageLog(path, schema=SCHEMA) as log:
+        append = _appending(log, what)
         ready.put(None)
         start.wait()
-        if frames:
-            append_bytes = log.append_bytes
-            for _ in range(count):
-                append_bytes(frame)
-        else:
-            append = log.append
-            for _ in range(count):
-                append(id=1, x=0.5, name="name 1")
+        for _ in range(count):
+            append()
         ready.put(time.perf_counter())
 
 
-def writers(paths: list[Path], count: int, frames: bool) -> float:
+def writers(paths: list[Path], count: int, what: str) -> float:
     """Return how many messages a second some writers append together, each to one of these logs."""
     ready, start = FORK.SimpleQueue(), FORK.Event()
     for path in set(paths):
         MessageLog(path, "w").close()
     processes = [
-        FORK.Process(target=_written, args=(path, count, frames, ready, start)) for path in paths
+        FORK.Process(target=_written, args=(path, count, what, ready, start)) for path in paths
     ]
     for process in processes:
         process.start()
@@ -223,20 +266,21 @@ def main() -> None:
     rounds = arguments.rounds
     with tempfile.TemporaryDirectory(dir=arguments.dir) as name:
         path = Path(name) / "log"
-        on_their_way = [(pipe(500), follow(path, 500)) for _ in range(rounds)]
+        program = build_wake(Path(name))
+        on_their_way = [(wake(program, 500), pipe(500), follow(path, 500)) for _ in range(rounds)]
         together = {
             what: [
                 [
-                    writers(paths, 400_000, what == "frames")
+                    writers(paths, count, what)
                     for paths in ([path], [path, path], [path, path.with_name("other")])
                 ]
                 for _ in range(rounds)
             ]
-            for what in ("fields", "frames")
+            for what, count in APPENDED.items()
         }
         opened = reopen(path, arguments.messages, rounds)
         tables = table(path, min(1_000_000, arguments.messages), min(3, rounds))
-    piped, followed = (
+    woken, piped, followed = (
         {each: statistics.median(times[each] for times in ways) for each in ways[0]}
         for ways in zip(*on_their_way, strict=True)
     )
@@ -245,7 +289,7 @@ def main() -> None:
         for what, runs in together.items()
     }
     print("on its way to a process that sleeps:")
-    for who, times in (("pipe", piped), ("follow", followed)):
+    for who, times in (("wake", woken), ("pipe", piped), ("follow", followed)):
         print(f"  {who:34}{times['p50']:10.0f} us, p90 {times['p90']:.0f} us")
     for what, (one, two, apart) in together.items():
         print(
@@ -260,8 +304,14 @@ def main() -> None:
         print(f"  {who:34}{each:10.0f} ns")
     print(f"  table is {tables['loop'] / tables['table']:.1f} times as fast")
     if arguments.json:
-        result = {"pipe": piped, "follow": followed, "writers": together, "open": opened,
-                  "fields": tables}  # fmt: skip
+        result = {
+            "wake": woken,
+            "pipe": piped,
+            "follow": followed,
+            "writers": together,
+            "open": opened,
+            "fields": tables,
+        }
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
 
 
