@@ -55,7 +55,7 @@ int mmb_map_cut(mmb_map *map, uint64_t size)
     return mmb__truncate(&map->file, size);
 }
 
-int mmb_map_snapshot(mmb_map *map, uint64_t content)
+int mmb_map_snapshot(mmb_map *map, uint64_t content, bool lazily)
 {
     if (map->slot == MMB__NO_SLOT || atomic_load(&map->memory) == MMB__PRIVATE ||
         mmb_map_poison(map) != 0) {
@@ -63,7 +63,7 @@ int mmb_map_snapshot(mmb_map *map, uint64_t content)
     }
     /* The file is going to be truncated. Memory beyond its content must not depend on the file, or
      * what is stored there would go when the file is cut. */
-    return mmb__make_all_private(map, content);
+    return mmb__make_all_private(map, content, lazily);
 }
 
 int mmb_map_detach(mmb_map *map)
@@ -72,7 +72,7 @@ int mmb_map_detach(mmb_map *map)
     if (map->slot == MMB__NO_SLOT || atomic_load(&map->memory) == MMB__PRIVATE) {
         return 0;
     }
-    int error = mmb__make_all_private(map, map->file.limit);
+    int error = mmb__make_all_private(map, map->file.limit, false);
     mmb__registry_drain(map);
     return error;
 }

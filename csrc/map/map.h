@@ -42,6 +42,10 @@ struct mmb_map {
     /* The one thread of this process that is replacing memory has taken this. A forked child
      * clears it. */
     _Atomic bool remapping;
+    /* Bytes; [lazy_from, lazy_end) of a snapshot is to become zeros at its first access. The thread
+     * that has `remapping` uses these. */
+    uint64_t lazy_from;
+    uint64_t lazy_end;
 
     /* This process is not the owner, and stored beyond EOF after the owner had sealed the map. That
      * is an error of this process, and must not fail the owner's close. Relaxed. */

@@ -94,8 +94,12 @@ int mmb_map_detach(mmb_map *map);
  * process has made reach the file, and no later one does. This waits for no thread that may wait
  * for a lock of the caller's. The caller calls mmb_map_seal next, if it has not yet. What other
  * processes store before that may be in the snapshot or not. Nothing is done to a poisoned map.
- * After a failure the memory still is the file's. Handler: no. */
-int mmb_map_snapshot(mmb_map *map, uint64_t content);
+ * After a failure the memory still is the file's.
+ *
+ * With `lazily` this takes half the time, and memory beyond `content` becomes zeros when it is
+ * accessed. This is for memory that hardly anyone will use: what is stored there before the caller
+ * has cut the file is lost. Handler: no. */
+int mmb_map_snapshot(mmb_map *map, uint64_t content, bool lazily);
 
 /* Do as mmb_map_detach does, but turn all of the memory into zeros, so that it holds nothing of the
  * file. This is for addresses that may still be known when their content is not wanted any more.

@@ -58,6 +58,34 @@ static int show_file(const mmb_map *map, uint64_t from, uint64_t to, uint64_t en
     return error;
 }
 
+/* Replace all memory by one private mapping of the file. Beyond `end` it has no pages once the file
+ * is cut there; zero_lazily answers the first access. */
+static int show_file_lazily(mmb_map *map, uint64_t end)
+{
+    uint64_t eof = 0, limit = map->file.limit;
+    int error = mmb__our_file(&map->file, &eof);
+    if (error == 0) {
+        error = mmb__os_map_private(mmb__base(map), limit, map->file.fd, 0);
+    }
+    if (error == 0) {
+        map->lazy_from = mmb__round_up(end, mmb__os_page());
+        map->lazy_end = limit;
+    }
+    return error;
+}
+
+/* Turn all from `start` on that is still lazy into zeros. False if `start` is not lazy, or if the
+ * kernel grants no memory; then pages get their memory one by one. */
+static bool zero_lazily(mmb_map *map, uint64_t start)
+{
+    uint64_t end = map->lazy_end;
+    if (start < map->lazy_from || start >= end) {
+        return false;
+    }
+    map->lazy_end = start;
+    return replace(map, start, end, true) == 0;
+}
+
 /* Give memory of its own to a page that counts as private but cannot be had. That happens where the
  * shared mapping stayed, beyond the EOF of a file that was truncated by another program, on a full
  * disk, and where a block cannot be read. */
@@ -72,7 +100,8 @@ static bool cover_page(mmb_map *map, uint64_t start)
     if (error != EFAULT && error != ENOSYS) {
         return true; /* another thread was faster, and may have stored there by now */
     }
-    return mmb__os_map_copy(at, page) == 0 || replace(map, start, map->file.limit, true) == 0;
+    return zero_lazily(map, start) || mmb__os_map_copy(at, page) == 0 ||
+           replace(map, start, map->file.limit, true) == 0;
 }
 
 bool mmb__make_private(mmb_map *map, uint64_t offset)
@@ -94,7 +123,7 @@ bool mmb__make_private(mmb_map *map, uint64_t offset)
     return done;
 }
 
-int mmb__make_all_private(mmb_map *map, uint64_t end)
+int mmb__make_all_private(mmb_map *map, uint64_t end, bool lazily)
 {
     /* A handler that ran here and stored in the map would wait for its own thread. */
     sigset_t all, before;
@@ -108,7 +137,9 @@ int mmb__make_all_private(mmb_map *map, uint64_t end)
         /* A store after the seal, but before this, may have made some of the memory private. */
         bool poisoned = atomic_load(&map->file.shared->poison) != 0;
         uint64_t to = poisoned ? atomic_load(&map->private_from) : map->file.limit;
-        error = show_file(map, 0, to, end);
+        if (!lazily || poisoned || show_file_lazily(map, end) != 0) {
+            error = show_file(map, 0, to, end);
+        }
         atomic_store_explicit(&map->private_from, 0, memory_order_release);
     }
     atomic_store_explicit(&map->memory, MMB__PRIVATE, memory_order_release);

@@ -25,9 +25,9 @@
 bool mmb__make_private(mmb_map *map, uint64_t offset);
 
 /* Make all of the memory private, if there is any. It shows the file as it is now up to `end`, and
- * zeros beyond. If the map is poisoned, memory that is private already stays as it is.
- * Handler: no. */
-int mmb__make_all_private(mmb_map *map, uint64_t end);
+ * zeros beyond; `lazily` is as for mmb_map_snapshot. If the map is poisoned, memory that is private
+ * already stays as it is. Handler: no. */
+int mmb__make_all_private(mmb_map *map, uint64_t end, bool lazily);
 
 /* Return true if the fault at `offset` has come back so often that our answer does not help.
  * Handler: yes. */

@@ -103,23 +103,28 @@ static void *map_some_and_grow(void *at, uint64_t length, int flags, int fd, uin
 }
 
 /* Map memory that will be moved over `base`. The kernel moves a gibibyte at a time if both ranges
- * start at the same offset in one, else 2 MiB at a time, which for 64 GiB takes 0.1 ms. So we ask
- * for an address below the one that the kernel chose. The kernel may choose another one again. */
+ * start at the same offset in one, and if there are no page tables for the gibibyte that is moved.
+ * Otherwise it moves 2 MiB at a time, which for 64 GiB takes 0.1 ms. So we ask for an address that
+ * is whole gibibytes below `base`, and does not end in the gibibyte where `base` begins. If it is
+ * not free, the kernel chooses one, and we ask for another one below that. */
 static void *map_elsewhere(const unsigned char *base, uint64_t length, int flags, int fd,
                            uint64_t offset)
 {
     const uint64_t gibibyte = (uint64_t)1 << 30;
+    uint64_t below = (length / gibibyte + 2) * gibibyte;
+    bool large = length >= gibibyte && (uintptr_t)base > below;
     flags |= MAP_PRIVATE | MAP_NORESERVE;
-    unsigned char *made = map_inaccessible(NULL, length, flags, fd, offset);
+    unsigned char *made =
+        map_inaccessible(large ? (void *)(base - below) : NULL, length, flags, fd, offset);
     if (made == NULL) {
         return errno == EAGAIN ? map_some_and_grow(NULL, length, flags, fd, offset) : NULL;
     }
-    uint64_t excess = ((uintptr_t)made - (uintptr_t)base) % gibibyte;
-    if (length < gibibyte || excess == 0) {
+    if (!large || made == base - below) {
         return made;
     }
+    uint64_t excess = ((uintptr_t)made - (uintptr_t)base) % gibibyte;
     (void)syscall(SYS_munmap, made, length);
-    return map_inaccessible(made - excess, length, flags, fd, offset);
+    return map_inaccessible(made - excess - gibibyte, length, flags, fd, offset);
 }
 
 void *mmb__os_reserve(unsigned char *at, uint64_t length, int fd)

@@ -72,11 +72,12 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
         }
         if (find_error == 0 && cut) {
             /* The kernel cuts a file faster if it is not mapped. If there can be no snapshot, the
-             * memory stays as it is, sealed. */
+             * memory stays as it is, sealed. Without a buffer, hardly anyone will use it. */
             if (mmbpy_map_is_unexposed(self)) {
                 mmb_map_unmap(map);
             } else {
-                (void)mmb_map_snapshot(map, used);
+                bool lazily = atomic_load(&self->exports) == 0;
+                (void)mmb_map_snapshot(map, used, lazily);
             }
             error = cut_file(map, used);
         }

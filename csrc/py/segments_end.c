@@ -107,7 +107,7 @@ static void end(mmbpy_segments *self, mmb_map *map)
     if (!self->ended) {
         uint64_t content = mmb_map_capacity(map);
         (void)mmb_map_find_used(map, 0, &content);
-        bool is_private = mmb_map_snapshot(map, content) == 0;
+        bool is_private = mmb_map_snapshot(map, content, false) == 0;
         self->content = content;
         self->is_sure = is_private && !mmb_map_was_forked(map) && MMBPY_HAS_GIL;
         self->ended = true;

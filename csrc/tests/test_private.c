@@ -65,7 +65,7 @@ static void a_snapshot_survives_the_cut_that_follows(void)
     mmb_map *map = filled(&fd, GIB, 5 * MIB);
     mmb_map_seal(map);
     const uint64_t size = 3 * MIB + PAGE / 2;
-    CHECK_EQ(mmb_map_snapshot(map, size), 0);
+    CHECK_EQ(mmb_map_snapshot(map, size, false), 0);
     CHECK_EQ(mmb_map_base(map)[4 * MIB], 0);
     mmb_map_base(map)[1] = 7;
     mmb_map_base(map)[4 * MIB] = 8;
@@ -80,6 +80,38 @@ static void a_snapshot_survives_the_cut_that_follows(void)
     CHECK_EQ(byte, 0);
     mmb_map_free(map);
     CHECK_EQ(file_size(fd), size);
+    close(fd);
+}
+
+/* Memory beyond the content comes at the first access, and nothing that was stored goes for it. */
+static void a_lazy_snapshot_becomes_zeros_beyond_the_content(void)
+{
+    int fd;
+    mmb_map *map = filled(&fd, GIB + 5, 5 * MIB);
+    mmb_map_seal(map);
+    const uint64_t size = 3 * MIB + PAGE / 2;
+    CHECK_EQ(mmb_map_snapshot(map, size, true), 0);
+    mmb_map_base(map)[1] = 7;
+    CHECK_EQ(mmb_map_cut(map, size), 0);
+    CHECK_EQ(mmb_map_detach(map), 0); /* there is nothing left to do */
+    CHECK_EQ(mmb_map_base(map)[1], 7);
+    CHECK_EQ(mmb_map_base(map)[2 * MIB], value_of(2 * MIB));
+    CHECK_EQ(mmb_map_base(map)[size], 0);
+    const uint64_t places[] = {900 * MIB, 700 * MIB, 800 * MIB, 4 * MIB, GIB + 4};
+    for (unsigned i = 0; i < 5; i++) {
+        CHECK_EQ(mmb_map_base(map)[places[i]], 0);
+        mmb_map_base(map)[places[i]] = (unsigned char)(i + 1);
+    }
+    CHECK(ftruncate(fd, 0) == 0); /* even then it kills nobody, and costs no memory of ours */
+    CHECK_EQ(mmb_map_base(map)[MIB], 0);
+    mmb_map_base(map)[MIB] = 9;
+    CHECK_EQ(mmb_map_base(map)[3 * MIB + 2 * PAGE], 0);
+    for (unsigned i = 0; i < 5; i++) {
+        CHECK_EQ(mmb_map_base(map)[places[i]], i + 1);
+    }
+    CHECK_EQ(mmb_map_base(map)[MIB], 9);
+    mmb_map_free(map);
+    CHECK_EQ(file_size(fd), 0);
     close(fd);
 }
 
@@ -358,13 +390,14 @@ static void *store_one(void *argument)
     return NULL;
 }
 
-static void covering_wipes_nothing(void)
+static void cover_at_once(bool lazily)
 {
     int fd;
     mmb_map *map = filled(&fd, GIB, 5 * MIB);
-    CHECK_EQ(mmb_map_detach(map), 0);
+    mmb_map_seal(map);
+    CHECK_EQ(mmb_map_snapshot(map, lazily ? 0 : 5 * MIB, lazily), 0);
     CHECK(ftruncate(fd, 0) == 0); /* each page of the snapshot must now be covered */
-    for (uint64_t round = 0; round < LESS_UNDER_TSAN(1000); round++) {
+    for (uint64_t round = LESS_UNDER_TSAN(1000); round-- > 0;) {
         enum { COUNT = 3 };
         unsigned char *page = mmb_map_base(map) + round * PAGE;
         pthread_barrier_t start;
@@ -387,10 +420,17 @@ static void covering_wipes_nothing(void)
     close(fd);
 }
 
+static void covering_wipes_nothing(void)
+{
+    cover_at_once(false);
+    cover_at_once(true);
+}
+
 int main(void)
 {
     RUN(content_stays_and_stores_stay_out_of_the_file);
     RUN(a_snapshot_survives_the_cut_that_follows);
+    RUN(a_lazy_snapshot_becomes_zeros_beyond_the_content);
     RUN(a_late_store_goes_to_memory_of_its_own);
     RUN(what_a_poisoned_map_has_in_memory_survives);
     RUN(a_cut_afterwards_kills_nobody);
