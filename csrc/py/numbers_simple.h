@@ -39,15 +39,15 @@ static inline bool mmbpy_get_simple_double(PyObject *value, double *number)
 }
 
 /* Store an int of `width` bits. */
-static inline bool mmbpy_put_simple_int(mmb_stage *stage, uint64_t place, uint64_t offset,
-                                        uint32_t width, long long least, long long most,
-                                        uint64_t xor_default, PyObject *value)
+static inline bool mmbpy_put_simple_int(unsigned char *at, uint64_t offset, uint32_t width,
+                                        long long least, long long most, uint64_t xor_default,
+                                        PyObject *value)
 {
     uint64_t bits;
     if (!mmbpy_get_simple_int(value, least, most, &bits)) {
         return false;
     }
-    mmb_stage_store(stage, place, offset, width, bits ^ xor_default);
+    mmb_store_bits(at, offset, width, bits ^ xor_default);
     return true;
 }
 
@@ -70,18 +70,18 @@ static inline bool mmbpy_get_simple_float(PyObject *value, uint32_t width, uint6
 }
 
 /* Store a float of `width` bits. */
-static inline bool mmbpy_put_simple_float(mmb_stage *stage, uint64_t place, uint64_t offset,
-                                          uint32_t width, uint64_t xor_default, PyObject *value)
+static inline bool mmbpy_put_simple_float(unsigned char *at, uint64_t offset, uint32_t width,
+                                          uint64_t xor_default, PyObject *value)
 {
     uint64_t bits;
     if (!mmbpy_get_simple_float(value, width, &bits)) {
         return false;
     }
-    mmb_stage_store(stage, place, offset, width, bits ^ xor_default);
+    mmb_store_bits(at, offset, width, bits ^ xor_default);
     return true;
 }
 
-static inline bool mmbpy_put_simple_enum(const mmbpy_stager *w, uint64_t place, uint64_t offset,
+static inline bool mmbpy_put_simple_enum(const mmbpy_stager *w, unsigned char *at, uint64_t offset,
                                          uint32_t number, uint64_t xor_default, PyObject *value)
 {
     if (!PyUnicode_CheckExact(value)) {
@@ -91,50 +91,45 @@ static inline bool mmbpy_put_simple_enum(const mmbpy_stager *w, uint64_t place, 
     if (found == NULL) {
         return false;
     }
-    mmb_stage_store(w->stage, place, offset, 16, PyLong_AsUnsignedLong(found) ^ xor_default);
+    mmb_store_bits(at, offset, 16, PyLong_AsUnsignedLong(found) ^ xor_default);
     return true;
 }
 
-/* Store a number `offset` bits behind a place. Its bits are XORed with `xor_default`. Where `kind`
- * is a constant, this is code for numbers of that kind only. */
-static inline bool mmbpy_put_simple_number(const mmbpy_stager *w, uint64_t place, uint64_t offset,
-                                           mmb_type_kind kind, uint32_t refers_to,
+/* Store a number `offset` bits behind an address. Its bits are XORed with `xor_default`. Where
+ * `kind` is a constant, this is code for numbers of that kind only. */
+static inline bool mmbpy_put_simple_number(const mmbpy_stager *w, unsigned char *at,
+                                           uint64_t offset, mmb_type_kind kind, uint32_t refers_to,
                                            uint64_t xor_default, PyObject *value)
 {
-    mmb_stage *stage = w->stage;
     switch (kind) {
     case MMB_BOOL:
         if (value != Py_True && value != Py_False) {
             return false;
         }
-        mmb_stage_store(stage, place, offset, 1, (value == Py_True) ^ xor_default);
+        mmb_store_bits(at, offset, 1, (value == Py_True) ^ xor_default);
         return true;
     case MMB_INT8:
-        return mmbpy_put_simple_int(stage, place, offset, 8, INT8_MIN, INT8_MAX, xor_default,
-                                    value);
+        return mmbpy_put_simple_int(at, offset, 8, INT8_MIN, INT8_MAX, xor_default, value);
     case MMB_INT16:
-        return mmbpy_put_simple_int(stage, place, offset, 16, INT16_MIN, INT16_MAX, xor_default,
-                                    value);
+        return mmbpy_put_simple_int(at, offset, 16, INT16_MIN, INT16_MAX, xor_default, value);
     case MMB_INT32:
-        return mmbpy_put_simple_int(stage, place, offset, 32, INT32_MIN, INT32_MAX, xor_default,
-                                    value);
+        return mmbpy_put_simple_int(at, offset, 32, INT32_MIN, INT32_MAX, xor_default, value);
     case MMB_INT64:
-        return mmbpy_put_simple_int(stage, place, offset, 64, INT64_MIN, INT64_MAX, xor_default,
-                                    value);
+        return mmbpy_put_simple_int(at, offset, 64, INT64_MIN, INT64_MAX, xor_default, value);
     case MMB_UINT8:
-        return mmbpy_put_simple_int(stage, place, offset, 8, 0, UINT8_MAX, xor_default, value);
+        return mmbpy_put_simple_int(at, offset, 8, 0, UINT8_MAX, xor_default, value);
     case MMB_UINT16:
-        return mmbpy_put_simple_int(stage, place, offset, 16, 0, UINT16_MAX, xor_default, value);
+        return mmbpy_put_simple_int(at, offset, 16, 0, UINT16_MAX, xor_default, value);
     case MMB_UINT32:
-        return mmbpy_put_simple_int(stage, place, offset, 32, 0, UINT32_MAX, xor_default, value);
+        return mmbpy_put_simple_int(at, offset, 32, 0, UINT32_MAX, xor_default, value);
     case MMB_UINT64:
-        return mmbpy_put_simple_int(stage, place, offset, 64, 0, INT64_MAX, xor_default, value);
+        return mmbpy_put_simple_int(at, offset, 64, 0, INT64_MAX, xor_default, value);
     case MMB_FLOAT32:
-        return mmbpy_put_simple_float(stage, place, offset, 32, xor_default, value);
+        return mmbpy_put_simple_float(at, offset, 32, xor_default, value);
     case MMB_FLOAT64:
-        return mmbpy_put_simple_float(stage, place, offset, 64, xor_default, value);
+        return mmbpy_put_simple_float(at, offset, 64, xor_default, value);
     case MMB_ENUM:
-        return mmbpy_put_simple_enum(w, place, offset, refers_to, xor_default, value);
+        return mmbpy_put_simple_enum(w, at, offset, refers_to, xor_default, value);
     default:
         return false;
     }

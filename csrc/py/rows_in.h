@@ -67,6 +67,8 @@ typedef struct {
     bool is_simple;          /* values that run no code may be written in a faster way */
     uint64_t wasted;         /* words that were written in the faster way, and had to be written
                               * again */
+    uint32_t rows_alone;     /* so many rows are written one by one before a block is tried */
+    uint32_t pause;          /* rows_alone after the last block that was no success */
     uint64_t code_runs;      /* counts when code of Python may have run */
     uint32_t depth;
     const mmbpy_step *step;
@@ -145,6 +147,22 @@ bool mmbpy_write_object(mmbpy_stager *w, mmbpy_target target, uint32_t number, P
 const mmbpy_row_class *mmbpy_know_class(const mmbpy_stager *w, uint32_t number, PyObject *value);
 void mmbpy_forget_class(mmbpy_row_class *known);
 
+/* Read an attribute of an object whose class is known: a new reference, or NULL with an
+ * exception. It is read as `access` says; by a search if the class may have changed. */
+static inline PyObject *mmbpy_read_known(const mmbpy_row_class *known, descrgetfunc read_slot,
+                                         const mmbpy_row_attribute *attribute,
+                                         mmbpy_row_access access, PyObject *object)
+{
+    switch (access) {
+    case MMBPY_FROM_SLOT:
+        return read_slot(attribute->slot, object, (PyObject *)known->type);
+    case MMBPY_FROM_ITEM:
+        return Py_XNewRef(PyTuple_GetItem(object, attribute->index));
+    default:
+        return PyObject_GenericGetAttr(object, attribute->name);
+    }
+}
+
 /* meanings.c: return the int or bytes to store for a value whose type has a meaning. A new
  * reference. */
 PyObject *mmbpy_stored_of(const mmbpy_stager *w, const mmb_plan_type *type, PyObject *value);
@@ -171,6 +189,17 @@ bool mmbpy_put_simple_field(mmbpy_stager *w, mmbpy_target target, uint32_t type,
  * later. */
 bool mmbpy_put_simple_keywords(mmbpy_stager *w, mmbpy_target target, uint32_t type, PyObject *names,
                                PyObject *const *values);
+
+/* Return the number of the field that a key names; MMB_NONE if it names none, or is no plain
+ * str. */
+uint32_t mmbpy_field_of_simple_key(const mmbpy_stager *w, uint32_t type, PyObject *key);
+
+/* rows_blocks.c: add the first of these rows to the stage, if the struct is flat: as many as are
+ * simple and have the same fields. Return how many these are. With 0 nothing was done, and there
+ * may be an exception. */
+enum { MMBPY_BLOCK_ROWS = 32 };
+uint32_t mmbpy_put_simple_rows(mmbpy_stager *w, uint32_t type, PyObject *const *rows,
+                               uint32_t count);
 
 /* lists_in.c: write a value that is not None for the pointer at a place. */
 bool mmbpy_write_pointer(mmbpy_stager *w, uint64_t pointer, const mmb_plan_type *type,

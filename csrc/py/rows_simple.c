@@ -74,9 +74,10 @@ static PyObject *hold_item(const sequence *s, Py_ssize_t index)
 static inline bool put_run(const mmbpy_stager *w, uint64_t place, mmb_type_kind kind,
                            uint32_t refers_to, uint32_t width, const sequence *from)
 {
+    unsigned char *at = mmb_stage_at(w->stage, place);
     bool good = true;
     for (Py_ssize_t i = 0; good && i < from->count; i++) {
-        good = mmbpy_put_simple_number(w, place, (uint64_t)i * width, kind, refers_to, 0,
+        good = mmbpy_put_simple_number(w, at, (uint64_t)i * width, kind, refers_to, 0,
                                        item_of(from, i));
     }
     return good;
@@ -200,8 +201,8 @@ static inline bool put_value(mmbpy_stager *w, mmbpy_target target, const mmb_pla
         return put_pointer(w, target.place + target.data_words + field->offset, type, value);
     }
     return type->meaning.what != MMB_DECIMAL &&
-           mmbpy_put_simple_number(w, target.place, field->offset, type->kind, type->refers_to,
-                                   field->default_bits, value);
+           mmbpy_put_simple_number(w, mmb_stage_at(w->stage, target.place), field->offset,
+                                   type->kind, type->refers_to, field->default_bits, value);
 }
 
 bool mmbpy_put_simple(mmbpy_stager *w, mmbpy_target target, const mmb_plan_field *field,
@@ -283,9 +284,7 @@ static bool is_settled(const mmbpy_stager *w, const mmb_plan_struct *type, const
     return type->members == 0 || state->chosen != MMB_NONE || (state->nulls == 0 && !w->wants_all);
 }
 
-/* Return the number of the field that a key names; MMB_NONE if it names none, or is no plain
- * str. */
-static uint32_t field_of_key(const mmbpy_stager *w, uint32_t type, PyObject *key)
+uint32_t mmbpy_field_of_simple_key(const mmbpy_stager *w, uint32_t type, PyObject *key)
 {
     if (!PyUnicode_CheckExact(key)) {
         return MMB_NONE;
@@ -317,8 +316,9 @@ static bool put_dict(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyOb
     Py_ssize_t position = 0;
     PyObject *key, *value;
     while (PyDict_Next(dict, &position, &key, &value)) {
-        uint32_t field =
-            next < end && key == w->self->names[next] ? next : field_of_key(w, number, key);
+        uint32_t field = next < end && key == w->self->names[next]
+                             ? next
+                             : mmbpy_field_of_simple_key(w, number, key);
         if (field == MMB_NONE) {
             return false;
         }
@@ -354,22 +354,6 @@ static bool put_tuple(mmbpy_stager *w, mmbpy_target target, uint32_t number, PyO
     return true;
 }
 
-/* Read an attribute of an object whose class is known: a new reference, or NULL with an
- * exception. It is read as `access` says, or by a search if the class may have changed. */
-static inline PyObject *read_attribute(const mmbpy_row_class *known, descrgetfunc read_slot,
-                                       const mmbpy_row_attribute *attribute,
-                                       mmbpy_row_access access, PyObject *object)
-{
-    switch (access) {
-    case MMBPY_FROM_SLOT:
-        return read_slot(attribute->slot, object, (PyObject *)known->type);
-    case MMBPY_FROM_ITEM:
-        return Py_XNewRef(PyTuple_GetItem(object, attribute->index));
-    default:
-        return PyObject_GenericGetAttr(object, attribute->name);
-    }
-}
-
 /* Write an object whose class is known. */
 static bool put_object(mmbpy_stager *w, mmbpy_target target, uint32_t number,
                        const mmbpy_row_class *known, PyObject *object, mmbpy_union *state,
@@ -383,8 +367,8 @@ static bool put_object(mmbpy_stager *w, mmbpy_target target, uint32_t number,
     for (uint32_t i = 0; i < known->count; i++) {
         const mmbpy_row_attribute *attribute = &known->attributes[i];
         PyObject *value =
-            read_attribute(known, read_slot, attribute,
-                           may_have_changed ? MMBPY_FROM_OBJECT : attribute->access, object);
+            mmbpy_read_known(known, read_slot, attribute,
+                             may_have_changed ? MMBPY_FROM_OBJECT : attribute->access, object);
         if (value == NULL || value == known->unset) {
             Py_XDECREF(value);
             if (value == NULL && !mmbpy_forget(PyExc_AttributeError)) {
@@ -492,8 +476,9 @@ bool mmbpy_put_simple_keywords(mmbpy_stager *w, mmbpy_target target, uint32_t ty
     bool good = may_be_simple(w);
     for (Py_ssize_t i = 0; good && i < count; i++) {
         PyObject *name = PyTuple_GetItem(names, i);
-        uint32_t field =
-            next < end && name == w->self->names[next] ? next : field_of_key(w, type, name);
+        uint32_t field = next < end && name == w->self->names[next]
+                             ? next
+                             : mmbpy_field_of_simple_key(w, type, name);
         good = field != MMB_NONE && put_field(w, target, layout, field, values[i], &state);
         next = field + 1;
     }

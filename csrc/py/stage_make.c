@@ -92,21 +92,68 @@ static bool add_row(mmbpy_stager *w, uint32_t type, PyObject *row)
     return good;
 }
 
+/* Check that the code of a row has not changed how many rows there are. */
+static bool is_whole(const mmbpy_stager *w, PyObject *rows, Py_ssize_t count)
+{
+    return !PyList_Check(rows) || PyList_Size(rows) == count ||
+           mmbpy_stager_fail(w, PyExc_RuntimeError, "the list changed while it was read");
+}
+
+/* Return a new reference. */
+static PyObject *row_at(PyObject *rows, Py_ssize_t index)
+{
+    return Py_XNewRef(PyList_Check(rows) ? PyList_GetItem(rows, index)
+                                         : PyTuple_GetItem(rows, index));
+}
+
+/* Set how many rows are written one by one before the next block: the more, the oftener blocks have
+ * failed, since each try takes time. */
+static void wait_for_block(mmbpy_stager *w, bool has_failed)
+{
+    enum { MOST_ALONE = 1 << 16 };
+    w->pause = !has_failed ? MMBPY_BLOCK_ROWS : w->pause < MOST_ALONE ? 2 * w->pause : w->pause;
+    w->rows_alone = has_failed ? w->pause : 0;
+}
+
+/* Add a block of rows from `start` on. Return how many it has. That is 0 if they must be added one
+ * by one, and -1 with an exception. */
+static Py_ssize_t add_block(mmbpy_stager *w, uint32_t type, PyObject *rows, Py_ssize_t start,
+                            Py_ssize_t count)
+{
+    PyObject *some[MMBPY_BLOCK_ROWS];
+    Py_ssize_t left = count - start, number = left < MMBPY_BLOCK_ROWS ? left : MMBPY_BLOCK_ROWS;
+    if (w->rows_alone != 0) {
+        w->rows_alone--;
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < number; i++) {
+        some[i] = row_at(rows, start + i);
+    }
+    Py_ssize_t done = mmbpy_put_simple_rows(w, type, some, (uint32_t)number);
+    wait_for_block(w, done < number / 2 + 1);
+    for (Py_ssize_t i = 0; i < number; i++) {
+        Py_DECREF(some[i]);
+    }
+    return PyErr_Occurred() || !is_whole(w, rows, count) ? -1 : done;
+}
+
 static bool add_from_list(mmbpy_stager *w, uint32_t type, PyObject *list)
 {
     PyObject *rows = MMBPY_SNAPSHOT(list);
     if (rows == NULL) {
         return false;
     }
-    bool is_list = PyList_Check(rows), good = true;
-    Py_ssize_t count = is_list ? PyList_Size(rows) : PyTuple_Size(rows);
-    for (Py_ssize_t i = 0; good && i < count; i++) {
-        PyObject *row = is_list ? PyList_GetItem(rows, i) : PyTuple_GetItem(rows, i);
-        Py_XINCREF(row);
-        good = row != NULL && add_row(w, type, row);
-        Py_XDECREF(row);
-        if (good && is_list && PyList_Size(rows) != count) { /* by the code of a row */
-            good = mmbpy_stager_fail(w, PyExc_RuntimeError, "the list changed while it was read");
+    Py_ssize_t done, count = PyList_Check(rows) ? PyList_Size(rows) : PyTuple_Size(rows);
+    bool good = true;
+    for (Py_ssize_t i = 0; good && i < count; i += done) {
+        done = w->stage->is_pointer_list ? 0 : add_block(w, type, rows, i, count);
+        good = done >= 0;
+        if (done == 0) {
+            PyObject *row = row_at(rows, i);
+            good = row != NULL && add_row(w, type, row);
+            Py_XDECREF(row);
+            good = good && is_whole(w, rows, count);
+            done = 1;
         }
     }
     Py_DECREF(rows);
@@ -306,6 +353,8 @@ PyObject *mmbpy_plan_stage(PyObject *object, PyObject *args)
     w.elements_take_none = how == 3;
     w.writes_parts = how == 2 || how == 3;
     w.is_simple = !w.writes_parts; /* otherwise each write must be noted */
+    w.rows_alone = 1;              /* so that the class of the rows becomes known */
+    w.pause = MMBPY_BLOCK_ROWS;
     mmbpy_stage *self = mmbpy_stage_new(w.state, what);
     if (self != NULL) {
         w.stage = &self->stage;

@@ -150,9 +150,9 @@ int mmb_stage_add_rows(mmb_stage *stage, uint64_t count, uint64_t *place)
 {
     uint64_t row = (uint64_t)stage->data_words + stage->pointer_words;
     *place = stage->rows.words;
+    stage->last_rows = stage->rows.words;
+    stage->last_heap = stage->heap.words;
     if (stage->kept != UINT64_MAX) {
-        stage->last_rows = stage->rows.words;
-        stage->last_heap = stage->heap.words;
         stage->most = stage->rows.words + stage->heap.words + stage->most_section;
     }
     if (count > MMB_MAX_SEGMENT_WORDS - stage->count ||
@@ -183,24 +183,14 @@ bool mmb_is_text(const void *bytes, uint64_t length)
 int mmb_stage_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes, uint64_t length,
                     bool text)
 {
-    uint64_t start = stage->heap.words;
-    uint64_t elements = length + (text ? 1 : 0);
-    uint64_t words = (elements + MMB_WORD - 1) / MMB_WORD;
     if (length >= MMB_MAX_SEGMENT_WORDS) {
         return MMB_ECAPACITY;
     }
-    int error = have_room(stage, &stage->heap, words);
-    if (error != 0) {
-        return error;
+    int error = have_room(stage, &stage->heap, mmb_stage_byte_words(length, text));
+    if (error == 0) {
+        mmb_stage_put_bytes(stage, pointer, bytes, length, text);
     }
-    unsigned char *to = stage->heap.bytes + start * MMB_WORD;
-    if (words != 0) { /* the bytes overwrite all of it but the end of the last word */
-        mmb__store64(to + (words - 1) * MMB_WORD, 0);
-        mmb__copy_bytes(to, bytes, length);
-        stage->heap.words += words;
-    }
-    mmb_stage_lead(stage, pointer, start, MMB__LIST, MMB__BYTES | elements << 3);
-    return 0;
+    return error;
 }
 
 int mmb_stage_struct(mmb_stage *stage, uint64_t pointer, uint32_t data_words,

@@ -137,6 +137,26 @@ static inline void mmb_stage_lead(mmb_stage *stage, uint64_t pointer, uint64_t t
     mmb__store64(mmb_stage_at(stage, pointer), low | high << 32);
 }
 
+/* Return the words that so many bytes take. `length` of Text is without its terminator. */
+static inline uint64_t mmb_stage_byte_words(uint64_t length, bool text)
+{
+    return (length + (text ? 1 : 0) + MMB_WORD - 1) / MMB_WORD;
+}
+
+/* Do the work of mmb_stage_bytes for a caller that has reserved room. */
+static inline void mmb_stage_put_bytes(mmb_stage *stage, uint64_t pointer, const void *bytes,
+                                       uint64_t length, bool text)
+{
+    uint64_t start = stage->heap.words, words = mmb_stage_byte_words(length, text);
+    unsigned char *to = stage->heap.bytes + start * MMB_WORD;
+    if (words != 0) { /* the bytes overwrite all of it but the end of the last word */
+        mmb__store64(to + (words - 1) * MMB_WORD, 0);
+        mmb__copy_bytes(to, bytes, length);
+        stage->heap.words = start + words;
+    }
+    mmb_stage_lead(stage, pointer, start, MMB__LIST, MMB__BYTES | (length + (text ? 1 : 0)) << 3);
+}
+
 /* Return true if the bytes are UTF-8, as Text must be. */
 bool mmb_is_text(const void *bytes, uint64_t length);
 
@@ -152,11 +172,11 @@ int mmb_stage_list(mmb_stage *stage, uint64_t pointer, mmb_type_kind element, ui
 int mmb_stage_structs(mmb_stage *stage, uint64_t pointer, uint64_t count, uint32_t data_words,
                       uint32_t pointer_words, uint64_t *place);
 
-/* Store the lowest `bits` bits of a value, `offset` bits behind a place. */
-static inline void mmb_stage_store(mmb_stage *stage, uint64_t place, uint64_t offset, uint32_t bits,
-                                   uint64_t value)
+/* Store the lowest `bits` bits of a value, `offset` bits behind an address. */
+static inline void mmb_store_bits(unsigned char *start, uint64_t offset, uint32_t bits,
+                                  uint64_t value)
 {
-    unsigned char *at = mmb_stage_at(stage, place) + offset / 8;
+    unsigned char *at = start + offset / 8;
     switch (bits) {
     case 1:
         *at = (unsigned char)((*at & ~(1u << (offset % 8))) | (value & 1) << (offset % 8));
@@ -177,6 +197,12 @@ static inline void mmb_stage_store(mmb_stage *stage, uint64_t place, uint64_t of
     default:
         break;
     }
+}
+
+static inline void mmb_stage_store(mmb_stage *stage, uint64_t place, uint64_t offset, uint32_t bits,
+                                   uint64_t value)
+{
+    mmb_store_bits(mmb_stage_at(stage, place), offset, bits, value);
 }
 
 /* Return `pointer` changed to lead `by` words further. */
