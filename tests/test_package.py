@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.metadata
 import importlib.resources
 import inspect
@@ -36,6 +38,31 @@ def test_what_is_exported() -> None:
     assert list(mmapbuilder.__all__) == sorted(mmapbuilder.__all__)
     for name in mmapbuilder.__all__:
         assert getattr(mmapbuilder, name) is not None
+
+
+def test_names_come_from_where_checkers_find_them() -> None:
+    """The package imports its names late; the imports that tools read must say the same."""
+    tree = ast.parse(inspect.getsource(mmapbuilder))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    read = {alias.asname: node.module for node in imports if node.level for alias in node.names}
+    assert sorted(read) == list(mmapbuilder.__all__)
+    for name, module in read.items():
+        home = importlib.import_module(f"mmapbuilder.{module}")
+        assert getattr(mmapbuilder, name) is getattr(home, name), name
+
+
+def test_import_loads_what_is_used() -> None:
+    program = "import mmapbuilder, sys; print(*(m for m in sys.modules if 'mmapbuilder' in m))"
+    loaded = processes.python(program).out.split()
+    assert set(loaded) == {"mmapbuilder", "mmapbuilder._core"}
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="'mmapbuilder' has no attribute 'Buidler'"):
+        mmapbuilder.Buidler
+    with pytest.raises(ImportError, match="cannot import name 'Buidler'"):
+        from mmapbuilder import Buidler  # noqa: F401
+    assert set(mmapbuilder.__all__) <= set(dir(mmapbuilder))
 
 
 def test_everything_exported_is_documented() -> None:
