@@ -1,12 +1,12 @@
 /* column.c - makes columns, lets them grow, and frees them. See column.h. */
 #include "column.h"
 
+#include "blocks.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FIRST_BYTES = 256 };
 
 mmb_columns *mmb_columns_new(void)
 {
@@ -16,6 +16,11 @@ mmb_columns *mmb_columns_new(void)
         atomic_store(&columns->references, 1);
     }
     return columns;
+}
+
+static void give_back(const mmb_bytes *bytes)
+{
+    mmb__block_give_back(bytes->bytes, bytes->room);
 }
 
 static void clear(mmb_column *column)
@@ -31,11 +36,11 @@ static void clear(mmb_column *column)
     free(column->conditions);
     free(column->children);
     free((void *)column->names);
-    free(column->valid.bytes);
-    free(column->offsets.bytes);
-    free(column->sizes.bytes);
-    free(column->own.bytes);
-    free(column->values.bytes);
+    give_back(&column->valid);
+    give_back(&column->offsets);
+    give_back(&column->sizes);
+    give_back(&column->own);
+    give_back(&column->values);
     free(column->dictionary);
 }
 
@@ -61,19 +66,9 @@ int mmb_column_add_children(mmb_column *column, uint32_t count)
 
 int mmb_bytes_reserve(mmb_bytes *bytes, uint64_t more)
 {
-    if (more <= bytes->room - bytes->size) {
-        return 0;
-    }
-    uint64_t room = bytes->room + bytes->room / 2;
-    room = room > bytes->size + more ? room : bytes->size + more;
-    room = room > FIRST_BYTES ? room : FIRST_BYTES;
-    unsigned char *grown = room > SIZE_MAX ? NULL : realloc(bytes->bytes, (size_t)room);
-    if (grown == NULL) {
-        return ENOMEM;
-    }
-    bytes->bytes = grown;
-    bytes->room = room;
-    return 0;
+    return more <= bytes->room - bytes->size
+               ? 0
+               : mmb__block_grow(&bytes->bytes, &bytes->room, bytes->size + more);
 }
 
 int mmb_bytes_add(mmb_bytes *bytes, const void *from, uint64_t size)

@@ -1,9 +1,8 @@
 /* stage.c - makes objects in the wire format, in memory that grows. See stage.h. */
 #include "stage.h"
 
+#include "blocks.h"
 #include "utf8.h"
-
-#include "os/os.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,36 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    FIRST_WORDS = 64,
-    MOST_KEPT = 1 << 18,  /* words of a part that are kept for the next stage: 2 MiB */
-    MANY_WORDS = 1 << 19, /* from so many on, huge pages are worth asking for: 4 MiB */
-};
-
 /* ---- memory --------------------------------------------------------------------------- */
-
-/* The memory of a rows part and of a heap part that was freed, for the next stage; NULL if there is
- * none. Its first word says how many words fit. The C library would give such memory back to the
- * system, and each page of it would be a fault again: that can take as long as writing the rows. */
-static _Atomic(unsigned char *) kept_memory[2];
-
-static void keep_or_free(const mmb_stage_part *part, _Atomic(unsigned char *) *kept)
-{
-    unsigned char *old = part->bytes;
-    if (old != NULL && part->room <= MOST_KEPT && !MMB__OS_LOOKS_FOR_FREED_MEMORY) {
-        memcpy(old, &part->room, sizeof part->room);
-        old = atomic_exchange(kept, old);
-    }
-    free(old);
-}
-
-static void take_kept(mmb_stage_part *part, _Atomic(unsigned char *) *kept)
-{
-    part->bytes = atomic_exchange(kept, NULL);
-    if (part->bytes != NULL) {
-        memcpy(&part->room, part->bytes, sizeof part->room);
-    }
-}
 
 static _Atomic uint64_t most_words; /* 0: as many as a segment has */
 
@@ -63,8 +33,8 @@ void mmb_stage_start(mmb_stage *stage, uint32_t data_words, uint32_t pointer_wor
 
 void mmb_stage_free(mmb_stage *stage)
 {
-    keep_or_free(&stage->rows, &kept_memory[0]);
-    keep_or_free(&stage->heap, &kept_memory[1]);
+    mmb__block_give_back(stage->rows.bytes, stage->rows.room * MMB_WORD);
+    mmb__block_give_back(stage->heap.bytes, stage->heap.room * MMB_WORD);
     free(stage->mask);
     if (stage->file != NULL) {
         close(stage->file->fd);
@@ -74,37 +44,16 @@ void mmb_stage_free(mmb_stage *stage)
     *stage = (mmb_stage){0};
 }
 
-/* Ask for huge pages where the part has whole ones. */
-static void welcome_huge_pages(const mmb_stage_part *part)
-{
-    const uintptr_t huge = (uintptr_t)2 << 20;
-    uintptr_t start = ((uintptr_t)part->bytes + huge - 1) / huge * huge;
-    uintptr_t end = ((uintptr_t)part->bytes + part->room * MMB_WORD) / huge * huge;
-    mmb__os_use_huge_pages(part->bytes + (start - (uintptr_t)part->bytes), end - start);
-}
-
 /* Let the room be at least `words` words in all. */
-static int grow(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
+static int grow(mmb_stage_part *part, uint64_t words)
 {
-    if (part->bytes == NULL) {
-        take_kept(part, &kept_memory[part == &stage->rows ? 0 : 1]);
-    }
+    uint64_t room = part->room * MMB_WORD;
     if (words <= part->room) {
         return 0;
     }
-    uint64_t room = part->room + part->room / 2;
-    room = room > words ? room : words;
-    room = room > FIRST_WORDS ? room : FIRST_WORDS;
-    unsigned char *bytes = realloc(part->bytes, (size_t)(room * MMB_WORD));
-    if (bytes == NULL) {
-        return ENOMEM;
-    }
-    part->bytes = bytes;
-    part->room = room;
-    if (room >= MANY_WORDS) {
-        welcome_huge_pages(part);
-    }
-    return 0;
+    int error = mmb__block_grow(&part->bytes, &room, words * MMB_WORD);
+    part->room = room / MMB_WORD;
+    return error;
 }
 
 /* Make room for `words` more words of a part. */
@@ -113,7 +62,7 @@ static int have_room(mmb_stage *stage, mmb_stage_part *part, uint64_t words)
     if (words > stage->most - stage->rows.words - stage->heap.words) {
         return MMB_ECAPACITY;
     }
-    return words > part->room - part->words ? grow(stage, part, part->words + words) : 0;
+    return words > part->room - part->words ? grow(part, part->words + words) : 0;
 }
 
 /* Take `words` more words of a part, and zero them. */
@@ -134,7 +83,7 @@ int mmb_stage_expect(mmb_stage *stage, uint64_t count)
         return MMB_ECAPACITY;
     }
     uint64_t words = count * row < stage->kept ? count * row : stage->kept;
-    int error = words > stage->rows.room ? grow(stage, &stage->rows, words) : 0;
+    int error = words > stage->rows.room ? grow(&stage->rows, words) : 0;
     if (error == 0 && stage->count == 0) {
         stage->shift = count * row;
     }
