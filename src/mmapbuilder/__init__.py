@@ -80,11 +80,10 @@ else:
 
     def __getattr__(name):
         """Import a public name when it is first asked for."""
-        from importlib import import_module
-
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        module = __import__(f"{__name__}.{_MODULE_OF[name]}", fromlist=[name])
+        value = getattr(module, name)
         globals()[name] = value
         return value
 
