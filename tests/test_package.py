@@ -57,6 +57,35 @@ def test_import_loads_what_is_used() -> None:
     assert set(loaded) == {"mmapbuilder", "mmapbuilder._core"}
 
 
+THREADS = """
+import sys, threading, time
+from importlib.machinery import SourceFileLoader
+import mmapbuilder
+
+errors = []
+
+def make_late(loader, spec):
+    if spec.name == "mmapbuilder.dataset":
+        other.start()
+        time.sleep(0.3)  # while the other thread begins to wait for this module
+
+def get(name):
+    getattr(mmapbuilder, name)
+
+SourceFileLoader.create_module = make_late
+threading.excepthook = errors.append
+other = threading.Thread(target=get, args=(sys.argv[1],))
+get("open_dataset")
+other.join()
+assert not errors, errors
+"""
+
+
+@pytest.mark.parametrize("name", ["commit", "write_shard", "open_dataset"])
+def test_two_threads_ask_for_names_at_once(name: str) -> None:
+    assert processes.python(THREADS, name).code == 0
+
+
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="'mmapbuilder' has no attribute 'Buidler'"):
         mmapbuilder.Buidler

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .schemas import schema_from as schema_from
     from .schemas import schema_path as schema_path
 else:
+    # No module inside another package is named. Its import waits for that package, and in another
+    # thread the package may wait for the module: Python then raises an error in one of them.
     _MODULE_OF = {
         "Builder": "builder",
         "CapacityError": "_core",
@@ -65,7 +67,7 @@ else:
         "Report": "check",
         "Shard": "dataset",
         "Stats": "_stats",
-        "commit": "dataset.commit",
+        "commit": "dataset",
         "edit_message": "editor",
         "open_dataset": "dataset",
         "open_log": "log",
