@@ -20,7 +20,7 @@ typedef struct {
     uint64_t got;    /* when it got the lock after a wait; 0: it did not wait for the last append */
     uint64_t let_go; /* when it let go of the lock after its last cold append; 0: there was none */
     uint64_t cold;   /* how long that append took */
-    uint32_t tries;  /* how often it has wanted the lock since then */
+    uint64_t tries;  /* how often it has wanted the lock since then */
     int32_t votes;   /* how often it was better to take turns; below 0: not to */
 } mmb__log_turns;
 

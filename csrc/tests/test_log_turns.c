@@ -8,7 +8,7 @@ enum { CLOSE = 100, FIRST = 1000, FAR = 10000, MANY = 20 };
 
 /* A cold append of `cold` ns, then `warm` more, and what the writer does in `elsewhere` ns before
  * it finds the lock taken. */
-static void meet(mmb__log_turns *turns, uint64_t cold, uint32_t warm, uint64_t elsewhere)
+static void meet(mmb__log_turns *turns, uint64_t cold, uint64_t warm, uint64_t elsewhere)
 {
     uint64_t now = 1000000;
     turns->got = now;
@@ -74,6 +74,22 @@ static void a_few_waits_decide_nothing(void)
     CHECK_EQ(first_pause(&turns), CLOSE);
 }
 
+static void a_writer_may_append_for_ever_before_it_waits_again(void)
+{
+    mmb__log_turns turns = {0};
+    meet(&turns, 200, UINT32_MAX, (uint64_t)130 << 32);
+    CHECK_EQ(first_pause(&turns), FIRST);
+}
+
+static void a_clock_that_stands_still_or_goes_back_does_no_harm(void)
+{
+    mmb__log_turns turns = {0};
+    meet(&turns, 0, 0, 0);
+    CHECK_EQ(mmb__log_turns_pause(&turns, 0, UINT64_MAX), CLOSE);
+    meet(&turns, 0, 0, UINT64_MAX);
+    CHECK_EQ(mmb__log_turns_pause(&turns, 0, UINT64_MAX), CLOSE);
+}
+
 static void an_owner_that_is_busy_elsewhere_lets_it_in(void)
 {
     mmb__log_turns turns = {.votes = -8, .cold = 200};
@@ -97,6 +113,8 @@ int main(void)
     RUN(who_only_appends_looks_seldom);
     RUN(a_slow_machine_needs_more_work_elsewhere);
     RUN(a_few_waits_decide_nothing);
+    RUN(a_writer_may_append_for_ever_before_it_waits_again);
+    RUN(a_clock_that_stands_still_or_goes_back_does_no_harm);
     RUN(an_owner_that_is_busy_elsewhere_lets_it_in);
     RUN(nobody_looks_closely_for_long);
     return 0;
