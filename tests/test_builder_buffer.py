@@ -282,6 +282,36 @@ def test_an_array_that_does_not_hold_its_buffer_stays_readable(target: Path) -> 
     assert np.fromfile(target, "i8").tolist() == [1, 2]
 
 
+def test_the_kernel_can_use_an_array_that_does_not_hold_its_buffer(
+    target: Path, tmp_path: Path
+) -> None:
+    np = pytest.importorskip("numpy")
+    with Builder(target) as b:
+        numbers = np.ndarray((MIB,), "u1", buffer=b)
+        numbers[0] = 1
+    copy = tmp_path / "copy"
+    numbers.tofile(copy)
+    assert copy.stat().st_size == MIB
+    with open(copy, "rb", buffering=0) as file:
+        assert file.readinto(numbers) == MIB
+    assert numbers[0] == 1
+
+
+def test_an_array_that_does_not_hold_its_buffer_does_not_show_what_comes_later(
+    target: Path,
+) -> None:
+    np = pytest.importorskip("numpy")
+    with Builder(target) as b:
+        numbers = np.ndarray((MIB,), "u1", buffer=b)
+        numbers[0] = 1
+    with Builder(target, "r+") as later:
+        later.write(bytes([2]) * (MIB // 2))
+        assert numbers[MIB // 4] == 0
+        numbers[MIB // 4] = 3
+        later.truncate(1)
+    assert numbers[MIB // 4] == 3
+
+
 @pytest.mark.parametrize("end", ["close", "discard"])
 def test_memory_that_is_taken_away_leaves_nothing_mapped(target: Path, end: str) -> None:
     def mapped() -> int:

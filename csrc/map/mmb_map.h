@@ -97,8 +97,10 @@ int mmb_map_detach(mmb_map *map);
  * After a failure the memory still is the file's.
  *
  * With `lazily` this takes half the time, and memory beyond `content` becomes zeros when it is
- * accessed. This is for memory that hardly anyone will use: what is stored there before the caller
- * has cut the file is lost. Handler: no. */
+ * accessed. This is for memory that nobody should use any more. What is stored beyond `content`
+ * before the caller has cut the file is lost, system calls cannot use memory there that was not
+ * accessed before, and the memory shows what the file gets there if it grows later.
+ * Handler: no. */
 int mmb_map_snapshot(mmb_map *map, uint64_t content, bool lazily);
 
 /* Do as mmb_map_detach does, but turn all of the memory into zeros, so that it holds nothing of the

@@ -72,11 +72,12 @@ PyObject *mmbpy_map_finish(PyObject *object, PyObject *args, PyObject *kwargs)
         }
         if (find_error == 0 && cut) {
             /* The kernel cuts a file faster if it is not mapped. If there can be no snapshot, the
-             * memory stays as it is, sealed. Without a buffer, hardly anyone will use it. */
+             * memory stays as it is, sealed. If only memoryviews showed it, and all of them are
+             * released, nobody should use it any more. */
             if (mmbpy_map_is_unexposed(self)) {
                 mmb_map_unmap(map);
             } else {
-                bool lazily = atomic_load(&self->exports) == 0;
+                bool lazily = atomic_load(&self->exports) == 0 && !atomic_load(&self->lent);
                 (void)mmb_map_snapshot(map, used, lazily);
             }
             error = cut_file(map, used);

@@ -49,6 +49,9 @@ static int map_getbuffer(PyObject *object, Py_buffer *view, int flags)
     }
     /* This comes before leaving: a closer that waits for us must see it. */
     atomic_store(&self->exposed, true);
+    if (flags != PyBUF_FULL_RO) { /* what a memoryview asks for, and hardly anything else does */
+        atomic_store(&self->lent, true);
+    }
     atomic_fetch_add(&self->exports, 1);
     mmbpy_map_leave(self);
     int result = PyBuffer_FillInfo(view, object, base, (Py_ssize_t)self->capacity, 0, flags);

@@ -98,6 +98,9 @@ typedef struct {
      * numpy.ndarray(..., buffer=) releases its buffer at once, and keeps only a reference. It is
      * set before the first address is told; the closer reads it. */
     _Atomic bool exposed;
+    /* True if anything but a memoryview had a buffer. Such an object may keep the address after it
+     * has released the buffer. */
+    _Atomic bool lent;
     /* How many buffers are handed out and not released. All segment views together count as one. */
     _Atomic long exports;
 
