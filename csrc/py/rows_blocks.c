@@ -4,8 +4,9 @@
  * it has only numbers, Text and Data. The values of all rows are gathered first. Then the numbers
  * of each field are stored by a loop that does only that, and at last all strings are copied.
  *
- * No code of Python runs while a block is made, unless the block fails. So it holds no references
- * to values, except to those of attributes, which come as new references. */
+ * While a block of dicts or tuples is made, no code of Python runs, unless the block fails. So the
+ * block holds no references to their values. The values of attributes come as new references, and
+ * to read them can run code, as rows_simple.c says. */
 
 #include "numbers_simple.h"
 #include "stage_file.h"

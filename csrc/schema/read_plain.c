@@ -90,6 +90,9 @@ bool mmb_read_plain_strings(mmb_reading *reading, const uint32_t *segments, cons
             return false;
         }
         charge += 1 + taken;
+        if (charge > reading->budget) { /* checking many texts that overlap would take long */
+            return false;
+        }
         if (!text) {
             continue;
         }

@@ -94,11 +94,37 @@ static void test_reading_stops_when_the_words_are_used_up(void)
     }
 }
 
+/* Once the words are used up, no other text is looked at. */
+static void test_texts_that_overlap_are_not_all_checked(void)
+{
+    enum { TEXTS = 3, WORDS = 1000 };
+    unsigned char bytes[(TEXTS + WORDS) * MMB_WORD] = {0};
+    mmb_segment segment = {.base = bytes, .words = TEXTS + WORDS};
+    uint64_t words[TEXTS], lengths[TEXTS];
+    uint32_t segments[TEXTS] = {0};
+    const unsigned char *starts[TEXTS] = {NULL};
+    const bool there[TEXTS] = {true, true, true};
+    for (uint64_t i = 0; i < TEXTS; i++) {
+        words[i] = i;
+        mmb__store64(bytes + i * MMB_WORD, (uint64_t)(WORDS * MMB_WORD) << 35 |
+                                               (uint64_t)MMB__BYTES << 32 | (TEXTS - 1 - i) << 2 |
+                                               MMB__LIST);
+    }
+    mmb_reading reading = {.segments = &segment, .count = 1, .budget = WORDS + 1};
+    CHECK(!mmb_read_plain_strings(&reading, segments, words, there, TEXTS, true, starts, lengths));
+    CHECK(starts[1] != NULL && starts[2] == NULL);
+    CHECK(reading.budget == WORDS + 1);
+    reading.budget = TEXTS * (WORDS + 1);
+    CHECK(mmb_read_plain_strings(&reading, segments, words, there, TEXTS, true, starts, lengths));
+    CHECK(starts[2] != NULL && lengths[2] == WORDS * MMB_WORD - 1 && reading.budget == 0);
+}
+
 int main(void)
 {
     RUN(test_a_plan_that_holds_together_passes);
     RUN(test_a_plan_with_a_wrong_number_is_refused);
     RUN(test_what_a_message_does_not_have_reads_as_zero);
     RUN(test_reading_stops_when_the_words_are_used_up);
+    RUN(test_texts_that_overlap_are_not_all_checked);
     return 0;
 }

@@ -178,6 +178,38 @@ def test_blocks_that_are_moved_to_a_file(root: Any, target: Path, limits: tuple[
         assert m.rows("rows", as_=tuple) == rows
 
 
+BOUNDED = """
+import sys
+import capnp
+from mmapbuilder import MessageBuilder, _core
+
+def data_bytes():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData:"))
+
+class Last:
+    def __index__(self):
+        taken.append(data_bytes())
+        return 1
+
+root, taken = capnp.load(sys.argv[2]).Root, []
+rows = [{"name": "x" * 4000}] * 8000 + [{"id": Last()}]  # 32 MB
+_core.set_stage_limits(1 << 13, 0)
+with MessageBuilder(sys.argv[1]) as b:
+    b.init_root(root)
+    before = data_bytes()
+    b.fill_rows("rows", rows)
+assert taken and max(taken) - before < 8 << 20, (taken, before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory is taken")
+def test_blocks_take_no_more_memory_than_rows(root: Any, target: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "blocks.capnp"
+    schema.write_text(SCHEMA)
+    subprocess.run([sys.executable, "-c", BOUNDED, target, schema], check=True, timeout=60)
+
+
 @pytest.mark.parametrize("odd", [{}, {"x": "wrong"}], ids=["good", "bad"])
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_blocks_leave_no_references(root: Any, target: Path, make: Any, odd: Any) -> None:
@@ -231,3 +263,43 @@ def test_the_collector_may_change_the_rows_when_a_block_fails(
     subprocess.run(
         [sys.executable, "-c", CHANGES, target, schema, str(left)], check=True, timeout=60
     )
+
+
+KEYS = """
+import sys
+from dataclasses import make_dataclass
+import capnp
+from mmapbuilder import MessageBuilder
+
+class Key:  # it is compared with `name`, since their hashes are the same
+    change = None
+    def __hash__(self): return hash("name")
+    def __eq__(self, other):
+        if self.change: self.change(rows)
+        return False
+
+root, at = capnp.load(sys.argv[2]).Root, int(sys.argv[3])
+Row = make_dataclass("Row", ["id", "name"])
+for change in list.pop, list.clear, lambda rows: rows.append(rows[0]):
+    key, rows = Key(), [Row(i, "name") for i in range(100)]
+    vars(rows[at]).clear()
+    vars(rows[at]).update({key: None, "id": at, "name": "name"})
+    key.change = change
+    with MessageBuilder(sys.argv[1]) as b:
+        b.init_root(root)
+        try:
+            b.fill_rows("rows", rows)
+        except RuntimeError as error:
+            assert str(error) == "the list changed while it was read"
+        else:
+            raise AssertionError(change)
+"""
+
+
+@pytest.mark.parametrize("at", [3, 34, 60])
+def test_a_key_changes_the_rows_while_a_block_is_made(
+    root: Any, target: Path, tmp_path: Path, at: int
+) -> None:
+    schema = tmp_path / "blocks.capnp"
+    schema.write_text(SCHEMA)
+    subprocess.run([sys.executable, "-c", KEYS, target, schema, str(at)], check=True, timeout=60)
