@@ -77,10 +77,15 @@ MAKERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("blocks") / "blocks.capnp"
     path.write_text(SCHEMA)
-    return capnp.load(str(path)).Root
+    return path
+
+
+@pytest.fixture(scope="module")
+def root(schema: Path) -> Any:
+    return capnp.load(str(schema)).Root
 
 
 def outcome(root: Any, path: Path, rows: Any, count: int, **options: Any) -> Any:
@@ -204,9 +209,7 @@ assert taken and max(taken) - before < 8 << 20, (taken, before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory is taken")
-def test_blocks_take_no_more_memory_than_rows(root: Any, target: Path, tmp_path: Path) -> None:
-    schema = tmp_path / "blocks.capnp"
-    schema.write_text(SCHEMA)
+def test_blocks_take_no_more_memory_than_rows(schema: Path, target: Path) -> None:
     subprocess.run([sys.executable, "-c", BOUNDED, target, schema], check=True, timeout=60)
 
 
@@ -256,10 +259,8 @@ for at in range(1, 100, 7):
 
 @pytest.mark.parametrize("left", [0, 50, 100])
 def test_the_collector_may_change_the_rows_when_a_block_fails(
-    root: Any, target: Path, tmp_path: Path, left: int
+    schema: Path, target: Path, left: int
 ) -> None:
-    schema = tmp_path / "blocks.capnp"
-    schema.write_text(SCHEMA)
     subprocess.run(
         [sys.executable, "-c", CHANGES, target, schema, str(left)], check=True, timeout=60
     )
@@ -297,9 +298,5 @@ for change in list.pop, list.clear, lambda rows: rows.append(rows[0]):
 
 
 @pytest.mark.parametrize("at", [3, 34, 60])
-def test_a_key_changes_the_rows_while_a_block_is_made(
-    root: Any, target: Path, tmp_path: Path, at: int
-) -> None:
-    schema = tmp_path / "blocks.capnp"
-    schema.write_text(SCHEMA)
+def test_a_key_changes_the_rows_while_a_block_is_made(schema: Path, target: Path, at: int) -> None:
     subprocess.run([sys.executable, "-c", KEYS, target, schema, str(at)], check=True, timeout=60)
